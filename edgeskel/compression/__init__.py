@@ -1,0 +1,1 @@
+"""Low rank, quantization and the budget that ties them together."""

@@ -1,0 +1,1 @@
+"""Recordings: importers, the store, named splits, synthetic motion."""

@@ -1,0 +1,1 @@
+"""One importer per dataset, each into the one store."""

@@ -1,0 +1,119 @@
+"""Files and folders that appear whole or not at all.
+
+Both managers write under a temporary name beside the target, flush it to the disk and rename it. Whatever ends the
+block early (an error, a full disk, an interrupt) leaves the target as it was and removes the temporary one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from edgeskel.errors import UsageError
+
+__all__ = ["atomic_folder", "atomic_write"]
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a binary file that becomes ``path`` when the block ends well; parent folders are made.
+
+    Raises:
+        OSError: the disk is full or the place cannot be written; ``path`` is then unchanged.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, marker: str | None = None) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``path`` when the block ends well; parent folders are made.
+
+    Args:
+        path: the folder to make.
+        marker: a file by which a folder of this kind is known (``"manifest.json"``). An existing folder that holds
+            it is replaced by the new one; any other folder with something in it is left alone and refused.
+
+    Raises:
+        UsageError: ``path`` exists and is not ours to replace.
+        OSError: the disk is full or the place cannot be written; ``path`` is then unchanged.
+    """
+    target = Path(os.path.abspath(path))
+    _check_replaceable(target, marker)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+            elif file.is_dir():
+                _sync_folder(file)
+        _sync_folder(temporary)
+        _swap(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _check_replaceable(target: Path, marker: str | None) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UsageError(f"{target} is a file", expected="a folder, or a path that does not exist yet")
+    if any(target.iterdir()) and not (marker and (target / marker).is_file()):
+        raise UsageError(f"{target} exists and is not empty", remedy="choose another folder or remove this one")
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Put ``temporary`` in the place of ``target``; a failure in between puts the old folder back."""
+    if not target.exists():
+        temporary.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    target.rename(old)  # onto an empty folder: POSIX allows it
+    try:
+        temporary.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    with suppress(OSError):  # some systems cannot sync a folder; the rename itself is done
+        _sync(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

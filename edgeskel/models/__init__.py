@@ -1,0 +1,1 @@
+"""Recognisers and their registry."""

@@ -1,0 +1,1 @@
+"""Engines and the session that recognises live."""

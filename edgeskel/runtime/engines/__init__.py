@@ -1,0 +1,1 @@
+"""One engine per file, imported when it is used."""

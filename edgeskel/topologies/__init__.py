@@ -1,0 +1,1 @@
+"""Named joint layouts."""

@@ -1,0 +1,1 @@
+"""Model to artifact: the deployable graph, its formats, verification and the bundle."""

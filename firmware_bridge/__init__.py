@@ -1,0 +1,1 @@
+"""Sensors to skeleton frames."""

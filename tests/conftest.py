@@ -1,0 +1,71 @@
+"""Fixtures that every test may use.
+
+Recordings are found through the environment variable ``EDGESKEL_DATASETS`` or beside the repository; a test that needs
+them skips with the instruction, except under ``CI=true``, where missing recordings are a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _missing(message: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder that holds one folder per data set (``utd-mhad``, ``nw-ucla``, ...)."""
+    folder = Path(os.environ.get("EDGESKEL_DATASETS", ROOT.parent / "shared" / "datasets"))
+    if not (folder / "utd-mhad").is_dir():
+        _missing(f"no recordings in {folder}: set EDGESKEL_DATASETS to the folder that holds utd-mhad, nw-ucla, ...")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for this run of the tests, the same for every xdist worker."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def once(shared_folder: Path) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``once(name, make)``: a path that the first worker to ask fills by ``make(path)``; the others wait for it."""
+    from filelock import FileLock
+
+    def path(name: str, make: Callable[[Path], object]) -> Path:
+        target = shared_folder / name
+        with FileLock(f"{target}.lock"):
+            if not target.exists():
+                make(target)
+        return target
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def utd_store(datasets: Path, once: Callable[..., Path]) -> Any:
+    """UTD-MHAD, imported once per run of the tests."""
+    return _imported("utd-mhad", datasets, once)
+
+
+@pytest.fixture(scope="session")
+def ucla_store(datasets: Path, once: Callable[..., Path]) -> Any:
+    """Northwestern-UCLA, imported once per run of the tests."""
+    return _imported("nw-ucla", datasets, once)
+
+
+def _imported(name: str, datasets: Path, once: Callable[..., Path]) -> Any:
+    from edgeskel.data import Store, import_dataset
+
+    return Store.open(once(f"{name}.store", lambda out: import_dataset(name, datasets / name, out)))
