@@ -1,0 +1,231 @@
+"""What every recogniser is: raw joints in, logits out; a config, a registry, save and load.
+
+A new recogniser is one new file: a config dataclass, a subclass of :class:`Recogniser` that writes :meth:`features`,
+and ``@register("name", Config)``.
+
+Axes: N clips, M persons, B = N·M bodies, S frames of the window, T frames of the network, V joints, C channels,
+D width of the embedding, K classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from edgeskel.errors import CorruptFile, ModelError, UnknownChoice
+from edgeskel.files import atomic_write
+from edgeskel.skeleton import Topology
+from edgeskel.transforms import STREAMS, Streams
+
+__all__ = ["Recogniser", "RecogniserConfig", "create", "from_pretrained", "names", "register", "shipped"]
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecogniserConfig:
+    """What all recognisers have in common."""
+
+    topology: Topology
+    """The joint layout of the input."""
+    labels: tuple[str, ...]
+    """K class names, in the order of the logits."""
+    persons: int = 1
+    """M: bodies in one window."""
+    source_frames: int = 128
+    """S: frames of the window as recorded."""
+    frames: int = 64
+    """T: frames the network sees, stretched over what was seen."""
+    rate_hz: float = 30.0
+    """Nominal frame rate of the window."""
+    hop: int = 8
+    """Frames between two live recognitions."""
+    streams: tuple[str, ...] = STREAMS
+    """Which of joint, bone, joint_motion, bone_motion the network sees."""
+    align: str = "yaw"
+    """How a clip is turned: none, yaw or body."""
+    confidence_channel: bool = True
+    """Whether the network sees the confidences as a channel."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``config.json``."""
+        data = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**data, "topology": self.topology.to_dict()}
+
+
+C = TypeVar("C", bound=RecogniserConfig)
+R = TypeVar("R", bound="type[Recogniser]")
+
+
+class Recogniser(nn.Module):
+    """Base of all recognisers.
+
+    Several persons and the streams are handled here, once: a subclass sees bodies, and their features are averaged
+    over the persons that are present.
+    """
+
+    name = ""  # set by ``register``
+
+    def __init__(self, config: RecogniserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.streams = Streams(config.topology, config.source_frames, config.frames, config.streams, config.align,
+                               config.confidence_channel)
+
+    classifier: nn.Module
+
+    def features(self, streams: Tensor) -> Tensor:
+        """(B, C, T, V) streams of every body -> (B, D). A subclass writes this."""
+        raise NotImplementedError
+
+    def embed(self, joints: Tensor, confidence: Tensor) -> Tensor:
+        """Embedding of each clip.
+
+        Args:
+            joints: (N, M, S, V, 3) metres.
+            confidence: (N, M, S, V) in 0..1; 0 is missing.
+
+        Returns:
+            (N, D).
+        """
+        streams, presence = self.streams(joints, confidence)
+        features = self.features(streams)  # (B, D)
+        if self.config.persons == 1:
+            return features
+        clips, persons = presence.shape
+        share = presence / (presence.mean(-1, keepdim=True) * persons + 1e-6)  # (N, M)
+        weighted = features.reshape(clips, persons, -1) * share.reshape(clips, persons, 1)
+        return weighted.mean(1) * persons
+
+    def forward(self, joints: Tensor, confidence: Tensor) -> Tensor:
+        """Logits (N, K); arguments as :meth:`embed`."""
+        logits: Tensor = self.classifier(self.embed(joints, confidence))
+        return logits
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into ``folder``, each by atomic rename.
+
+        Args:
+            folder: made if missing.
+            half: store the weights as float16 (half the bytes; loading gives float32 again).
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
+        if half:
+            state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        with atomic_write(folder / "model.safetensors") as file:
+            file.write(save(state, metadata={"format": "pt"}))
+        with atomic_write(folder / "config.json") as file:
+            config = {"recogniser": self.name, **self.config.to_dict()}
+            file.write((json.dumps(config, indent=1) + "\n").encode())
+
+
+REGISTRY: dict[str, tuple[type[Recogniser], type[RecogniserConfig]]] = {}
+
+
+def register(name: str, config: type[RecogniserConfig]) -> Callable[[R], R]:
+    """Class decorator: make a recogniser known by name."""
+
+    def add(recogniser: R) -> R:
+        recogniser.name = name
+        REGISTRY[name] = (recogniser, config)
+        return recogniser
+
+    return add
+
+
+def names() -> tuple[str, ...]:
+    """Names of the recognisers that can be created."""
+    return tuple(sorted(REGISTRY))
+
+
+def create(name: str, **settings: Any) -> Recogniser:
+    """Make a recogniser with fresh weights.
+
+    Args:
+        name: one of :func:`names`.
+        settings: fields of its config; ``topology`` and ``labels`` are required.
+
+    Raises:
+        UnknownChoice: no such recogniser, or no such field.
+    """
+    if name not in REGISTRY:
+        raise UnknownChoice("recogniser", name, REGISTRY)
+    recogniser, config = REGISTRY[name]
+    known = {item.name for item in fields(config)}
+    for setting in settings:
+        if setting not in known:
+            raise UnknownChoice(f"setting of {name}", setting, known)
+    return recogniser(config(**settings))
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the trained weights that come with the package."""
+    return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json")))
+
+
+def from_pretrained(name_or_folder: str | Path) -> Recogniser:
+    """Load a recogniser from a checkpoint folder or by a shipped name, in evaluation mode, float32.
+
+    Raises:
+        UnknownChoice: neither a folder nor a shipped name.
+        CorruptFile: ``config.json`` or ``model.safetensors`` cannot be read.
+        ModelError: the weights do not fit the config.
+    """
+    folder = Path(name_or_folder)
+    if not (folder / "config.json").is_file():
+        if str(name_or_folder) not in shipped():
+            raise UnknownChoice("model (no folder with a config.json, no shipped weights)", str(name_or_folder), shipped())
+        folder = WEIGHTS / str(name_or_folder)
+    config = _read_config(folder / "config.json")
+    try:
+        model = create(config.pop("recogniser"), **config)
+    except (KeyError, TypeError) as error:
+        raise CorruptFile(folder / "config.json", f"not a recogniser's configuration ({error})") from error
+    path = folder / "model.safetensors"
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CorruptFile(path, f"unreadable weights ({error})", expected="a complete safetensors file",
+                          remedy="copy the checkpoint again or train anew") from error
+    expected = model.state_dict()
+    for key in sorted(expected.keys() | state.keys()):
+        if key not in state or key not in expected or state[key].shape != expected[key].shape:
+            raise ModelError(f"{path}: {key} is {_shape(state, key)}", expected=f"{_shape(expected, key)} as config.json says",
+                             remedy="weights and config.json must come from the same training")
+    model.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()})
+    return model.eval()
+
+
+def _shape(state: Mapping[str, Tensor], key: str) -> str:
+    return str(tuple(state[key].shape)) if key in state else "absent"
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["topology"] = Topology.from_dict(config["topology"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptFile(path, f"unreadable configuration ({error!r})", expected="the config.json of a checkpoint") from error
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+
+
+def with_settings(model: Recogniser, **settings: Any) -> RecogniserConfig:
+    """The model's config with some fields changed."""
+    return replace(model.config, **settings)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+

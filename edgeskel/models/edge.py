@@ -1,0 +1,133 @@
+"""``edge``: the recogniser designed for the targets.
+
+Three habits make it cheap where it has to run:
+
+* Joints are mixed by grouped 1x1 convolutions over (group x joint) as channels. A learned V x V matrix per channel
+  group is then an ordinary convolution: every engine has it, int8 quantises it per output joint, and it needs no
+  Einsum and no batched product with a constant.
+* Time is mixed by depthwise convolutions with explicit padding. Nothing else looks along time but the final mean, so
+  each can run frame by frame with the same weights.
+* Joints are pooled as the channels widen (all joints -> 10 -> 5 learned regions), so that wide layers see few places.
+
+Axes: B bodies, C channels, T frames, V joints (later: regions), G channel groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgeskel.models.base import Recogniser, RecogniserConfig, register
+
+__all__ = ["Edge", "EdgeConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeConfig(RecogniserConfig):
+    """Sizes of ``edge``."""
+
+    widths: tuple[int, ...] = (64, 128, 256)
+    """Channels of the stages; each later stage halves the frames."""
+    regions: tuple[int, ...] = (0, 12, 6)
+    """Places left after joint pooling in each stage; 0 keeps the joints."""
+    blocks: tuple[int, ...] = (2, 2, 2)
+    """Blocks of each stage."""
+    groups: int = 8
+    """Channel groups, each with its own joint-mixing matrix."""
+    kernel: int = 7
+    """Frames of a temporal convolution."""
+    dropout: float = 0.2
+    """Dropout before the classifier."""
+
+
+class JointMixing(nn.Module):
+    """A learned (V' x V) matrix per channel group, as a grouped 1x1 convolution with joints for channels.
+
+    (B, C, T, V) -> (B, C, T, V').
+    """
+
+    def __init__(self, channels: int, groups: int, joints: int, mixed: int, start: Tensor) -> None:
+        super().__init__()
+        self.groups, self.joints, self.mixed = groups, joints, mixed
+        self.mix = nn.Conv2d(groups * joints, groups * mixed, 1, groups=groups, bias=False)
+        with torch.no_grad():
+            noise = 0.02 * torch.randn(groups, mixed, joints)
+            self.mix.weight.copy_((start + noise).reshape(groups * mixed, joints, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bodies, channels, frames, _ = x.shape
+        share = channels // self.groups
+        x = x.reshape(bodies * self.groups, share, frames, self.joints).permute(0, 3, 1, 2)
+        x = x.reshape(bodies, self.groups * self.joints, share, frames)
+        x = self.mix(x)
+        x = x.reshape(bodies * self.groups, self.mixed, share, frames).permute(0, 2, 3, 1)
+        return x.reshape(bodies, channels, frames, self.mixed)
+
+
+class Block(nn.Module):
+    """Mix joints, mix channels, then mix frames; a residual around each half."""
+
+    def __init__(self, width_in: int, width: int, joints: int, regions: int, start: Tensor, stride: int,
+                 config: EdgeConfig) -> None:
+        super().__init__()
+        self.mixing = JointMixing(width_in, config.groups, joints, regions, start)
+        self.expand = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.skip: nn.Module = nn.Identity()
+        if width_in != width:
+            self.skip = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.pool: nn.Module = nn.Identity() if joints == regions else JointMixing(width_in, config.groups, joints, regions, start)
+        padding = config.kernel // 2
+        self.temporal = nn.Sequential(
+            nn.Conv2d(width, width, (config.kernel, 1), (stride, 1), (padding, 0), groups=width, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.expand(self.mixing(x)) + self.skip(self.pool(x)))
+        kept = x[:, :, :: self.stride] if self.stride > 1 else x
+        return torch.relu(self.temporal(x) + kept)
+
+
+@register("edge", EdgeConfig)
+class Edge(Recogniser):
+    """See the module's docstring."""
+
+    config: EdgeConfig
+
+    def __init__(self, config: EdgeConfig) -> None:
+        super().__init__(config)
+        joints = len(config.topology.joints)
+        self.stem = nn.Sequential(
+            nn.BatchNorm2d(self.streams.channels),
+            nn.Conv2d(self.streams.channels, config.widths[0], 1, bias=False),
+            nn.BatchNorm2d(config.widths[0]),
+            nn.ReLU(),
+        )
+        near = torch.from_numpy(config.topology.hops <= 1).float()
+        start = near / near.sum(1, keepdim=True)
+        blocks: list[nn.Module] = []
+        width = config.widths[0]
+        for stage, (wide, regions, count) in enumerate(zip(config.widths, config.regions, config.blocks, strict=True)):
+            for index in range(count):
+                target = regions or joints
+                if start.shape != (target, joints):
+                    start = torch.full((target, joints), 1 / joints) if target != joints else torch.eye(joints)
+                if target != joints:
+                    # Each region starts as a soft share of the joints and learns which ones it gathers.
+                    start = torch.softmax(2 * torch.randn(target, joints), dim=1)
+                blocks.append(Block(width, wide, joints, target, start, 2 if stage and not index else 1, config))
+                width, joints = wide, target
+                start = torch.eye(joints) if stage else start
+        self.blocks = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(width, len(config.labels))
+
+    def features(self, streams: Tensor) -> Tensor:
+        x: Tensor = self.blocks(self.stem(streams))
+        return self.dropout(x.mean((2, 3)))
