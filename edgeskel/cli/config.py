@@ -1,0 +1,159 @@
+"""One configuration, two ways in: a TOML file and the command line set the same dataclass fields.
+
+The file gives defaults; the command line goes over them. A nested dataclass is a table of the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from edgeskel.errors import CorruptFile, UnknownChoice, UsageError
+
+__all__ = ["defaults_from_file", "parse"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """The same for every verb."""
+
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+    quiet: bool = False
+    """No progress and no log on stderr; errors still appear."""
+    config: Path | None = None
+    """TOML file that sets the same fields; the command line goes over it."""
+
+
+def parse(config: type, arguments: Sequence[str], *, program: str) -> Any:
+    """``config`` filled from ``arguments`` and, under them, from the file that ``--config`` names.
+
+    Raises:
+        UnknownChoice: the file sets a field that ``config`` has not; the message lists the fields.
+        UsageError: a value in the file has the wrong type.
+        SystemExit: help was asked for (0), or the arguments are wrong (2); the text has been printed.
+    """
+    import tyro
+
+    call = dataclasses.make_dataclass(
+        "Call",
+        [
+            ("command", Annotated[config, tyro.conf.OmitArgPrefixes]),
+            ("output", Annotated[Output, tyro.conf.OmitArgPrefixes], dataclasses.field(default_factory=Output)),
+        ],
+    )
+    given: dict[str, Any] = {}
+    file = _config_file(arguments)
+    if file is not None:
+        given["default"] = call(defaults_from_file(config, file, missing=tyro.MISSING), Output())
+    return tyro.cli(call, args=list(arguments), prog=program, description="", **given).command
+
+
+def _config_file(arguments: Sequence[str]) -> Path | None:
+    """The value of ``--config``: needed before the parser runs, because it gives the parser's defaults."""
+    for position, argument in enumerate(arguments):
+        if argument == "--config" and position + 1 < len(arguments):
+            return Path(arguments[position + 1])
+        if argument.startswith("--config="):
+            return Path(argument.partition("=")[2])
+    return None
+
+
+def defaults_from_file(config: type, path: Path, *, missing: object) -> Any:
+    """An instance of ``config`` with what the TOML file ``path`` sets; fields without any value hold ``missing``."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CorruptFile(path, f"not a TOML file: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
+    return _fill(config, table, str(path), missing)
+
+
+def _fill(config: type, table: Mapping[str, Any], where: str, missing: object) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    hints = get_type_hints(config)
+    names = {name.replace("-", "_"): name for name in table}
+    for name, written in names.items():
+        if name not in fields:
+            raise UnknownChoice(f"field in {where}", written, fields)
+    # Not through __init__: a class may check its fields there, and some are still missing. The parser calls it later.
+    instance = config.__new__(config)
+    for name, field in fields.items():
+        hint = hints[name]
+        nested = dataclasses.is_dataclass(hint)
+        if name in names and nested:
+            value = _fill(hint, _table(table[names[name]], where, name), f"{where} [{name}]", missing)
+        elif name in names:
+            value = _convert(table[names[name]], hint, f"{name} in {where}")
+        elif field.default is not dataclasses.MISSING:
+            value = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+        else:
+            value = _fill(hint, {}, where, missing) if nested else missing
+        object.__setattr__(instance, name, value)
+    return instance
+
+
+def _table(value: object, where: str, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} in {where} is {value!r}", expected=f"a table: [{name}]")
+    return value
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as TOML gives it, as the type ``hint``."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _convert(value, arguments[0], where)
+    if origin in (Union, types.UnionType):
+        for option in arguments:
+            try:
+                return _convert(value, option, where)
+            except UsageError:
+                continue
+        raise UsageError(f"{where} is {value!r}", expected=_name(hint))
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise UnknownChoice(f"value of {where}", str(value), map(str, arguments))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        if value in hint.__members__:
+            return hint[value]
+        raise UnknownChoice(f"value of {where}", str(value), hint.__members__)
+    if origin in (tuple, list, Sequence) and isinstance(value, list):
+        return _sequence(value, origin, arguments, where)
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _convert(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise UsageError(f"{where} is {value!r}", expected=_name(hint))
+
+
+def _sequence(value: list[Any], origin: Any, arguments: tuple[Any, ...], where: str) -> Any:
+    if origin is not tuple or arguments[-1:] == (Ellipsis,):
+        items = [_convert(item, arguments[0], where) for item in value]
+        return items if origin is list else tuple(items)
+    if len(value) != len(arguments):
+        raise UsageError(f"{where} has {len(value)} values", expected=f"{len(arguments)}")
+    return tuple(_convert(item, hint, where) for item, hint in zip(value, arguments, strict=True))
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")

@@ -1,0 +1,172 @@
+"""``edgeskel doctor``: what is installed, what is missing and how to get it, which engines run here.
+
+Everything is found out by reading metadata and files; no optional package is imported except by an engine that is asked
+whether it can run.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import edgeskel
+from edgeskel.cli.report import Command, Report
+from edgeskel.extras import wanted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["COMMAND"]
+
+# Where TensorRT's library lies: JetPack and Debian packages, tar installs, this Python's wheels.
+_LIBRARY_FOLDERS = ("/usr/lib/aarch64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/tensorrt/lib", "/opt/tensorrt/lib")
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what is installed, which extras are missing, and which engines run on this machine."""
+
+    datasets: Path | None = None
+    """Folder with recordings, one folder per data set; by default what EDGESKEL_DATASETS names."""
+
+
+def doctor(config: Doctor) -> Report:
+    """Look around and report; nothing is changed."""
+    extras = {name or "base": _extra(name, packages) for name, packages in wanted().items()}
+    data = {
+        "edgeskel": edgeskel.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": _device(),
+        "extras": extras,
+        "engines": _engines(),
+        "datasets": _datasets(config.datasets),
+    }
+    return Report(data, text=lambda console: _draw(console, data))
+
+
+def _extra(name: str, packages: dict[str, str]) -> dict[str, Any]:
+    found = {package: {"installed": _version(package), "wanted": bounds} for package, bounds in sorted(packages.items())}
+    for package, entry in found.items():
+        entry["ok"] = entry["installed"] is not None and fits(entry["installed"], packages[package])
+    complete = all(entry["ok"] for entry in found.values())
+    install = "pip install edgeskel" if name == "" else f"pip install 'edgeskel[{name}]'"
+    return {"complete": complete, "packages": found, "install": "" if complete else install}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def fits(version: str, bounds: str) -> bool:
+    """Whether ``version`` lies within ``bounds`` (``">=2.13,<2.14"``), by release numbers alone."""
+    have = _release(version)
+    for bound in filter(None, (part.strip() for part in bounds.split(","))):
+        match = re.match(r"(>=|<=|==|!=|<|>)\s*(.+)", bound)
+        if match is None:
+            continue
+        limit = _release(match[2])
+        width = max(len(have), len(limit))
+        a, b = have + (0,) * (width - len(have)), limit + (0,) * (width - len(limit))
+        if not {">=": a >= b, "<=": a <= b, "==": a == b, "!=": a != b, "<": a < b, ">": a > b}[match[1]]:
+            return False
+    return True
+
+
+def _release(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(number) for number in match[0].split(".")) if match else (0,)
+
+
+def _engines() -> dict[str, dict[str, Any]]:
+    from edgeskel.runtime import engines
+
+    reasons = engines.availability()
+    return {name: {"runs": why is None, "why_not": why or ""} for name, why in reasons.items()}
+
+
+def _device() -> dict[str, Any]:
+    """What kind of machine this is, by the files that its makers leave."""
+    model = Path("/proc/device-tree/model")
+    release = Path("/etc/nv_tegra_release")
+    driver = Path("/proc/driver/nvidia/version")
+    found = re.search(r"Module\s+(\d+[\d.]*)", driver.read_text()) if driver.is_file() else None
+    return {
+        "model": model.read_text().rstrip("\0\n") if model.is_file() else "",
+        "l4t": _l4t(release.read_text()) if release.is_file() else "",
+        "jetpack": _debian_version("nvidia-jetpack"),
+        "nvidia_driver": found[1] if found else "",
+        "tensorrt_libraries": _tensorrt_libraries(),
+    }
+
+
+def _l4t(text: str) -> str:
+    """``R36.4.0`` from NVIDIA's ``# R36 (release), REVISION: 4.0, GCID: ...``."""
+    match = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
+    return f"R{match[1]}.{match[2]}" if match else ""
+
+
+def _debian_version(package: str) -> str:
+    status = Path("/var/lib/dpkg/status")
+    if not status.is_file():
+        return ""
+    match = re.search(rf"^Package: {re.escape(package)}\n(?:.+\n)*?Version: (\S+)", status.read_text(errors="replace"), re.M)
+    return match[1] if match else ""
+
+
+def _tensorrt_libraries() -> list[str]:
+    folders = [Path(folder) for folder in _LIBRARY_FOLDERS] + [Path(entry) / "tensorrt_libs" for entry in sys.path if entry]
+    return sorted({str(file) for folder in folders if folder.is_dir() for file in folder.glob("libnvinfer.so*")})
+
+
+def _datasets(folder: Path | None) -> dict[str, Any]:
+    named = os.environ.get("EDGESKEL_DATASETS")
+    place = folder or (Path(named) if named else None)
+    if place is None:
+        return {"folder": "", "found": []}
+    return {"folder": str(place), "found": sorted(p.name for p in place.iterdir() if p.is_dir()) if place.is_dir() else []}
+
+
+def _draw(console: Console, data: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    console.print(f"edgeskel {data['edgeskel']}, Python {data['python']}, {data['platform']}, {data['cores']} cores",
+                  highlight=False)
+    for name, value in data["device"].items():
+        if value:
+            console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
+    table = Table("extra", "state", "installed", "missing or out of bounds", title="Packages", title_justify="left")
+    for name, extra in data["extras"].items():
+        good = [f"{package} {entry['installed']}" for package, entry in extra["packages"].items() if entry["ok"]]
+        bad = [f"{package}{entry['wanted']}" + (f" (have {entry['installed']})" if entry["installed"] else "")
+               for package, entry in extra["packages"].items() if not entry["ok"]]
+        state = "[green]complete" if extra["complete"] else f"[yellow]{_escape(extra['install'])}"
+        table.add_row(name, state, ", ".join(good), ", ".join(bad))
+    console.print(table)
+    table = Table("engine", "runs here", "why not", title="Engines", title_justify="left")
+    for name, engine in data["engines"].items():
+        table.add_row(name, "[green]yes" if engine["runs"] else "[yellow]no", _escape(engine["why_not"]))
+    console.print(table)
+    place = data["datasets"]
+    console.print(f"data sets in {place['folder']}: {', '.join(place['found']) or 'none'}" if place["folder"]
+                  else "data sets: EDGESKEL_DATASETS is not set", highlight=False)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+COMMAND = Command(Doctor, doctor)

@@ -1,0 +1,192 @@
+"""``edgeskel VERB ...``: finds the verb's file, parses its configuration, runs it, and turns errors into exit codes.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import edgeskel
+from edgeskel.errors import EdgeskelError, UnknownChoice, UsageError
+
+if TYPE_CHECKING:
+    from edgeskel.cli.report import Command
+
+__all__ = ["VERBS", "main"]
+
+# verb: (module, what it does). A module is imported when its verb is used, so that help stays fast. It holds either
+# COMMAND, one Command, or COMMANDS, one per second word.
+VERBS = {
+    "data": ("edgeskel.cli.data", "import, inspect, view and split recordings; generate synthetic motion"),
+    "train": ("edgeskel.cli.train", "train a recogniser"),
+    "evaluate": ("edgeskel.cli.evaluate", "measure a recogniser on a split, with a report"),
+    "compress": ("edgeskel.cli.compress", "make a recogniser smaller: low rank, int8"),
+    "export": ("edgeskel.cli.export", "write a bundle for a target"),
+    "verify": ("edgeskel.cli.verify", "check a bundle on every engine present"),
+    "bench": ("edgeskel.cli.bench", "measure a bundle's latency and memory"),
+    "run": ("edgeskel.cli.run", "recognise a source live"),
+    "demo": ("edgeskel.cli.demo", "all of it once, from data to live recognition"),
+    "models": ("edgeskel.cli.models", "list the recognisers that come with edgeskel"),
+    "doctor": ("edgeskel.cli.doctor", "what is installed, what is missing, which engines run here"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (``sys.argv`` if None) and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        _print_verbs(sys.stdout)
+        return 0 if words else 2
+    if words[0] == "--version":
+        sys.stdout.write(f"edgeskel {edgeskel.__version__}\n")
+        return 0
+    options = words[: words.index("--")] if "--" in words else words
+    as_json = "--json" in options
+    previous = _terminate_like_interrupt()
+    try:
+        return _run(words, as_json=as_json, quiet="--quiet" in options)
+    except SystemExit as stop:  # the parser has printed help or what is wrong
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        return _fail(EdgeskelError("interrupted", remedy="run the same command again"), 130, as_json)
+    except EdgeskelError as error:
+        return _fail(error, error.exit_status, as_json)
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        explained = _explain(error, verb=words[0])
+        if explained is None:
+            import traceback
+
+            traceback.print_exc()
+            explained = EdgeskelError(f"{type(error).__name__}: {error}", remedy="this is a bug; please report it")
+        return _fail(explained, explained.exit_status, as_json)
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def commands(verb: str) -> dict[str, Command]:
+    """The commands of ``verb`` by second word; one that has no second word stands under ""."""
+    if verb not in VERBS:
+        raise UnknownChoice("verb", verb, VERBS)
+    module = import_module(VERBS[verb][0])
+    found: dict[str, Any] = getattr(module, "COMMANDS", None) or {"": module.COMMAND}
+    from edgeskel.cli.report import Command
+
+    return {name: Command(*command) for name, command in found.items()}
+
+
+def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
+    verb, *rest = words
+    choices = commands(verb)
+    from edgeskel.cli import report as frame
+    from edgeskel.cli.config import parse
+
+    program = f"edgeskel {verb}"
+    name = ""
+    if "" not in choices:
+        if not rest or rest[0] in ("-h", "--help"):
+            _print_commands(program, choices)
+            return 0 if rest else 2
+        name = rest.pop(0)
+        if name not in choices:
+            raise UnknownChoice(f"command of {program}", name, choices)
+        program += f" {name}"
+    config = _parse_quietly(parse, choices[name].config, rest, program) if as_json else parse(
+        choices[name].config, rest, program=program
+    )
+    frame.console.quiet = quiet
+    with frame.only_results_on_stdout() if as_json else nullcontext():
+        report = choices[name].function(config)
+    frame.show(report, as_json=as_json)
+    return 0 if report.ok else 1
+
+
+def _parse_quietly(parse: Any, config: type, rest: list[str], program: str) -> Any:
+    """Parse for ``--json``: what the parser would print about wrong arguments becomes an error with that text."""
+    text = io.StringIO()
+    try:
+        with redirect_stderr(text):
+            return parse(config, rest, program=program)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = (line.strip("│╭╰─╮╯ ") for line in text.getvalue().splitlines())
+        seen = " ".join(line for line in lines if line)
+        raise UsageError(seen, remedy=f"see: {program} --help") from None
+
+
+def _fail(error: EdgeskelError, status: int, as_json: bool) -> int:
+    if as_json:
+        fields = {"type": type(error).__name__, "message": str(error), "seen": error.seen,
+                  "expected": error.expected, "remedy": error.remedy}
+        sys.stdout.write(json.dumps({"error": fields}) + "\n")
+        sys.stdout.flush()
+    else:
+        sys.stderr.write(f"error: {error.seen}\n")
+        for name, text in (("expected", error.expected), ("remedy", error.remedy)):
+            if text:
+                sys.stderr.write(f"  {name}: {text}\n")
+    return status
+
+
+def _explain(error: Exception, verb: str) -> EdgeskelError | None:
+    """What the machine refused (a full disk, a missing package) as one of our errors; None for a bug."""
+    if isinstance(error, ModuleNotFoundError):
+        from edgeskel.extras import missing_extra
+
+        return missing_extra(error, purpose=f"edgeskel {verb}")
+    if not isinstance(error, OSError):
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    remedy = {
+        errno.ENOSPC: "free some space and run the same command again; nothing half-written was left",
+        errno.EACCES: "check who owns it",
+        errno.ENOENT: "check the path",
+    }.get(error.errno or 0, "")
+    return EdgeskelError(f"{place}{error.strerror or error}", remedy=remedy)
+
+
+def _terminate_like_interrupt() -> Any:
+    """Let SIGTERM unwind the program, so that temporary files are removed; None where that is not ours to set."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        return signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        return None
+
+
+def _print_verbs(out: Any) -> None:
+    out.write("usage: edgeskel VERB ...\n\nSkeleton action recognition, from recordings to a device.\n\n")
+    for verb, (_, purpose) in VERBS.items():
+        out.write(f"  {verb:<10} {purpose}\n")
+    out.write("\nedgeskel VERB --help explains one verb. Every verb takes --json, --quiet and --config FILE.toml.\n"
+              "edgeskel --version prints the version.\n")
+
+
+def _print_commands(program: str, choices: dict[str, Command]) -> None:
+    sys.stdout.write(f"usage: {program} COMMAND ...\n\n")
+    width = max(map(len, choices))
+    for name, command in choices.items():
+        purpose = (command.config.__doc__ or "").strip().partition("\n")[0]
+        sys.stdout.write(f"  {name:<{width}}  {purpose}\n")
+    sys.stdout.write(f"\n{program} COMMAND --help explains one command.\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What a verb is, what it gives back, and where each kind of text goes.
+
+Results go to stdout, everything else (logs, progress, errors) to stderr through ``console``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+__all__ = ["Command", "Report", "console", "jsonable", "only_results_on_stdout"]
+
+console = Console(stderr=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a verb found.
+
+    Args:
+        data: the result by name; ``--json`` prints exactly this. Paths, arrays and dataclasses are allowed.
+        text: draws the same for a person; None prints the names and values.
+        ok: False ends the program with status 1 although nothing was raised (a disagreement found by ``verify``).
+    """
+
+    data: dict[str, Any]
+    text: Callable[[Console], None] | None = None
+    ok: bool = True
+
+
+class Command(NamedTuple):
+    """One verb: its configuration (a dataclass whose docstrings are the help) and what it does."""
+
+    config: type
+    function: Callable[[Any], Report]
+
+
+def jsonable(value: Any) -> Any:
+    """``value`` as plain JSON types: arrays become lists, paths become text, NaN and infinity become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy arrays and scalars, torch tensors; numpy itself may not be imported
+        return jsonable(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Print ``report`` on stdout."""
+    if as_json:
+        print(json.dumps(jsonable(report.data), allow_nan=False), flush=True)
+        return
+    out = Console()
+    if report.text is not None:
+        report.text(out)
+        return
+    for name, value in report.data.items():
+        out.print(f"{name}: {value}", highlight=False, markup=False)
+
+
+@contextmanager
+def only_results_on_stdout() -> Iterator[None]:
+    """Send to stderr whatever libraries, C++ code and child processes print on stdout inside the block."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
