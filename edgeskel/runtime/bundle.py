@@ -1,0 +1,208 @@
+"""Reads a bundle: a folder with artifacts, golden inputs and the manifest that vouches for every byte of them.
+
+Numpy and the standard library only, so that it runs on any device; ``export.bundle`` writes what this reads.
+
+Axes: G golden windows, M persons, S frames of the window, V joints, K classes, D width of the embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from edgeskel.errors import BundleError, EdgeskelError
+from edgeskel.skeleton import Float32, Topology
+
+__all__ = ["MANIFEST", "SCHEMA", "Artifact", "Bundle", "Golden", "Window", "file_digest", "manifest_digest"]
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+_AGAIN = "copy the bundle again or export anew"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The fixed-size input of every artifact."""
+
+    persons: int
+    """M."""
+    frames: int
+    """S."""
+    rate_hz: float
+    """Frames per second of the window."""
+    hop: int
+    """Frames between two live recognitions."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported file of the bundle."""
+
+    file: str
+    """Name inside the bundle."""
+    format: str
+    """onnx, pte, ..."""
+    precision: str
+    """fp32, fp16, int8."""
+    engines: tuple[str, ...]
+    """Engines that run it, the preferred one first."""
+    details: Mapping[str, Any]
+    """The manifest's whole entry: digest, bytes, tolerance, what was measured."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Recorded inputs and the reference's answers, to prove an engine on the device.
+
+    Args:
+        joints: (G, M, S, V, 3) metres.
+        confidence: (G, M, S, V).
+        probabilities: (G, K).
+        embedding: (G, D).
+    """
+
+    joints: Float32
+    confidence: Float32
+    probabilities: Float32
+    embedding: Float32
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, as hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says (its field ``digest`` aside), however it is indented or ordered."""
+    content = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: every file that its manifest lists is there, whole and unaltered."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    name: str
+    target: str
+    topology: Topology
+    labels: tuple[str, ...]
+    window: Window
+    artifacts: tuple[Artifact, ...]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Read the manifest and check every digest before anything else is used.
+
+        Raises:
+            BundleError: not a bundle, another schema, a file missing or altered, or a manifest that lacks a field.
+        """
+        path = Path(path)
+        manifest = _read_manifest(path / MANIFEST)
+        try:
+            _check_files(path, manifest["files"], manifest["artifacts"])
+            window = manifest["window"]
+            bundle = cls(
+                path=path, manifest=manifest, name=str(manifest["name"]), target=str(manifest["target"]),
+                topology=Topology.from_dict(manifest["topology"]), labels=tuple(map(str, manifest["labels"])),
+                window=Window(int(window["persons"]), int(window["frames"]), float(window["rate_hz"]),
+                              int(window["hop"])),
+                artifacts=tuple(
+                    Artifact(str(entry["file"]), str(entry["format"]), str(entry["precision"]),
+                             tuple(map(str, entry["engines"])), entry) for entry in manifest["artifacts"]),
+            )
+        except BundleError:
+            raise
+        except EdgeskelError as error:  # a topology that contradicts itself
+            raise BundleError(f"{path / MANIFEST}: {error.seen}", expected=error.expected, remedy=_AGAIN) from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"{path / MANIFEST}: incomplete or malformed ({type(error).__name__}: {error})",
+                              expected=f"a manifest of schema {SCHEMA}", remedy=_AGAIN) from error
+        if min(bundle.window.persons, bundle.window.frames, bundle.window.hop) < 1 or not bundle.window.rate_hz > 0:
+            raise BundleError(f"{path / MANIFEST}: window {dict(window)}", expected="positive sizes", remedy=_AGAIN)
+        return bundle
+
+    def file(self, name: str) -> Path:
+        """Path of a file that the manifest lists (and whose digest was checked).
+
+        Raises:
+            BundleError: the manifest does not list it.
+        """
+        if name not in self.manifest["files"]:
+            raise BundleError(f"{self.path}: the manifest lists no file {name!r}",
+                              expected="one of " + ", ".join(sorted(self.manifest["files"])))
+        return self.path / name
+
+    @cached_property
+    def golden(self) -> Golden:
+        """The recorded inputs and reference outputs.
+
+        Raises:
+            BundleError: ``golden.npz`` is not what it should be.
+        """
+        path = self.file("golden.npz")
+        size = (self.window.persons, self.window.frames, len(self.topology.joints))
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                golden = Golden(*(np.ascontiguousarray(data[name], np.float32)
+                                  for name in ("joints", "confidence", "probabilities", "embedding")))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise BundleError(f"{path}: unreadable ({error})", expected="golden inputs and outputs", remedy=_AGAIN) from error
+        if (golden.joints.shape[1:] != (*size, 3) or golden.confidence.shape[1:] != size
+                or golden.probabilities.shape != (len(golden), len(self.labels))):
+            raise BundleError(f"{path}: joints {golden.joints.shape}, probabilities {golden.probabilities.shape}",
+                              expected=f"windows of {size} and {len(self.labels)} classes", remedy=_AGAIN)
+        return golden
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleError(f"{path.parent} holds no {MANIFEST}", expected="the folder of a bundle",
+                          remedy="make one with: edgeskel export MODEL --target host --out DIR") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: unreadable ({error})", expected="a manifest in JSON", remedy=_AGAIN) from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        seen = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BundleError(f"{path}: schema {seen!r}", expected=f"schema {SCHEMA}",
+                          remedy="export anew with this version of edgeskel, or install the version that wrote it")
+    if manifest.get("digest") != manifest_digest(manifest):
+        raise BundleError(f"{path}: its content does not match its own digest", expected="an unaltered manifest", remedy=_AGAIN)
+    return manifest
+
+
+def _check_files(folder: Path, files: Mapping[str, str], artifacts: list[Mapping[str, Any]]) -> None:
+    """Every listed file is inside the folder, present and unaltered, and every artifact is listed."""
+    for entry in artifacts:
+        if entry["file"] not in files:
+            raise BundleError(f"{folder / MANIFEST}: artifact {entry['file']} is not among its files", remedy=_AGAIN)
+    for name, expected in files.items():
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts or "\\" in name:
+            raise BundleError(f"{folder / MANIFEST}: file {name!r} lies outside the bundle", expected="a relative name")
+        try:
+            seen = file_digest(folder / name)
+        except OSError as error:
+            raise BundleError(f"{folder / name}: {error.strerror}", expected="every file that the manifest lists",
+                              remedy=_AGAIN) from error
+        if seen != expected:
+            raise BundleError(f"{folder / name}: SHA-256 is {seen[:12]}…", expected=f"{str(expected)[:12]}… as the manifest says",
+                              remedy=_AGAIN)
