@@ -1,0 +1,158 @@
+"""The deployable graph: raw joints and confidences in, probabilities and embedding out.
+
+Everything between the camera and the answer is inside, so no target re-implements preprocessing. Shapes are static:
+one clip, M persons, S frames, V joints. BatchNorm is folded, because a mixed-precision one parses in TensorRT only from
+10.7 on.
+
+Axes: M persons, S frames of the window, V joints, D width of the embedding, K classes, C channels.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from edgeskel.errors import ExportError
+from edgeskel.models.base import Recogniser
+
+__all__ = ["DeployableGraph", "export_program", "fold_batch_norm"]
+
+Window: TypeAlias = "tuple[Tensor, Tensor]"
+"""joints (1, M, S, V, 3) metres and confidence (1, M, S, V) in 0..1."""
+
+INPUTS = ("joints", "confidence")
+OUTPUTS = ("probabilities", "embedding")
+
+
+class DeployableGraph(nn.Module):
+    """What every artifact computes.
+
+    Args:
+        recogniser: copied, in evaluation mode, BatchNorm folded; the original stays as it is.
+    """
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        super().__init__()
+        self.recogniser = fold_batch_norm(recogniser)
+        self.config = recogniser.config
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+
+    def forward(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+        """Recognise one window.
+
+        Args:
+            joints: (1, M, S, V, 3) metres; the values of missing joints are ignored, NaN included.
+            confidence: (1, M, S, V) in 0..1; 0 is missing.
+
+        Returns:
+            probabilities (1, K) and embedding (1, D).
+        """
+        joints = torch.where(confidence.unsqueeze(-1) > 0, joints, 0.0)
+        embedding = self.recogniser.embed(joints, confidence)
+        return torch.softmax(self.recogniser.classifier(embedding), dim=-1), embedding
+
+    def example(self) -> Window:
+        """Inputs of the right shape: an empty window."""
+        config = self.config
+        shape = (1, config.persons, config.source_frames, len(config.topology.joints))
+        return torch.zeros(*shape, 3), torch.zeros(*shape)
+
+
+def export_program(graph: DeployableGraph) -> ExportedProgram:
+    """Trace ``graph`` with static shapes.
+
+    Raises:
+        ExportError: torch.export cannot trace the recogniser.
+    """
+    try:
+        with torch.no_grad():
+            return torch.export.export(graph.eval(), graph.example(), strict=False)
+    except Exception as error:
+        raise ExportError(f"torch.export cannot trace {graph.recogniser.name!r}: {error}",
+                          remedy="a recogniser must have static shapes and no data-dependent branch") from error
+
+
+def fold_batch_norm(recogniser: Recogniser) -> Recogniser:
+    """A copy in evaluation mode without BatchNorm: folded into its neighbour in a ``Sequential``, else scale and shift."""
+    folded = copy.deepcopy(recogniser).eval()
+    for module in list(folded.modules()):
+        if isinstance(module, nn.Sequential):
+            _fold_neighbours(module)
+    for module in list(folded.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, _BatchNorm):
+                setattr(module, name, Affine(child))
+    return folded
+
+
+class Affine(nn.Module):
+    """A BatchNorm in evaluation mode as one scale and one shift per channel."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        super().__init__()
+        scale, shift = _affine(norm)
+        shape = {nn.BatchNorm1d: (-1,), nn.BatchNorm2d: (-1, 1, 1), nn.BatchNorm3d: (-1, 1, 1, 1)}[type(norm)]
+        self.register_buffer("scale", scale.view(shape))
+        self.register_buffer("shift", shift.view(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.scale.dim() == 1 and x.dim() == 3:  # BatchNorm1d takes (N, C) and (N, C, L)
+            return x * self.scale.unsqueeze(-1) + self.shift.unsqueeze(-1)
+        return x * self.scale + self.shift
+
+
+def _affine(norm: _BatchNorm) -> Window:
+    if norm.running_mean is None or norm.running_var is None:
+        raise ExportError("a BatchNorm without running statistics depends on the batch",
+                          expected="track_running_stats=True", remedy="train it with running statistics")
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias
+    return scale.detach().clone(), shift.detach().clone()
+
+
+def _fold_neighbours(sequence: nn.Sequential) -> None:
+    """Fold each BatchNorm into the convolution or linear layer before it, or into an unpadded convolution after it."""
+    layers = list(sequence)
+    for index, norm in enumerate(layers):
+        if not isinstance(norm, _BatchNorm):
+            continue
+        before = layers[index - 1] if index else None
+        after = layers[index + 1] if index + 1 < len(layers) else None
+        if isinstance(before, nn.Conv2d):
+            layers[index - 1 : index + 1] = [fuse_conv_bn_eval(before, norm), nn.Identity()]
+        elif isinstance(before, nn.Linear):
+            layers[index - 1 : index + 1] = [fuse_linear_bn_eval(before, norm), nn.Identity()]
+        elif isinstance(after, nn.Conv2d) and not any(after.padding) and isinstance(after.padding, tuple):
+            layers[index : index + 2] = [nn.Identity(), _after(norm, after)]
+    for index, layer in enumerate(layers):
+        sequence[index] = layer
+
+
+def _after(norm: _BatchNorm, convolution: nn.Conv2d) -> nn.Conv2d:
+    """The convolution that does what ``norm`` followed by ``convolution`` (unpadded) did."""
+    scale, shift = _affine(norm)
+    folded = copy.deepcopy(convolution)
+    share = convolution.in_channels // convolution.groups
+    outputs = convolution.out_channels // convolution.groups
+    # Input channels of each output channel: (out, in / groups).
+    first = torch.arange(convolution.out_channels) // outputs * share
+    inputs = first.unsqueeze(1) + torch.arange(share)
+    weight = convolution.weight.detach()
+    bias = torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias.detach()
+    folded.weight = nn.Parameter(weight * scale[inputs][..., None, None])
+    folded.bias = nn.Parameter(bias + (weight.sum((2, 3)) * shift[inputs]).sum(1))
+    return folded
