@@ -11,8 +11,8 @@ A benchmark is a module ``benchmarks/NAME.py`` with a function that measures and
 
 ``python -m benchmarks.NAME --json`` prints one JSON object, the figures by name, and writes
 ``benchmarks/results/NAME.json``: figures, command, commit, machine, seeds, date, seconds. With ``--quick`` it measures
-the same thing smaller, within 50 s on two cores, and writes no result. A figure is a number (a value over several seeds is the
-mean, with ``NAME_std`` beside it); longer tables go under ``"tables": {"title": [rows as objects]}``.
+the same thing smaller, within 50 s on two cores, and writes no result. A figure is a number (a value over several seeds
+is the mean, with ``NAME_std`` beside it); longer tables go under ``"tables": {"title": [rows as objects]}``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PACKAGES = ("numpy", "torch", "lightning", "onnx", "onnxruntime", "executorch",
 def main(name: str, measure: Callable[[bool], dict[str, Any]], *, seeds: Sequence[int] = ()) -> None:
     """Run the benchmark ``name`` as a program: parse the arguments, measure, print, and keep a full result."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=measure.__doc__)
-    parser.add_argument("--quick", action="store_true", help="the same, smaller: within 50 s on two cores; keeps no result")
+    parser.add_argument("--quick", action="store_true", help="the same, smaller: within 50 s; keeps no result")
     parser.add_argument("--json", action="store_true", help="one JSON object of figures on stdout")
     options = parser.parse_args()
     start = time.perf_counter()

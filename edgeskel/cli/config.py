@@ -87,7 +87,7 @@ def _fill(config: type, table: Mapping[str, Any], where: str, missing: object) -
         if name not in fields:
             raise UnknownChoice(f"field in {where}", written, fields)
     # Not through __init__: a class may check its fields there, and some are still missing. The parser calls it later.
-    instance = config.__new__(config)
+    instance: Any = object.__new__(config)
     for name, field in fields.items():
         hint = hints[name]
         nested = dataclasses.is_dataclass(hint)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND"]
 
 # Where TensorRT's library lies: JetPack and Debian packages, tar installs, this Python's wheels.
-_LIBRARY_FOLDERS = ("/usr/lib/aarch64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/tensorrt/lib", "/opt/tensorrt/lib")
+_LIBRARY_FOLDERS = (
+    "/usr/lib/aarch64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/tensorrt/lib", "/opt/tensorrt/lib",
+)
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,10 @@ def doctor(config: Doctor) -> Report:
 
 
 def _extra(name: str, packages: dict[str, str]) -> dict[str, Any]:
-    found = {package: {"installed": _version(package), "wanted": bounds} for package, bounds in sorted(packages.items())}
-    for package, entry in found.items():
-        entry["ok"] = entry["installed"] is not None and fits(entry["installed"], packages[package])
+    found = {}
+    for package, bounds in sorted(packages.items()):
+        version = _version(package)
+        found[package] = {"installed": version, "wanted": bounds, "ok": version is not None and fits(version, bounds)}
     complete = all(entry["ok"] for entry in found.values())
     install = "pip install edgeskel" if name == "" else f"pip install 'edgeskel[{name}]'"
     return {"complete": complete, "packages": found, "install": "" if complete else install}
@@ -92,8 +95,7 @@ def _release(version: str) -> tuple[int, ...]:
 def _engines() -> dict[str, dict[str, Any]]:
     from edgeskel.runtime import engines
 
-    reasons = engines.availability()
-    return {name: {"runs": why is None, "why_not": why or ""} for name, why in reasons.items()}
+    return {name: {"runs": why is None, "why_not": why or ""} for name, why in engines.availability().items()}
 
 
 def _device() -> dict[str, Any]:
@@ -121,21 +123,21 @@ def _debian_version(package: str) -> str:
     status = Path("/var/lib/dpkg/status")
     if not status.is_file():
         return ""
-    match = re.search(rf"^Package: {re.escape(package)}\n(?:.+\n)*?Version: (\S+)", status.read_text(errors="replace"), re.M)
+    entry = rf"^Package: {re.escape(package)}\n(?:.+\n)*?Version: (\S+)"
+    match = re.search(entry, status.read_text(errors="replace"), re.MULTILINE)
     return match[1] if match else ""
 
 
 def _tensorrt_libraries() -> list[str]:
-    folders = [Path(folder) for folder in _LIBRARY_FOLDERS] + [Path(entry) / "tensorrt_libs" for entry in sys.path if entry]
-    return sorted({str(file) for folder in folders if folder.is_dir() for file in folder.glob("libnvinfer.so*")})
+    folders = [*map(Path, _LIBRARY_FOLDERS), *(Path(entry) / "tensorrt_libs" for entry in sys.path if entry)]
+    return sorted({str(file) for folder in folders for file in folder.glob("libnvinfer.so*")})
 
 
 def _datasets(folder: Path | None) -> dict[str, Any]:
     named = os.environ.get("EDGESKEL_DATASETS")
     place = folder or (Path(named) if named else None)
-    if place is None:
-        return {"folder": "", "found": []}
-    return {"folder": str(place), "found": sorted(p.name for p in place.iterdir() if p.is_dir()) if place.is_dir() else []}
+    found = sorted(entry.name for entry in place.glob("*/") if entry.is_dir()) if place else []
+    return {"folder": str(place or ""), "found": found}
 
 
 def _draw(console: Console, data: dict[str, Any]) -> None:

@@ -1,0 +1,62 @@
+# make demo   all of it once: data, training, evaluation, compression, export, verification, live recognition
+# make test   lint, types and every test
+# Both make their environment in .venv first, from nothing but git, make and Python 3.10 to 3.13.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TENSORRT := $(VENV)/trt
+
+# Small graphs run best on one thread each; the tests are spread over processes instead.
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench docs install tensorrt-bindings clean
+
+demo: $(READY)
+	OMP_NUM_THREADS=$$(nproc) $(BIN)/edgeskel demo $(if $(DATA),--data "$(DATA)")
+
+test: lint tensorrt-bindings
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+# Every benchmark in full; the results are kept under benchmarks/results and shown in docs/benchmarks.md.
+bench: $(READY)
+	set -e; for file in benchmarks/[a-z]*.py; do name=$$(basename $$file .py); \
+	  grep -q '_bench import' $$file && grep -q '__main__' $$file && [ $$name != tables ] || continue; \
+	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json; done
+	$(BIN)/python -m benchmarks.tables
+
+docs: $(READY)
+	$(BIN)/python -m benchmarks.tables
+
+install: $(READY)
+
+# torch comes first and exactly: a range would also admit newer releases, with gigabytes of GPU libraries behind them.
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "edgeskel needs Python 3.10 to 3.13, this is " + sys.version.split()[0] + "; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24" "setuptools>=77"
+	$(BIN)/python -m pip install --quiet "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --editable ".[all,dev]"
+	touch $@
+
+# The real TensorRT bindings without TensorRT: tests check every name that the engine builder uses against them.
+tensorrt-bindings: $(TENSORRT)/10.3 $(TENSORRT)/10.13 $(TENSORRT)/11
+
+$(TENSORRT)/10.3: | $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ "tensorrt_cu12_bindings==10.3.0" || rm -rf $@
+$(TENSORRT)/10.13: | $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ "tensorrt_cu12_bindings==10.13.3.9.post1" || rm -rf $@
+$(TENSORRT)/11: | $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ "tensorrt_cu13_bindings==11.4.0.106" || rm -rf $@
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

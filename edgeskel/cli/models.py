@@ -1,0 +1,115 @@
+"""``edgeskel models``: the recognisers that come with edgeskel, with the figures of their cards. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import edgeskel
+from edgeskel.cli.report import Command, Report
+from edgeskel.errors import CorruptFile, UnknownChoice
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["COMMAND"]
+
+WEIGHTS = Path(edgeskel.__file__).parent / "models" / "weights"
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the trained recognisers that come with edgeskel, or show the card of one."""
+
+    name: str | None = None
+    """Show this one's card."""
+
+
+def models(config: Models) -> Report:
+    """Read the folders of shipped weights."""
+    found = {folder.name: folder for folder in sorted(WEIGHTS.glob("*/")) if (folder / "config.json").is_file()}
+    if config.name is None:
+        rows = [_describe(folder) for folder in found.values()]
+        return Report({"models": rows}, text=lambda console: _draw(console, rows))
+    if config.name not in found:
+        raise UnknownChoice("shipped model", config.name, found)
+    folder = found[config.name]
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    return Report({**_describe(folder), "card": text}, text=lambda console: _draw_card(console, text))
+
+
+def _describe(folder: Path) -> dict[str, Any]:
+    weights = folder / "model.safetensors"
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return {
+            "name": folder.name,
+            "recogniser": config["recogniser"],
+            "topology": config["topology"]["name"],
+            "classes": len(config["labels"]),
+            "labels": config["labels"],
+            "persons": config["persons"],
+            "parameters": _parameters(weights),
+            "bytes": weights.stat().st_size,
+            "figures": card_figures(folder / "README.md"),
+        }
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise CorruptFile(folder, f"not a shipped model ({error!r})", remedy="install edgeskel again") from error
+
+
+def _parameters(weights: Path) -> int:
+    """Values in a safetensors file, from its header: a length (u64, little-endian), then JSON."""
+    with weights.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def card_figures(card: Path) -> dict[str, Any]:
+    """The ``figures:`` block of a card's front matter: ``  name: value`` lines; {} if there is none."""
+    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
+    return dict(_figures(lines))
+
+
+def _figures(lines: list[str]) -> Iterator[tuple[str, Any]]:
+    if not lines or lines[0].strip() != "---":
+        return
+    inside = False
+    for line in lines[1:]:
+        if line.strip() == "---":
+            return
+        if not line.startswith(" "):
+            inside = line.strip() == "figures:"
+        elif inside and ":" in line:
+            name, _, value = line.strip().partition(":")
+            try:
+                yield name, json.loads(value)
+            except ValueError:
+                yield name, value.strip()
+
+
+def _draw(console: Console, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("name", "recogniser", "topology", "classes", "parameters", "kB", "figures")
+    for row in rows:
+        figures = ", ".join(f"{name} {value}" for name, value in row["figures"].items())
+        table.add_row(row["name"], row["recogniser"], row["topology"], str(row["classes"]), f"{row['parameters']:,}",
+                      f"{row['bytes'] / 1000:.0f}", figures)
+    console.print(table)
+
+
+def _draw_card(console: Console, text: str) -> None:
+    from rich.markdown import Markdown
+
+    body = text.split("---", 2)[2] if text.startswith("---") and text.count("---") >= 2 else text
+    console.print(Markdown(body))
+
+
+COMMAND = Command(Models, models)
