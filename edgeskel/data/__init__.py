@@ -1,1 +1,9 @@
 """Recordings: importers, the store, named splits, synthetic motion."""
+
+from __future__ import annotations
+
+from edgeskel.data.importers import ImportReport, import_dataset
+from edgeskel.data.protocols import Split, split
+from edgeskel.data.store import Store, StoreWriter
+
+__all__ = ["ImportReport", "Split", "Store", "StoreWriter", "import_dataset", "split"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,14 @@ from edgeskel.skeleton import PARTS, Topology
 __all__ = ["get", "load", "names"]
 
 
-@lru_cache(maxsize=1)
+@cache
 def names() -> tuple[str, ...]:
     """Names of the layouts that ship with the package, sorted."""
     files = (entry.name for entry in resources.files(__name__).iterdir())
     return tuple(sorted(file.removesuffix(".toml") for file in files if file.endswith(".toml")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def get(name: str) -> Topology:
     """The built-in layout ``name``, or a user's own where ``name`` is the path of a ``.toml`` file.
 
@@ -70,7 +70,8 @@ def parse(text: str, origin: object) -> Topology:
     data = _toml(text, origin)
     rows = data.get("joints")
     if not isinstance(data.get("name"), str) or not isinstance(rows, list) or not rows:
-        raise CorruptFile(origin, f"fields {sorted(data)}", expected="name = \"...\" and joints = [{ joint = ... }, ...]")
+        raise CorruptFile(origin, f"fields {sorted(data)}",
+                          expected='name = "..." and joints = [{ joint = ..., parent = ... }, ...]')
     joints = tuple(_text(row, "joint", origin) for row in rows)
     parents = tuple(_parent(row, joints, origin) for row in rows)
     if len(set(joints)) != len(joints):

@@ -1,1 +1,83 @@
-"""One importer per dataset, each into the one store."""
+"""One importer per dataset, each into the one store.
+
+An importer is a module with ``recordings(folder, options) -> Recordings``. It names what it reads and yields clips in a
+stable order; what it cannot take, it yields as ``Refused`` with the reason, and nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeskel.data.importers.common import Options, Recordings, Refused
+from edgeskel.data.store import StoreWriter
+from edgeskel.errors import DataError, UnknownChoice
+from edgeskel.skeleton import Clip
+
+__all__ = ["IMPORTERS", "ImportReport", "import_dataset"]
+
+IMPORTERS = {
+    "utd-mhad": ("edgeskel.data.importers.utd_mhad", "27 actions, 8 subjects, Kinect v1, one inertial sensor (.mat)"),
+    "nw-ucla": ("edgeskel.data.importers.nw_ucla", "10 actions, 10 subjects, 3 views, Kinect v1 (.json, all_sqe)"),
+    "sbu": ("edgeskel.data.importers.sbu", "8 interactions of two persons, 15 joints (skeleton_pos.txt)"),
+    "utkinect": ("edgeskel.data.importers.utkinect", "10 actions cut from 20 sequences, Kinect v1 (.txt)"),
+    "ntu": ("edgeskel.data.importers.ntu", "NTU RGB+D 60 and 120, Kinect v2 (.skeleton)"),
+    "bvh": ("edgeskel.data.importers.bvh", "motion capture in BVH files; needs the unit of its offsets"),
+    "generic": ("edgeskel.data.importers.generic", "your own CSV or NPZ files, described by a dataset.toml"),
+}
+
+Progress = Callable[[Iterable[Clip | Refused], int], Iterable[Clip | Refused]]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import took and what it did not.
+
+    Args:
+        dataset: whose recordings.
+        clips: how many are in the store.
+        refused: (source, reason) of the others.
+        digest: the store's.
+    """
+
+    dataset: str
+    clips: int
+    refused: tuple[tuple[str, str], ...]
+    digest: str
+
+
+def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Progress | None = None,
+                   **options: Any) -> ImportReport:
+    """Read recordings into a store, which appears whole or not at all.
+
+    Args:
+        name: one of ``IMPORTERS``.
+        path: the dataset's folder.
+        out: the store's folder; a store that is there already is replaced.
+        progress: wraps the recordings while they are read, ``progress(recordings, total)``.
+        **options: fields of :class:`~edgeskel.data.importers.common.Options`.
+
+    Raises:
+        UnknownChoice: no such importer.
+        DataError: the folder holds no recording of this kind.
+        CorruptFile, InvalidClip: a recording cannot be read, or holds joints that are not numbers.
+        UsageError: ``out`` exists and is not a store, or an option is missing.
+    """
+    if name not in IMPORTERS:
+        raise UnknownChoice("dataset", name, IMPORTERS)
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder", expected=f"the folder of {name}: {IMPORTERS[name][1]}")
+    source: Recordings = importlib.import_module(IMPORTERS[name][0]).recordings(folder, Options(**options))
+    recordings = source.clips if progress is None else progress(source.clips, source.total)
+    with StoreWriter(out, dataset=source.dataset, topology=source.topology, labels=source.labels,
+                     rate_hz=source.rate_hz) as writer:
+        for recording in recordings:
+            if isinstance(recording, Refused):
+                writer.refuse(recording.source, recording.reason)
+            else:
+                writer.add(recording)
+    return ImportReport(source.dataset, len(writer), tuple(writer.refused), writer.digest)

@@ -1,0 +1,135 @@
+"""What every importer shares: its result, its options, and reading a file without trusting it.
+
+Axes: M persons, T frames, V joints; the last axis is x, y, z in metres (right-handed, y up).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskel.errors import CorruptFile, DataError, InvalidClip, MissingExtra
+from edgeskel.skeleton import Clip, Float32, Float64, Inertial, Topology
+
+__all__ = ["Options", "Recordings", "Refused", "find", "make_clip", "read_mat"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to import.
+
+    Args:
+        missing_nan: take joints that are not finite numbers as missing (confidence 0) instead of refusing the import.
+        unit: length unit of the files, for formats that do not say (``bvh``): m, cm, mm or inch.
+        topology: layout to bring the joints into, for formats that bring their own (``bvh``); "" keeps theirs.
+        label: class of every clip, for formats that carry none (``bvh``); "" takes the name of the file's folder.
+    """
+
+    missing_nan: bool = False
+    unit: str = ""
+    topology: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A recording that was not taken, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What an importer found.
+
+    Args:
+        dataset: name that the store will carry.
+        topology: layout of every clip.
+        labels: class names in the dataset's own order.
+        rate_hz: nominal frame rate.
+        total: how many items ``clips`` yields.
+        clips: the recordings, read one by one.
+    """
+
+    dataset: str
+    topology: Topology
+    labels: tuple[str, ...]
+    rate_hz: float
+    total: int
+    clips: Iterator[Clip | Refused]
+
+
+def find(folder: Path, pattern: str, dataset: str) -> list[Path]:
+    """Files below ``folder`` that match ``pattern``, sorted. Raises ``DataError`` when there is none."""
+    files = sorted(file for file in folder.glob(pattern) if file.is_file())
+    if not files:
+        raise DataError(f"{folder} holds no {pattern}", expected=f"the folder of {dataset}")
+    return files
+
+
+def make_clip(joints: NDArray[Any], options: Options, *, source: str, rate_hz: float = 0, time: Float64 | None = None,
+              confidence: Float32 | None = None, label: str = "", subject: str = "", view: str = "",
+              inertial: Inertial | None = None) -> Clip:
+    """A clip from what a file holds; joints that are not finite are refused or, if so asked, missing.
+
+    Args:
+        joints: (M, T, V, 3) metres.
+        options: the import's options.
+        source: the file, relative to the dataset's folder.
+        rate_hz: frame rate, where the file has no clock.
+        time: (T,) seconds, where it has one.
+        confidence: (M, T, V) in 0..1, where the file states it; otherwise 1.
+        label, subject, view, inertial: as in :class:`~edgeskel.skeleton.Clip`.
+
+    Raises:
+        InvalidClip: as :class:`~edgeskel.skeleton.Clip`.
+    """
+    if time is None:
+        time = np.arange(joints.shape[1]) / rate_hz
+    confidence = np.ones(joints.shape[:3], np.float32) if confidence is None else confidence.astype(np.float32)
+    broken = ~np.isfinite(joints).all(axis=-1) & (confidence > 0)
+    if broken.any() and not options.missing_nan:
+        frames = int(broken.any(axis=(0, 2)).sum())
+        raise InvalidClip(f"{source}: {int(broken.sum())} of {broken.size} joints, in {frames} of {joints.shape[1]} "
+                          "frames, are NaN or infinite", expected="finite coordinates",
+                          remedy="repair the file, or import with --missing-nan to take them as missing (confidence 0)")
+    confidence[broken] = 0
+    joints = np.where(np.isfinite(joints).all(axis=-1, keepdims=True), joints, 0).astype(np.float32)
+    return Clip(joints, confidence, np.asarray(time, np.float64), label=label, subject=subject, view=view,
+                source=source, inertial=inertial)
+
+
+def read_mat(path: Path, variable: str, shape: Sequence[int | None]) -> NDArray[np.float64]:
+    """A numeric array from a MATLAB file.
+
+    Args:
+        path: the file.
+        variable: the array's name in it.
+        shape: its expected shape; None is any length above 0.
+
+    Raises:
+        CorruptFile: not a MATLAB file, cut short, or without such an array.
+        MissingExtra: scipy is not installed.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise MissingExtra("scipy", "train", "reading .mat files") from error
+    wanted = "an array {} of shape ({})".format(variable, ", ".join("n" if n is None else str(n) for n in shape))
+    try:
+        data = loadmat(path).get(variable)
+    except Exception as error:  # the reader fails in a dozen ways on damaged files
+        raise CorruptFile(path, f"not a readable MATLAB file ({type(error).__name__}: {error})", expected=wanted,
+                          remedy="download or extract the file again") from error
+    if data is None or data.dtype.kind not in "fiu":
+        raise CorruptFile(path, f"no numbers named {variable}", expected=wanted)
+    if data.ndim != len(shape) or any(n == 0 or (want is not None and n != want)
+                                      for n, want in zip(data.shape, shape, strict=True)):
+        raise CorruptFile(path, f"{variable} has shape {data.shape}", expected=wanted)
+    return np.asarray(data, np.float64)

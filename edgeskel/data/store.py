@@ -1,0 +1,308 @@
+"""The one on-disk home of recordings: a folder of flat, memory-mapped files.
+
+Axes: M persons, T frames, V joints, S sensors, K inertial samples.
+
+    store.json       schema, dataset, topology, labels, rate, counts, what the import refused, digest
+    index.npy        one row per clip (see INDEX_FIELDS)
+    joints.bin       float32 (M, T, V, 3) of every clip, end to end; metres
+    confidence.bin   float32 (M, T, V)
+    time.bin         float64 (T,) seconds
+    inertial.bin     per clip with sensors: time float64 (K,), accelerometer and gyroscope float32 (S, K, 3), and
+                     orientation float32 (S, K, 4) where recorded
+
+Everything is little-endian. Clips keep their own M and T; nothing is padded, so a clip costs its own copy and no more.
+A missing joint has confidence 0; where its position was not a number, 0 is stored, since the position means nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskel.errors import CorruptFile, DataError, TopologyMismatch, UnknownChoice
+from edgeskel.files import atomic_folder
+from edgeskel.skeleton import Clip, Inertial, Topology
+
+__all__ = ["Store", "StoreWriter"]
+
+SCHEMA = 1
+FILES = ("joints.bin", "confidence.bin", "time.bin", "inertial.bin")
+INDEX_FIELDS = (
+    ("label", "<i2"), ("subject", "S"), ("view", "S"), ("source", "S"), ("frames", "<i4"), ("persons", "<i2"),
+    ("digest", "S"), ("start", "<i8"), ("time_start", "<i8"),
+    ("segments", "S"), ("samples", "<i4"), ("oriented", "?"), ("inertial_start", "<i8"),
+)
+# Pages of the mapped files that a process has touched count as its memory until they are released.
+RELEASE_AFTER = 64 << 20
+
+
+class Store:
+    """Read-only view of a store; ``store[i]`` is a :class:`~edgeskel.skeleton.Clip` with its own copy of the data.
+
+    Open it with :meth:`open`. A store can be handed to worker processes: what travels is its path.
+
+    Attributes:
+        path: the folder.
+        dataset: whose recordings these are, e.g. ``"utd-mhad"``.
+        topology: the layout of every clip.
+        labels: class names; ``index["label"]`` counts in them, -1 is unlabelled.
+        rate_hz: nominal frame rate.
+        digest: SHA-256 of all that the store holds.
+        refused: (source, reason) of recordings that the import did not take.
+        index: structured array, one row per clip.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], index: NDArray[Any]) -> None:
+        self.path = path
+        self.dataset: str = header["dataset"]
+        self.topology = Topology.from_dict(header["topology"])
+        self.labels: tuple[str, ...] = tuple(header["labels"])
+        self.rate_hz = float(header["rate_hz"])
+        self.digest: str = header["digest"]
+        self.refused: tuple[tuple[str, str], ...] = tuple((source, reason) for source, reason in header["refused"])
+        self.index = index
+        self._maps = {name: _Map(path / name) for name in FILES}
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Open a store.
+
+        Raises:
+            CorruptFile: no store there, one of another schema, or a file is missing, cut short or altered in size.
+        """
+        folder = Path(path)
+        try:
+            header = json.loads((folder / "store.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise CorruptFile(folder, f"no readable store.json ({error})", expected="a store",
+                              remedy="make one with `edgeskel data import` or `edgeskel data synth`") from error
+        if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+            raise CorruptFile(folder, f"store schema {header.get('schema') if isinstance(header, dict) else header!r}",
+                              expected=f"schema {SCHEMA}", remedy="import the recordings again with this version")
+        try:
+            for name, size in header["bytes"].items():
+                if (seen := (folder / name).stat().st_size) != size:
+                    raise CorruptFile(folder / name, f"{seen} bytes", expected=f"{size}", remedy="import again")
+            return cls(folder, header, np.load(folder / "index.npy", allow_pickle=False))
+        except (KeyError, TypeError, AttributeError, OSError, ValueError) as error:
+            raise CorruptFile(folder, f"{type(error).__name__}: {error}", expected="a complete store",
+                              remedy="import the recordings again") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store.open, (self.path,)
+
+    def __repr__(self) -> str:
+        return f"<Store {self.dataset}: {len(self)} clips, {self.topology.name}, {len(self.labels)} labels>"
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Clip:
+        """Clip ``i`` (negative counts from the end), read into memory of its own."""
+        row = self.index[i]
+        persons, frames, joints = int(row["persons"]), int(row["frames"]), len(self.topology.joints)
+        start, rows = int(row["start"]), persons * frames * joints
+        label = int(row["label"])
+        return Clip(
+            joints=self._read("joints.bin", "<f4", start * 12, (persons, frames, joints, 3), rows * 3),
+            confidence=self._read("confidence.bin", "<f4", start * 4, (persons, frames, joints), rows),
+            time=self._read("time.bin", "<f8", int(row["time_start"]) * 8, (frames,), frames),
+            label=self.labels[label] if label >= 0 else "", subject=row["subject"].decode(), view=row["view"].decode(),
+            source=row["source"].decode(), inertial=self._inertial(row) if row["segments"] else None)
+
+    def verify(self) -> None:
+        """Read everything and compare with the digest. Raises ``CorruptFile``."""
+        header = json.loads((self.path / "store.json").read_text("utf-8"))
+        hashes = {name: hashlib.sha256() for name in FILES}
+        for name, file_hash in hashes.items():
+            with (self.path / name).open("rb") as file:
+                while block := file.read(1 << 20):
+                    file_hash.update(block)
+        if _digest(header, self.index, hashes) != self.digest:
+            raise CorruptFile(self.path, "contents differ from the digest in store.json",
+                              expected="the bytes that the import wrote", remedy="import the recordings again")
+
+    def _inertial(self, row: Any) -> Inertial:
+        segments = tuple(row["segments"].decode().split(","))
+        sensors, samples, at = len(segments), int(row["samples"]), int(row["inertial_start"])
+        vectors = sensors * samples * 3
+
+        def take(dtype: str, shape: tuple[int, ...], count: int) -> NDArray[Any]:
+            nonlocal at
+            part = self._read("inertial.bin", dtype, at, shape, count)
+            at += part.nbytes
+            return part
+
+        return Inertial(
+            segments, time=take("<f8", (samples,), samples), accelerometer=take("<f4", (sensors, samples, 3), vectors),
+            gyroscope=take("<f4", (sensors, samples, 3), vectors),
+            orientation=take("<f4", (sensors, samples, 4), sensors * samples * 4) if row["oriented"] else None)
+
+    def _read(self, name: str, dtype: str, offset: int, shape: tuple[int, ...], count: int) -> NDArray[Any]:
+        return self._maps[name].read(dtype, offset, count).reshape(shape)
+
+
+class _Map:
+    """A file mapped for reading, whose touched pages are given back now and then."""
+
+    def __init__(self, path: Path) -> None:
+        self._touched = 0
+        self._map: mmap.mmap | None = None
+        if path.stat().st_size:  # an empty file cannot be mapped
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def read(self, dtype: str, offset: int, count: int) -> NDArray[Any]:
+        if self._map is None:
+            return np.empty(0, dtype)
+        data = np.frombuffer(self._map, dtype, count, offset).copy()
+        self._touched += data.nbytes + mmap.PAGESIZE
+        if self._touched > RELEASE_AFTER and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)  # the page cache keeps them; only our claim on them ends
+            self._touched = 0
+        return data
+
+
+class StoreWriter:
+    """Writes a store clip by clip; the folder appears when the ``with`` block ends well, and not at all otherwise.
+
+    Args:
+        path: the folder to make. A store that is there already is replaced; any other folder is refused.
+        dataset: whose recordings these are.
+        topology: the layout of every clip.
+        labels: class names, in their order.
+        rate_hz: nominal frame rate.
+
+    Raises:
+        UsageError: ``path`` exists and is not a store.
+        DataError: the block ended without a clip.
+        OSError: the disk is full or the place cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, dataset: str, topology: Topology, labels: Sequence[str],
+                 rate_hz: float) -> None:
+        self.path = Path(path)
+        self.topology = topology
+        self.labels = tuple(labels)
+        self.refused: list[tuple[str, str]] = []
+        self.digest = ""  # known when the block has ended
+        self._header: dict[str, Any] = {"schema": SCHEMA, "dataset": dataset, "topology": topology.to_dict(),
+                                        "labels": list(labels), "rate_hz": float(rate_hz)}
+        self._label_of = {label: i for i, label in enumerate(self.labels)}
+        self._rows: list[tuple[Any, ...]] = []
+        self._start = self._time_start = self._inertial_start = 0
+        self._hashes = {name: hashlib.sha256() for name in FILES}
+        self._files: dict[str, BinaryIO] = {}
+
+    def __enter__(self) -> StoreWriter:
+        with ExitStack() as stack:
+            self._folder = stack.enter_context(atomic_folder(self.path, marker="store.json"))
+            self._files = {name: stack.enter_context((self._folder / name).open("wb")) for name in FILES}
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)  # atomic_folder removes what was written
+            return
+        with self._stack:
+            self._finish()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def refuse(self, source: str, reason: str) -> None:
+        """Note a recording that was not taken, so that its absence can be seen in the store."""
+        self.refused.append((source, reason))
+
+    def add(self, clip: Clip) -> None:
+        """Append a clip.
+
+        Raises:
+            TopologyMismatch: its joints do not fit the store's layout.
+            UnknownChoice: its label is not one of the store's; an unlabelled clip ("") is taken.
+        """
+        persons, frames, joints, _ = clip.joints.shape
+        if joints != len(self.topology.joints):
+            raise TopologyMismatch(f"{clip.source or 'clip'} has {joints} joints",
+                                   expected=f"the {len(self.topology.joints)} of {self.topology.name}")
+        if clip.label and clip.label not in self._label_of:
+            raise UnknownChoice(f"label of {clip.source or 'clip'}", clip.label, self.labels)
+        positions = np.where(np.isfinite(clip.joints), clip.joints, 0).astype("<f4")
+        confidence = np.ascontiguousarray(clip.confidence, "<f4")
+        digest = hashlib.sha256(positions.tobytes())
+        digest.update(confidence.tobytes())
+        self._write("joints.bin", positions)
+        self._write("confidence.bin", confidence)
+        self._write("time.bin", np.ascontiguousarray(clip.time, "<f8"))
+        segments, samples, oriented, at = self._add_inertial(clip.inertial)
+        self._rows.append((self._label_of.get(clip.label, -1), clip.subject.encode(), clip.view.encode(),
+                           clip.source.encode(), frames, persons, digest.hexdigest().encode(), self._start,
+                           self._time_start, segments, samples, oriented, at))
+        self._start += persons * frames * joints
+        self._time_start += frames
+
+    def _add_inertial(self, inertial: Inertial | None) -> tuple[bytes, int, bool, int]:
+        if inertial is None:
+            return b"", 0, False, 0
+        at = self._inertial_start
+        arrays: list[NDArray[Any]] = [np.ascontiguousarray(inertial.time, "<f8")]
+        arrays += [np.ascontiguousarray(signal, "<f4") for signal in
+                   (inertial.accelerometer, inertial.gyroscope, inertial.orientation) if signal is not None]
+        for array in arrays:
+            self._write("inertial.bin", array)
+            self._inertial_start += array.nbytes
+        return ",".join(inertial.segments).encode(), len(inertial.time), inertial.orientation is not None, at
+
+    def _write(self, name: str, data: NDArray[Any]) -> None:
+        view = data.tobytes()
+        self._files[name].write(view)
+        self._hashes[name].update(view)
+
+    def _finish(self) -> None:
+        if not self._rows:
+            reasons = "; ".join(f"{source}: {reason}" for source, reason in self.refused[:5])
+            raise DataError(f"no clip for the store {self.path}" + (f" ({reasons})" if reasons else ""),
+                            expected="at least one readable recording")
+        for file in self._files.values():
+            file.close()
+        index = _index(self._rows)
+        np.save(self._folder / "index.npy", index, allow_pickle=False)
+        header = self._header
+        header["refused"] = self.refused
+        header["clips"] = len(index)
+        header["digest"] = self.digest = _digest(header, index, self._hashes)
+        header["bytes"] = {name: os.path.getsize(self._folder / name) for name in (*FILES, "index.npy")}
+        (self._folder / "store.json").write_text(json.dumps(header, indent=1), "utf-8")
+
+
+def _index(rows: list[tuple[Any, ...]]) -> NDArray[Any]:
+    """The rows as a structured array whose texts are as wide as the longest."""
+    columns = list(zip(*rows, strict=True))
+    dtype = [(name, f"S{max(1, *map(len, column))}" if kind == "S" else kind)
+             for (name, kind), column in zip(INDEX_FIELDS, columns, strict=True)]
+    return np.array(rows, dtype=dtype)
+
+
+def _digest(header: dict[str, Any], index: NDArray[Any], hashes: dict[str, Any]) -> str:
+    """SHA-256 of what the clips mean (header and index) and of every byte of the data files."""
+    meaning = {key: header[key] for key in ("schema", "dataset", "topology", "labels", "rate_hz")}
+    digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
+    digest.update(index.tobytes())
+    for name in FILES:
+        digest.update(hashes[name].digest())
+    return digest.hexdigest()
