@@ -97,7 +97,10 @@ class Recogniser(nn.Module):
             (N, D).
         """
         streams, presence = self.streams(joints, confidence)
-        features = self.features(streams)  # (B, D)
+        return self.pool(self.features(streams), presence)
+
+    def pool(self, features: Tensor, presence: Tensor) -> Tensor:
+        """(B, D) features and (N, M) presence -> (N, D): the mean over the persons that are present."""
         if self.config.persons == 1:
             return features
         clips, persons = presence.shape
