@@ -1,0 +1,155 @@
+"""From angles to a body in the world: segment rotations, balance over the feet, and where the feet carry the body.
+
+Axes: T instants. World: y up, origin on the floor where the action starts; heading 0 looks along +z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeskel.data.synthetic.body import SEGMENTS, Body
+from edgeskel.data.synthetic.rotation import Float64, about, conjugate, exponential, multiply, rotate
+from edgeskel.data.synthetic.score import RATE_HZ, Score
+from edgeskel.skeleton import Topology
+
+__all__ = ["Motion", "perform"]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A performance without any sensor's error: the ground truth.
+
+    Args:
+        time: (T,) seconds at ``score.RATE_HZ``.
+        body: who.
+        origins: segment -> (T, 3) metres, world.
+        turns: segment -> (T, 4) segment axes -> world.
+        span: (start, end) seconds of the action.
+    """
+
+    time: Float64
+    body: Body
+    origins: dict[str, Float64]
+    turns: dict[str, Float64]
+    span: tuple[float, float]
+
+    def joints(self, topology: Topology) -> Float64:
+        """(T, V, 3) metres: any layout whose joints are in ``body.JOINTS`` (``kinect-v1``, ``imu-17``)."""
+        return np.stack([self.body.place(joint, self.origins, self.turns) for joint in topology.joints], axis=1)
+
+    def placed(self, turn: Float64, shift: Float64) -> Motion:
+        """The same performance elsewhere in the world: turned by a quaternion (4,), then moved by (3,) metres."""
+        return Motion(self.time, self.body, {name: rotate(turn, origin) + shift for name, origin in self.origins.items()},
+                      {name: multiply(np.broadcast_to(turn, own.shape), own) for name, own in self.turns.items()}, self.span)
+
+
+# How bending the trunk is shared by pelvis, abdomen and chest, each summing to 1.
+_SHARES = {"pelvis": (0.40, 0.20, 0.30), "abdomen": (0.30, 0.40, 0.30), "chest": (0.30, 0.40, 0.40)}
+
+
+def perform(score: Score, body: Body) -> Motion:
+    """Play a score on a body.
+
+    Legs are leant from the ankles until the mass centre stands over the supporting foot (as far as ``balance`` asks);
+    the body then moves so that the supporting foot stays where it is, and its lowest point stays on the floor.
+    """
+    rotations = _rotations(score)
+    origins, turns = body.pose(np.zeros((len(score.time), 3)), _planted(rotations, score, np.zeros((len(score.time), 2))))
+    lean = np.zeros((len(score.time), 2))
+    for _ in range(2):
+        offset, height = _imbalance(score, body, origins, turns)
+        lean = np.clip(lean + score["balance"][:, None] * 0.85 * offset / height[:, None], -0.45, 0.45)
+        origins, turns = body.pose(np.zeros((len(score.time), 3)), _planted(rotations, score, lean))
+    root = _root(score, body, origins, turns)
+    return Motion(score.time, body, {name: origin + root for name, origin in origins.items()}, turns, score.span)
+
+
+def _trunk(score: Score, segment: str) -> Float64:
+    bend, lean, twist = _SHARES[segment]
+    return exponential(np.stack([bend * score["trunk.bend"], twist * score["trunk.twist"], -lean * score["trunk.lean"]], axis=-1))
+
+
+def _sided(side: str, x: Float64, y: Float64, z: Float64) -> Float64:
+    """Rotation vector written for the left side; the right side's is its mirror image."""
+    sign = 1.0 if side == "left" else -1.0
+    return exponential(np.stack([x, sign * y, sign * z], axis=-1))
+
+
+def _rotations(score: Score) -> dict[str, Float64]:
+    """Segment -> (T, 4) against its parent, without the legs."""
+    zero = np.zeros(len(score.time))
+    heading = about(1, score["heading"])
+    rotations = {"pelvis": multiply(multiply(heading, about(0, score["pelvis.pitch"])), _trunk(score, "pelvis")),
+                 "abdomen": multiply(_trunk(score, "abdomen"), about(0, -score["pelvis.pitch"])), "chest": _trunk(score, "chest")}
+    nod = np.stack([score["head.nod"], score["head.turn"], -score["head.tilt"]], axis=-1)
+    rotations["neck"] = rotations["head"] = exponential(0.5 * nod)
+    for side in ("left", "right"):
+        def track(dof: str, side: str = side) -> Float64:
+            return score[f"{side}.{dof}"]
+
+        rotations[f"{side}_collar"] = _sided(side, zero, zero, track("collar.raise"))
+        rotations[f"{side}_upper_arm"] = multiply(
+            _sided(side, -track("shoulder.flexion"), zero, track("shoulder.abduction")),
+            _sided(side, zero, -track("shoulder.rotation"), zero))
+        elbow = np.logaddexp(0.0, 12 * track("elbow.flexion")) / 12  # an elbow does not bend backwards
+        rotations[f"{side}_forearm"] = multiply(_sided(side, -elbow, zero, zero),
+                                                _sided(side, zero, -track("forearm.pronation"), zero))
+        rotations[f"{side}_hand"] = _sided(side, -track("wrist.deviation"), zero, -track("wrist.flexion"))
+    return rotations
+
+
+def _planted(rotations: dict[str, Float64], score: Score, lean: Float64) -> dict[str, Float64]:
+    """Add the legs: angles against the upright body, leant by ``lean`` (T, 2) radians to the left and ahead."""
+    zero = np.zeros(len(score.time))
+    heading = about(1, score["heading"])
+    out = dict(rotations)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        thigh = multiply(heading, multiply(
+            _sided(side, -(score[f"{side}.hip.flexion"] + lean[:, 1]), zero, score[f"{side}.hip.abduction"] + sign * lean[:, 0]),
+            _sided(side, zero, -score[f"{side}.hip.rotation"], zero)))
+        knee = _sided(side, score[f"{side}.knee.flexion"], zero, zero)
+        foot = multiply(heading, multiply(_sided(side, zero, score[f"{side}.foot.out"], zero),
+                                          _sided(side, -score[f"{side}.foot.pitch"], zero, zero)))
+        out[f"{side}_thigh"] = multiply(conjugate(rotations["pelvis"]), thigh)
+        out[f"{side}_shank"] = knee
+        out[f"{side}_foot"] = multiply(conjugate(multiply(thigh, knee)), foot)
+    return out
+
+
+def _loads(score: Score) -> dict[str, Float64]:
+    right = np.clip(0.5 + 0.5 * score["support"], 0.0, 1.0)
+    return {"left": 1.0 - right, "right": right}
+
+
+def _imbalance(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str, Float64]) -> tuple[Float64, Float64]:
+    """(T, 2) metres by which the mass centre stands left of and ahead of the support, and (T,) the legs' height."""
+    centre = sum((segment.mass * (origins[segment.name] + rotate(turns[segment.name], np.array(segment.centre) * body.length(segment.name)))
+                  for segment in SEGMENTS if segment.mass), np.zeros((len(score.time), 3))) / sum(s.mass for s in SEGMENTS)
+    foot = sum((load[:, None] * (0.6 * body.place(f"{side}_ankle", origins, turns) + 0.4 * body.place(f"{side}_foot", origins, turns))
+                for side, load in _loads(score).items()), np.zeros((len(score.time), 3)))
+    away = rotate(conjugate(about(1, score["heading"])), centre - foot)
+    return away[:, [0, 2]], np.maximum(-foot[:, 1], 0.2 * body.stature)
+
+
+def _root(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str, Float64]) -> Float64:
+    """(T, 3) metres: where the pelvis is when the loaded foot does not slide and the lowest sole touches the floor."""
+    root = np.zeros((len(score.time), 3))
+    moved = sum((0.5 * (load[1:] + load[:-1])[:, None] * np.diff(body.place(f"{side}_foot", origins, turns), axis=0)
+                 for side, load in _loads(score).items()), np.zeros((len(score.time) - 1, 3)))
+    root[1:] = -np.cumsum(moved, axis=0)
+    soles = np.stack([body.place(f"{side}_{point}", origins, turns)[:, 1] for side in ("left", "right") for point in ("heel", "toe")])
+    soft = 0.008  # metres over which one point takes over from another, so that the body does not jerk
+    lowest = -soft * np.log(np.exp(-(soles - soles.min(axis=0)) / soft).sum(axis=0)) + soles.min(axis=0) + soft * np.log(4)
+    root[:, 1] = -lowest + _lift(score["lift"]) * body.stature
+    start = 0.5 * (body.place("left_ankle", origins, turns)[0] + body.place("right_ankle", origins, turns)[0])
+    root[:, [0, 2]] -= (start + root[0])[[0, 2]]
+    return root
+
+
+def _lift(lift: Float64) -> Float64:
+    """Round the corners of a ballistic flight: take-off and landing last some 40 ms."""
+    kernel = np.hanning(int(0.08 * RATE_HZ) + 3)[1:-1]
+    reach = len(kernel) // 2
+    return np.convolve(np.pad(lift, (reach, len(kernel) - 1 - reach), mode="edge"), kernel / kernel.sum(), mode="valid")
