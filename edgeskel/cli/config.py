@@ -10,6 +10,7 @@ import sys
 import types
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -43,15 +44,15 @@ def parse(config: type, arguments: Sequence[str], *, program: str) -> Any:
     call = dataclasses.make_dataclass(
         "Call",
         [
-            ("command", Annotated[config, tyro.conf.OmitArgPrefixes]),
-            ("output", Annotated[Output, tyro.conf.OmitArgPrefixes], dataclasses.field(default_factory=Output)),
+            ("command", Annotated[config, tyro.conf.arg(name="")]),
+            ("output", Annotated[Output, tyro.conf.arg(name="")], dataclasses.field(default_factory=Output)),
         ],
     )
     given: dict[str, Any] = {}
     file = _config_file(arguments)
     if file is not None:
         given["default"] = call(defaults_from_file(config, file, missing=tyro.MISSING), Output())
-    return tyro.cli(call, args=list(arguments), prog=program, description="", **given).command
+    return tyro.cli(call, args=list(arguments), prog=program, description=getdoc(config), **given).command
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:

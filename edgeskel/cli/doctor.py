@@ -95,7 +95,7 @@ def _release(version: str) -> tuple[int, ...]:
 def _engines() -> dict[str, dict[str, Any]]:
     from edgeskel.runtime import engines
 
-    return {name: {"runs": why is None, "why_not": why or ""} for name, why in engines.availability().items()}
+    return {name: {"runs": why is None, "why_not": why or ""} for name, why in engines.available().items()}
 
 
 def _device() -> dict[str, Any]:
@@ -144,18 +144,18 @@ def _draw(console: Console, data: dict[str, Any]) -> None:
     from rich.table import Table
 
     console.print(f"edgeskel {data['edgeskel']}, Python {data['python']}, {data['platform']}, {data['cores']} cores",
-                  highlight=False)
+                  highlight=False, soft_wrap=True)
     for name, value in data["device"].items():
         if value:
             console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
-    table = Table("extra", "state", "installed", "missing or out of bounds", title="Packages", title_justify="left")
+    table = Table("extra", "state", "packages", title="Packages", title_justify="left")
     for name, extra in data["extras"].items():
-        good = [f"{package} {entry['installed']}" for package, entry in extra["packages"].items() if entry["ok"]]
-        bad = [f"{package}{entry['wanted']}" + (f" (have {entry['installed']})" if entry["installed"] else "")
-               for package, entry in extra["packages"].items() if not entry["ok"]]
-        state = "[green]complete" if extra["complete"] else f"[yellow]{_escape(extra['install'])}"
-        table.add_row(name, state, ", ".join(good), ", ".join(bad))
+        packages = ", ".join(_package(package, entry) for package, entry in extra["packages"].items())
+        table.add_row(name, "[green]complete" if extra["complete"] else "[yellow]missing", packages)
     console.print(table)
+    for extra in data["extras"].values():
+        if not extra["complete"]:
+            console.print(f"  to have it: {extra['install']}", markup=False, highlight=False, soft_wrap=True)
     table = Table("engine", "runs here", "why not", title="Engines", title_justify="left")
     for name, engine in data["engines"].items():
         table.add_row(name, "[green]yes" if engine["runs"] else "[yellow]no", _escape(engine["why_not"]))
@@ -163,6 +163,13 @@ def _draw(console: Console, data: dict[str, Any]) -> None:
     place = data["datasets"]
     console.print(f"data sets in {place['folder']}: {', '.join(place['found']) or 'none'}" if place["folder"]
                   else "data sets: EDGESKEL_DATASETS is not set", highlight=False)
+
+
+def _package(name: str, entry: dict[str, Any]) -> str:
+    if entry["ok"]:
+        return f"{name} {entry['installed']}"
+    have = f" (have {entry['installed']})" if entry["installed"] else ""
+    return f"[yellow]{_escape(name + entry['wanted'] + have)}[/]"
 
 
 def _escape(text: str) -> str:

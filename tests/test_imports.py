@@ -1,0 +1,88 @@
+"""What an import costs and needs: the device side works where torch and its kind are absent."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import edgeskel
+
+HEAVY = ("torch", "torchvision", "torchao", "lightning", "tensorboard", "onnx", "onnxruntime", "onnxsim", "onnxscript",
+         "executorch", "tensorrt", "coremltools", "scipy", "matplotlib", "bleak", "serial", "safetensors", "jinja2")
+
+# The rooms that a device installs with numpy alone.
+DEVICE_SIDE = ("edgeskel.errors", "edgeskel.skeleton", "edgeskel.files", "edgeskel.extras", "edgeskel.window",
+               "edgeskel.topologies", "edgeskel.data", "edgeskel.runtime", "edgeskel.cli", "firmware_bridge", "targets",
+               "export.bundle")
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_edgeskel_needs_nothing() -> None:
+    loaded = json.loads(_python("import edgeskel, json, sys; print(json.dumps(sorted(sys.modules)))"))
+    assert not {"numpy", "rich", "tyro", *HEAVY} & set(loaded)
+
+
+def test_device_side_imports_without_heavy_packages() -> None:
+    """Every module of the device side is imported with those packages blocked, and says what failed if one does."""
+    code = f"""
+import importlib, pkgutil, sys
+for name in {HEAVY!r}:
+    sys.modules[name] = None
+failed = []
+def load(name):
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        failed.append(f"{{name}}: {{error!r}}")
+        return
+    for entry in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        load(f"{{name}}.{{entry.name}}")
+for name in {DEVICE_SIDE!r}:
+    load(name)
+sys.exit("\\n".join(failed))
+"""
+    _python(code)
+
+
+@pytest.mark.parametrize("name", edgeskel.__all__)
+def test_public_names_resolve(name: str) -> None:
+    assert getattr(edgeskel, name) is not None
+    assert name in dir(edgeskel)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = edgeskel.nothing
+
+
+def _modules() -> list[str]:
+    found = []
+    for root in ("edgeskel", "export", "firmware_bridge", "targets"):
+        package = importlib.import_module(root)
+        found += [root, *(entry.name for entry in pkgutil.walk_packages(package.__path__, root + "."))]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_all_is_complete(name: str) -> None:
+    """``__all__`` names things that exist, and a module without it has nothing public of its own."""
+    module = importlib.import_module(name)
+    exported = getattr(module, "__all__", None)
+    if exported is None:
+        own = [key for key, value in vars(module).items()
+               if not key.startswith("_") and callable(value) and getattr(value, "__module__", None) == name]
+        assert not own, f"{name} defines {own} but has no __all__"
+        return
+    assert len(set(exported)) == len(exported)
+    missing = [entry for entry in exported if not hasattr(module, entry)]
+    assert not missing
