@@ -1,1 +1,86 @@
-"""Engines and the session that recognises live."""
+"""Engines and the session that recognises live.
+
+    session = edgeskel.runtime.load("bundle")
+    session.recognise(joints, confidence).label
+
+Needs numpy and the engine only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeskel.errors import EngineError, UnknownChoice
+from edgeskel.runtime import engines
+from edgeskel.runtime.bundle import Artifact, Bundle, Window
+from edgeskel.runtime.session import Recognition, Session
+
+if TYPE_CHECKING:
+    from edgeskel.models import Recogniser
+
+__all__ = ["Bundle", "Recognition", "Session", "choose", "load", "session_of"]
+
+
+def load(
+    path: str | Path, engine: str | None = None, precision: str | None = None, threads: int | None = None
+) -> Session:
+    """Open a bundle and make it ready to recognise.
+
+    Args:
+        path: the bundle's folder; every digest in it is checked first.
+        engine: one of ``engines.ENGINES``; None takes the best one present.
+        precision: fp32, fp16 or int8; None takes the one that the bundle lists first for that engine.
+        threads: processor threads; None leaves it to the engine.
+
+    Raises:
+        BundleError: incomplete, altered or of another schema.
+        UnknownChoice: no such engine, or a precision that the bundle has not.
+        EngineError: no engine here runs it; the message says why each one does not.
+    """
+    bundle = Bundle.open(path)
+    artifact, name = choose(bundle, engine, precision)
+    ready = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
+    return Session(ready, bundle.topology, bundle.labels, bundle.window)
+
+
+def session_of(model: Recogniser, threads: int | None = None) -> Session:
+    """A session around a recogniser in memory (torch): the same recognitions without an export."""
+    from edgeskel.runtime.engines.torch import TorchEngine
+
+    config = model.config
+    window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
+    return Session(TorchEngine.of(model, threads), config.topology, config.labels, window)
+
+
+def choose(bundle: Bundle, engine: str | None = None, precision: str | None = None) -> tuple[Artifact, str]:
+    """The artifact to run and the engine to run it with; arguments and errors as :func:`load`.
+
+    TensorRT goes first where it runs, because nothing else there uses the GPU. Otherwise the bundle's order decides:
+    its artifacts, and each artifact's engines, are listed by what was measured on their target.
+    """
+    if engine is not None:
+        engines.get(engine)  # an unknown name is refused with the list
+    precisions = {artifact.precision for artifact in bundle.artifacts}
+    if precision is not None and precision not in precisions:
+        raise UnknownChoice(f"precision in {bundle.path}", precision, precisions)
+    pairs = [
+        (artifact, name)
+        for artifact in bundle.artifacts
+        for name in artifact.engines
+        if name in engines.ENGINES and engine in (None, name) and precision in (None, artifact.precision)
+    ]
+    pairs.sort(key=lambda pair: pair[1] != "tensorrt")
+    refused: dict[str, str] = {}
+    for artifact, name in pairs:
+        if name not in refused:
+            why = engines.get(name).available()
+            if why is None:
+                return artifact, name
+            refused[name] = why
+    wanted = " ".join(filter(None, (precision, "artifact for", engine or "any engine")))
+    raise EngineError(
+        f"{bundle.path}: no {wanted} runs here",
+        expected="one of " + ", ".join(sorted({f"{a.file} on {name}" for a in bundle.artifacts for name in a.engines})),
+        remedy="; ".join(f"{name}: {why}" for name, why in refused.items()),
+    )

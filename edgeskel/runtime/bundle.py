@@ -120,21 +120,36 @@ class Bundle:
             _check_files(path, manifest["files"], manifest["artifacts"])
             window = manifest["window"]
             bundle = cls(
-                path=path, manifest=manifest, name=str(manifest["name"]), target=str(manifest["target"]),
-                topology=Topology.from_dict(manifest["topology"]), labels=tuple(map(str, manifest["labels"])),
-                window=Window(int(window["persons"]), int(window["frames"]), float(window["rate_hz"]),
-                              int(window["hop"])),
+                path=path,
+                manifest=manifest,
+                name=str(manifest["name"]),
+                target=str(manifest["target"]),
+                topology=Topology.from_dict(manifest["topology"]),
+                labels=tuple(map(str, manifest["labels"])),
+                window=Window(
+                    int(window["persons"]), int(window["frames"]), float(window["rate_hz"]), int(window["hop"])
+                ),
                 artifacts=tuple(
-                    Artifact(str(entry["file"]), str(entry["format"]), str(entry["precision"]),
-                             tuple(map(str, entry["engines"])), entry) for entry in manifest["artifacts"]),
+                    Artifact(
+                        str(entry["file"]),
+                        str(entry["format"]),
+                        str(entry["precision"]),
+                        tuple(map(str, entry["engines"])),
+                        entry,
+                    )
+                    for entry in manifest["artifacts"]
+                ),
             )
         except BundleError:
             raise
         except EdgeskelError as error:  # a topology that contradicts itself
             raise BundleError(f"{path / MANIFEST}: {error.seen}", expected=error.expected, remedy=_AGAIN) from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f"{path / MANIFEST}: incomplete or malformed ({type(error).__name__}: {error})",
-                              expected=f"a manifest of schema {SCHEMA}", remedy=_AGAIN) from error
+            raise BundleError(
+                f"{path / MANIFEST}: incomplete or malformed ({type(error).__name__}: {error})",
+                expected=f"a manifest of schema {SCHEMA}",
+                remedy=_AGAIN,
+            ) from error
         if min(bundle.window.persons, bundle.window.frames, bundle.window.hop) < 1 or not bundle.window.rate_hz > 0:
             raise BundleError(f"{path / MANIFEST}: window {dict(window)}", expected="positive sizes", remedy=_AGAIN)
         return bundle
@@ -146,8 +161,10 @@ class Bundle:
             BundleError: the manifest does not list it.
         """
         if name not in self.manifest["files"]:
-            raise BundleError(f"{self.path}: the manifest lists no file {name!r}",
-                              expected="one of " + ", ".join(sorted(self.manifest["files"])))
+            raise BundleError(
+                f"{self.path}: the manifest lists no file {name!r}",
+                expected="one of " + ", ".join(sorted(self.manifest["files"])),
+            )
         return self.path / name
 
     @cached_property
@@ -161,14 +178,26 @@ class Bundle:
         size = (self.window.persons, self.window.frames, len(self.topology.joints))
         try:
             with np.load(path, allow_pickle=False) as data:
-                golden = Golden(*(np.ascontiguousarray(data[name], np.float32)
-                                  for name in ("joints", "confidence", "probabilities", "embedding")))
+                golden = Golden(
+                    *(
+                        np.ascontiguousarray(data[name], np.float32)
+                        for name in ("joints", "confidence", "probabilities", "embedding")
+                    )
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise BundleError(f"{path}: unreadable ({error})", expected="golden inputs and outputs", remedy=_AGAIN) from error
-        if (golden.joints.shape[1:] != (*size, 3) or golden.confidence.shape[1:] != size
-                or golden.probabilities.shape != (len(golden), len(self.labels))):
-            raise BundleError(f"{path}: joints {golden.joints.shape}, probabilities {golden.probabilities.shape}",
-                              expected=f"windows of {size} and {len(self.labels)} classes", remedy=_AGAIN)
+            raise BundleError(
+                f"{path}: unreadable ({error})", expected="golden inputs and outputs", remedy=_AGAIN
+            ) from error
+        if (
+            golden.joints.shape[1:] != (*size, 3)
+            or golden.confidence.shape[1:] != size
+            or golden.probabilities.shape != (len(golden), len(self.labels))
+        ):
+            raise BundleError(
+                f"{path}: joints {golden.joints.shape}, probabilities {golden.probabilities.shape}",
+                expected=f"windows of {size} and {len(self.labels)} classes",
+                remedy=_AGAIN,
+            )
         return golden
 
 
@@ -176,16 +205,24 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise BundleError(f"{path.parent} holds no {MANIFEST}", expected="the folder of a bundle",
-                          remedy="make one with: edgeskel export MODEL --target host --out DIR") from error
+        raise BundleError(
+            f"{path.parent} holds no {MANIFEST}",
+            expected="the folder of a bundle",
+            remedy="make one with: edgeskel export MODEL --target host --out DIR",
+        ) from error
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: unreadable ({error})", expected="a manifest in JSON", remedy=_AGAIN) from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         seen = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
-        raise BundleError(f"{path}: schema {seen!r}", expected=f"schema {SCHEMA}",
-                          remedy="export anew with this version of edgeskel, or install the version that wrote it")
+        raise BundleError(
+            f"{path}: schema {seen!r}",
+            expected=f"schema {SCHEMA}",
+            remedy="export anew with this version of edgeskel, or install the version that wrote it",
+        )
     if manifest.get("digest") != manifest_digest(manifest):
-        raise BundleError(f"{path}: its content does not match its own digest", expected="an unaltered manifest", remedy=_AGAIN)
+        raise BundleError(
+            f"{path}: its content does not match its own digest", expected="an unaltered manifest", remedy=_AGAIN
+        )
     return manifest
 
 
@@ -201,8 +238,12 @@ def _check_files(folder: Path, files: Mapping[str, str], artifacts: list[Mapping
         try:
             seen = file_digest(folder / name)
         except OSError as error:
-            raise BundleError(f"{folder / name}: {error.strerror}", expected="every file that the manifest lists",
-                              remedy=_AGAIN) from error
+            raise BundleError(
+                f"{folder / name}: {error.strerror}", expected="every file that the manifest lists", remedy=_AGAIN
+            ) from error
         if seen != expected:
-            raise BundleError(f"{folder / name}: SHA-256 is {seen[:12]}…", expected=f"{str(expected)[:12]}… as the manifest says",
-                              remedy=_AGAIN)
+            raise BundleError(
+                f"{folder / name}: SHA-256 is {seen[:12]}…",
+                expected=f"{str(expected)[:12]}… as the manifest says",
+                remedy=_AGAIN,
+            )

@@ -1,0 +1,59 @@
+"""ExecuTorch: runs ``.pte`` artifacts, the same files that Android and iOS load.
+
+On a phone its C++ runtime needs nothing else. Its Python bindings take and give torch tensors and load libtorch, so on
+a Linux box this engine needs torch beside it; where that is too much, ONNX Runtime runs the same graph.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from edgeskel.errors import EngineError
+from edgeskel.skeleton import Float32
+
+__all__ = ["ExecuTorchEngine"]
+
+
+class ExecuTorchEngine:
+    """See :class:`edgeskel.runtime.engines.Engine`. ``threads`` holds for the whole process: there is one pool."""
+
+    name = "executorch"
+
+    def __init__(self, artifact: Path, manifest: Mapping[str, Any], threads: int | None = None) -> None:
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "This API is experimental"
+            from executorch.extension.pybindings import portable_lib
+
+            if threads is not None:
+                portable_lib._unsafe_reset_threadpool(threads)
+            try:
+                self._module = portable_lib._load_for_executorch(str(artifact))
+            except RuntimeError as error:
+                raise EngineError(
+                    f"{artifact}: ExecuTorch refuses it ({error})",
+                    expected="a file for this version of the runtime, with backends that it has",
+                    remedy="install the version that wrote it (see manifest.json), or export anew",
+                ) from error
+        self._tensor = torch.from_numpy
+
+    @staticmethod
+    def available() -> str | None:
+        """None when this engine runs here, else why not and what to do."""
+        for package in ("executorch", "torch"):
+            if find_spec(package) is None:
+                return f"the package {package} is not installed; run: pip install 'edgeskel[export-mobile]'"
+        return None
+
+    def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        try:
+            outputs = self._module.forward([self._tensor(joints), self._tensor(confidence)])
+        except RuntimeError as error:
+            raise EngineError(f"ExecuTorch failed while running ({error})") from error
+        probabilities, embedding = (output.numpy() for output in outputs[:2])
+        return probabilities[0].copy(), embedding[0].copy()

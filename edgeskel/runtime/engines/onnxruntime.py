@@ -1,0 +1,50 @@
+"""ONNX Runtime on the processor: runs ``.onnx`` artifacts wherever there is a wheel for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from edgeskel.errors import EngineError
+from edgeskel.skeleton import Float32
+
+__all__ = ["OnnxRuntimeEngine"]
+
+
+class OnnxRuntimeEngine:
+    """See :class:`edgeskel.runtime.engines.Engine`."""
+
+    name = "onnxruntime"
+
+    def __init__(self, artifact: Path, manifest: Mapping[str, Any], threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; a warning about an unused initialiser helps nobody on a device
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        # One window in between two others: spinning threads would only heat the processor.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(str(artifact), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base class
+            raise EngineError(
+                f"{artifact}: ONNX Runtime {onnxruntime.__version__} refuses it ({error})",
+                remedy="update onnxruntime, or export anew",
+            ) from error
+
+    @staticmethod
+    def available() -> str | None:
+        """None when this engine runs here, else why not and what to do."""
+        if find_spec("onnxruntime") is None:
+            return "the package onnxruntime is not installed; run: pip install onnxruntime"
+        return None
+
+    def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        probabilities, embedding = self._session.run(
+            ["probabilities", "embedding"], {"joints": joints, "confidence": confidence}
+        )
+        return probabilities[0], embedding[0]

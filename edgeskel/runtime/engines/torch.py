@@ -1,0 +1,55 @@
+"""PyTorch: runs the checkpoint itself, as the reference for the other engines; not for small devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeskel.skeleton import Float32
+
+if TYPE_CHECKING:
+    from edgeskel.models import Recogniser
+
+__all__ = ["TorchEngine"]
+
+
+class TorchEngine:
+    """See :class:`edgeskel.runtime.engines.Engine`; the artifact is a checkpoint's folder or a file inside it."""
+
+    name = "torch"
+
+    def __init__(self, artifact: Path, manifest: Mapping[str, Any], threads: int | None = None) -> None:
+        from edgeskel.models import from_pretrained
+
+        self._prepare(from_pretrained(artifact if artifact.is_dir() else artifact.parent), threads)
+
+    @classmethod
+    def of(cls, model: Recogniser, threads: int | None = None) -> TorchEngine:
+        """An engine around a recogniser that is in memory already."""
+        engine = cls.__new__(cls)
+        engine._prepare(model.eval(), threads)
+        return engine
+
+    def _prepare(self, model: Recogniser, threads: int | None) -> None:
+        import torch
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.model = model
+        self._torch = torch
+
+    @staticmethod
+    def available() -> str | None:
+        """None when this engine runs here, else why not and what to do."""
+        if find_spec("torch") is None or find_spec("safetensors") is None:
+            return "the packages torch and safetensors are not installed; run: pip install 'edgeskel[train]'"
+        return None
+
+    def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        torch = self._torch
+        with torch.inference_mode():
+            embedding = self.model.embed(torch.from_numpy(joints), torch.from_numpy(confidence))
+            probabilities = torch.softmax(self.model.classifier(embedding), dim=-1)
+        return probabilities[0].numpy(), embedding[0].numpy()

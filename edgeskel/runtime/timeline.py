@@ -1,0 +1,125 @@
+"""Live frames onto the window's own clock.
+
+A camera delivers 15, 30 or 60 frames per second, with jitter and pauses; a recogniser was trained at one rate. Each
+frame that arrives settles the instants of a regular grid up to its time stamp: they are interpolated between it and
+the frame before, or missing when the pause between the two was longer than the source's habit.
+
+Axes: M persons, S frames of the window, V joints.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgeskel.skeleton import Float32, Frame
+
+__all__ = ["Resampler", "Ring"]
+
+_LONGEST = 0.5
+"""Seconds: a longer pause is a gap however slow the source is."""
+_HABIT = 2.5
+"""A pause of more than this many usual periods is a gap (one lost frame is interpolated, two are not)."""
+_ROUNDING = 1e-4
+"""Share of a period by which a time stamp may fall short of the grid and still count as on it."""
+
+
+class Resampler:
+    """Turns frames with time stamps into frames at ``rate_hz``.
+
+    Args:
+        rate_hz: of the grid; it starts at the first frame's time.
+    """
+
+    def __init__(self, rate_hz: float) -> None:
+        self.period = 1 / rate_hz
+        self._start: float | None = None
+        self._count = 0  # grid instants given so far
+        self._before: Frame | None = None
+        self._pauses: deque[float] = deque(maxlen=15)
+
+    def push(self, frame: Frame, replaced: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None) -> Iterator[Frame]:
+        """Yield the grid's frames up to and including ``frame.time``.
+
+        Args:
+            frame: later than the one before; (M, V, 3) with a fixed M.
+            replaced: (M,) True where the slot holds another person than before: the two are not interpolated.
+        """
+        before, self._before = self._before, frame
+        if before is None or self._start is None:
+            self._start = frame.time
+            before = frame
+        pause = frame.time - before.time
+        if pause > 0:
+            self._pauses.append(pause)
+        usual = float(np.median(self._pauses)) if self._pauses else self.period
+        gap = pause > max(_HABIT * self.period, min(_HABIT * usual, _LONGEST))
+        confidence_before = before.confidence
+        if replaced is not None and replaced.any():
+            confidence_before = np.where(replaced[:, None], np.float32(0), confidence_before)
+        while (time := self._start + self._count * self.period) <= frame.time + _ROUNDING * self.period:
+            self._count += 1
+            share = 1.0 if pause <= 0 else min(max((time - before.time) / pause, 0.0), 1.0)
+            if gap:
+                nearest_before = time - before.time <= self.period / 2
+                nearest_after = frame.time - time <= self.period / 2
+                weights = (float(nearest_before), float(nearest_after and not nearest_before))
+            else:
+                weights = (1 - share, share)
+            yield _mix(time, before.joints, confidence_before, frame, weights)
+
+
+def _mix(
+    time: float, joints_before: Float32, confidence_before: Float32, after: Frame, weights: tuple[float, float]
+) -> Frame:
+    """A frame between two; a missing joint's value is never mixed in, and its absence lowers the confidence."""
+    weight_before = np.float32(weights[0]) * confidence_before
+    weight_after = np.float32(weights[1]) * after.confidence
+    confidence = weight_before + weight_after
+    scale = 1 / np.maximum(confidence, np.float32(1e-9))
+    # A missing joint may hold anything, NaN included, so it is replaced before it is multiplied by 0.
+    mixed = (
+        np.where((weight_before > 0)[..., None], joints_before, 0) * (weight_before * scale)[..., None]
+        + np.where((weight_after > 0)[..., None], after.joints, 0) * (weight_after * scale)[..., None]
+    )
+    return Frame(time, mixed.astype(np.float32), np.minimum(confidence, 1).astype(np.float32))
+
+
+class Ring:
+    """The last S frames, ready as one window.
+
+    Every frame is written twice, S places apart, so that the window is always one contiguous piece.
+
+    Args:
+        persons, frames, joints: M, S, V.
+    """
+
+    def __init__(self, persons: int, frames: int, joints: int) -> None:
+        self.frames = frames
+        self.seen = 0
+        self._joints = np.zeros((persons, 2 * frames, joints, 3), np.float32)
+        self._confidence = np.zeros((persons, 2 * frames, joints), np.float32)
+
+    def push(self, frame: Frame) -> None:
+        """Add the newest frame; the oldest one leaves."""
+        for place in (self.seen % self.frames, self.seen % self.frames + self.frames):
+            self._joints[:, place] = frame.joints
+            self._confidence[:, place] = frame.confidence
+        self.seen += 1
+
+    def forget(self, slot: int) -> None:
+        """Another person stands in ``slot`` now: what the former did is missing."""
+        self._confidence[slot] = 0
+        self._joints[slot] = 0
+
+    def window(self) -> tuple[Float32, Float32]:
+        """The last S frames, oldest first; those not seen yet follow with confidence 0.
+
+        Returns:
+            joints (1, M, S, V, 3) and confidence (1, M, S, V), copies.
+        """
+        start = self.seen % self.frames if self.seen >= self.frames else 0
+        part = slice(start, start + self.frames)
+        return self._joints[None, :, part].copy(), self._confidence[None, :, part].copy()
