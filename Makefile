@@ -49,14 +49,14 @@ $(READY): pyproject.toml
 	touch $@
 
 # The real TensorRT bindings without TensorRT: tests check every name that the engine builder uses against them.
-tensorrt-bindings: $(TENSORRT)/10.3 $(TENSORRT)/10.13 $(TENSORRT)/11
+tensorrt-bindings: $(TENSORRT)/10.3.0 $(TENSORRT)/10.13.3 $(TENSORRT)/11.4.0
 
-$(TENSORRT)/10.3: | $(READY)
-	$(BIN)/python -m pip install --quiet --no-deps --target $@ "tensorrt_cu12_bindings==10.3.0" || rm -rf $@
-$(TENSORRT)/10.13: | $(READY)
-	$(BIN)/python -m pip install --quiet --no-deps --target $@ "tensorrt_cu12_bindings==10.13.3.9.post1" || rm -rf $@
-$(TENSORRT)/11: | $(READY)
-	$(BIN)/python -m pip install --quiet --no-deps --target $@ "tensorrt_cu13_bindings==11.4.0.106" || rm -rf $@
+$(TENSORRT)/10.3.0: WHEEL := tensorrt_cu12_bindings==10.3.0
+$(TENSORRT)/10.13.3: WHEEL := tensorrt_cu12_bindings==10.13.3.9.post1
+$(TENSORRT)/11.4.0: WHEEL := tensorrt_cu13_bindings==11.4.0.106
+$(TENSORRT)/%: | $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --target $@.part "$(WHEEL)"
+	rm -rf $@ && mv $@.part $@
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info
