@@ -3,7 +3,7 @@
 ``create`` makes one with fresh weights, ``from_pretrained`` loads a checkpoint folder or shipped weights by name.
 """
 
-from edgeskel.models import edge
+from edgeskel.models import edge, hyperformer
 from edgeskel.models.base import (
     REGISTRY,
     Recogniser,
@@ -24,6 +24,7 @@ __all__ = [
     "create",
     "edge",
     "from_pretrained",
+    "hyperformer",
     "names",
     "register",
     "shipped",
