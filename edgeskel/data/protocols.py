@@ -95,8 +95,8 @@ def split(store: Store, protocol: str | None = None, *, fold: int = 0, validatio
         raise DataError(f"validation {validation!r} leaves no clip of {store.dataset} to train on",
                         remedy="hold out less, or 0 for no validation part")
     parts = [name] + ([f"fold {fold} of {count}"] if count > 1 else []) + [how]
-    return Split(*(np.flatnonzero(mask) for mask in (train, held_out, test)), name=", ".join(parts), protocol=name,
-                 fold=fold)
+    return Split(np.flatnonzero(train), np.flatnonzero(held_out), np.flatnonzero(test), name=", ".join(parts),
+                 protocol=name, fold=fold)
 
 
 def folds(store: Store, protocol: str | None = None) -> int:
@@ -168,7 +168,7 @@ def _five_fold(store: Store, fold: int) -> Mask:
 
 
 def _loso(store: Store, fold: int) -> Mask:
-    return _subjects(store) == _names(_subjects(store))[fold]
+    return np.asarray(_subjects(store) == _names(_subjects(store))[fold])
 
 
 def _by_subject(store: Store, _: int) -> Mask:
@@ -178,7 +178,7 @@ def _by_subject(store: Store, _: int) -> Mask:
 
 
 def _leave_one_out(store: Store, fold: int) -> Mask:
-    return np.arange(len(store)) == fold
+    return np.asarray(np.arange(len(store)) == fold)
 
 
 def _random(store: Store, seed: int) -> Mask:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, MissingExtra
 from edgeskel.skeleton import Clip, Float32, Float64, Inertial, Topology
 
-__all__ = ["Options", "Recordings", "Refused", "find", "make_clip", "read_mat"]
+__all__ = ["Options", "Recordings", "Refused", "find", "frame_time", "make_clip", "read_mat", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -133,3 +133,47 @@ def read_mat(path: Path, variable: str, shape: Sequence[int | None]) -> NDArray[
                                       for n, want in zip(data.shape, shape, strict=True)):
         raise CorruptFile(path, f"{variable} has shape {data.shape}", expected=wanted)
     return np.asarray(data, np.float64)
+
+
+def read_table(path: Path, *, columns: int, delimiter: str | None = None, skip: int = 0) -> NDArray[np.float64]:
+    """A table of numbers from a text file.
+
+    Args:
+        path: the file.
+        columns: how many numbers each row has.
+        delimiter: what stands between them; None is any white space.
+        skip: header lines.
+
+    Returns:
+        (rows, columns) with at least one row; ``nan`` and ``inf`` are read as such.
+
+    Raises:
+        CorruptFile: not text, no row, a row that is cut short or too long, or something that is not a number.
+    """
+    expected = f"rows of {columns} numbers"
+    rows: list[list[float]] = []
+    try:
+        lines = path.read_text("utf-8").splitlines()[skip:]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorruptFile(path, f"{type(error).__name__}: {error}", expected=expected) from error
+    for number, line in enumerate(lines, start=skip + 1):
+        if not line.strip():
+            continue
+        try:
+            row = [float(field) for field in line.split(delimiter)]
+        except ValueError as error:
+            raise CorruptFile(path, f"line {number}: {error}", expected=expected) from error
+        if len(row) != columns:
+            raise CorruptFile(path, f"line {number} has {len(row)} numbers", expected=expected,
+                              remedy="the file may be cut short; get it again")
+        rows.append(row)
+    if not rows:
+        raise CorruptFile(path, "no row", expected=expected)
+    return np.array(rows)
+
+
+def frame_time(numbers: NDArray[np.float64], rate_hz: float, path: Path) -> Float64:
+    """Seconds since the first frame, from frame numbers. Raises ``CorruptFile`` where they do not increase."""
+    if not np.isfinite(numbers).all() or np.any(np.diff(numbers) <= 0):
+        raise CorruptFile(path, "frame numbers do not increase", expected="one row per frame, in order")
+    return np.asarray((numbers - numbers[0]) / rate_hz)
