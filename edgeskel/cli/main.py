@@ -44,6 +44,20 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (``sys.argv`` if None) and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    previous = _terminate_like_interrupt()
+    try:
+        status = _status(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _status(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         _print_verbs(sys.stdout)
         return 0 if words else 2
@@ -52,7 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     options = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in options
-    previous = _terminate_like_interrupt()
     try:
         return _run(words, as_json=as_json, quiet="--quiet" in options)
     except SystemExit as stop:  # the parser has printed help or what is wrong
@@ -61,9 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(EdgeskelError("interrupted", remedy="run the same command again"), 130, as_json)
     except EdgeskelError as error:
         return _fail(error, error.exit_status, as_json)
-    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+    except BrokenPipeError:
+        raise
     except Exception as error:
         explained = _explain(error, verb=words[0])
         if explained is None:
@@ -72,9 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
             explained = EdgeskelError(f"{type(error).__name__}: {error}", remedy="this is a bug; please report it")
         return _fail(explained, explained.exit_status, as_json)
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
 
 
 def commands(verb: str) -> dict[str, Command]:
