@@ -61,14 +61,24 @@ class Recording:
     def __post_init__(self) -> None:
         Clip(self.joints, self.confidence, self.time, source="recording")
         if self.joints.shape[2] != len(self.topology.joints):
-            raise InvalidClip(f"recording has {self.joints.shape[2]} joints",
-                              expected=f"the {len(self.topology.joints)} of {self.topology.name}")
+            raise InvalidClip(
+                f"recording has {self.joints.shape[2]} joints",
+                expected=f"the {len(self.topology.joints)} of {self.topology.name}",
+            )
         if not all(np.isfinite([span.start, span.end]).all() and span.start <= span.end for span in self.spans):
-            raise InvalidClip(f"recording has spans {list(map(tuple, self.spans))}", expected="start <= end, in seconds")
+            raise InvalidClip(
+                f"recording has spans {list(map(tuple, self.spans))}", expected="start <= end, in seconds"
+            )
 
 
-def save_recording(path: str | Path, joints: Float32, confidence: Float32, time: Float64, topology: Topology,
-                   spans: Sequence[tuple[float, float, str]] = ()) -> None:
+def save_recording(
+    path: str | Path,
+    joints: Float32,
+    confidence: Float32,
+    time: Float64,
+    topology: Topology,
+    spans: Sequence[tuple[float, float, str]] = (),
+) -> None:
     """Write a recording, whole or not at all.
 
     Args:
@@ -85,8 +95,13 @@ def save_recording(path: str | Path, joints: Float32, confidence: Float32, time:
     recording = Recording(joints, confidence, time, topology, tuple(Span(*span) for span in spans))
     with atomic_write(path) as file:
         np.savez_compressed(
-            file, joints=np.asarray(recording.joints, "<f4"), confidence=np.asarray(recording.confidence, "<f4"),
-            time=np.asarray(recording.time, "<f8"), topology=_pack(topology.to_dict()), spans=_pack(recording.spans))
+            file,
+            joints=np.asarray(recording.joints, "<f4"),
+            confidence=np.asarray(recording.confidence, "<f4"),
+            time=np.asarray(recording.time, "<f8"),
+            topology=_pack(topology.to_dict()),
+            spans=_pack(recording.spans),
+        )
 
 
 def load_recording(path: str | Path) -> Recording:
@@ -99,15 +114,27 @@ def load_recording(path: str | Path) -> Recording:
     try:
         with np.load(Path(path), allow_pickle=False) as data:
             return Recording(
-                joints=_numbers(data["joints"], np.float32), confidence=_numbers(data["confidence"], np.float32),
-                time=_numbers(data["time"], np.float64), topology=Topology.from_dict(_unpack(data["topology"])),
-                spans=tuple(Span(float(start), float(end), str(label)) for start, end, label in _unpack(data["spans"])))
+                joints=_numbers(data["joints"], np.float32),
+                confidence=_numbers(data["confidence"], np.float32),
+                time=_numbers(data["time"], np.float64),
+                topology=Topology.from_dict(_unpack(data["topology"])),
+                spans=tuple(Span(float(start), float(end), str(label)) for start, end, label in _unpack(data["spans"])),
+            )
     except EdgeskelError as error:
         raise CorruptFile(path, error.seen, expected=error.expected or expected) from error
     except KeyError as error:
         raise CorruptFile(path, f"no field {error}", expected=expected) from error
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-            zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        AttributeError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise CorruptFile(path, f"{type(error).__name__}: {error}", expected=expected) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class Recognition:
 
     label: str
     probability: float
-    probabilities: Float32
-    embedding: Float32
+    probabilities: Float32 = field(repr=False)
+    embedding: Float32 = field(repr=False)
     time: float | None = None
 
 
