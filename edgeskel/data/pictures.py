@@ -33,6 +33,12 @@ def _chosen(clip: Clip, frames: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, clip.frames - 1, min(frames, clip.frames)).round().astype(np.int64))
 
 
+def _in_place(clip: Clip, topology: Topology, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(M, F, V, 2) the chosen frames, seen from one place, each person's way over the floor taken out."""
+    view = View.of(clip.joints, clip.confidence, topology)
+    return view.project(view.follow(clip.joints[:, chosen], clip.confidence[:, chosen]))
+
+
 def _extent(points: NDArray[np.float64], confidence: NDArray[np.float32]) -> tuple[float, float, float, float]:
     """(left, bottom, right, top) metres of all seen joints, with a margin."""
     seen = points[confidence > 0]
@@ -53,7 +59,7 @@ def svg(clip: Clip, topology: Topology, frames: int = 8, *, height: int = 160, c
         caption: text under the strip; the clip's label by default.
     """
     chosen = _chosen(clip, frames)
-    points = View.of(clip.joints, clip.confidence, topology).project(clip.joints[:, chosen])  # (M, F, V, 2)
+    points = _in_place(clip, topology, chosen)
     confidence = clip.confidence[:, chosen]
     left, bottom, right, top = _extent(points, confidence)
     scale = (height - 24) / (top - bottom)
@@ -63,7 +69,8 @@ def svg(clip: Clip, topology: Topology, frames: int = 8, *, height: int = 160, c
     lines: list[str] = []
     for position, frame in enumerate(chosen):
         xy = np.stack([(points[:, position, :, 0] - left) * scale + position * slot,
-                       (top - points[:, position, :, 1]) * scale], axis=-1)
+                       (top - points[:, position, :, 1]) * scale],
+                      axis=-1)
         lines.append(f"<g><title>{clip.time[frame] - clip.time[0]:.2f} s</title>")
         for person in range(len(xy)):
             lines += _figure(xy[person], confidence[person, position], topology, faint=person > 0)
@@ -71,9 +78,8 @@ def svg(clip: Clip, topology: Topology, frames: int = 8, *, height: int = 160, c
     text = escape(caption)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" '
             f'height="{height}" style="max-width:100%;height:auto" role="img" aria-label="{text}" '
-            'stroke-linecap="round" font-family="system-ui,sans-serif" font-size="12">'
-            + "".join(lines)
-            + f'<text x="{width / 2:.0f}" y="{height - 6}" text-anchor="middle" fill="currentColor">{text}</text></svg>')
+            'stroke-linecap="round" font-family="system-ui,sans-serif" font-size="12">' + "".join(lines) +
+            f'<text x="{width / 2:.0f}" y="{height - 6}" text-anchor="middle" fill="currentColor">{text}</text></svg>')
 
 
 def _figure(xy: NDArray[np.float64], confidence: NDArray[np.float32], topology: Topology, *, faint: bool) -> list[str]:
@@ -88,7 +94,8 @@ def _figure(xy: NDArray[np.float64], confidence: NDArray[np.float32], topology: 
     for joint in np.flatnonzero(confidence > 0):
         colour = COLOURS[side(topology, int(joint))]
         fill = colour if confidence[joint] >= _SURE else "none"
-        parts.append(f'<circle cx="{xy[joint, 0]:.1f}" cy="{xy[joint, 1]:.1f}" r="2.4" fill="{fill}" stroke="{colour}"/>')
+        parts.append(
+            f'<circle cx="{xy[joint, 0]:.1f}" cy="{xy[joint, 1]:.1f}" r="2.4" fill="{fill}" stroke="{colour}"/>')
     parts.append("</g>")
     return parts
 
@@ -104,8 +111,12 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def draw(axes: Any, points: NDArray[np.float64], confidence: NDArray[np.float32], topology: Topology,
-         *, offset: float = 0.0) -> list[Any]:
+def draw(axes: Any,
+         points: NDArray[np.float64],
+         confidence: NDArray[np.float32],
+         topology: Topology,
+         *,
+         offset: float = 0.0) -> list[Any]:
     """Draw the persons of one frame on matplotlib axes.
 
     Args:
@@ -124,11 +135,22 @@ def draw(axes: Any, points: NDArray[np.float64], confidence: NDArray[np.float32]
         alpha = 1.0 if person == 0 else 0.6
         for a, b in bones(topology):
             if sure[a] > 0 and sure[b] > 0:
-                made += axes.plot(xy[[a, b], 0], xy[[a, b], 1], color=COLOURS[side(topology, b)], linewidth=2.6, alpha=alpha,
-                                  solid_capstyle="round", zorder=2, linestyle="-" if min(sure[a], sure[b]) >= _SURE else ":")
+                made += axes.plot(xy[[a, b], 0],
+                                  xy[[a, b], 1],
+                                  color=COLOURS[side(topology, b)],
+                                  linewidth=2.6,
+                                  alpha=alpha,
+                                  solid_capstyle="round",
+                                  zorder=2,
+                                  linestyle="-" if min(sure[a], sure[b]) >= _SURE else ":")
         for joint in np.flatnonzero(sure > 0):
             colour = COLOURS[side(topology, int(joint))]
-            made += axes.plot(*xy[joint], "o", markersize=4.0, color=colour, alpha=alpha, zorder=3,
+            made += axes.plot(*xy[joint],
+                              "o",
+                              markersize=4.0,
+                              color=colour,
+                              alpha=alpha,
+                              zorder=3,
                               markerfacecolor=colour if sure[joint] >= _SURE else "white")
     return made
 
@@ -141,14 +163,19 @@ def strip(clip: Clip, topology: Topology, path: Path, frames: int = 8) -> Path:
     """
     pyplot = _pyplot()
     chosen = _chosen(clip, frames)
-    points = View.of(clip.joints, clip.confidence, topology).project(clip.joints[:, chosen])
+    points = _in_place(clip, topology, chosen)
     left, bottom, right, top = _extent(points, clip.confidence[:, chosen])
     slot = right - left
     figure, axes = pyplot.subplots(figsize=(max(3.0, 2.6 * slot / (top - bottom) * len(chosen)), 3.1), dpi=130)
     for position, frame in enumerate(chosen):
         draw(axes, points[:, position], clip.confidence[:, frame], topology, offset=position * slot - left)
-        axes.text((position + 0.5) * slot, bottom - 0.02, f"{clip.time[frame] - clip.time[0]:.1f} s", ha="center", va="top",
-                  fontsize=8, color="#7f8ea3")
+        axes.text((position + 0.5) * slot,
+                  bottom - 0.02,
+                  f"{clip.time[frame] - clip.time[0]:.1f} s",
+                  ha="center",
+                  va="top",
+                  fontsize=8,
+                  color="#7f8ea3")
     axes.set(xlim=(0, slot * len(chosen)), ylim=(bottom - 0.15, top), aspect="equal")
     axes.set_title(_title(clip), fontsize=11, loc="left")
     axes.axis("off")
@@ -194,7 +221,11 @@ def animation(clip: Clip, topology: Topology, path: Path, *, rate_hz: float = 15
     pyplot.close(figure)
     milliseconds = round(1000 * duration / max(1, len(chosen) - 1)) if len(chosen) > 1 else 1000
     with atomic_write(Path(path)) as file:
-        pictures[0].save(file, format="GIF", save_all=True, append_images=pictures[1:], duration=max(20, milliseconds),
+        pictures[0].save(file,
+                         format="GIF",
+                         save_all=True,
+                         append_images=pictures[1:],
+                         duration=max(20, milliseconds),
                          loop=0)
     return Path(path)
 

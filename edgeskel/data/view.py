@@ -57,6 +57,15 @@ class View:
         up = np.cos(tilt) * np.array([0.0, 1.0, 0.0]) - np.sin(tilt) * toward
         return cls(right, up, origin)
 
+    def follow(self, joints: Float, confidence: Float) -> NDArray[np.float64]:
+        """(M, T, V, 3) with the persons' way over the floor taken out, so that a strip shows them in place."""
+        flat = np.array(joints, dtype=np.float64)
+        for frame in range(flat.shape[1]):
+            seen = confidence[:, frame] > 0
+            if seen.any():
+                flat[:, frame, :, [0, 2]] += (self.origin - np.median(flat[:, frame][seen], axis=0))[[0, 2], None, None]
+        return flat
+
     def project(self, joints: Float) -> NDArray[np.float64]:
         """(..., 3) metres -> (..., 2) metres in the picture."""
         centred = np.nan_to_num(np.asarray(joints, dtype=np.float64)) - self.origin

@@ -46,7 +46,8 @@ class Segment:
 def _limbs(side: str, sign: float) -> list[Segment]:
     s = sign
     return [
-        Segment(f"{side}_collar", "chest", (0.018 * s, 0.090, 0.0), 0.0, (0.0, 0.0, 0.0), 0.0, (0.0, 0.0, 0.0), "shoulders"),
+        Segment(f"{side}_collar", "chest", (0.018 * s, 0.090, 0.0), 0.0, (0.0, 0.0, 0.0), 0.0, (0.0, 0.0, 0.0),
+                "shoulders"),
         # 0.129 is half the shoulder breadth; the joint's centre lies inside the outer edge (ours: 0.018 + 0.098).
         Segment(f"{side}_upper_arm", f"{side}_collar", (0.098 * s, 0.0, 0.0), 0.028, (0.0, -0.081, 0.0), 0.024,
                 (0.0, -0.186, 0.0), "arms"),
@@ -54,8 +55,8 @@ def _limbs(side: str, sign: float) -> list[Segment]:
                 (0.0, -0.146, 0.0), "arms"),
         Segment(f"{side}_hand", f"{side}_forearm", (0.0, -0.146, 0.0), 0.006, (0.0, -0.055, 0.0), 0.018,
                 (0.0, -0.085, 0.0), "arms"),
-        Segment(f"{side}_thigh", "pelvis", (0.052 * s, 0.0, 0.0), 0.100, (0.0, -0.106, 0.0), 0.042,
-                (0.0, -0.245, 0.0), "legs"),
+        Segment(f"{side}_thigh", "pelvis", (0.052 * s, 0.0, 0.0), 0.100, (0.0, -0.106, 0.0), 0.042, (0.0, -0.245, 0.0),
+                "legs"),
         Segment(f"{side}_shank", f"{side}_thigh", (0.0, -0.245, 0.0), 0.0465, (0.0, -0.107, 0.0), 0.029,
                 (0.0, -0.246, 0.0), "legs"),
         Segment(f"{side}_foot", f"{side}_shank", (0.0, -0.246, 0.0), 0.0145, (0.0, -0.020, 0.036), 0.018,
@@ -84,12 +85,12 @@ JOINTS: dict[str, tuple[str, tuple[float, float, float]]] = {
 } | {
     f"{side}_{joint}": (f"{side}_{segment}", place)
     for side in ("left", "right")
-    for joint, segment, place in (
-        ("collar", "collar", (0.0, 0.0, 0.0)), ("shoulder", "upper_arm", (0.0, 0.0, 0.0)),
-        ("elbow", "forearm", (0.0, 0.0, 0.0)), ("wrist", "hand", (0.0, 0.0, 0.0)), ("hand", "hand", (0.0, -0.052, 0.0)),
-        ("hip", "thigh", (0.0, 0.0, 0.0)), ("knee", "shank", (0.0, 0.0, 0.0)), ("ankle", "foot", (0.0, 0.0, 0.0)),
-        ("foot", "foot", (0.0, -0.020, 0.085)), ("heel", "foot", (0.0, -0.039, -0.035)),
-        ("toe", "foot", (0.0, -0.039, 0.110)))
+    for joint, segment, place in (("collar", "collar", (0.0, 0.0, 0.0)), ("shoulder", "upper_arm", (0.0, 0.0, 0.0)),
+                                  ("elbow", "forearm", (0.0, 0.0, 0.0)), ("wrist", "hand", (0.0, 0.0, 0.0)),
+                                  ("hand", "hand", (0.0, -0.052, 0.0)), ("hip", "thigh", (0.0, 0.0, 0.0)),
+                                  ("knee", "shank", (0.0, 0.0, 0.0)), ("ankle", "foot", (0.0, 0.0, 0.0)),
+                                  ("foot", "foot", (0.0, -0.020, 0.085)), ("heel", "foot", (0.0, -0.039, -0.035)),
+                                  ("toe", "foot", (0.0, -0.039, 0.110)))
 }
 
 _INDEX = {segment.name: index for index, segment in enumerate(SEGMENTS)}
@@ -133,7 +134,8 @@ class Body:
                 continue
             parent = turns[segment.parent]
             origins[segment.name] = origins[segment.parent] + rotate(
-                parent, np.array(segment.origin) * self.length(segment.parent))
+                parent,
+                np.array(segment.origin) * self.length(segment.parent))
             turns[segment.name] = parent if own is None else multiply(parent, own)
         return origins, turns
 
@@ -147,6 +149,8 @@ def random_body(rng: np.random.Generator) -> Body:
     """An adult: stature 1.50 to 1.95 m, proportions a few per cent off the table, slim to broad."""
     groups = {"trunk": 0.025, "shoulders": 0.06, "head": 0.03, "arms": 0.03, "legs": 0.03, "feet": 0.04}
     return Body(stature=float(rng.uniform(1.50, 1.95)),
-                scale={group: float(1 + np.clip(rng.normal(0, spread), -2 * spread, 2 * spread))
-                       for group, spread in groups.items()},
+                scale={
+                    group: float(1 + np.clip(rng.normal(0, spread), -2 * spread, 2 * spread))
+                    for group, spread in groups.items()
+                },
                 girth=float(rng.uniform(0.85, 1.3)))

@@ -47,9 +47,14 @@ class Camera:
 
 def random_camera(rng: np.random.Generator, *, rate_hz: float = 30.0, noise: float = 1.0) -> Camera:
     """A living-room set-up: 1.9 to 3.3 m away, turned by up to some 50 degrees."""
-    return Camera(rate_hz=rate_hz, distance=float(rng.uniform(1.9, 3.3)), aside=float(rng.uniform(-0.5, 0.5)),
-                  yaw=float(np.clip(rng.normal(0, 0.3), -0.9, 0.9)), height=float(rng.uniform(0.6, 1.6)),
-                  tilt=float(rng.normal(0.08, 0.06)), roll=float(rng.normal(0, 0.015)), noise=noise)
+    return Camera(rate_hz=rate_hz,
+                  distance=float(rng.uniform(1.9, 3.3)),
+                  aside=float(rng.uniform(-0.5, 0.5)),
+                  yaw=float(np.clip(rng.normal(0, 0.3), -0.9, 0.9)),
+                  height=float(rng.uniform(0.6, 1.6)),
+                  tilt=float(rng.normal(0.08, 0.06)),
+                  roll=float(rng.normal(0, 0.015)),
+                  noise=noise)
 
 
 def view(motion: Motion, camera: Camera) -> Motion:
@@ -63,8 +68,8 @@ def view(motion: Motion, camera: Camera) -> Motion:
     return placed.placed(about(1, 0.0), np.array([0.0, 0.0, max(0.0, 1.2 - nearest)]))
 
 
-def record(room: Motion, camera: Camera, topology: Topology, rng: np.random.Generator) -> tuple[
-        NDArray[np.float32], NDArray[np.float32], Float64]:
+def record(room: Motion, camera: Camera, topology: Topology,
+           rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32], Float64]:
     """Film a motion that :func:`view` has placed.
 
     Returns:
@@ -75,8 +80,10 @@ def record(room: Motion, camera: Camera, topology: Topology, rng: np.random.Gene
     truth = _sample(rotate(look, room.joints(topology)), room.time, time)
     if camera.noise == 0:
         return truth.astype(np.float32), np.ones(truth.shape[:2], np.float32), time
-    behind = hidden(truth, {name: _sample(rotate(look, points), room.time, time) for name, points in _thick(room).items()},
-                    room, topology)
+    behind = hidden(truth, {
+        name: _sample(rotate(look, points), room.time, time)
+        for name, points in _thick(room).items()
+    }, room, topology)
     confidence = _tracking(behind, camera, rng)
     seen = truth + camera.noise * _error(truth, camera, rng)
     guessed = (confidence == 0.5)[..., None]
@@ -96,9 +103,15 @@ def _sample(points: Float64, clock: Float64, time: Float64) -> Float64:
 
 def _thick(motion: Motion) -> dict[str, Float64]:
     """Segment -> (T, 2, 3): both ends of what the camera cannot see through."""
-    return {s.name: np.stack([motion.origins[s.name],
-                              motion.origins[s.name] + rotate(motion.turns[s.name], np.array(s.tip) * motion.body.length(s.name))],
-                             axis=1) for s in SEGMENTS if s.radius}
+    return {
+        s.name:
+        np.stack([
+            motion.origins[s.name], motion.origins[s.name] + rotate(motion.turns[s.name],
+                                                                    np.array(s.tip) * motion.body.length(s.name))
+        ],
+                 axis=1)
+        for s in SEGMENTS if s.radius
+    }
 
 
 def hidden(joints: Float64, thick: dict[str, Float64], motion: Motion, topology: Topology) -> NDArray[np.bool_]:
@@ -119,8 +132,10 @@ def hidden(joints: Float64, thick: dict[str, Float64], motion: Motion, topology:
         if not segment.radius:
             continue
         # A segment does not hide its own joints nor those where it meets its neighbours.
-        others = [v for v, home in enumerate(homes)
-                  if segment.name not in (home, parents[home]) and parents[segment.name] != home and _far(segment.name, home)]
+        others = [
+            v for v, home in enumerate(homes)
+            if segment.name not in (home, parents[home]) and parents[segment.name] != home and _far(segment.name, home)
+        ]
         radius = segment.radius * motion.body.stature * motion.body.girth
         ends = thick[segment.name][:, None]  # (T, 1, 2, 3)
         rays = ray[:, others]
@@ -137,7 +152,8 @@ def hidden(joints: Float64, thick: dict[str, Float64], motion: Motion, topology:
 def _far(segment: str, home: str) -> bool:
     """The trunk is one mass: none of its pieces hides another's joints, nor the hips and collars in it."""
     trunk = ("pelvis", "abdomen", "chest", "neck")
-    return not (segment in trunk and (home in trunk or home.endswith(("_thigh", "_collar", "_upper_arm")) or home == "head"))
+    return not (segment in trunk and (home in trunk or home.endswith(
+        ("_thigh", "_collar", "_upper_arm")) or home == "head"))
 
 
 def _drift(shape: tuple[int, ...], memory: float, rng: np.random.Generator) -> Float64:
@@ -146,7 +162,7 @@ def _drift(shape: tuple[int, ...], memory: float, rng: np.random.Generator) -> F
     white[0] /= np.sqrt(1 - memory**2)
     for t in range(1, len(white)):
         white[t] += memory * white[t - 1]
-    return white
+    return np.asarray(white, dtype=np.float64)
 
 
 def _error(truth: Float64, camera: Camera, rng: np.random.Generator) -> Float64:
@@ -159,12 +175,12 @@ def _error(truth: Float64, camera: Camera, rng: np.random.Generator) -> Float64:
     wander = 0.012 * _drift(truth.shape, 0.95, rng) + 0.010 * rng.standard_normal((1, *truth.shape[1:]))
     jitter = 0.004 * rng.standard_normal(truth.shape)
     error = extremity * (wander + jitter)
-    error[..., 2] += 1.43e-3 * truth[..., 2] ** 2 * rng.standard_normal(truth.shape[:2])
+    error[..., 2] += 1.43e-3 * truth[..., 2]**2 * rng.standard_normal(truth.shape[:2])
     return np.asarray(error, dtype=np.float64)
 
 
 def _tracking(behind: NDArray[np.bool_], camera: Camera, rng: np.random.Generator) -> Float64:
-    """(T, V) confidence: hidden joints are inferred or lost, others flicker, and now and then the whole person is lost."""
+    """(T, V) confidence: hidden joints are inferred or lost, others flicker, now and then the whole person is lost."""
     frames, joints = behind.shape
     confidence = np.ones(behind.shape)
     lost = rng.random(joints) < 0.3  # this time the tracker gives these up instead of guessing

@@ -1,7 +1,7 @@
 """What body-worn inertial sensors measure of a motion: orientation, angular rate, specific force.
 
-Axes: S sensors, K samples (the motion's own instants). World: y up. Sensor axes: those of the segment, turned by how the
-strap sits. Gravity is 9.81 m/s²; a sensor at rest reads +9.81 upwards.
+Axes: S sensors, K samples (the motion's own instants). World: y up. Sensor axes: those of the segment, turned by how
+the strap sits. Gravity is 9.81 m/s²; a sensor at rest reads +9.81 upwards.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ GRAVITY = np.array([0.0, -9.81, 0.0])
 DEFAULT_SENSORS = ("right_wrist", "left_wrist", "chest", "right_thigh")
 
 # Worn at a joint rather than amid a segment: place -> (segment, share of the way to its far end).
-_WORN_AT = {f"{side}_{joint}": (f"{side}_{segment}", 0.9) for side in ("left", "right")
-            for joint, segment in (("wrist", "forearm"), ("ankle", "shank"))}
+_WORN_AT = {
+    f"{side}_{joint}": (f"{side}_{segment}", 0.9)
+    for side in ("left", "right")
+    for joint, segment in (("wrist", "forearm"), ("ankle", "shank"))
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,11 @@ def measure(room: Motion, sensors: Sequence[str], noise: Noise, rng: np.random.G
     """
     signals = [_one(room, sensor, noise, rng) for sensor in sensors]
     orientation, gyroscope, accelerometer = (np.stack(part).astype(np.float32) for part in zip(*signals, strict=True))
-    return Inertial(tuple(sensors), room.time, accelerometer=accelerometer, gyroscope=gyroscope, orientation=orientation)
+    return Inertial(tuple(sensors),
+                    room.time,
+                    accelerometer=accelerometer,
+                    gyroscope=gyroscope,
+                    orientation=orientation)
 
 
 def _one(room: Motion, place: str, noise: Noise, rng: np.random.Generator) -> tuple[Float64, Float64, Float64]:

@@ -41,8 +41,13 @@ class Motion:
 
     def placed(self, turn: Float64, shift: Float64) -> Motion:
         """The same performance elsewhere in the world: turned by a quaternion (4,), then moved by (3,) metres."""
-        return Motion(self.time, self.body, {name: rotate(turn, origin) + shift for name, origin in self.origins.items()},
-                      {name: multiply(np.broadcast_to(turn, own.shape), own) for name, own in self.turns.items()}, self.span)
+        return Motion(self.time, self.body, {
+            name: rotate(turn, origin) + shift
+            for name, origin in self.origins.items()
+        }, {
+            name: multiply(np.broadcast_to(turn, own.shape), own)
+            for name, own in self.turns.items()
+        }, self.span)
 
 
 # How bending the trunk is shared by pelvis, abdomen and chest, each summing to 1.
@@ -56,7 +61,8 @@ def perform(score: Score, body: Body) -> Motion:
     the body then moves so that the supporting foot stays where it is, and its lowest point stays on the floor.
     """
     rotations = _rotations(score)
-    origins, turns = body.pose(np.zeros((len(score.time), 3)), _planted(rotations, score, np.zeros((len(score.time), 2))))
+    origins, turns = body.pose(np.zeros((len(score.time), 3)), _planted(rotations, score, np.zeros(
+        (len(score.time), 2))))
     lean = np.zeros((len(score.time), 2))
     for _ in range(2):
         offset, height = _imbalance(score, body, origins, turns)
@@ -68,7 +74,8 @@ def perform(score: Score, body: Body) -> Motion:
 
 def _trunk(score: Score, segment: str) -> Float64:
     bend, lean, twist = _SHARES[segment]
-    return exponential(np.stack([bend * score["trunk.bend"], twist * score["trunk.twist"], -lean * score["trunk.lean"]], axis=-1))
+    return exponential(
+        np.stack([bend * score["trunk.bend"], twist * score["trunk.twist"], -lean * score["trunk.lean"]], axis=-1))
 
 
 def _sided(side: str, x: Float64, y: Float64, z: Float64) -> Float64:
@@ -81,11 +88,15 @@ def _rotations(score: Score) -> dict[str, Float64]:
     """Segment -> (T, 4) against its parent, without the legs."""
     zero = np.zeros(len(score.time))
     heading = about(1, score["heading"])
-    rotations = {"pelvis": multiply(multiply(heading, about(0, score["pelvis.pitch"])), _trunk(score, "pelvis")),
-                 "abdomen": multiply(_trunk(score, "abdomen"), about(0, -score["pelvis.pitch"])), "chest": _trunk(score, "chest")}
+    rotations = {
+        "pelvis": multiply(multiply(heading, about(0, score["pelvis.pitch"])), _trunk(score, "pelvis")),
+        "abdomen": multiply(_trunk(score, "abdomen"), about(0, -score["pelvis.pitch"])),
+        "chest": _trunk(score, "chest")
+    }
     nod = np.stack([score["head.nod"], score["head.turn"], -score["head.tilt"]], axis=-1)
     rotations["neck"] = rotations["head"] = exponential(0.5 * nod)
     for side in ("left", "right"):
+
         def track(dof: str, side: str = side) -> Float64:
             return score[f"{side}.{dof}"]
 
@@ -106,12 +117,17 @@ def _planted(rotations: dict[str, Float64], score: Score, lean: Float64) -> dict
     heading = about(1, score["heading"])
     out = dict(rotations)
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        thigh = multiply(heading, multiply(
-            _sided(side, -(score[f"{side}.hip.flexion"] + lean[:, 1]), zero, score[f"{side}.hip.abduction"] + sign * lean[:, 0]),
-            _sided(side, zero, -score[f"{side}.hip.rotation"], zero)))
+        thigh = multiply(
+            heading,
+            multiply(
+                _sided(side, -(score[f"{side}.hip.flexion"] + lean[:, 1]), zero,
+                       score[f"{side}.hip.abduction"] + sign * lean[:, 0]),
+                _sided(side, zero, -score[f"{side}.hip.rotation"], zero)))
         knee = _sided(side, score[f"{side}.knee.flexion"], zero, zero)
-        foot = multiply(heading, multiply(_sided(side, zero, score[f"{side}.foot.out"], zero),
-                                          _sided(side, -score[f"{side}.foot.pitch"], zero, zero)))
+        foot = multiply(
+            heading,
+            multiply(_sided(side, zero, score[f"{side}.foot.out"], zero),
+                     _sided(side, -score[f"{side}.foot.pitch"], zero, zero)))
         out[f"{side}_thigh"] = multiply(conjugate(rotations["pelvis"]), thigh)
         out[f"{side}_shank"] = knee
         out[f"{side}_foot"] = multiply(conjugate(multiply(thigh, knee)), foot)
@@ -123,11 +139,15 @@ def _loads(score: Score) -> dict[str, Float64]:
     return {"left": 1.0 - right, "right": right}
 
 
-def _imbalance(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str, Float64]) -> tuple[Float64, Float64]:
+def _imbalance(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str,
+                                                                                  Float64]) -> tuple[Float64, Float64]:
     """(T, 2) metres by which the mass centre stands left of and ahead of the support, and (T,) the legs' height."""
-    centre = sum((segment.mass * (origins[segment.name] + rotate(turns[segment.name], np.array(segment.centre) * body.length(segment.name)))
-                  for segment in SEGMENTS if segment.mass), np.zeros((len(score.time), 3))) / sum(s.mass for s in SEGMENTS)
-    foot = sum((load[:, None] * (0.6 * body.place(f"{side}_ankle", origins, turns) + 0.4 * body.place(f"{side}_foot", origins, turns))
+    centre = sum((segment.mass * (origins[segment.name] + rotate(turns[segment.name],
+                                                                 np.array(segment.centre) * body.length(segment.name)))
+                  for segment in SEGMENTS if segment.mass), np.zeros(
+                      (len(score.time), 3))) / sum(s.mass for s in SEGMENTS)
+    foot = sum((load[:, None] *
+                (0.6 * body.place(f"{side}_ankle", origins, turns) + 0.4 * body.place(f"{side}_foot", origins, turns))
                 for side, load in _loads(score).items()), np.zeros((len(score.time), 3)))
     away = rotate(conjugate(about(1, score["heading"])), centre - foot)
     return away[:, [0, 2]], np.maximum(-foot[:, 1], 0.2 * body.stature)
@@ -138,18 +158,23 @@ def _root(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str
     root = np.zeros((len(score.time), 3))
     moved = sum((0.5 * (load[1:] + load[:-1])[:, None] * np.diff(body.place(f"{side}_foot", origins, turns), axis=0)
                  for side, load in _loads(score).items()), np.zeros((len(score.time) - 1, 3)))
-    root[1:] = -np.cumsum(moved, axis=0)
-    soles = np.stack([body.place(f"{side}_{point}", origins, turns)[:, 1] for side in ("left", "right") for point in ("heel", "toe")])
+    root[1:] = _rounded(-np.cumsum(moved, axis=0), 0.16)  # weight passes from foot to foot without a jolt
+    soles = np.stack([
+        body.place(f"{side}_{point}", origins, turns)[:, 1] for side in ("left", "right") for point in ("heel", "toe")
+    ])
     soft = 0.008  # metres over which one point takes over from another, so that the body does not jerk
-    lowest = -soft * np.log(np.exp(-(soles - soles.min(axis=0)) / soft).sum(axis=0)) + soles.min(axis=0) + soft * np.log(4)
-    root[:, 1] = -lowest + _lift(score["lift"]) * body.stature
+    lowest = -soft * np.log(np.exp(-(soles - soles.min(axis=0)) / soft).sum(axis=0)) + soles.min(
+        axis=0) + soft * np.log(4)
+    root[:, 1] = -lowest + _rounded(score["lift"][:, None],
+                                    0.10)[:, 0] * body.stature  # take-off and landing take a moment
     start = 0.5 * (body.place("left_ankle", origins, turns)[0] + body.place("right_ankle", origins, turns)[0])
     root[:, [0, 2]] -= (start + root[0])[[0, 2]]
     return root
 
 
-def _lift(lift: Float64) -> Float64:
-    """Round the corners of a ballistic flight: take-off and landing last some 40 ms."""
-    kernel = np.hanning(int(0.08 * RATE_HZ) + 3)[1:-1]
+def _rounded(track: Float64, seconds: float) -> Float64:
+    """(T, ...) with corners rounded over some ``seconds``."""
+    kernel = np.hanning(int(seconds * RATE_HZ) // 2 * 2 + 3)[1:-1]
     reach = len(kernel) // 2
-    return np.convolve(np.pad(lift, (reach, len(kernel) - 1 - reach), mode="edge"), kernel / kernel.sum(), mode="valid")
+    padded = np.pad(track, ((reach, reach), (0, 0)), mode="edge")
+    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=-1)

@@ -29,13 +29,16 @@ def multiply(first: Float64, second: Float64) -> Float64:
     """Hamilton product of (..., 4) and (..., 4)."""
     w, x, y, z = np.moveaxis(first, -1, 0)
     a, b, c, d = np.moveaxis(second, -1, 0)
-    return np.stack([w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c,
-                     w * c - x * d + y * a + z * b, w * d + x * c - y * b + z * a], axis=-1)
+    return np.stack([
+        w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b,
+        w * d + x * c - y * b + z * a
+    ],
+                    axis=-1)
 
 
 def conjugate(quaternion: Float64) -> Float64:
     """The inverse rotation."""
-    return quaternion * np.array([1.0, -1.0, -1.0, -1.0])
+    return np.asarray(quaternion * np.array([1.0, -1.0, -1.0, -1.0]), dtype=np.float64)
 
 
 def rotate(quaternion: Float64, vector: Float64) -> Float64:

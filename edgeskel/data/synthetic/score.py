@@ -33,18 +33,51 @@ DOFS: tuple[str, ...] = _MIDDLE + tuple(f"{side}.{dof}" for side in ("left", "ri
 _COLUMN = {name: column for column, name in enumerate(DOFS)}
 
 #: The posture that all tracks start from.
-STANDING: dict[str, float] = {"balance": 1.0, "trunk.bend": 0.04} | {
-    f"{side}.{dof}": value for side in ("left", "right")
-    for dof, value in {"shoulder.abduction": 0.12, "shoulder.flexion": 0.02, "shoulder.rotation": 0.25, "elbow.flexion": 0.25,
-                       "hip.flexion": 0.05, "hip.abduction": 0.04, "knee.flexion": 0.09, "foot.out": 0.15}.items()}
+STANDING: dict[str, float] = {
+    "balance": 1.0,
+    "trunk.bend": 0.04
+} | {
+    f"{side}.{dof}": value
+    for side in ("left", "right")
+    for dof, value in {
+        "shoulder.abduction": 0.12,
+        "shoulder.flexion": 0.02,
+        "shoulder.rotation": 0.25,
+        "elbow.flexion": 0.25,
+        "hip.flexion": 0.05,
+        "hip.abduction": 0.04,
+        "knee.flexion": 0.09,
+        "foot.out": 0.15
+    }.items()
+}
 
 # How far each kind of joint trails the shoulder, seconds: eyes lead, then trunk, and motion runs outwards along a limb.
-_TRAIL = {"head": -0.06, "trunk": -0.04, "pelvis": -0.04, "collar": -0.01, "shoulder": 0.0, "elbow": 0.02, "forearm": 0.03,
-          "wrist": 0.05}
+_TRAIL = {
+    "head": -0.06,
+    "trunk": -0.04,
+    "pelvis": -0.04,
+    "collar": -0.01,
+    "shoulder": 0.0,
+    "elbow": 0.02,
+    "forearm": 0.03,
+    "wrist": 0.05
+}
 # Root mean square of slow sway, radians.
-_SWAY = {"trunk.bend": 0.010, "trunk.lean": 0.008, "trunk.twist": 0.015, "head.nod": 0.03, "head.turn": 0.05, "head.tilt": 0.02,
-         "shoulder.flexion": 0.03, "shoulder.abduction": 0.02, "shoulder.rotation": 0.04, "elbow.flexion": 0.03,
-         "wrist.flexion": 0.04, "knee.flexion": 0.008, "heading": 0.01}
+_SWAY = {
+    "trunk.bend": 0.010,
+    "trunk.lean": 0.008,
+    "trunk.twist": 0.015,
+    "head.nod": 0.03,
+    "head.turn": 0.05,
+    "head.tilt": 0.02,
+    "shoulder.flexion": 0.03,
+    "shoulder.abduction": 0.02,
+    "shoulder.rotation": 0.04,
+    "elbow.flexion": 0.03,
+    "wrist.flexion": 0.04,
+    "knee.flexion": 0.008,
+    "heading": 0.01
+}
 
 
 def minimum_jerk(progress: Float64) -> Float64:
@@ -83,21 +116,43 @@ def random_style(rng: np.random.Generator, habit: Style | None = None) -> Style:
     """A person's habit, or (given one) how the same person does it this time."""
     if habit is None:
         slouch = rng.normal(0, 0.05)
-        posture = {"trunk.bend": 0.03 + slouch, "head.nod": -0.6 * slouch + rng.normal(0, 0.05), "trunk.lean": rng.normal(0, 0.02)}
-        for dof, spread in {"shoulder.abduction": 0.05, "elbow.flexion": 0.12, "shoulder.rotation": 0.15, "hip.abduction": 0.04,
-                            "foot.out": 0.08, "knee.flexion": 0.02, "shoulder.flexion": 0.04}.items():
+        posture = {
+            "trunk.bend": 0.03 + slouch,
+            "head.nod": -0.6 * slouch + rng.normal(0, 0.05),
+            "trunk.lean": rng.normal(0, 0.02)
+        }
+        for dof, spread in {
+                "shoulder.abduction": 0.05,
+                "elbow.flexion": 0.12,
+                "shoulder.rotation": 0.15,
+                "hip.abduction": 0.04,
+                "foot.out": 0.08,
+                "knee.flexion": 0.02,
+                "shoulder.flexion": 0.04
+        }.items():
             both = rng.normal(0, spread)
             posture |= {f"{side}.{dof}": both + rng.normal(0, spread / 3) for side in ("left", "right")}
-        return Style(hand="left" if rng.random() < 0.15 else "right", tempo=float(np.exp(rng.normal(0, 0.14))),
-                     amplitude=float(np.clip(rng.normal(0.97, 0.11), 0.7, 1.2)), softness=float(rng.uniform(0.02, 0.06)),
-                     wander=float(rng.uniform(0.03, 0.2)), sway=float(rng.uniform(0.5, 1.6)), posture=posture)
+        return Style(hand="left" if rng.random() < 0.15 else "right",
+                     tempo=float(np.exp(rng.normal(0, 0.14))),
+                     amplitude=float(np.clip(rng.normal(0.97, 0.11), 0.7, 1.2)),
+                     softness=float(rng.uniform(0.02, 0.06)),
+                     wander=float(rng.uniform(0.03, 0.2)),
+                     sway=float(rng.uniform(0.5, 1.6)),
+                     posture=posture)
     # Everybody uses the other hand now and then.
     other = {"left": "right", "right": "left"}[habit.hand]
-    return Style(hand=other if rng.random() < 0.15 else habit.hand, tempo=habit.tempo * float(np.exp(rng.normal(0, 0.09))),
-                 amplitude=habit.amplitude * float(np.exp(rng.normal(0, 0.06))), softness=habit.softness,
-                 wander=habit.wander * float(rng.uniform(0.5, 1.5)), sway=habit.sway * float(rng.uniform(0.7, 1.3)),
-                 before=float(rng.uniform(0.0, 0.5)), after=float(rng.uniform(0.0, 0.5)),
-                 posture={dof: value + float(rng.normal(0, 0.02)) for dof, value in habit.posture.items()})
+    return Style(hand=other if rng.random() < 0.15 else habit.hand,
+                 tempo=habit.tempo * float(np.exp(rng.normal(0, 0.09))),
+                 amplitude=habit.amplitude * float(np.exp(rng.normal(0, 0.06))),
+                 softness=habit.softness,
+                 wander=habit.wander * float(rng.uniform(0.5, 1.5)),
+                 sway=habit.sway * float(rng.uniform(0.7, 1.3)),
+                 before=float(rng.uniform(0.0, 0.5)),
+                 after=float(rng.uniform(0.0, 0.5)),
+                 posture={
+                     dof: value + float(rng.normal(0, 0.02))
+                     for dof, value in habit.posture.items()
+                 })
 
 
 @dataclass(frozen=True)
@@ -210,7 +265,7 @@ def _slow(time: Float64, rng: np.random.Generator) -> Float64:
 def _smooth(tracks: Float64, seconds: float) -> Float64:
     """Gaussian of ``seconds`` standard deviation along time; the ends are held."""
     reach = int(np.ceil(3 * seconds * RATE_HZ))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (seconds * RATE_HZ)) ** 2)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (seconds * RATE_HZ))**2)
     kernel /= kernel.sum()
     padded = np.pad(tracks, ((reach, reach), (0, 0)), mode="edge")
     moved = np.flatnonzero(np.ptp(tracks, axis=0) > 0)
