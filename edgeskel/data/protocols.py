@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgeskel.data.store import Store
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 
-__all__ = ["PROTOCOLS", "Protocol", "Split", "available", "default_protocol", "folds", "split"]
+__all__ = ["PROTOCOLS", "Protocol", "Split", "available", "default_protocol", "folds", "names_in_order", "split"]
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -33,6 +33,8 @@ class Split:
         name: protocol, fold and validation rule, as results should quote them.
         protocol: the protocol's name.
         fold: which of its folds.
+        repeated: those of the test clips whose contents also stand on the training side, under another source. A public
+            release can hold copies (95 of N-UCLA's 464 test clips are); a figure should say whether it counts them.
     """
 
     train: Indices
@@ -40,7 +42,8 @@ class Split:
     test: Indices
     name: str
     protocol: str
-    fold: int = 0
+    fold: int
+    repeated: Indices
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def split(store: Store, protocol: str | None = None, *, fold: int = 0, validatio
                         remedy="hold out less, or 0 for no validation part")
     parts = [name] + ([f"fold {fold} of {count}"] if count > 1 else []) + [how]
     return Split(np.flatnonzero(train), np.flatnonzero(held_out), np.flatnonzero(test), name=", ".join(parts),
-                 protocol=name, fold=fold)
+                 protocol=name, fold=fold,
+                 repeated=np.flatnonzero(test & np.isin(store.index["digest"], store.index["digest"][~test])))
 
 
 def folds(store: Store, protocol: str | None = None) -> int:
@@ -168,12 +172,12 @@ def _five_fold(store: Store, fold: int) -> Mask:
 
 
 def _loso(store: Store, fold: int) -> Mask:
-    return np.asarray(_subjects(store) == _names(_subjects(store))[fold])
+    return np.asarray(_subjects(store) == names_in_order(_subjects(store))[fold])
 
 
 def _by_subject(store: Store, _: int) -> Mask:
     """The last quarter of the subjects, at least one."""
-    names = _names(_subjects(store))
+    names = names_in_order(_subjects(store))
     return np.isin(_subjects(store), names[-max(1, round(len(names) / 4)):])
 
 
@@ -201,12 +205,13 @@ def _one(_: Store) -> int:
 PROTOCOLS = {
     "cross-subject": Protocol(_cross_subject, _one, "the authors' training subjects against the others",
                               ("utd-mhad", "utkinect", "ntu")),
-    "cross-view": Protocol(_cross_view, _one, "the authors' training cameras against the other", ("nw-ucla", "ntu")),
+    "cross-view": Protocol(_cross_view, _one, "the authors' training cameras against the other",
+                           ("nw-ucla", "ntu")),
     "cross-setup": Protocol(_cross_setup, _one, "even camera setups against odd (NTU-120)", ("ntu",)),
     "five-fold": Protocol(_five_fold, lambda _: 5, "the authors' five groups of pairs", ("sbu",)),
     "synthetic": Protocol(_by_subject, _one, "the last quarter of the generated bodies", ("synthetic",)),
     "by-subject": Protocol(_by_subject, _one, "the last quarter of the subjects, by number"),
-    "loso": Protocol(_loso, lambda store: len(_names(_subjects(store))), "leave one subject out, one fold each"),
+    "loso": Protocol(_loso, lambda store: len(names_in_order(_subjects(store))), "leave one subject out, one fold each"),
     "leave-one-out": Protocol(_leave_one_out, len, "leave one clip out, one fold each", validate_by="clip"),
     "k-fold": Protocol(lambda store, fold: _k_fold(5, 0).test(store, fold), lambda _: 5,
                        "five parts with equal shares of each class (10-fold for ten)", validate_by="clip"),
@@ -230,12 +235,12 @@ def _validation(store: Store, side: Mask, rule: float | str, by: str, seed: int)
     if by == "clip":
         return _draw_clips(store, side, rule, seed), f"validation {rule:g} of the clips"
     subjects = _subjects(store)
-    names = _names(subjects[side])
+    names = names_in_order(subjects[side])
     if len(names) < 2:
         raise DataError(f"the training side of {store.dataset} has one subject, {names[0]!r}",
                         expected="two or more, to hold one out for validation", remedy="use validation 0 or view:NAME")
     count = min(len(names) - 1, max(1, round(rule * len(names))))
-    chosen = _names(np.random.default_rng(seed).permutation(names)[:count])
+    chosen = names_in_order(np.random.default_rng(seed).permutation(names)[:count])
     return side & np.isin(subjects, chosen), "validation subject:" + ",".join(chosen)
 
 
@@ -244,7 +249,7 @@ def _named_validation(store: Store, side: Mask, rule: str) -> tuple[Mask, str]:
     if field not in ("subject", "view") or not colon:
         raise UsageError(f"validation {rule!r}", expected="a share such as 0.2, subject:1,5 or view:2")
     column = store.index[field].astype(str)
-    present = _names(column[side])
+    present = names_in_order(column[side])
     for name in wanted.split(","):
         if name not in present:
             raise UnknownChoice(f"training {field} of {store.dataset}", name, present)
@@ -278,7 +283,7 @@ def _subjects(store: Store) -> NDArray[Any]:
     return subjects
 
 
-def _names(values: NDArray[Any]) -> list[str]:
+def names_in_order(values: NDArray[Any]) -> list[str]:
     """Distinct names, numbers in numeric order: 1, 2, 10."""
     return sorted(set(values.tolist()), key=lambda name: [(not part.isdigit(), part.zfill(12))
                                                           for part in re.split(r"(\d+)", name) if part])

@@ -109,7 +109,8 @@ def _check(data: Mapping[str, Any], described: Path) -> None:
         if field not in FIELDS:
             raise UnknownChoice(f"field of {described}", field, FIELDS)
         if not isinstance(value, FIELDS[field]):
-            raise CorruptFile(described, f"{field} = {value!r}", expected=" or ".join(kind.__name__ for kind in FIELDS[field]))
+            raise CorruptFile(described, f"{field} = {value!r}",
+                              expected=" or ".join(kind.__name__ for kind in FIELDS[field]))
     for field in data.get("csv", {}):
         if field not in CSV_FIELDS:
             raise UnknownChoice(f"field of [csv] in {described}", field, CSV_FIELDS)

@@ -6,6 +6,9 @@ doi:10.1109/CVPR.2014.339; files as the skeleton literature shares them (``all_s
 ``all_sqe/aAA_sSS_eEE_vVV.json`` holds ``skeletons`` (T, 20, 3) in metres in Kinect camera axes (x to the sensor's left,
 y up, z into the scene: right-handed, y up) and in kinect-v1 order: taken as they are. The files carry no clock; frames
 are taken as 1/30 s apart, the sensor's nominal rate.
+
+This release holds copies: the 95 clips of a02 and a03 in view 3 have the very skeletons of view 2. They are imported as
+they are, since the literature counts them; ``Split.repeated`` and ``edgeskel data split`` name them.
 """
 
 from __future__ import annotations

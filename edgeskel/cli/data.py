@@ -1,0 +1,299 @@
+"""``edgeskel data``: recordings into stores, and what is in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from edgeskel.cli.report import Command, Report, console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgeskel.data import Store
+    from edgeskel.data.inspect import Inspection
+    from edgeskel.skeleton import Clip
+
+__all__ = ["COMMANDS"]
+
+
+@dataclass(frozen=True)
+class Import:
+    """Read a dataset's recordings into a store."""
+
+    dataset: tyro.conf.Positional[str]
+    """utd-mhad, nw-ucla, sbu, utkinect, ntu, bvh, or generic (your own files with a dataset.toml)."""
+    path: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    out: Path
+    """The store's folder; a store that is there already is replaced."""
+    missing_nan: bool = False
+    """Take joints that are NaN or infinite as missing instead of refusing the import."""
+    unit: str = ""
+    """Length unit of BVH files: m, cm, mm or inch."""
+    topology: str = ""
+    """Layout to bring BVH joints into; without it they keep their own."""
+    label: str = ""
+    """Class of all BVH files; without it, the name of each file's folder."""
+
+
+def import_(config: Import) -> Report:
+    """Import with a progress bar."""
+    from edgeskel.data import import_dataset
+
+    options = {"missing_nan": config.missing_nan, "unit": config.unit, "topology": config.topology,
+               "label": config.label}
+
+    def progress(recordings: Iterable[Any], total: int) -> Iterator[Any]:
+        return _progress(recordings, total, f"importing {config.dataset}")
+
+    done = import_dataset(config.dataset, config.path, config.out, progress=progress, **options)
+    refused = [{"source": source, "reason": reason} for source, reason in done.refused]
+
+    def text(out: Console) -> None:
+        out.print(f"{done.clips} clips of {done.dataset} in {config.out}", highlight=False)
+        for row in refused:
+            out.print(f"refused {row['source']}: {row['reason']}", highlight=False, markup=False)
+
+    return Report({"store": config.out, "dataset": done.dataset, "clips": done.clips, "refused": refused,
+                   "digest": done.digest}, text)
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Count what is in a store: lengths, missing joints, class balance, duplicates."""
+
+    store: tyro.conf.Positional[Path]
+    """The store."""
+    verify: bool = False
+    """Also compare every byte with the digest that the import wrote."""
+
+
+def inspect(config: Inspect) -> Report:
+    """Read every clip once."""
+    from edgeskel.data import Store
+    from edgeskel.data.inspect import inspect as look
+
+    store = Store.open(config.store)
+    if config.verify:
+        store.verify()
+    found = look(store)
+    data = {"store": config.store, "dataset": store.dataset, "topology": store.topology.name, "rate_hz": store.rate_hz,
+            "digest": store.digest, "verified": config.verify, **vars(found)}
+    return Report(data, lambda out: _draw_inspection(out, store, found))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Show the parts into which a protocol divides a store."""
+
+    store: tyro.conf.Positional[Path]
+    """The store."""
+    protocol: str | None = None
+    """Name of the protocol; without it, the dataset's own."""
+    fold: int = 0
+    """Which fold, from 0."""
+    validation: str = "0.2"
+    """What to hold out of the training side: a share of its subjects, or subject:1,5 or view:2."""
+    clips: bool = False
+    """List the clips of each part, not only their number."""
+
+
+def split(config: Split) -> Report:
+    """Divide and count."""
+    from edgeskel.data import Store
+    from edgeskel.data import split as divide
+    from edgeskel.data.protocols import PROTOCOLS, available, folds
+
+    store = Store.open(config.store)
+    made = divide(store, config.protocol, fold=config.fold, validation=config.validation)
+    parts = {"train": made.train, "validation": made.validation, "test": made.test}
+    rows = {part: _part(store, indices, listed=config.clips) for part, indices in parts.items()}
+    data = {"store": config.store, "dataset": store.dataset, "name": made.name, "protocol": made.protocol,
+            "fold": made.fold, "folds": folds(store, made.protocol), **rows, "repeated": len(made.repeated),
+            "available": available(store)}
+
+    def text(out: Console) -> None:
+        from rich.table import Table
+
+        table = Table("part", "clips", "subjects", "views", "classes", title=made.name)
+        for part, row in rows.items():
+            table.add_row(part, str(row["clips"]), " ".join(row["subjects"]), " ".join(row["views"]),
+                          str(sum(count > 0 for count in row["labels"].values())))
+        out.print(table)
+        if len(made.repeated):
+            out.print(f"{len(made.repeated)} of the test clips are copies of clips on the training side",
+                      highlight=False)
+        for row in rows.values():
+            for source in row.get("sources", ()):
+                out.print(source, highlight=False, markup=False)
+        for name in available(store):
+            out.print(f"{name:<14} {PROTOCOLS[name].about}", highlight=False, markup=False)
+
+    return Report(data, text)
+
+
+@dataclass(frozen=True)
+class View:
+    """Draw a clip: a strip of skeletons (.png, .svg) or an animation (.gif)."""
+
+    store: tyro.conf.Positional[Path]
+    """The store."""
+    out: Path
+    """The picture; its ending says which kind."""
+    clip: int = 0
+    """Which clip; -1 is the last."""
+    frames: int = 8
+    """Skeletons in a strip."""
+
+
+def view(config: View) -> Report:
+    """Draw with edgeskel.data.pictures."""
+    from edgeskel.data import Store, pictures
+    from edgeskel.errors import UnknownChoice
+    from edgeskel.files import atomic_write
+
+    store = Store.open(config.store)
+    clip = _clip(store, config.clip)
+    kind = config.out.suffix.lower()
+    if kind == ".png":
+        pictures.strip(clip, store.topology, config.out, frames=config.frames)
+    elif kind == ".gif":
+        pictures.animation(clip, store.topology, config.out)
+    elif kind == ".svg":
+        with atomic_write(config.out) as file:
+            file.write(pictures.svg(clip, store.topology, frames=config.frames).encode("utf-8"))
+    else:
+        raise UnknownChoice("picture", kind or str(config.out), (".png", ".svg", ".gif"))
+    return Report({"out": config.out, "clip": config.clip, "label": clip.label, "subject": clip.subject,
+                   "source": clip.source, "frames": clip.frames})
+
+
+@dataclass(frozen=True)
+class Synth:
+    """Generate synthetic motion with paired wearable signals into a store."""
+
+    out: Path
+    """The store's folder; a store that is there already is replaced."""
+    subjects: int = 12
+    """Bodies, each with its own size and style."""
+    takes: int = 4
+    """How often each body performs each action."""
+    seed: int = 0
+    """The same seed gives the same motion."""
+
+
+def synth(config: Synth) -> Report:
+    """Generate with edgeskel.data.synthetic."""
+    from edgeskel.data.synthetic import generate
+
+    with console.status("generating motion"):
+        store = generate(config.out, subjects=config.subjects, takes=config.takes, seed=config.seed)
+    return Report({"store": config.out, "dataset": store.dataset, "clips": len(store), "labels": store.labels,
+                   "digest": store.digest})
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Write clips of a store as one recording, which `edgeskel run replay:FILE` plays."""
+
+    store: tyro.conf.Positional[Path]
+    """The store."""
+    out: Path
+    """The recording, .npz."""
+    clip: tyro.conf.UseAppendAction[tuple[int, ...]] = field(default=())
+    """Which clip; give it again to put one after the other. Without it, the first."""
+    gap: float = 0.0
+    """Seconds without anybody between two clips."""
+
+
+def pick(config: Pick) -> Report:
+    """Join the clips on one clock."""
+    from edgeskel.data import Store
+    from edgeskel.data.joining import join
+    from edgeskel.errors import UsageError
+    from firmware_bridge.recording import save_recording
+
+    if config.out.suffix != ".npz":
+        raise UsageError(f"{config.out} as a recording", expected="a file that ends in .npz")
+    store = Store.open(config.store)
+    joints, confidence, time, spans = join([_clip(store, i) for i in config.clip or (0,)], store.rate_hz,
+                                           gap_s=config.gap)
+    save_recording(config.out, joints, confidence, time, store.topology, spans)
+    return Report({"out": config.out, "frames": len(time), "seconds": float(time[-1] - time[0]),
+                   "spans": [{"start": start, "end": end, "label": label} for start, end, label in spans]})
+
+
+def _clip(store: Store, index: int) -> Clip:
+    from edgeskel.errors import UsageError
+
+    if not -len(store) <= index < len(store):
+        raise UsageError(f"clip {index}", expected=f"0 to {len(store) - 1}")
+    return store[index]
+
+
+def _part(store: Store, indices: Any, *, listed: bool) -> dict[str, Any]:
+    from edgeskel.data.protocols import names_in_order
+
+    rows = store.index[indices]
+    labels = Counter(rows["label"].tolist())
+    part: dict[str, Any] = {
+        "clips": len(indices), "labels": {label: labels.get(i, 0) for i, label in enumerate(store.labels)},
+        "subjects": names_in_order(rows["subject"].astype(str)), "views": names_in_order(rows["view"].astype(str))}
+    if listed:
+        part["sources"] = rows["source"].astype(str).tolist()
+        part["indices"] = indices
+    return part
+
+
+def _progress(recordings: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield from bar.track(recordings, total=total)
+
+
+def _draw_inspection(out: Console, store: Store, found: Inspection) -> None:
+    from rich.table import Table
+
+    def line(name: str, value: object) -> None:
+        out.print(f"{name:<12}{value}", highlight=False, markup=False)
+
+    lengths = found.lengths
+    line(store.dataset, f"{found.clips} clips, {found.frames} frames, {found.seconds / 60:.1f} min, "
+         f"{store.topology.name}, {store.rate_hz:g} Hz")
+    line("lengths", f"{lengths['min']} to {lengths['max']} frames, median {lengths['median']:g}")
+    line("persons", ", ".join(f"{persons} in {count} clips" for persons, count in found.persons.items()))
+    line("extent", f"{found.extent_m:g} m, median")
+    most_missing = sorted(found.missing.items(), key=lambda item: -item[1])[:8]
+    missing = ", ".join(f"{joint} {share:.1%}" for joint, share in most_missing)
+    line("missing", f"{found.missing_share:.2%} of all joints" + (f": {missing}" if missing else ""))
+    line("duplicates", f"{len(found.duplicates)} recordings that are there more than once")
+    for name, counts in (("subjects", found.subjects), ("views", found.views), ("sensors", found.inertial)):
+        if any(counts) and len(counts) <= 40:
+            line(name, ", ".join(f"{value} ({count})" for value, count in counts.items()))
+    table = Table("label", "clips", "", title=f"classes, largest over smallest {found.imbalance:g}")
+    most = max(found.labels.values())
+    for label, count in found.labels.items():
+        table.add_row(label or "(unlabelled)", str(count), "█" * round(30 * count / most))
+    out.print(table)
+    for source, reason in found.refused:
+        line("refused", f"{source}: {reason}")
+    for warning in found.warnings:
+        line("look at", warning)
+
+
+COMMANDS = {
+    "import": Command(Import, import_),
+    "inspect": Command(Inspect, inspect),
+    "view": Command(View, view),
+    "split": Command(Split, split),
+    "synth": Command(Synth, synth),
+    "pick": Command(Pick, pick),
+}
