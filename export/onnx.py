@@ -1,0 +1,116 @@
+"""The deployable graph as ONNX.
+
+Opset 18, static shapes, constants folded. The graph has two parts: the preprocessing, from the inputs to the streams,
+which stays in fp32 in every precision, and the network behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import onnxsim
+import torch
+from onnx import TensorProto, helper
+
+from edgeskel.errors import ExportError
+from export.graph import INPUTS, OUTPUTS, DeployableGraph, export_program
+from export.operators import check_operators
+
+__all__ = ["Network", "annotate", "export_onnx", "preprocessing"]
+
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class Network:
+    """An ONNX model and where its preprocessing ends.
+
+    Args:
+        model: fp32.
+        boundary: the values that the preprocessing hands to the network (the streams and who is present).
+    """
+
+    model: onnx.ModelProto
+    boundary: tuple[str, ...]
+
+
+def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Network:
+    """Export, simplify and check.
+
+    Args:
+        graph: what to export.
+        metadata: mirrored into ``metadata_props``, so that a lone file still says what it is.
+
+    Raises:
+        ExportError: the exporter or the simplifier failed, or TensorRT would not take the result.
+    """
+    try:
+        program = torch.onnx.export(export_program(graph), (), dynamo=True, opset_version=OPSET, verbose=False,
+                                    input_names=INPUTS, output_names=OUTPUTS)
+        assert program is not None
+        model = program.model_proto
+    except torch.onnx.OnnxExporterError as error:
+        raise ExportError(f"torch.onnx cannot export {graph.recogniser.name!r}: {error}") from error
+    boundary = _boundary(model)
+    model = _simplify(model, boundary)
+    annotate(model, metadata)
+    check_operators(model)
+    onnx.checker.check_model(model, full_check=True)
+    return Network(model, boundary)
+
+
+def annotate(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
+    """Write ``metadata`` into the model; what is not text becomes JSON."""
+    del model.metadata_props[:]
+    helper.set_model_props(
+        model, {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    )
+    model.producer_name = "edgeskel"
+
+
+def _boundary(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Values that leave the module ``recogniser.streams``."""
+    inside: set[str] = set()
+    for node in model.graph.node:
+        scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+        if "'recogniser.streams'" in scopes:
+            inside.update(node.output)
+    left = [name for node in model.graph.node if not inside.intersection(node.output)
+            for name in node.input if name in inside]
+    if not left:
+        raise ExportError("the exported graph does not say where the streams end",
+                          remedy="this version of torch.onnx writes no scopes; install the one that the extra names")
+    return tuple(dict.fromkeys(left))
+
+
+def _simplify(model: onnx.ModelProto, boundary: Iterable[str]) -> onnx.ModelProto:
+    """Fold constants. The boundary is an output meanwhile, so that no folding can cross it."""
+    outputs = len(model.graph.output)
+    for name in boundary:
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    simplified, same = onnxsim.simplify(onnx.shape_inference.infer_shapes(model))
+    if not same:
+        raise ExportError("the simplified graph computes something else", remedy="install another version of onnxsim")
+    del simplified.graph.output[outputs:]
+    for node in simplified.graph.node:
+        del node.metadata_props[:]  # stack traces of the machine that exported it
+        node.doc_string = ""
+    del simplified.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(simplified)
+
+
+def preprocessing(model: onnx.ModelProto, boundary: Iterable[str]) -> set[int]:
+    """Indices of the nodes that lead to ``boundary``."""
+    writers = {output: index for index, node in enumerate(model.graph.node) for output in node.output}
+    found: set[int] = set()
+    waiting = [writers[name] for name in boundary]
+    while waiting:
+        index = waiting.pop()
+        if index not in found:
+            found.add(index)
+            waiting += [writers[name] for name in model.graph.node[index].input if name in writers]
+    return found
