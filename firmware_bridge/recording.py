@@ -112,7 +112,7 @@ def load_recording(path: str | Path) -> Recording:
     """
     expected = "a recording (.npz) as written by save_recording or `edgeskel data pick`"
     try:
-        with np.load(Path(path), allow_pickle=False) as data:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
             return Recording(
                 joints=_numbers(data["joints"], np.float32),
                 confidence=_numbers(data["confidence"], np.float32),

@@ -177,14 +177,25 @@ class Bundle:
         path = self.file("golden.npz")
         size = (self.window.persons, self.window.frames, len(self.topology.joints))
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 golden = Golden(
                     *(
                         np.ascontiguousarray(data[name], np.float32)
                         for name in ("joints", "confidence", "probabilities", "embedding")
                     )
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            AttributeError,
+            NotImplementedError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise BundleError(
                 f"{path}: unreadable ({error})", expected="golden inputs and outputs", remedy=_AGAIN
             ) from error

@@ -1,0 +1,113 @@
+"""``load`` takes the best engine present, and needs numpy and that engine only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeskel import runtime
+from edgeskel.errors import EngineError, UnknownChoice
+from edgeskel.runtime import engines
+from edgeskel.runtime.bundle import Bundle
+
+from .conftest import seal
+
+
+def test_a_loaded_bundle_answers_as_its_golden_file(bundle: Path) -> None:
+    session = runtime.load(bundle, engine="onnxruntime", threads=1)
+    golden = Bundle.open(bundle).golden
+    for index in range(len(golden)):
+        recognition = session.recognise(golden.joints[index], golden.confidence[index])
+        np.testing.assert_allclose(recognition.probabilities, golden.probabilities[index], atol=1e-6)
+        np.testing.assert_allclose(recognition.embedding, golden.embedding[index], atol=1e-6)
+        assert recognition.label == session.labels[int(golden.probabilities[index].argmax())]
+
+
+def test_the_first_declared_engine_that_runs_here_is_chosen(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Bundle.open(bundle)
+    monkeypatch.setattr(engines.get("tensorrt"), "available", staticmethod(lambda: "no GPU"))
+    assert runtime.choose(opened)[1] == "onnxruntime"
+    monkeypatch.setattr(engines.get("tensorrt"), "available", staticmethod(lambda: None))
+    assert runtime.choose(opened)[1] == "tensorrt"
+
+
+def test_why_nothing_runs_is_said_engine_by_engine(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines.get("tensorrt"), "available", staticmethod(lambda: "no GPU"))
+    monkeypatch.setattr(engines.get("onnxruntime"), "available", staticmethod(lambda: "run: pip install onnxruntime"))
+    with pytest.raises(EngineError, match="tensorrt: no GPU; onnxruntime: run: pip install onnxruntime"):
+        runtime.load(bundle)
+
+
+def test_wrong_choices_are_refused_with_the_valid_ones(bundle: Path) -> None:
+    with pytest.raises(UnknownChoice, match="executorch, onnxruntime, tensorrt, torch"):
+        runtime.load(bundle, engine="onnx")
+    with pytest.raises(UnknownChoice, match="fp32"):
+        runtime.load(bundle, precision="int4")
+    with pytest.raises(EngineError, match=r"model\.onnx on onnxruntime"):
+        runtime.load(bundle, engine="executorch")
+
+
+def test_an_artifact_that_its_engine_cannot_read_is_named(bundle: Path) -> None:
+    (bundle / "model.onnx").write_bytes(b"not a graph")
+    seal(bundle)
+    with pytest.raises(EngineError, match=r"model\.onnx.*refuses"):
+        runtime.load(bundle, engine="onnxruntime")
+
+
+def test_running_needs_numpy_and_the_engine_only(bundle: Path) -> None:
+    program = """
+        import sys
+
+        class Blocked:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in BLOCKED:
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        BLOCKED = {"torch", "onnx", "executorch", "tensorrt", "scipy", "lightning", "rich", "tyro", "safetensors"}
+        sys.meta_path.insert(0, Blocked())
+        import numpy as np
+        import edgeskel.runtime
+
+        session = edgeskel.runtime.load(sys.argv[1], engine="onnxruntime", threads=1)
+        print(session.recognise(np.ones((1, 9, 20, 3), np.float32)).label)
+        foreign = {name.partition(".")[0] for name in sys.modules} & BLOCKED
+        assert not foreign, foreign
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(bundle)], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() in ("left", "up", "front")
+
+
+def test_every_engine_says_whether_it_runs_here() -> None:
+    for name, why in engines.available().items():
+        assert why is None or len(why) > 10, name
+
+
+def test_a_tensorrt_artifact_without_its_building_program_is_refused(bundle: Path) -> None:
+    from edgeskel.errors import BundleError
+    from edgeskel.runtime.engines.tensorrt import _built_engine
+
+    opened = Bundle.open(bundle)
+    with pytest.raises(BundleError, match="build_engine.py"):
+        _built_engine(bundle / "model.onnx", opened.manifest)
+    (bundle / "build_engine.py").write_text("raise SystemExit('never executed')")  # not listed: not ours to run
+    with pytest.raises(BundleError, match="build_engine.py"):
+        _built_engine(bundle / "model.onnx", opened.manifest)
+
+
+def test_the_building_program_is_given_artifact_precision_and_cache(bundle: Path) -> None:
+    from edgeskel.runtime.engines.tensorrt import _built_engine
+
+    (bundle / "build_engine.py").write_text(
+        "def engine_for(onnx, precision, cache):\n    return cache / f'{onnx.stem}-{precision}.engine'\n"
+    )
+    seal(bundle)
+    built = _built_engine(bundle / "model.onnx", Bundle.open(bundle).manifest)
+    assert built == bundle / "engines" / "model-fp32.engine"

@@ -1,0 +1,133 @@
+"""What a session does with live frames, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeskel import topologies
+from edgeskel.errors import InvalidClip, TopologyMismatch
+from edgeskel.runtime.tracking import Slots
+from edgeskel.skeleton import Frame
+
+BODY = np.random.default_rng(1).normal(scale=0.3, size=(20, 3)).astype(np.float32)
+
+
+def frame(time: float, *places: float, joints: int = 20) -> Frame:
+    """Bodies standing at x = each place."""
+    bodies = (
+        np.stack([BODY[:joints] + np.array([x, 0, 0], np.float32) for x in places])
+        if places
+        else np.zeros((0, joints, 3))
+    )
+    return Frame(time, bodies.astype(np.float32), np.ones(bodies.shape[:2], np.float32))
+
+
+def test_a_recognition_comes_every_hop(make_session: Callable[..., Any]) -> None:
+    session = make_session(hop=4)
+    answers = [session.push(frame(i / 30, 0.0)) for i in range(20)]
+    assert [i for i, answer in enumerate(answers) if answer] == [3, 7, 11, 15, 19]
+    assert answers[3].time == pytest.approx(3 / 30)
+
+
+def test_the_rest_of_a_first_window_is_missing_not_invented(make_session: Callable[..., Any]) -> None:
+    session = make_session(hop=4, frames=32)
+    for i in range(8):
+        session.push(frame(i / 30, 0.0))
+    joints, confidence = session.engine.windows[-1]
+    assert joints.shape == (1, 1, 32, 20, 3)
+    assert confidence[0, 0, :8].min() == 1
+    assert confidence[0, 0, 8:].max() == 0
+
+
+def test_nobody_there_is_no_recognition(make_session: Callable[..., Any]) -> None:
+    session = make_session()
+    assert [session.push(frame(i / 30)) for i in range(20)] == [None] * 20
+    assert not session.engine.windows
+
+
+def test_a_long_pause_or_reset_starts_a_new_window(make_session: Callable[..., Any]) -> None:
+    session = make_session(hop=4, frames=32)
+    for i in range(40):
+        session.push(frame(i / 30, 0.0))
+    for i in range(4):
+        session.push(frame(3600 + i / 30, 0.0))
+    assert session.engine.windows[-1][1].sum() == 4 * 20
+    session.reset()
+    session.push(frame(0.0, 0.0))  # an earlier time is fine now
+
+
+def test_broken_frames_are_refused_and_the_session_goes_on(make_session: Callable[..., Any]) -> None:
+    session = make_session()
+    session.push(frame(1.0, 0.0))
+    with pytest.raises(InvalidClip, match=r"0\.9 s follows one of 1\.0 s"):
+        session.push(frame(0.9, 0.0))
+    with pytest.raises(InvalidClip, match="increases"):
+        session.push(frame(float("nan"), 0.0))
+    with pytest.raises(TopologyMismatch, match="19 joints.*20 of kinect-v1"):
+        session.push(frame(1.1, 0.0, joints=19))
+    broken = frame(1.1, 0.0)
+    broken.joints[0, 3, 1] = np.inf
+    with pytest.raises(InvalidClip, match="joint 3"):
+        session.push(broken)
+    broken.confidence[0, 3] = 0  # missing may hold anything
+    session.push(broken)
+    wrong = frame(1.2, 0.0)
+    wrong.confidence[:] = 1.5
+    with pytest.raises(InvalidClip, match="0..1"):
+        session.push(wrong)
+    session.push(frame(1.2, 0.0))
+
+
+def test_clips_are_checked_and_fitted(make_session: Callable[..., Any]) -> None:
+    session = make_session(frames=32)
+    assert session.recognise(np.repeat(BODY[None, None], 1, axis=1)).probability > 0  # one frame
+    session.recognise(np.repeat(BODY[None, None], 500, axis=1))
+    assert [window[0].shape for window in session.engine.windows] == [(1, 1, 32, 20, 3)] * 2
+    with pytest.raises(InvalidClip, match="hold nothing"):
+        session.recognise(np.zeros((1, 0, 20, 3)))
+    with pytest.raises(InvalidClip, match="every joint is missing"):
+        session.recognise(np.zeros((1, 5, 20, 3)), np.zeros((1, 5, 20)))
+    with pytest.raises(TopologyMismatch, match="25 joints"):
+        session.recognise(np.zeros((1, 5, 25, 3)))
+
+
+def test_a_source_of_another_layout_is_refused(make_session: Callable[..., Any]) -> None:
+    session = make_session()
+    session.check_topology(topologies.get("kinect-v1"))
+    with pytest.raises(TopologyMismatch, match="25 joints of kinect-v2"):
+        session.check_topology(topologies.get("kinect-v2"))
+
+
+def test_persons_keep_their_slots_when_the_source_swaps_them() -> None:
+    slots = Slots(2, topologies.get("kinect-v1"))
+    for i in range(30):
+        order = (0.0, 1.5) if i % 2 else (1.5, 0.0)
+        placed, fresh = slots.assign(frame(i / 30, *order))
+        assert placed.joints[0, 0, 0] - BODY[0, 0] == pytest.approx(1.5, abs=1e-5)
+        assert fresh.all() == (i == 0)
+
+
+def test_a_passer_by_does_not_take_the_slot_of_who_is_tracked() -> None:
+    slots = Slots(1, topologies.get("kinect-v1"))
+    slots.assign(frame(0.0, 0.0))
+    placed, _ = slots.assign(frame(0.1, 3.0, 0.05))
+    assert placed.joints[0, 0, 0] - BODY[0, 0] == pytest.approx(0.05, abs=1e-5)
+    placed, _ = slots.assign(frame(0.2, 3.0))
+    assert not placed.confidence.any()  # the tracked person is hidden; the other one is not that person
+    placed, fresh = slots.assign(frame(1.5, 3.0))  # gone for more than a second
+    assert placed.confidence.all() and fresh.all()
+
+
+def test_who_comes_new_is_not_mixed_with_who_left(make_session: Callable[..., Any]) -> None:
+    session = make_session(hop=1, frames=64)
+    for i in range(10):
+        session.push(frame(i / 30, 0.0))
+    for i in range(10):
+        session.push(frame(1.5 + i / 30, 3.0))
+    joints, confidence = session.engine.windows[-1]
+    seen = joints[0, 0, :, 0, 0][confidence[0, 0, :, 0] > 0] - BODY[0, 0]
+    np.testing.assert_allclose(seen, 3.0, atol=1e-5)
