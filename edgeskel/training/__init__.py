@@ -1,1 +1,31 @@
-"""Training and evaluation of recognisers."""
+"""Training and evaluation of recognisers.
+
+``train(TrainConfig(...))`` writes a checkpoint folder; ``evaluate(model, store, indices)`` measures one. Nothing heavy
+is imported until it is used: evaluating a bundle needs numpy and its engine only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from edgeskel.training.evaluation import Predictor, SessionPredictor, TorchPredictor, evaluate
+from edgeskel.training.metrics import Metrics
+
+if TYPE_CHECKING:
+    from edgeskel.training.recipes import Augment, Recipe, recipe_for
+    from edgeskel.training.run import TrainConfig, Trained, train
+
+__all__ = ["Augment", "Metrics", "Predictor", "Recipe", "SessionPredictor", "TorchPredictor", "TrainConfig", "Trained",
+           "evaluate", "recipe_for", "train"]
+
+_LATER = {"Augment": "recipes", "Recipe": "recipes", "recipe_for": "recipes", "TrainConfig": "run", "Trained": "run",
+          "train": "run"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"edgeskel.training.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value

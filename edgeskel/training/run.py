@@ -1,0 +1,286 @@
+"""One training from a store to a checkpoint folder.
+
+    OUT/
+      config.json, model.safetensors    what ``from_pretrained`` loads
+      run.json                          configuration, seed, versions, data digest, history; written last
+      README.md                         the model card
+      report.html                       curves, and the confusion matrix of the validation part
+      training/                         TensorBoard curves; while it is unfinished, the state to resume from
+
+The test part of the protocol is never read here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import edgeskel
+from edgeskel.data import Split, Store, split
+from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
+from edgeskel.files import atomic_write
+from edgeskel.models import REGISTRY, Recogniser, count_parameters, create, from_pretrained
+from edgeskel.training import card, recipes, report
+from edgeskel.training.data import Batches, Windows, loader
+from edgeskel.training.evaluation import evaluate
+from edgeskel.training.metrics import Metrics
+
+__all__ = ["Trained", "TrainConfig", "train"]
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What to train, on what, and where the result goes."""
+
+    data: Path
+    """Store to learn from, as `edgeskel data import` or `edgeskel data synth` writes it."""
+    out: Path
+    """Folder of the result; an unfinished training of the same configuration there is resumed."""
+    recogniser: str = "edge"
+    """Which recogniser: edge, hyperformer."""
+    protocol: str | None = None
+    """Named split; the dataset's own by default. Only its training side is read."""
+    fold: int = 0
+    """Which fold of the protocol."""
+    validation: str = "0"
+    """Part of the training side to hold out: a share of its subjects (0.2), subject:1,5 or view:2; 0 is none."""
+    seed: int = 0
+    """Decides weights, order and augmentation."""
+    epochs: int | None = None
+    """Passes over the data; the recipe's by default."""
+    settings: tuple[str, ...] = ()
+    """Changes of the recipe or the recogniser: NAME=VALUE ..."""
+    start: str | None = None
+    """Checkpoint folder or shipped model whose weights to start from."""
+    teachers: tuple[str, ...] = ()
+    """Checkpoint folders or shipped models to learn from besides the labels."""
+    patience: int = 0
+    """Stop when so many epochs brought no better validation accuracy, and keep the best epoch; 0 trains to the end."""
+    precision: str = "32"
+    """32, bf16 or 16 (mixed precision)."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    threads: int | None = None
+    """Processor threads; all by default. The result depends on it in the last digits."""
+    restart: bool = False
+    """Start anew where another or an unfinished training lies."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        folder: the checkpoint folder.
+        run: what ``run.json`` holds.
+        resumed_at: epochs that were on disk already.
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    resumed_at: int = 0
+
+    @property
+    def recogniser(self) -> Recogniser:
+        """The trained recogniser, loaded from its folder."""
+        return from_pretrained(self.folder)
+
+
+def train(config: TrainConfig, *, progress: bool = False) -> Trained:
+    """Train, or finish, or return what is finished.
+
+    Under ``torchrun`` every process calls this; the one of rank 0 writes.
+
+    Raises:
+        UnknownChoice, UsageError: the configuration; or another training lies in ``config.out``.
+        DataError, CorruptFile: the store, the protocol or the state to resume from.
+        LabelMismatch, TopologyMismatch: a teacher or the start has other labels or joints than the store.
+        KeyboardInterrupt: stopped; the same call goes on after the last finished epoch.
+    """
+    store = Store.open(config.data)
+    parts = split(store, config.protocol, fold=config.fold, validation=config.validation)
+    recipe = _recipe(config, store)
+    _check(config, parts)
+    identity = _identity(config, store, parts, recipe)
+    finished, state = _found(config, identity)
+    if finished is not None:
+        return Trained(config.out, finished, resumed_at=len(finished["history"]))
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    recogniser = _recogniser(config, store, recipe)
+    teachers = [_fitting(name, store) for name in config.teachers]
+    history, resumed_at = _fit(config, recipe, recogniser, teachers, store, parts, identity, state, progress)
+    if int(os.environ.get("RANK", 0)):
+        return Trained(config.out, {**identity, "history": history}, resumed_at)
+    metrics = evaluate(recogniser, store, parts.validation) if len(parts.validation) else None
+    run = {**identity, "history": history, "parameters": count_parameters(recogniser),
+           "validation": metrics and metrics.figures(), "versions": _versions(), "threads": torch.get_num_threads()}
+    _write(config.out, recogniser, run, metrics, store)
+    return Trained(config.out, run, resumed_at)
+
+
+def _recipe(config: TrainConfig, store: Store) -> recipes.Recipe:
+    if config.recogniser not in REGISTRY:
+        raise UnknownChoice("recogniser", config.recogniser, REGISTRY)
+    settings = recipes.parse_settings(config.settings)
+    if config.epochs is not None:
+        settings["epochs"] = config.epochs
+    known = [item.name for item in fields(REGISTRY[config.recogniser][1])]
+    return recipes.change(recipes.recipe_for(config.recogniser, store.dataset), settings, known)
+
+
+def _check(config: TrainConfig, parts: Split) -> None:
+    if config.precision not in PRECISIONS:
+        raise UnknownChoice("precision", config.precision, PRECISIONS)
+    if config.device not in ("auto", "cpu", "cuda"):
+        raise UnknownChoice("device", config.device, ("auto", "cpu", "cuda"))
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is cuda, and torch sees no GPU", remedy="use --device cpu, or install torch for your GPU")
+    if config.patience and not len(parts.validation):
+        raise UsageError(f"patience is {config.patience} without a validation part", remedy="add --validation 0.2")
+
+
+def _identity(config: TrainConfig, store: Store, parts: Split, recipe: recipes.Recipe) -> dict[str, Any]:
+    """What makes two trainings the same; plain values only."""
+    identity = {
+        "recogniser": config.recogniser, "dataset": store.dataset, "data_digest": store.digest, "protocol": parts.protocol,
+        "fold": parts.fold, "split": parts.name, "clips": {"train": len(parts.train), "validation": len(parts.validation)},
+        "seed": config.seed, "start": config.start, "teachers": list(config.teachers), "patience": config.patience,
+        "precision": config.precision, "processes": int(os.environ.get("WORLD_SIZE", 1)), "recipe": asdict(recipe),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(identity, default=dict))
+    return plain
+
+
+def _found(config: TrainConfig, identity: dict[str, Any]) -> tuple[dict[str, Any] | None, Path | None]:
+    """(run, None) where this training is finished, (None, state) where it can be resumed, else (None, None)."""
+    if config.restart:
+        return None, None
+    finished, state = config.out / "run.json", config.out / "training" / "last.ckpt"
+    if finished.is_file():
+        try:
+            run = json.loads(finished.read_text("utf-8"))
+            _same(run, identity, config.out)
+            from_pretrained(config.out)
+        except (ValueError, KeyError, AttributeError) as error:
+            raise CorruptFile(finished, f"unreadable ({error})", remedy="pass --restart to train anew") from error
+        return run, None
+    if state.is_file():
+        from edgeskel.training.trainer import load_state
+
+        _same(load_state(state)["edgeskel_run"], identity, config.out)
+        return None, state
+    if config.out.is_dir() and any(config.out.iterdir()) and not (config.out / "training").is_dir():
+        raise UsageError(f"{config.out} exists and holds something else", remedy="choose another --out")
+    return None, None
+
+
+def _same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    different = _differences(found, wanted)
+    if different:
+        raise UsageError(f"{folder} holds another training: {'; '.join(different[:4])}", expected="the same configuration",
+                         remedy="choose another --out, or pass --restart to replace it")
+
+
+def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict) and wanted:
+        return [line for key in wanted for line in _differences(found.get(key), wanted[key], f"{name}.{key}".strip("."))]
+    return [] if found == wanted else [f"{name} was {found!r} and is now {wanted!r}"]
+
+
+def _recogniser(config: TrainConfig, store: Store, recipe: recipes.Recipe) -> Recogniser:
+    if config.start is not None:
+        recogniser = _fitting(config.start, store)
+        if recogniser.name != config.recogniser:
+            raise UsageError(f"{config.start} is {recogniser.name!r}", expected=f"{config.recogniser!r}, as --recogniser says")
+        return recogniser
+    settings = {"persons": int(store.index["persons"].max()), "rate_hz": store.rate_hz, **recipe.model}
+    return create(config.recogniser, topology=store.topology, labels=store.labels, **settings)
+
+
+def _fitting(name: str, store: Store) -> Recogniser:
+    """A trained recogniser whose labels and joints are the store's."""
+    recogniser = from_pretrained(name)
+    if recogniser.config.topology.joints != store.topology.joints:
+        raise TopologyMismatch(f"{name} sees {recogniser.config.topology.name}", expected=f"{store.topology.name}, as the store")
+    if tuple(recogniser.config.labels) != store.labels:
+        missing = sorted(set(store.labels) ^ set(recogniser.config.labels))
+        raise LabelMismatch(f"{name} and the store differ in {', '.join(missing) or 'the order of their labels'}",
+                            expected="the same labels in the same order")
+    return recogniser
+
+
+def _fit(config: TrainConfig, recipe: recipes.Recipe, recogniser: Recogniser, teachers: Sequence[Recogniser], store: Store,
+         parts: Split, identity: dict[str, Any], state: Path | None, progress: bool) -> tuple[list[dict[str, float]], int]:
+    """Run the loop; ``recogniser`` then holds what is to be kept. Returns the history and the epochs found on disk."""
+    import lightning
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    from edgeskel.training import trainer as parts_of
+    from edgeskel.training.module import TrainingModule
+
+    rank, processes = parts_of.processes()
+    if recipe.batch_size % processes:
+        raise UsageError(f"a batch of {recipe.batch_size} over {processes} processes", expected="equal shares",
+                         remedy=f"pass --settings batch_size={-(-recipe.batch_size // processes) * processes}")
+    targets = range(len(store.labels))
+    window = (recogniser.config.persons, recogniser.config.source_frames)
+    train = Windows(store, parts.train, targets, *window)
+    order = Batches(len(train), recipe.batch_size, config.seed, rank, processes)
+    module = TrainingModule(recogniser, recipe, steps=recipe.epochs * len(order), seed=config.seed, teachers=teachers)
+    validation = None
+    if len(parts.validation):
+        held_out = Windows(store, parts.validation, targets, *window)
+        validation = loader(held_out, Batches(len(held_out), recipe.batch_size, None, rank, processes))
+    folder = config.out / "training"
+    best = parts_of.Best(config.patience)
+    callbacks = [*([best] if config.patience else []), parts_of.KeepLast(folder, identity),
+                 *([parts_of.Bar(recipe.epochs)] if progress else [])]
+    strategy, here, machines = parts_of.strategy()
+    with parts_of.quiet_library():
+        trainer = lightning.Trainer(
+            accelerator={"cuda": "gpu"}.get(config.device, config.device), devices=here, num_nodes=machines,
+            strategy=strategy, precision=PRECISIONS[config.precision], max_epochs=recipe.epochs,  # type: ignore[arg-type]
+            gradient_clip_val=recipe.clip_norm or None, callbacks=callbacks, plugins=[parts_of.AtomicCheckpoints()],
+            logger=TensorBoardLogger(folder, name="", version="tensorboard"), enable_progress_bar=False,
+            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False, log_every_n_steps=1_000_000,
+            deterministic="warn" if torch.cuda.is_available() else None, default_root_dir=folder)
+        parts_of.fit(trainer, module, loader(train, order), validation, state)
+    resumed_at = 0 if state is None else len(parts_of.load_state(state)["history"])
+    kept = best.weights if config.patience else module.result.state_dict()
+    recogniser.cpu().load_state_dict(kept)
+    recogniser.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return module.history, resumed_at
+
+
+def _write(out: Path, recogniser: Recogniser, run: dict[str, Any], metrics: Metrics | None, store: Store) -> None:
+    recogniser.save_pretrained(out)
+    title = f"{run['recogniser']} on {run['dataset']}"
+    with atomic_write(out / "report.html") as file:
+        file.write(report.render(title, metrics, store, run=run, part="validation").encode())
+    with atomic_write(out / "README.md") as file:
+        file.write(card.render(run, recogniser).encode())
+    with atomic_write(out / "run.json") as file:  # last: it says that all the rest is there
+        file.write((json.dumps(run, indent=1) + "\n").encode())
+    (out / "training" / "last.ckpt").unlink(missing_ok=True)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"edgeskel": edgeskel.__version__, "python": platform.python_version()}
+    return {**versions, **{name: metadata.version(name) for name in ("torch", "lightning", "numpy")}}
+
+
+def of_fold(config: TrainConfig, fold: int) -> TrainConfig:
+    """``config`` for one fold of several, in a folder of its own."""
+    return replace(config, fold=fold, out=config.out / f"fold-{fold}")
