@@ -1,0 +1,173 @@
+"""``edgeskel demo``: all of it once. Each step prints the command that a user would type, then runs it right here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeskel.cli.report import Command, Report, jsonable
+from edgeskel.errors import EdgeskelError, UsageError
+from edgeskel.files import atomic_write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["COMMAND"]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Do everything once: data, training, evaluation, compression, export, verification, latency, live recognition.
+
+    Everything is written under one folder. A second run goes on where the first was interrupted; unchanged steps that
+    are done are not done again.
+    """
+
+    data: Path | None = None
+    """Folder of recordings to import; without it, motion is generated."""
+    dataset: str | None = None
+    """What the recordings are (utd-mhad, nw-ucla, ...); by default what the folder is called."""
+    out: Path = Path("demo")
+    """Folder for all that the demo makes."""
+    quick: bool = False
+    """Little data and few epochs: shows the way in a minute, not the accuracy."""
+    restart: bool = False
+    """Begin anew: what an earlier demo made in that folder is removed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command line and what it makes."""
+
+    title: str
+    words: tuple[str, ...]
+    makes: tuple[Path, ...] = field(default=())
+
+    @property
+    def command(self) -> str:
+        return shlex.join(("edgeskel", *self.words))
+
+
+def demo(config: Demo) -> Report:
+    """Run the steps; what is done and unchanged is skipped."""
+    from rich.console import Console
+
+    out = config.out
+    if config.restart and (out / "steps").is_dir():
+        for entry in (*_made(out), out / "steps"):
+            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+    if config.data is not None and not config.data.is_dir():
+        raise UsageError(f"{config.data} is not a folder", expected="a folder of recordings")
+    console = Console()
+    results: list[dict[str, Any]] = []
+    stale = False
+    for number, step in enumerate(_steps(out, config), start=1):
+        console.rule(f"{number}. {step.title}", align="left")
+        console.print(f"$ {step.command}", style="bold", highlight=False, markup=False, soft_wrap=True)
+        record = out / "steps" / f"{number:02}-{step.words[0]}.json"
+        kept = None if stale else _kept(record, step)
+        if kept is not None:
+            console.print(f"done before, in {kept['seconds']:.0f} s", style="dim")
+            results.append(kept)
+            continue
+        stale = True
+        results.append(_run(step, record, console))
+    return _summary(results, out)
+
+
+def _steps(out: Path, config: Demo) -> Iterator[Step]:
+    """The whole way. A step is worked out when its turn comes, because the last ones depend on what is in the store."""
+    store, model, small = out / "store", out / "model", out / "small"
+    jetson, android, recording = out / "jetson", out / "android", out / "live.npz"
+    data = ("--data", str(store))
+    if config.data is None:
+        little = ("--subjects", "4", "--takes", "2") if config.quick else ()
+        yield Step("Generate motion", ("data", "synth", *little, "--out", str(store)), (store,))
+    else:
+        dataset = config.dataset or config.data.resolve().name
+        yield Step("Import recordings", ("data", "import", dataset, str(config.data), "--out", str(store)), (store,))
+    yield Step("Look at the data", ("data", "inspect", str(store)))
+    short = ("--set", "epochs=2") if config.quick else ()
+    yield Step("Train", ("train", "edge", *data, *short, "--out", str(model)), (model,))
+    page = out / "report.html"
+    yield Step("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
+    yield Step("Compress", ("compress", str(model), *data, "--out", str(small)), (small,))
+    for target, bundle in (("jetson", jetson), ("android", android)):
+        words = ("export", str(small), "--target", target, *data, "--out", str(bundle))
+        yield Step(f"Export for {target}", words, (bundle,))
+        yield Step(f"Verify the {target} bundle", ("verify", str(bundle), *data))
+        yield Step(f"Measure the {target} bundle here", ("bench", str(bundle)))
+    clips = [word for clip in _unseen(store) for word in ("--clip", str(clip))]
+    pick = ("data", "pick", str(store), *clips, "--gap", "0.5", "--out", str(recording))
+    yield Step("Put clips of people it never saw one after the other", pick, (recording,))
+    yield Step("Recognise them live", ("run", f"replay:{recording}", "--bundle", str(jetson)))
+
+
+def _unseen(store: Path, count: int = 6) -> list[int]:
+    """Some clips of the test part, of different classes."""
+    from edgeskel.data import Store, split
+    from edgeskel.data.protocols import default_protocol
+
+    opened = Store.open(store)
+    test = split(opened, default_protocol(opened)).test
+    labels = opened.index["label"][test]
+    first = [int(test[(labels == label).argmax()]) for label in sorted(set(labels.tolist()))]
+    return first[:: max(1, len(first) // count)][:count]
+
+
+def _made(out: Path) -> list[Path]:
+    return [out / name for name in ("store", "live.npz", "model", "report.html", "small", "jetson", "android")]
+
+
+def _kept(record: Path, step: Step) -> dict[str, Any] | None:
+    """What this step gave before, if it was the same command and what it made is still there."""
+    if not record.is_file() or not all(path.exists() for path in step.makes):
+        return None
+    kept: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    return kept if kept["command"] == step.command else None
+
+
+def _run(step: Step, record: Path, console: Console) -> dict[str, Any]:
+    from edgeskel.cli.config import parse
+    from edgeskel.cli.main import commands
+
+    choices = commands(step.words[0])
+    name, rest = ("", step.words[1:]) if "" in choices else (step.words[1], step.words[2:])
+    command = choices[name]
+    start = time.perf_counter()
+    report = command.function(parse(command.config, rest, program=f"edgeskel {step.words[0]}"))
+    seconds = time.perf_counter() - start
+    if report.text is not None:
+        report.text(console)
+    if not report.ok:
+        raise EdgeskelError(f"the step {step.title!r} failed", remedy=f"run it alone: {step.command}")
+    result = {"title": step.title, "command": step.command, "seconds": round(seconds, 2), "data": jsonable(report.data)}
+    with atomic_write(record) as file:
+        file.write((json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def _summary(results: Sequence[dict[str, Any]], out: Path) -> Report:
+    seconds = sum(result["seconds"] for result in results)
+    top1 = next((result["data"].get("top1") for result in results if result["title"] == "Evaluate"), None)
+    data = {"seconds": round(seconds, 1), "top1": top1, "out": out, "steps": list(results)}
+
+    def draw(console: Console) -> None:
+        from rich.table import Table
+
+        table = Table("step", "seconds", "command")
+        for result in results:
+            table.add_row(result["title"], f"{result['seconds']:.1f}", result["command"])
+        console.print(table)
+        console.print(f"{seconds / 60:.1f} minutes in all; everything is in {out}/", highlight=False)
+
+    return Report(data, text=draw)
+
+
+COMMAND = Command(Demo, demo)
