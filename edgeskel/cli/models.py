@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,27 +71,16 @@ def _parameters(weights: Path) -> int:
     return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
-def card_figures(card: Path) -> dict[str, Any]:
-    """The ``figures:`` block of a card's front matter: ``  name: value`` lines; {} if there is none."""
-    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
-    return dict(_figures(lines))
-
-
-def _figures(lines: list[str]) -> Iterator[tuple[str, Any]]:
-    if not lines or lines[0].strip() != "---":
-        return
-    inside = False
-    for line in lines[1:]:
-        if line.strip() == "---":
-            return
-        if not line.startswith(" "):
-            inside = line.strip() == "figures:"
-        elif inside and ":" in line:
-            name, _, value = line.strip().partition(":")
-            try:
-                yield name, json.loads(value)
-            except ValueError:
-                yield name, value.strip()
+def card_figures(card: Path) -> dict[str, float]:
+    """The figures of a card's ``Test part: top-1 97.21 %, ..., 430 clips.`` line by name; {} where there is none."""
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    line = re.search(r"^Test part: (.+)$", text, re.MULTILINE)
+    if line is None:
+        return {}
+    shares = {name: float(value) for name, value in re.findall(r"([\w -]+?) (\d+(?:\.\d+)?) %", line[1])}
+    clips = re.search(r"(\d+) clips", line[1])
+    figures = {name.strip(" ,").replace("-", "").replace(" ", "_").lower(): value for name, value in shares.items()}
+    return {**figures, **({"clips": int(clips[1])} if clips else {})}
 
 
 def _draw(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -108,8 +97,7 @@ def _draw(console: Console, rows: list[dict[str, Any]]) -> None:
 def _draw_card(console: Console, text: str) -> None:
     from rich.markdown import Markdown
 
-    body = text.split("---", 2)[2] if text.startswith("---") and text.count("---") >= 2 else text
-    console.print(Markdown(body))
+    console.print(Markdown(text))
 
 
 COMMAND = Command(Models, models)

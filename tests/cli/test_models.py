@@ -23,7 +23,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
               "b": {"dtype": "F16", "shape": [2], "data_offsets": [12, 16]}, "__metadata__": {"format": "pt"}}
     text = json.dumps(header).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
-    card = "---\nlicense: apache-2.0\nfigures:\n  top1: 97.5\n  protocol: cross-subject\nother: 1\n---\n# A card\n\nWhat it is.\n"
+    card = "# A card\n\nWhat it is.\n\nTest part: top-1 97.50 %, macro F1 96.00 %, calibration error 2.1 %, 430 clips.\n"
     (folder / "README.md").write_text(card)
     monkeypatch.setattr(models, "WEIGHTS", tmp_path)
     return folder
@@ -33,14 +33,13 @@ def test_list(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["models"]
     assert row["parameters"] == 8
-    assert row["figures"] == {"top1": 97.5, "protocol": "cross-subject"}
+    assert row["figures"] == {"top1": 97.5, "macro_f1": 96.0, "calibration_error": 2.1, "clips": 430}
     assert (row["recogniser"], row["topology"], row["classes"]) == ("edge", "kinect-v1", 2)
 
 
 def test_card(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--name", "edge-test"]) == 0
-    text = capsys.readouterr().out
-    assert "What it is." in text and "license:" not in text
+    assert "What it is." in capsys.readouterr().out
 
 
 def test_unknown_name_lists_the_valid_ones(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
