@@ -22,10 +22,10 @@ from edgeskel.data.store import Store, StoreWriter
 from edgeskel.data.synthetic.actions import ACTIONS
 from edgeskel.data.synthetic.body import Body, random_body
 from edgeskel.data.synthetic.camera import Camera, random_camera
+from edgeskel.data.synthetic.continuous import Recorded, sequence
 from edgeskel.data.synthetic.imu import DEFAULT_SENSORS, Noise, places
 from edgeskel.data.synthetic.motion import Motion, perform
-from edgeskel.data.synthetic.score import Style, random_style
-from edgeskel.data.synthetic.continuous import Recorded, sequence
+from edgeskel.data.synthetic.style import Style, random_style
 from edgeskel.data.synthetic.takes import Take, play, take
 from edgeskel.errors import UsageError
 from edgeskel.skeleton import Clip

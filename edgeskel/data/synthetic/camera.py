@@ -46,11 +46,11 @@ class Camera:
 
 
 def random_camera(rng: np.random.Generator, *, rate_hz: float = 30.0, noise: float = 1.0) -> Camera:
-    """A living-room set-up: 1.9 to 3.3 m away, turned by up to some 50 degrees."""
+    """A living-room set-up: 1.9 to 3.3 m away, turned by up to some 60 degrees."""
     return Camera(rate_hz=rate_hz,
                   distance=float(rng.uniform(1.9, 3.3)),
                   aside=float(rng.uniform(-0.5, 0.5)),
-                  yaw=float(np.clip(rng.normal(0, 0.3), -0.9, 0.9)),
+                  yaw=float(np.clip(rng.normal(0, 0.4), -1.1, 1.1)),
                   height=float(rng.uniform(0.6, 1.6)),
                   tilt=float(rng.normal(0.08, 0.06)),
                   roll=float(rng.normal(0, 0.015)),
@@ -172,8 +172,8 @@ def _error(truth: Float64, camera: Camera, rng: np.random.Generator) -> Float64:
     resolution of Kinect depth data", Sensors 12 (2012), 10.3390/s120201437.
     """
     extremity = rng.uniform(0.7, 1.4, (1, truth.shape[1], 1))
-    wander = 0.012 * _drift(truth.shape, 0.95, rng) + 0.010 * rng.standard_normal((1, *truth.shape[1:]))
-    jitter = 0.004 * rng.standard_normal(truth.shape)
+    wander = 0.021 * _drift(truth.shape, 0.95, rng) + 0.014 * rng.standard_normal((1, *truth.shape[1:]))
+    jitter = 0.005 * rng.standard_normal(truth.shape)
     error = extremity * (wander + jitter)
     error[..., 2] += 1.43e-3 * truth[..., 2]**2 * rng.standard_normal(truth.shape[:2])
     return np.asarray(error, dtype=np.float64)
@@ -186,10 +186,10 @@ def _tracking(behind: NDArray[np.bool_], camera: Camera, rng: np.random.Generato
     lost = rng.random(joints) < 0.3  # this time the tracker gives these up instead of guessing
     confidence[behind] = 0.5
     confidence[behind & lost] = 0.0
-    for _ in range(rng.poisson(1.6 * camera.noise)):  # a limb's end confused with the background
+    for _ in range(rng.poisson(4.0 * camera.noise)):  # a limb's end confused with the background
         start, joint = rng.integers(frames), rng.integers(joints)
-        confidence[start:start + rng.integers(2, 12), joint] = rng.choice([0.0, 0.5])
-    if rng.random() < 0.08 * camera.noise:
+        confidence[start:start + rng.integers(3, 25), joint] = rng.choice([0.0, 0.5])
+    if rng.random() < 0.12 * camera.noise:
         start = rng.integers(frames)
         confidence[start:start + rng.integers(1, 6)] = 0.0
     if not confidence.any():

@@ -16,7 +16,8 @@ from edgeskel.data.synthetic import imu
 from edgeskel.data.synthetic.body import Body, random_body
 from edgeskel.data.synthetic.camera import Camera, random_camera
 from edgeskel.data.synthetic.motion import Motion, perform
-from edgeskel.data.synthetic.score import RATE_HZ, Float64, Score, Style, minimum_jerk, random_style
+from edgeskel.data.synthetic.score import RATE_HZ, Float64, Score, minimum_jerk
+from edgeskel.data.synthetic.style import Style, random_style
 from edgeskel.data.synthetic.takes import play
 from edgeskel.errors import UsageError
 from edgeskel.skeleton import Clip

@@ -9,12 +9,14 @@ against the pelvis, so that bending the trunk does not move the feet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DOFS", "RATE_HZ", "STANDING", "Score", "Stage", "Style", "mirrored", "minimum_jerk", "random_style"]
+from edgeskel.data.synthetic.style import Style
+
+__all__ = ["DOFS", "RATE_HZ", "STANDING", "Score", "Stage", "assemble", "minimum_jerk", "mirrored", "timing"]
 
 Float64 = NDArray[np.float64]
 
@@ -76,7 +78,8 @@ _SWAY = {
     "elbow.flexion": 0.03,
     "wrist.flexion": 0.04,
     "knee.flexion": 0.008,
-    "heading": 0.01
+    "heading": 0.01,
+    "support": 0.12
 }
 
 
@@ -84,75 +87,6 @@ def minimum_jerk(progress: Float64) -> Float64:
     """0 -> 1 with zero velocity and acceleration at both ends (Flash and Hogan 1985)."""
     p = np.clip(progress, 0.0, 1.0)
     return np.asarray(p**3 * (10 - 15 * p + 6 * p**2), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Style:
-    """How somebody moves.
-
-    Args:
-        hand: ``right`` or ``left``, the one that acts.
-        tempo: speed against the nominal.
-        amplitude: size of the movement against the nominal.
-        softness: seconds over which tracks are smoothed.
-        wander: how unevenly time runs within an action, 0 to about 0.3.
-        sway: size of slow sway against the table.
-        before, after: seconds of standing around the action.
-        posture: added to the standing posture, radians by degree of freedom.
-    """
-
-    hand: str = "right"
-    tempo: float = 1.0
-    amplitude: float = 1.0
-    softness: float = 0.03
-    wander: float = 0.1
-    sway: float = 1.0
-    before: float = 0.2
-    after: float = 0.2
-    posture: Mapping[str, float] = field(default_factory=dict)
-
-
-def random_style(rng: np.random.Generator, habit: Style | None = None) -> Style:
-    """A person's habit, or (given one) how the same person does it this time."""
-    if habit is None:
-        slouch = rng.normal(0, 0.05)
-        posture = {
-            "trunk.bend": 0.03 + slouch,
-            "head.nod": -0.6 * slouch + rng.normal(0, 0.05),
-            "trunk.lean": rng.normal(0, 0.02)
-        }
-        for dof, spread in {
-                "shoulder.abduction": 0.05,
-                "elbow.flexion": 0.12,
-                "shoulder.rotation": 0.15,
-                "hip.abduction": 0.04,
-                "foot.out": 0.08,
-                "knee.flexion": 0.02,
-                "shoulder.flexion": 0.04
-        }.items():
-            both = rng.normal(0, spread)
-            posture |= {f"{side}.{dof}": both + rng.normal(0, spread / 3) for side in ("left", "right")}
-        return Style(hand="left" if rng.random() < 0.15 else "right",
-                     tempo=float(np.exp(rng.normal(0, 0.14))),
-                     amplitude=float(np.clip(rng.normal(0.97, 0.11), 0.7, 1.2)),
-                     softness=float(rng.uniform(0.02, 0.06)),
-                     wander=float(rng.uniform(0.03, 0.2)),
-                     sway=float(rng.uniform(0.5, 1.6)),
-                     posture=posture)
-    # Everybody uses the other hand now and then.
-    other = {"left": "right", "right": "left"}[habit.hand]
-    return Style(hand=other if rng.random() < 0.15 else habit.hand,
-                 tempo=habit.tempo * float(np.exp(rng.normal(0, 0.09))),
-                 amplitude=habit.amplitude * float(np.exp(rng.normal(0, 0.06))),
-                 softness=habit.softness,
-                 wander=habit.wander * float(rng.uniform(0.5, 1.5)),
-                 sway=habit.sway * float(rng.uniform(0.7, 1.3)),
-                 before=float(rng.uniform(0.0, 0.5)),
-                 after=float(rng.uniform(0.0, 0.5)),
-                 posture={
-                     dof: value + float(rng.normal(0, 0.02))
-                     for dof, value in habit.posture.items()
-                 })
 
 
 @dataclass(frozen=True)
@@ -246,6 +180,8 @@ def assemble(time: Float64, changes: Mapping[str, Float64], style: Style, rng: n
         tracks[:, _COLUMN[dof]] += size * np.interp(time - (trail if joint in _TRAIL else 0.06), time, change)
     if style.hand == "left":
         tracks = mirrored(tracks)
+    if rng.random() < style.fidget:
+        _fidget(tracks, time, "right" if style.hand == "left" else "left", rng)
     tracks = _smooth(tracks, style.softness)
     for dof, column in _COLUMN.items():
         tracks[:, column] += STANDING.get(dof, 0.0) + style.posture.get(dof, 0.0)
@@ -254,6 +190,16 @@ def assemble(time: Float64, changes: Mapping[str, Float64], style: Style, rng: n
             tracks[:, column] += spread * _slow(time, rng)
     tracks[:, _COLUMN["trunk.bend"]] += 0.006 * np.sin(2 * np.pi * 0.27 * time + rng.uniform(0, 6.28))  # breath
     return tracks
+
+
+def _fidget(tracks: Float64, time: Float64, side: str, rng: np.random.Generator) -> None:
+    """Let the idle hand come up for a moment, in place: to scratch, to tug at a sleeve."""
+    length = rng.uniform(0.7, 1.5)
+    progress = (time - rng.uniform(-0.3, max(0.0, time[-1] - length))) / length
+    moment = minimum_jerk(progress / 0.4) - minimum_jerk((progress - 0.6) / 0.4)
+    for dof, low, high in (("shoulder.flexion", -0.2, 0.6), ("shoulder.abduction", -0.1, 0.4),
+                           ("shoulder.rotation", -0.3, 0.6), ("elbow.flexion", 0.2, 1.5)):
+        tracks[:, _COLUMN[f"{side}.{dof}"]] += rng.uniform(low, high) * moment
 
 
 def _slow(time: Float64, rng: np.random.Generator) -> Float64:

@@ -15,7 +15,8 @@ from edgeskel.data.synthetic.body import Body
 from edgeskel.data.synthetic.camera import Camera, random_camera
 from edgeskel.data.synthetic.imu import DEFAULT_SENSORS, Noise
 from edgeskel.data.synthetic.motion import Motion, perform
-from edgeskel.data.synthetic.score import Score, Stage, Style, assemble, timing
+from edgeskel.data.synthetic.score import Score, Stage, assemble, timing
+from edgeskel.data.synthetic.style import Style
 from edgeskel.errors import UnknownChoice
 from edgeskel.skeleton import Clip
 
