@@ -9,18 +9,37 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from edgeskel.training.config import TrainConfig
 from edgeskel.training.evaluation import Predictor, SessionPredictor, TorchPredictor, evaluate
 from edgeskel.training.metrics import Metrics
 
 if TYPE_CHECKING:
     from edgeskel.training.recipes import Augment, Recipe, recipe_for
-    from edgeskel.training.run import TrainConfig, Trained, train
+    from edgeskel.training.run import Trained, train, train_folds
 
-__all__ = ["Augment", "Metrics", "Predictor", "Recipe", "SessionPredictor", "TorchPredictor", "TrainConfig", "Trained",
-           "evaluate", "recipe_for", "train"]
+__all__ = [
+    "Augment",
+    "Metrics",
+    "Predictor",
+    "Recipe",
+    "SessionPredictor",
+    "TorchPredictor",
+    "TrainConfig",
+    "Trained",
+    "evaluate",
+    "recipe_for",
+    "train",
+    "train_folds",
+]
 
-_LATER = {"Augment": "recipes", "Recipe": "recipes", "recipe_for": "recipes", "TrainConfig": "run", "Trained": "run",
-          "train": "run"}
+_LATER = {
+    "Augment": "recipes",
+    "Recipe": "recipes",
+    "recipe_for": "recipes",
+    "Trained": "run",
+    "train": "run",
+    "train_folds": "run",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -38,8 +38,19 @@ class Augmenter(nn.Module):
         UsageError: ``mirror`` is not its own inverse.
     """
 
-    def __init__(self, settings: Augment, topology: Topology, labels: Sequence[str], frames: int,
-                 mirror: Mapping[str, str]) -> None:
+    ancestors: Tensor
+    parents: Tensor
+    segment: Tensor
+    above: Tensor
+    mirrored_joints: Tensor
+    twin: Tensor
+    limbs: Tensor
+    mirrored_labels: Tensor
+    may_flip: Tensor
+
+    def __init__(
+        self, settings: Augment, topology: Topology, labels: Sequence[str], frames: int, mirror: Mapping[str, str]
+    ) -> None:
         super().__init__()
         self.settings, self.frames = settings, frames
         size = len(topology.joints)
@@ -93,7 +104,8 @@ class Augmenter(nn.Module):
             joints = reshape_body(joints, confidence, self._bones(len(joints), joints), self.parents, self.ancestors)
         joints = self._turn(joints)
         if how.noise:
-            joints = joints + how.noise * torch.rand(len(joints), 1, 1, 1, 1, device=joints.device) * torch.randn_like(joints)
+            strength = how.noise * torch.rand(len(joints), 1, 1, 1, 1, device=joints.device)
+            joints = joints + strength * torch.randn_like(joints)
         confidence = self._drop(confidence)
         if how.mix:
             joints, confidence, targets = self._mix(joints, confidence, targets)
@@ -108,7 +120,8 @@ class Augmenter(nn.Module):
         length = 1 + self.settings.bone * (2 * torch.rand(clips, size, device=like.device) - 1)
         change = length[:, self.twin, None, None] * torch.eye(3, device=like.device)
         if self.settings.limb:
-            turns = rotation(self.settings.limb * torch.randn(clips, int(self.segment.max()) + 1, 3, device=like.device))
+            angles = torch.randn(clips, int(self.segment.max()) + 1, 3, device=like.device)
+            turns = rotation(self.settings.limb * angles)
             turns[:, 0] = torch.eye(3, device=like.device)  # the trunk
             change = turns[:, self.above] @ turns[:, self.segment] @ change
         return change
@@ -159,17 +172,21 @@ def rotation(turn: Tensor) -> Tensor:
     angle = turn.norm(dim=-1, keepdim=True).clamp(min=1e-8)
     x, y, z = (turn / angle).unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).unflatten(-1, (3, 3))
+    cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1)
+    cross = cross.reshape(*cross.shape[:-1], 3, 3)
     angle = angle.unsqueeze(-1)
-    return torch.eye(3, device=turn.device) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+    matrices: Tensor = torch.eye(3, device=turn.device) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+    return matrices
 
 
 def flip(joints: Tensor, confidence: Tensor, chosen: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
     """Mirror the ``chosen`` (N,) clips left to right; ``order`` (V,) is ``topology.mirror``. Twice is the identity."""
     reflect = torch.tensor([-1.0, 1.0, 1.0], device=joints.device)
     flipped = joints[..., order, :] * reflect
-    return (torch.where(chosen[:, None, None, None, None], flipped, joints),
-            torch.where(chosen[:, None, None, None], confidence[..., order], confidence))
+    return (
+        torch.where(chosen[:, None, None, None, None], flipped, joints),
+        torch.where(chosen[:, None, None, None], confidence[..., order], confidence),
+    )
 
 
 def seen_span(confidence: Tensor) -> tuple[Tensor, Tensor]:

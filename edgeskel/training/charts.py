@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ __all__ = ["confusion", "curves", "reliability"]
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 30
 
 
-def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = "", width: int = 460, height: int = 230) -> str:
+def curves(
+    lines: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = "", width: int = 335, height: int = 210
+) -> str:
     """Lines over the epochs.
 
     Args:
@@ -37,19 +40,19 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = ""
     def y(value: float) -> float:
         return height - BOTTOM - (height - TOP - BOTTOM) * (value - low) / (high - low)
 
-    parts = [_open(width, height, "curves of " + ", ".join(lines))]
-    for tick in np.arange(low, high + step / 2, step):
-        parts.append(f'<line x1="{LEFT}" x2="{width - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
-                     f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end" class="tick">{_number(tick)}{unit}</text>')
+    parts = []
+    for tick in (low + step * index for index in range(round((high - low) / step) + 1)):
+        parts.append(_tag("line", x1=LEFT, x2=width - RIGHT, y1=y(tick), y2=y(tick), kind="grid"))
+        parts.append(_tag("text", f"{tick:.4g}{unit}", x=LEFT - 6, y=y(tick) + 4, text_anchor="end", kind="tick"))
     for epoch in sorted({1, round((1 + last) / 2), round(last)}):
-        parts.append(f'<text x="{x(epoch):.1f}" y="{height - 10}" text-anchor="middle" class="tick">{epoch}</text>')
+        parts.append(_tag("text", epoch, x=x(epoch), y=height - 10, text_anchor="middle", kind="tick"))
     for number, (name, line) in enumerate(lines.items()):
-        path = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in line if math.isfinite(value))
-        parts.append(f'<polyline points="{path}" class="line line{number}"><title>{escape(name)}</title></polyline>')
-        if line:
-            end = line[-1]
-            parts.append(f'<circle cx="{x(end[0]):.1f}" cy="{y(end[1]):.1f}" r="3" class="dot line{number}"/>')
-    return "".join(parts) + "</svg>"
+        seen = [(x(epoch), y(value)) for epoch, value in line if math.isfinite(value)]
+        path = " ".join(f"{across:.1f},{up:.1f}" for across, up in seen)
+        parts.append(_tag("polyline", _tag("title", escape(name)), points=path, kind=f"line line{number}"))
+        if seen:
+            parts.append(_tag("circle", cx=seen[-1][0], cy=seen[-1][1], r=3, kind=f"dot line{number}"))
+    return _drawing(width, height, "curves of " + ", ".join(lines), parts)
 
 
 def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
@@ -61,28 +64,31 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
     side = cell * classes
     width, height = margin + side + 8, margin + side + 8
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    parts = [_open(width, height, "confusion matrix"), f'<rect x="{margin}" y="{margin}" width="{side}" height="{side}" class="plate"/>']
-    for row in range(classes):
-        middle = margin + row * cell + cell / 2
-        name = escape(labels[row])
-        parts.append(f'<text x="{margin - 6}" y="{middle + size / 3:.1f}" text-anchor="end" class="tick" font-size="{size}">{name}</text>'
-                     f'<text transform="translate({middle + size / 3:.1f} {margin - 6}) rotate(-90)" class="tick" font-size="{size}">{name}</text>')
-        for column in np.flatnonzero(counts[row]):
+    names = [escape(label) for label in labels]
+    parts = [_tag("rect", x=margin, y=margin, width=side, height=side, kind="plate")]
+    for row, name in enumerate(names):
+        middle = margin + (row + 0.5) * cell + size / 3
+        text: dict[str, Any] = {"kind": "tick", "font_size": size}
+        parts.append(_tag("text", name, x=margin - 6, y=middle, text_anchor="end", **text))
+        parts.append(_tag("text", name, transform=f"translate({middle:.1f} {margin - 6}) rotate(-90)", **text))
+        for column in map(int, np.flatnonzero(counts[row])):
+            x, y = margin + column * cell, margin + row * cell
+            strength = round(0.15 + 0.85 * float(share[row, column]), 2)
             kind = "hit" if row == column else "miss"
-            at = (margin + int(column) * cell, margin + row * cell)
-            strength = 0.15 + 0.85 * share[row, column]
-            parts.append(f'<g><title>{name} answered {escape(labels[column])}: {counts[row, column]} of {counts[row].sum()}</title>'
-                         f'<rect x="{at[0] + 1}" y="{at[1] + 1}" width="{cell - 2}" height="{cell - 2}" rx="3" class="{kind}" '
-                         f'fill-opacity="{strength:.2f}"/>')
+            about = f"{name} answered {names[column]}: {counts[row, column]} of {counts[row].sum()}"
+            box: dict[str, Any] = {"x": x + 1, "y": y + 1, "width": cell - 2, "height": cell - 2, "rx": 3}
+            drawn = _tag("title", about) + _tag("rect", **box, kind=kind, fill_opacity=strength)
             if cell >= 20:
-                strong = " strong" if strength > 0.55 else ""
-                parts.append(f'<text x="{at[0] + cell / 2}" y="{at[1] + cell / 2 + 4}" text-anchor="middle" '
-                             f'class="count{strong}">{counts[row, column]}</text>')
-            parts.append("</g>")
-    return "".join(parts) + "</svg>"
+                strong = "count strong" if strength > 0.55 else "count"
+                at: dict[str, Any] = {"x": x + cell / 2, "y": y + cell / 2 + 4, "text_anchor": "middle"}
+                drawn += _tag("text", counts[row, column], **at, kind=strong)
+            parts.append(_tag("g", drawn))
+    return _drawing(width, height, "confusion matrix", parts)
 
 
-def reliability(probabilities: NDArray[np.float32], truth: NDArray[np.int64], *, bins: int = 10, side: int = 230) -> str:
+def reliability(
+    probabilities: NDArray[np.float32], truth: NDArray[np.int64], *, bins: int = 10, side: int = 230
+) -> str:
     """How often an answer of each certainty is right; a well calibrated recogniser follows the diagonal."""
     certainty = probabilities.max(1)
     right = probabilities.argmax(1) == truth
@@ -90,26 +96,39 @@ def reliability(probabilities: NDArray[np.float32], truth: NDArray[np.int64], *,
     inner = side - LEFT - RIGHT
     bottom = side - BOTTOM
     high = bottom - TOP
-    parts = [_open(side, side, "certainty against accuracy")]
+    parts = []
     for share in (0.0, 0.5, 1.0):
         y, x = bottom - high * share, LEFT + inner * share
-        parts.append(f'<line x1="{LEFT}" x2="{side - RIGHT}" y1="{y}" y2="{y}" class="grid"/>'
-                     f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end" class="tick">{share * 100:.0f}%</text>'
-                     f'<text x="{x}" y="{side - 10}" text-anchor="middle" class="tick">{share * 100:.0f}%</text>')
+        parts.append(_tag("line", x1=LEFT, x2=side - RIGHT, y1=y, y2=y, kind="grid"))
+        parts.append(_tag("text", f"{share:.0%}", x=LEFT - 6, y=y + 4, text_anchor="end", kind="tick"))
+        parts.append(_tag("text", f"{share:.0%}", x=x, y=side - 10, text_anchor="middle", kind="tick"))
     for index in range(bins):
         inside = place == index
         if inside.any():
-            height = high * float(right[inside].mean())
-            parts.append(f'<rect x="{LEFT + inner * index / bins + 1:.1f}" y="{bottom - height:.1f}" width="{inner / bins - 2:.1f}" '
-                         f'height="{max(height, 1):.1f}" rx="2" class="hit"><title>{int(inside.sum())} answers of certainty '
-                         f'{100 * index / bins:.0f} to {100 * (index + 1) / bins:.0f} %: {100 * right[inside].mean():.0f} % right</title></rect>')
-    parts.append(f'<line x1="{LEFT}" y1="{bottom}" x2="{side - RIGHT}" y2="{TOP}" class="ideal"/>')
-    return "".join(parts) + "</svg>"
+            accuracy = float(right[inside].mean())
+            certain = f"certainty {100 * index / bins:.0f} to {100 * (index + 1) / bins:.0f} %"
+            about = _tag("title", f"{int(inside.sum())} answers of {certain}: {accuracy:.0%} right")
+            size: dict[str, Any] = {"width": inner / bins - 2, "height": max(high * accuracy, 1), "rx": 2}
+            place_at: dict[str, Any] = {"x": LEFT + inner * index / bins + 1, "y": bottom - high * accuracy}
+            parts.append(_tag("rect", about, **place_at, **size, kind="hit"))
+    parts.append(_tag("line", x1=LEFT, y1=bottom, x2=side - RIGHT, y2=TOP, kind="ideal"))
+    return _drawing(side, side, "certainty against accuracy", parts)
 
 
-def _open(width: float, height: float, about: str) -> str:
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-            f'aria-label="{escape(about)}">')
+def _tag(name: str, content: object = "", *, kind: str = "", **attributes: Any) -> str:
+    """An SVG element: ``text_anchor`` is written text-anchor, ``kind`` is the class; numbers are rounded."""
+    if kind:
+        attributes["class"] = kind
+    written = ""
+    for key, value in attributes.items():
+        text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+        written += f' {key.replace("_", "-")}="{text}"'
+    return f"<{name}{written}>{content}</{name}>"
+
+
+def _drawing(width: float, height: float, about: str, parts: Sequence[str]) -> str:
+    frame: dict[str, Any] = {"viewBox": f"0 0 {width} {height}", "width": width, "height": height, "role": "img"}
+    return _tag("svg", "".join(parts), xmlns="http://www.w3.org/2000/svg", **frame, aria_label=escape(about))
 
 
 def _ticks(low: float, high: float) -> tuple[float, float, float]:
@@ -118,8 +137,4 @@ def _ticks(low: float, high: float) -> tuple[float, float, float]:
     power = 10.0 ** math.floor(math.log10(spread / 4))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * 5 >= spread)
     bottom = math.floor(low / step) * step
-    return bottom, max(math.ceil(high / step) * step, bottom + step), step
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-0", "0") if abs(value) < 1e-12 else f"{value:.4g}"
+    return bottom + 0.0, max(math.ceil(high / step) * step, bottom + step), step

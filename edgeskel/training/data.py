@@ -42,17 +42,27 @@ class Windows(Dataset[Batch]):
         cache_bytes: keep all windows in memory if they take no more than this.
     """
 
-    def __init__(self, store: Store, indices: NDArray[np.int64], targets: Sequence[int], persons: int, frames: int,
-                 cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        store: Store,
+        indices: NDArray[np.int64],
+        targets: Sequence[int],
+        persons: int,
+        frames: int,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.store, self.indices, self.persons, self.frames = store, np.asarray(indices), persons, frames
         labels = store.index["label"][self.indices].astype(np.int64)
         if np.any(labels < 0):
-            raise DataError(f"{int(np.sum(labels < 0))} clips to learn from have no label", expected="a label for each",
-                            remedy="give them labels when importing, or leave them out")
+            raise DataError(
+                f"{int(np.sum(labels < 0))} clips to learn from have no label",
+                expected="a label for each",
+                remedy="give them labels when importing, or leave them out",
+            )
         self.targets = torch.from_numpy(np.asarray(targets, np.int64)[labels])
         each = persons * frames * len(store.topology.joints) * 16
         self.cached = len(self.indices) * each <= cache_bytes
-        self._joints, self._confidence = self._read(range(len(self.indices))) if self.cached else (None, None)
+        self._kept = self._read(range(len(self.indices))) if self.cached else None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -63,10 +73,9 @@ class Windows(Dataset[Batch]):
     def __getitems__(self, items: Sequence[int]) -> Batch:
         """joints (N, M, S, V, 3), confidence (N, M, S, V), class (N,)."""
         chosen = torch.as_tensor(items)
-        if self._joints is None or self._confidence is None:
-            joints, confidence = self._read(items)
-            return joints, confidence, self.targets[chosen]
-        return self._joints[chosen], self._confidence[chosen], self.targets[chosen]
+        if self._kept is None:
+            return *self._read(items), self.targets[chosen]
+        return self._kept[0][chosen], self._kept[1][chosen], self.targets[chosen]
 
     def _read(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
         size = len(self.store.topology.joints)
@@ -128,5 +137,11 @@ def loader(windows: Windows, batches: Batches, workers: int | None = None) -> Da
     """
     if workers is None:
         workers = 0 if windows.cached else min(4, os.cpu_count() or 1)
-    return DataLoader(windows, batch_sampler=batches, num_workers=workers, collate_fn=_together,
-                      pin_memory=torch.cuda.is_available(), persistent_workers=workers > 0)
+    return DataLoader(
+        windows,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_together,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )

@@ -69,12 +69,20 @@ class SessionPredictor:
 
     def __call__(self, joints: Float32, confidence: Float32) -> Float32:
         """Probabilities (N, K)."""
-        return np.stack([self.session.engine(one[None], seen[None])[0]
-                         for one, seen in zip(joints, confidence, strict=True)])
+        return np.stack(
+            [self.session.engine(one[None], seen[None])[0] for one, seen in zip(joints, confidence, strict=True)]
+        )
 
 
-def evaluate(predict: Predictor | Recogniser, store: Store, indices: Sequence[int] | NDArray[np.int64], *,
-             remap: bool = False, batch_size: int = 64, advance: Callable[[int], object] | None = None) -> Metrics:
+def evaluate(
+    predict: Predictor | Recogniser,
+    store: Store,
+    indices: Sequence[int] | NDArray[np.int64],
+    *,
+    remap: bool = False,
+    batch_size: int = 64,
+    advance: Callable[[int], object] | None = None,
+) -> Metrics:
     """Measure ``predict`` on the clips ``indices`` of ``store``.
 
     Labels are matched by name, in whatever order each side has them.
@@ -116,11 +124,17 @@ def _converter(mine: Topology, wanted: Topology, remap: bool) -> Callable[[Clip]
     if not remap:
         lacking = [joint for joint in wanted.joints if joint not in mine.joints]
         surplus = [joint for joint in mine.joints if joint not in wanted.joints]
-        difference = "; ".join(f"{name} {', '.join(joints)}" for name, joints in
-                               (("the store lacks", lacking), ("only the store has", surplus)) if joints)
-        raise TopologyMismatch(f"the store's layout is {mine.name}, the model's {wanted.name}"
-                               f" ({difference or 'same joints in another order'})",
-                               expected="one layout", remedy="pass --remap to match joints by name")
+        difference = "; ".join(
+            f"{name} {', '.join(joints)}"
+            for name, joints in (("the store lacks", lacking), ("only the store has", surplus))
+            if joints
+        )
+        raise TopologyMismatch(
+            f"the store's layout is {mine.name}, the model's {wanted.name}"
+            f" ({difference or 'same joints in another order'})",
+            expected="one layout",
+            remedy="pass --remap to match joints by name",
+        )
     from edgeskel.topologies.remap import Remap
 
     plan = Remap.between(mine, wanted)
@@ -133,12 +147,20 @@ def _classes(store: Store, labels: Sequence[str], clips: NDArray[np.int64], rema
     unknown = [label for label in store.labels if label not in column]
     missing = [label for label in labels if label not in store.labels]
     if not set(store.labels) & set(labels):
-        raise LabelMismatch(f"the model knows none of the store's {len(store.labels)} labels ({_some(store.labels)})",
-                            expected=f"its own: {_some(labels)}", remedy="use a model of this dataset")
+        raise LabelMismatch(
+            f"the model knows none of the store's {len(store.labels)} labels ({_some(store.labels)})",
+            expected=f"its own: {_some(labels)}",
+            remedy="use a model of this dataset",
+        )
     if (unknown or missing) and not remap:
-        parts = [f"only the store has {_some(unknown)}"] * bool(unknown) + [f"only the model has {_some(missing)}"] * bool(missing)
-        raise LabelMismatch("the labels differ: " + "; ".join(parts), expected="the same labels on both sides",
-                            remedy="pass --remap to measure on the labels that both have")
+        parts = [f"only the store has {_some(unknown)}"] * bool(unknown) + [
+            f"only the model has {_some(missing)}"
+        ] * bool(missing)
+        raise LabelMismatch(
+            "the labels differ: " + "; ".join(parts),
+            expected="the same labels on both sides",
+            remedy="pass --remap to measure on the labels that both have",
+        )
     codes = np.array([column.get(label, -1) for label in store.labels] + [-1], np.int64)  # the last is "no label"
     return codes[store.index["label"][clips].astype(np.int64)]
 

@@ -42,7 +42,8 @@ class Metrics:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """(N,) class with the highest probability."""
-        return np.argmax(self.probabilities, axis=1).astype(np.int64)
+        best: NDArray[np.int64] = np.argmax(self.probabilities, axis=1).astype(np.int64)
+        return best
 
     @property
     def top1(self) -> float:
@@ -73,10 +74,17 @@ class Metrics:
         """For each class: clips, how often it was answered, precision, recall and F1 in percent (0 where undefined)."""
         confusion = self.confusion
         right, occurs, answered = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-        return [{"label": label, "clips": int(occurs[k]), "answered": int(answered[k]),
-                 "precision": 100 * float(right[k] / max(answered[k], 1)), "recall": 100 * float(right[k] / max(occurs[k], 1)),
-                 "f1": 100 * float(2 * right[k] / max(occurs[k] + answered[k], 1))}
-                for k, label in enumerate(self.labels)]
+        return [
+            {
+                "label": label,
+                "clips": int(occurs[k]),
+                "answered": int(answered[k]),
+                "precision": 100 * float(right[k] / max(answered[k], 1)),
+                "recall": 100 * float(right[k] / max(occurs[k], 1)),
+                "f1": 100 * float(2 * right[k] / max(occurs[k] + answered[k], 1)),
+            }
+            for k, label in enumerate(self.labels)
+        ]
 
     @property
     def calibration_error(self) -> float:
@@ -90,14 +98,23 @@ class Metrics:
 
     def figures(self) -> dict[str, float | int]:
         """The single numbers by name."""
-        return {"top1": round(self.top1, 4), "top5": round(self.top5, 4), "macro_f1": round(self.macro_f1, 4),
-                "calibration_error": round(self.calibration_error, 4), "clips": len(self.truth),
-                "clips_left_out": self.left_out}
+        return {
+            "top1": round(self.top1, 4),
+            "top5": round(self.top5, 4),
+            "macro_f1": round(self.macro_f1, 4),
+            "calibration_error": round(self.calibration_error, 4),
+            "clips": len(self.truth),
+            "clips_left_out": self.left_out,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the single probabilities, for JSON."""
-        return {**self.figures(), "labels": list(self.labels), "confusion": self.confusion.tolist(),
-                "per_class": self.per_class}
+        return {
+            **self.figures(),
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+            "per_class": self.per_class,
+        }
 
 
 def confusion_matrix(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

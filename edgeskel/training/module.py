@@ -37,8 +37,9 @@ class TrainingModule(lightning.LightningModule):
     After the training, ``result`` is the recogniser to keep: the moving average, or the recogniser itself.
     """
 
-    def __init__(self, recogniser: Recogniser, recipe: Recipe, *, steps: int, seed: int = 0,
-                 teachers: Sequence[Recogniser] = ()) -> None:
+    def __init__(
+        self, recogniser: Recogniser, recipe: Recipe, *, steps: int, seed: int = 0, teachers: Sequence[Recogniser] = ()
+    ) -> None:
         super().__init__()
         config = recogniser.config
         if recipe.channels_last:
@@ -78,8 +79,10 @@ class TrainingModule(lightning.LightningModule):
         logits = self._logits(self.recogniser, self.training_streams, joints, confidence)
         loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
         if self.teachers:
-            loss = (1 - self.recipe.distill) * loss + self.recipe.distill * self._distillation(logits, joints, confidence)
-        self._sums["train"] += torch.stack((loss.detach() * len(labels), torch.tensor(float(len(labels)), device=self.device)))
+            share = self.recipe.distill
+            loss = (1 - share) * loss + share * self._distillation(logits, joints, confidence)
+        count = torch.tensor(float(len(labels)), device=self.device)
+        self._sums["train"] += torch.stack((loss.detach() * count, count))
         return loss
 
     def _logits(self, recogniser: Recogniser, streams: Streams, joints: Tensor, confidence: Tensor) -> Tensor:
@@ -114,10 +117,14 @@ class TrainingModule(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Runs after the validation of the epoch."""
-        train, validation = (self.trainer.strategy.reduce(self._sums[part], reduce_op="sum")
-                             for part in ("train", "validation"))
-        row = {"epoch": float(self.current_epoch + 1), "loss": float(train[0] / train[1]),
-               "learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
+        train, validation = (
+            self.trainer.strategy.reduce(self._sums[part], reduce_op="sum") for part in ("train", "validation")
+        )
+        row = {
+            "epoch": float(self.current_epoch + 1),
+            "loss": float(train[0] / train[1]),
+            "learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
+        }
         if validation[2] > 0:
             row["validation_loss"] = float(validation[0] / validation[2])
             row["validation_top1"] = 100 * float(validation[1] / validation[2])
@@ -175,8 +182,10 @@ class Average(nn.Module):
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weights with decay; biases, norms and other vectors without."""
     learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return [{"params": [parameter for parameter in learned if parameter.ndim > 1], "weight_decay": weight_decay},
-            {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0}]
+    return [
+        {"params": [parameter for parameter in learned if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -18,7 +18,7 @@ __all__ = ["RECIPES", "Augment", "Recipe", "parse_settings", "recipe_for"]
 
 @dataclass(frozen=True)
 class Augment:
-    """How far a training clip is changed; 0 switches a change off. Each is drawn anew per clip unless it says otherwise."""
+    """How far a training clip is changed; 0 switches a change off. Drawn anew per clip, unless it says otherwise."""
 
     frames: int = 96
     """Frames of a training window, resampled from the cropped span; 0 takes those of the recogniser's window."""
@@ -31,7 +31,7 @@ class Augment:
     bone: float = 0.2
     """Each bone grows or shrinks by at most this share, left as right."""
     limb: float = 0.12
-    """Radians (standard deviation per axis) by which upper and lower limbs and the head are turned for the whole clip."""
+    """Radians (standard deviation per axis) by which limb segments and the head are turned for the whole clip."""
     yaw: float = 0.4
     """Radians, at most, about the vertical."""
     tilt: float = 0.08
@@ -90,8 +90,8 @@ class Recipe:
 
 DEFAULT = Recipe()
 
-# (recogniser, dataset) -> recipe; ("edge", "") stands for any other dataset. Values were chosen on subjects or views held
-# out of the training side; docs/training.md says how.
+# (recogniser, dataset) -> recipe; ("edge", "") stands for any other dataset. Values were chosen on subjects or views
+# held out of the training side; docs/training.md says how.
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("edge", ""): DEFAULT,
     ("edge", "synthetic"): replace(DEFAULT, epochs=40),

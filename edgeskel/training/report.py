@@ -20,7 +20,9 @@ __all__ = ["render"]
 WORST = 8
 
 
-def render(title: str, metrics: Metrics | None, store: Store, *, run: Mapping[str, Any] | None = None, part: str = "test") -> str:
+def render(
+    title: str, metrics: Metrics | None, store: Store, *, run: Mapping[str, Any] | None = None, part: str = "test"
+) -> str:
     """The report as HTML.
 
     Args:
@@ -34,7 +36,9 @@ def render(title: str, metrics: Metrics | None, store: Store, *, run: Mapping[st
         MissingExtra: jinja2 is not installed.
     """
     jinja2 = require("jinja2", "the HTML report")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text("utf-8"))
     safe = jinja2.utils.markupsafe.Markup  # our own drawings; every name in them is escaped where they are made
     figures = curves = worst = None
@@ -42,18 +46,27 @@ def render(title: str, metrics: Metrics | None, store: Store, *, run: Mapping[st
         curves = {name: (safe(svg), legend) for name, (svg, legend) in _curves(run["history"]).items()}
     if metrics is not None:
         figures = [
-            ("Top-1", metrics.top1, "first answer right"), ("Top-5", metrics.top5, "among the five likeliest"),
+            ("Top-1", metrics.top1, "first answer right"),
+            ("Top-5", metrics.top5, "among the five likeliest"),
             ("Macro F1", metrics.macro_f1, "every class counts the same"),
             ("Calibration error", metrics.calibration_error, "certainty against accuracy; lower is better"),
         ]
         worst = [(safe(picture), facts) for picture, facts in _worst(metrics, store)]
     html: str = template.render(
-        title=title, part=part, dataset=store.dataset, digest=store.digest, clips=len(metrics.truth) if metrics else 0,
-        left_out=metrics.left_out if metrics else 0, figures=figures, curves=curves, worst=worst,
+        title=title,
+        part=part,
+        dataset=store.dataset,
+        digest=store.digest,
+        clips=len(metrics.truth) if metrics else 0,
+        left_out=metrics.left_out if metrics else 0,
+        figures=figures,
+        curves=curves,
+        worst=worst,
         per_class=sorted(metrics.per_class, key=lambda row: (row["f1"], row["label"])) if metrics else None,
         confusion=safe(charts.confusion(metrics.confusion, metrics.labels)) if metrics else None,
         reliability=safe(charts.reliability(metrics.probabilities, metrics.truth)) if metrics else None,
-        facts=_facts(run) if run else {})
+        facts=_facts(run) if run else {},
+    )
     return html
 
 
@@ -66,7 +79,10 @@ def _curves(history: list[dict[str, float]]) -> dict[str, tuple[str, list[str]]]
         loss["validation"] = line("validation_loss")
     shown = {"Loss": (charts.curves(loss), list(loss))}
     if line("validation_top1"):
-        shown["Validation accuracy"] = (charts.curves({"validation": line("validation_top1")}, unit="%"), ["validation"])
+        shown["Validation accuracy"] = (
+            charts.curves({"validation": line("validation_top1")}, unit="%"),
+            ["validation"],
+        )
     shown["Learning rate"] = (charts.curves({"learning rate": line("learning_rate")}), ["learning rate"])
     return shown
 
@@ -79,17 +95,26 @@ def _worst(metrics: Metrics, store: Store) -> list[tuple[str, dict[str, str]]]:
             break
         clip: Clip = store[int(metrics.clips[row])]
         right, answer = int(metrics.truth[row]), int(metrics.predicted[row])
-        facts = {"right": metrics.labels[right], "answer": metrics.labels[answer],
-                 "certainty": f"{100 * metrics.probabilities[row, answer]:.0f} %",
-                 "given": f"{100 * metrics.probabilities[row, right]:.1f} %",
-                 "source": clip.source or f"clip {int(metrics.clips[row])}", "subject": clip.subject}
+        facts = {
+            "right": metrics.labels[right],
+            "answer": metrics.labels[answer],
+            "certainty": f"{100 * metrics.probabilities[row, answer]:.0f} %",
+            "given": f"{100 * metrics.probabilities[row, right]:.1f} %",
+            "source": clip.source or f"clip {int(metrics.clips[row])}",
+            "subject": clip.subject,
+        }
         drawn.append((pictures.svg(clip, store.topology, frames=7, height=150, caption=""), facts))
     return drawn
 
 
 def _facts(run: Mapping[str, Any]) -> dict[str, str]:
-    facts = {"Recogniser": run["recogniser"], "Split": run["split"], "Learned from": f"{run['clips']['train']} clips",
-             "Seed": str(run["seed"]), "Epochs": str(len(run["history"]))}
+    facts = {
+        "Recogniser": run["recogniser"],
+        "Split": run["split"],
+        "Learned from": f"{run['clips']['train']} clips",
+        "Seed": str(run["seed"]),
+        "Epochs": str(len(run["history"])),
+    }
     if "parameters" in run:
         facts["Parameters"] = f"{run['parameters']:,}"
     if "versions" in run:

@@ -19,61 +19,30 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 import edgeskel
 from edgeskel.data import Split, Store, split
+from edgeskel.data.protocols import folds
 from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.models import REGISTRY, Recogniser, count_parameters, create, from_pretrained
 from edgeskel.training import card, recipes, report
+from edgeskel.training.config import TrainConfig
 from edgeskel.training.data import Batches, Windows, loader
 from edgeskel.training.evaluation import evaluate
 from edgeskel.training.metrics import Metrics
+from edgeskel.training.recipes import Recipe
 
-__all__ = ["Trained", "TrainConfig", "train"]
+__all__ = ["Trained", "train", "train_folds"]
 
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What to train, on what, and where the result goes."""
-
-    data: Path
-    """Store to learn from, as `edgeskel data import` or `edgeskel data synth` writes it."""
-    out: Path
-    """Folder of the result; an unfinished training of the same configuration there is resumed."""
-    recogniser: str = "edge"
-    """Which recogniser: edge, hyperformer."""
-    protocol: str | None = None
-    """Named split; the dataset's own by default. Only its training side is read."""
-    fold: int = 0
-    """Which fold of the protocol."""
-    validation: str = "0"
-    """Part of the training side to hold out: a share of its subjects (0.2), subject:1,5 or view:2; 0 is none."""
-    seed: int = 0
-    """Decides weights, order and augmentation."""
-    epochs: int | None = None
-    """Passes over the data; the recipe's by default."""
-    settings: tuple[str, ...] = ()
-    """Changes of the recipe or the recogniser: NAME=VALUE ..."""
-    start: str | None = None
-    """Checkpoint folder or shipped model whose weights to start from."""
-    teachers: tuple[str, ...] = ()
-    """Checkpoint folders or shipped models to learn from besides the labels."""
-    patience: int = 0
-    """Stop when so many epochs brought no better validation accuracy, and keep the best epoch; 0 trains to the end."""
-    precision: str = "32"
-    """32, bf16 or 16 (mixed precision)."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    threads: int | None = None
-    """Processor threads; all by default. The result depends on it in the last digits."""
-    restart: bool = False
-    """Start anew where another or an unfinished training lies."""
+_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
 
 
 @dataclass(frozen=True)
@@ -107,6 +76,8 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
         LabelMismatch, TopologyMismatch: a teacher or the start has other labels or joints than the store.
         KeyboardInterrupt: stopped; the same call goes on after the last finished epoch.
     """
+    if config.fold == "all":
+        raise UsageError("train was asked for all folds", expected="the number of one", remedy="use train_folds")
     store = Store.open(config.data)
     parts = split(store, config.protocol, fold=config.fold, validation=config.validation)
     recipe = _recipe(config, store)
@@ -124,13 +95,27 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     if int(os.environ.get("RANK", 0)):
         return Trained(config.out, {**identity, "history": history}, resumed_at)
     metrics = evaluate(recogniser, store, parts.validation) if len(parts.validation) else None
-    run = {**identity, "history": history, "parameters": count_parameters(recogniser),
-           "validation": metrics and metrics.figures(), "versions": _versions(), "threads": torch.get_num_threads()}
+    run = {
+        **identity,
+        "history": history,
+        "parameters": count_parameters(recogniser),
+        "validation": metrics and metrics.figures(),
+        "versions": _versions(),
+        "threads": torch.get_num_threads(),
+    }
     _write(config.out, recogniser, run, metrics, store)
     return Trained(config.out, run, resumed_at)
 
 
-def _recipe(config: TrainConfig, store: Store) -> recipes.Recipe:
+def train_folds(config: TrainConfig, *, progress: bool = False) -> list[Trained]:
+    """Train one recogniser for each fold of the protocol, in ``OUT/fold-0``, ``OUT/fold-1``, ...; as :func:`train`."""
+    count = folds(Store.open(config.data), config.protocol)
+    return [
+        train(replace(config, fold=fold, out=config.out / f"fold-{fold}"), progress=progress) for fold in range(count)
+    ]
+
+
+def _recipe(config: TrainConfig, store: Store) -> Recipe:
     if config.recogniser not in REGISTRY:
         raise UnknownChoice("recogniser", config.recogniser, REGISTRY)
     settings = recipes.parse_settings(config.settings)
@@ -141,23 +126,31 @@ def _recipe(config: TrainConfig, store: Store) -> recipes.Recipe:
 
 
 def _check(config: TrainConfig, parts: Split) -> None:
-    if config.precision not in PRECISIONS:
-        raise UnknownChoice("precision", config.precision, PRECISIONS)
-    if config.device not in ("auto", "cpu", "cuda"):
-        raise UnknownChoice("device", config.device, ("auto", "cpu", "cuda"))
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is cuda, and torch sees no GPU", remedy="use --device cpu, or install torch for your GPU")
+        raise UsageError(
+            "device is cuda, and torch sees no GPU", remedy="use --device cpu, or install torch for your GPU"
+        )
     if config.patience and not len(parts.validation):
         raise UsageError(f"patience is {config.patience} without a validation part", remedy="add --validation 0.2")
 
 
-def _identity(config: TrainConfig, store: Store, parts: Split, recipe: recipes.Recipe) -> dict[str, Any]:
+def _identity(config: TrainConfig, store: Store, parts: Split, recipe: Recipe) -> dict[str, Any]:
     """What makes two trainings the same; plain values only."""
     identity = {
-        "recogniser": config.recogniser, "dataset": store.dataset, "data_digest": store.digest, "protocol": parts.protocol,
-        "fold": parts.fold, "split": parts.name, "clips": {"train": len(parts.train), "validation": len(parts.validation)},
-        "seed": config.seed, "start": config.start, "teachers": list(config.teachers), "patience": config.patience,
-        "precision": config.precision, "processes": int(os.environ.get("WORLD_SIZE", 1)), "recipe": asdict(recipe),
+        "recogniser": config.recogniser,
+        "dataset": store.dataset,
+        "data_digest": store.digest,
+        "protocol": parts.protocol,
+        "fold": parts.fold,
+        "split": parts.name,
+        "clips": {"train": len(parts.train), "validation": len(parts.validation)},
+        "seed": config.seed,
+        "start": config.start,
+        "teachers": list(config.teachers),
+        "patience": config.patience,
+        "precision": config.precision,
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "recipe": asdict(recipe),
     }
     plain: dict[str, Any] = json.loads(json.dumps(identity, default=dict))
     return plain
@@ -189,21 +182,28 @@ def _found(config: TrainConfig, identity: dict[str, Any]) -> tuple[dict[str, Any
 def _same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     different = _differences(found, wanted)
     if different:
-        raise UsageError(f"{folder} holds another training: {'; '.join(different[:4])}", expected="the same configuration",
-                         remedy="choose another --out, or pass --restart to replace it")
+        raise UsageError(
+            f"{folder} holds another training: {'; '.join(different[:4])}",
+            expected="the same configuration",
+            remedy="choose another --out, or pass --restart to replace it",
+        )
 
 
 def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
     if isinstance(found, dict) and isinstance(wanted, dict) and wanted:
-        return [line for key in wanted for line in _differences(found.get(key), wanted[key], f"{name}.{key}".strip("."))]
+        return [
+            line for key in wanted for line in _differences(found.get(key), wanted[key], f"{name}.{key}".strip("."))
+        ]
     return [] if found == wanted else [f"{name} was {found!r} and is now {wanted!r}"]
 
 
-def _recogniser(config: TrainConfig, store: Store, recipe: recipes.Recipe) -> Recogniser:
+def _recogniser(config: TrainConfig, store: Store, recipe: Recipe) -> Recogniser:
     if config.start is not None:
         recogniser = _fitting(config.start, store)
         if recogniser.name != config.recogniser:
-            raise UsageError(f"{config.start} is {recogniser.name!r}", expected=f"{config.recogniser!r}, as --recogniser says")
+            raise UsageError(
+                f"{config.start} is {recogniser.name!r}", expected=f"{config.recogniser!r}, as --recogniser says"
+            )
         return recogniser
     settings = {"persons": int(store.index["persons"].max()), "rate_hz": store.rate_hz, **recipe.model}
     return create(config.recogniser, topology=store.topology, labels=store.labels, **settings)
@@ -213,16 +213,29 @@ def _fitting(name: str, store: Store) -> Recogniser:
     """A trained recogniser whose labels and joints are the store's."""
     recogniser = from_pretrained(name)
     if recogniser.config.topology.joints != store.topology.joints:
-        raise TopologyMismatch(f"{name} sees {recogniser.config.topology.name}", expected=f"{store.topology.name}, as the store")
+        raise TopologyMismatch(
+            f"{name} sees {recogniser.config.topology.name}", expected=f"{store.topology.name}, as the store"
+        )
     if tuple(recogniser.config.labels) != store.labels:
         missing = sorted(set(store.labels) ^ set(recogniser.config.labels))
-        raise LabelMismatch(f"{name} and the store differ in {', '.join(missing) or 'the order of their labels'}",
-                            expected="the same labels in the same order")
+        raise LabelMismatch(
+            f"{name} and the store differ in {', '.join(missing) or 'the order of their labels'}",
+            expected="the same labels in the same order",
+        )
     return recogniser
 
 
-def _fit(config: TrainConfig, recipe: recipes.Recipe, recogniser: Recogniser, teachers: Sequence[Recogniser], store: Store,
-         parts: Split, identity: dict[str, Any], state: Path | None, progress: bool) -> tuple[list[dict[str, float]], int]:
+def _fit(
+    config: TrainConfig,
+    recipe: Recipe,
+    recogniser: Recogniser,
+    teachers: Sequence[Recogniser],
+    store: Store,
+    parts: Split,
+    identity: dict[str, Any],
+    state: Path | None,
+    progress: bool,
+) -> tuple[list[dict[str, float]], int]:
     """Run the loop; ``recogniser`` then holds what is to be kept. Returns the history and the epochs found on disk."""
     import lightning
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -232,8 +245,11 @@ def _fit(config: TrainConfig, recipe: recipes.Recipe, recogniser: Recogniser, te
 
     rank, processes = parts_of.processes()
     if recipe.batch_size % processes:
-        raise UsageError(f"a batch of {recipe.batch_size} over {processes} processes", expected="equal shares",
-                         remedy=f"pass --settings batch_size={-(-recipe.batch_size // processes) * processes}")
+        raise UsageError(
+            f"a batch of {recipe.batch_size} over {processes} processes",
+            expected="equal shares",
+            remedy=f"pass --settings batch_size={-(-recipe.batch_size // processes) * processes}",
+        )
     targets = range(len(store.labels))
     window = (recogniser.config.persons, recogniser.config.source_frames)
     train = Windows(store, parts.train, targets, *window)
@@ -244,20 +260,35 @@ def _fit(config: TrainConfig, recipe: recipes.Recipe, recogniser: Recogniser, te
         held_out = Windows(store, parts.validation, targets, *window)
         validation = loader(held_out, Batches(len(held_out), recipe.batch_size, None, rank, processes))
     folder = config.out / "training"
+    resumed_at = 0 if state is None else len(parts_of.load_state(state)["history"])
     best = parts_of.Best(config.patience)
-    callbacks = [*([best] if config.patience else []), parts_of.KeepLast(folder, identity),
-                 *([parts_of.Bar(recipe.epochs)] if progress else [])]
+    callbacks = [
+        *([best] if config.patience else []),
+        parts_of.KeepLast(folder, identity),
+        *([parts_of.Bar(recipe.epochs)] if progress else []),
+    ]
     strategy, here, machines = parts_of.strategy()
     with parts_of.quiet_library():
         trainer = lightning.Trainer(
-            accelerator={"cuda": "gpu"}.get(config.device, config.device), devices=here, num_nodes=machines,
-            strategy=strategy, precision=PRECISIONS[config.precision], max_epochs=recipe.epochs,  # type: ignore[arg-type]
-            gradient_clip_val=recipe.clip_norm or None, callbacks=callbacks, plugins=[parts_of.AtomicCheckpoints()],
-            logger=TensorBoardLogger(folder, name="", version="tensorboard"), enable_progress_bar=False,
-            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False, log_every_n_steps=1_000_000,
-            deterministic="warn" if torch.cuda.is_available() else None, default_root_dir=folder)
+            accelerator={"cuda": "gpu"}.get(config.device, config.device),
+            devices=here,
+            num_nodes=machines,
+            strategy=strategy,
+            precision=_PRECISIONS[config.precision],
+            max_epochs=recipe.epochs,
+            gradient_clip_val=recipe.clip_norm or None,
+            callbacks=callbacks,
+            plugins=[parts_of.AtomicCheckpoints()],
+            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=1_000_000,
+            deterministic="warn" if torch.cuda.is_available() else None,
+            default_root_dir=folder,
+        )
         parts_of.fit(trainer, module, loader(train, order), validation, state)
-    resumed_at = 0 if state is None else len(parts_of.load_state(state)["history"])
     kept = best.weights if config.patience else module.result.state_dict()
     recogniser.cpu().load_state_dict(kept)
     recogniser.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -279,8 +310,3 @@ def _write(out: Path, recogniser: Recogniser, run: dict[str, Any], metrics: Metr
 def _versions() -> dict[str, str]:
     versions = {"edgeskel": edgeskel.__version__, "python": platform.python_version()}
     return {**versions, **{name: metadata.version(name) for name in ("torch", "lightning", "numpy")}}
-
-
-def of_fold(config: TrainConfig, fold: int) -> TrainConfig:
-    """``config`` for one fold of several, in a folder of its own."""
-    return replace(config, fold=fold, out=config.out / f"fold-{fold}")

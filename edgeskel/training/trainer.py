@@ -1,4 +1,4 @@
-"""The pieces that the library's loop is given: checkpoints that are whole or absent, progress, early stop, processes."""
+"""What the library's loop is given: checkpoints that are whole or absent, progress, early stop, processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REMARKS = (
     ".*`lr_scheduler.step\\(\\)` before `optimizer.step\\(\\)`.*",  # the library's order under mixed precision
     ".*GPU available but not used.*",  # the user asked for the CPU
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside the library
-    ".*was configured with `sync_dist=False`.*|.*It is recommended to use `self.log\\(.*sync_dist=True\\).*",  # reduced before
+    ".*It is recommended to use `self.log\\(.*sync_dist=True\\).*",  # the figures are reduced before they are logged
     ".*Found .* module\\(s\\) in eval mode at the start of training.*",  # the average and the teachers
 )
 
@@ -83,8 +83,12 @@ def load_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CorruptFile(path, f"unreadable training state ({reason[:200]})", expected="the state of an interrupted training",
-                          remedy=remedy) from error
+        raise CorruptFile(
+            path,
+            f"unreadable training state ({reason[:200]})",
+            expected="the state of an interrupted training",
+            remedy=remedy,
+        ) from error
     if not isinstance(state, dict) or "edgeskel_run" not in state:
         raise CorruptFile(path, "not a training state of edgeskel", remedy=remedy)
     return state
@@ -99,8 +103,14 @@ class KeepLast(ModelCheckpoint):
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
-        super().__init__(folder, filename="last", every_n_epochs=1, save_top_k=1, save_on_train_epoch_end=True,
-                         enable_version_counter=False)
+        super().__init__(
+            folder,
+            filename="last",
+            every_n_epochs=1,
+            save_top_k=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
         self.run = dict(run)
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
@@ -150,16 +160,22 @@ class Bar(Callback):
         self.epochs = epochs
         self._progress: Progress | None = None
 
-    def on_train_start(self, trainer: Any, module: TrainingModule) -> None:
+    def on_train_start(self, trainer: Any, module: Any) -> None:
         """Show it."""
         if trainer.global_rank:
             return
-        self._progress = Progress(TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(),
-                                  TextColumn("{task.description}"), console=Console(stderr=True))
+        self._progress = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+        )
         self._task = self._progress.add_task("", total=self.epochs, completed=trainer.current_epoch)
         self._progress.start()
 
-    def on_train_epoch_start(self, trainer: Any, module: TrainingModule) -> None:
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         """Show the epoch before."""
         if self._progress is None or not module.history:
             return
