@@ -211,7 +211,7 @@ PROTOCOLS = {
     "five-fold": Protocol(_five_fold, lambda _: 5, "the authors' five groups of pairs", ("sbu",)),
     "synthetic": Protocol(_by_subject, _one, "the last quarter of the generated bodies", ("synthetic",)),
     "by-subject": Protocol(_by_subject, _one, "the last quarter of the subjects, by number"),
-    "loso": Protocol(_loso, lambda store: len(names_in_order(_subjects(store))), "leave one subject out, one fold each"),
+    "loso": Protocol(_loso, lambda store: len(set(_subjects(store).tolist())), "leave one subject out, one fold each"),
     "leave-one-out": Protocol(_leave_one_out, len, "leave one clip out, one fold each", validate_by="clip"),
     "k-fold": Protocol(lambda store, fold: _k_fold(5, 0).test(store, fold), lambda _: 5,
                        "five parts with equal shares of each class (10-fold for ten)", validate_by="clip"),

@@ -4,7 +4,8 @@ The rule, joint by joint of the target:
 
 1. the source has a joint of that name: it is taken as it is;
 2. the table ``DERIVED`` lists, for that name, joints that the source has: their mean is taken, and its confidence is
-   the least of theirs, so that a joint derived from a missing one is missing;
+   the least of theirs, so that a joint derived from a missing one is missing (the recipe depends on the layouts alone:
+   changing it from frame to frame would make a still joint jump);
 3. otherwise the joint is missing: confidence 0.
 
 Axes: M persons, T frames, V joints of the source, W joints of the target.
