@@ -93,8 +93,8 @@ def _steps(out: Path, config: Demo) -> Iterator[Step]:
         dataset = config.dataset or config.data.resolve().name
         yield Step("Import recordings", ("data", "import", dataset, str(config.data), "--out", str(store)), (store,))
     yield Step("Look at the data", ("data", "inspect", str(store)))
-    short = ("--set", "epochs=2") if config.quick else ()
-    yield Step("Train", ("train", "edge", *data, *short, "--out", str(model)), (model,))
+    short = ("--epochs", "2") if config.quick else ()
+    yield Step("Train", ("train", *data, *short, "--out", str(model)), (model,))
     page = out / "report.html"
     yield Step("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
     yield Step("Compress", ("compress", str(model), *data, "--out", str(small)), (small,))

@@ -23,7 +23,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
               "b": {"dtype": "F16", "shape": [2], "data_offsets": [12, 16]}, "__metadata__": {"format": "pt"}}
     text = json.dumps(header).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
-    card = "# A card\n\nWhat it is.\n\nTest part: top-1 97.50 %, macro F1 96.00 %, calibration error 2.1 %, 430 clips.\n"
+    figures = "top-1 97.50 %, macro F1 96.00 %, calibration error 2.1 %, 430 clips"
+    card = f"# A card\n\nWhat it is.\n\nTest part: {figures}.\n"
     (folder / "README.md").write_text(card)
     monkeypatch.setattr(models, "WEIGHTS", tmp_path)
     return folder
