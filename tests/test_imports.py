@@ -7,6 +7,8 @@ import json
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -54,9 +56,21 @@ sys.exit("\\n".join(failed))
     _python(code)
 
 
+@contextmanager
+def _or_skip() -> Iterator[None]:
+    """Skip, with the instruction, what a base install cannot import."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in HEAVY:
+            raise
+        pytest.skip(f"{error.name} is not installed: pip install 'edgeskel[all]'")
+
+
 @pytest.mark.parametrize("name", edgeskel.__all__)
 def test_public_names_resolve(name: str) -> None:
-    assert getattr(edgeskel, name) is not None
+    with _or_skip():
+        assert getattr(edgeskel, name) is not None
     assert name in dir(edgeskel)
 
 
@@ -76,7 +90,8 @@ def _modules() -> list[str]:
 @pytest.mark.parametrize("name", _modules())
 def test_all_is_complete(name: str) -> None:
     """``__all__`` names things that exist, and a module without it has nothing public of its own."""
-    module = importlib.import_module(name)
+    with _or_skip():
+        module = importlib.import_module(name)
     exported = getattr(module, "__all__", None)
     if exported is None:
         own = [key for key, value in vars(module).items()
@@ -85,4 +100,4 @@ def test_all_is_complete(name: str) -> None:
         return
     assert len(set(exported)) == len(exported)
     missing = [entry for entry in exported if not hasattr(module, entry)]
-    assert not missing
+    assert name == "edgeskel" or not missing  # those of edgeskel itself are looked up when used: tested above

@@ -128,14 +128,14 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if value in arguments:
             return value
         raise UnknownChoice(f"value of {where}", str(value), map(str, arguments))
+    if origin in (tuple, list) and isinstance(value, list):
+        return _sequence(value, origin, arguments, where)
+    if origin is not None:
+        raise UsageError(f"{where} is {value!r}", expected=_name(hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
         if value in hint.__members__:
             return hint[value]
         raise UnknownChoice(f"value of {where}", str(value), hint.__members__)
-    if origin in (tuple, list, Sequence) and isinstance(value, list):
-        return _sequence(value, origin, arguments, where)
-    if origin is dict and isinstance(value, Mapping):
-        return {key: _convert(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     if hint is Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -157,4 +157,4 @@ def _sequence(value: list[Any], origin: Any, arguments: tuple[Any, ...], where: 
 
 
 def _name(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")

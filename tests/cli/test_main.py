@@ -141,6 +141,7 @@ def test_file_and_command_line_set_the_same_fields(
         ('seeds = "1"', "tuple[int, ...]"),
         ("fast = 1", "bool"),
         ("optimiser = 3", "[optimiser]"),
+        ("name = 3", "str"),
         ("data = ", "not a TOML file"),
     ],
 )
