@@ -51,7 +51,7 @@ def load(name):
         load(f"{{name}}.{{entry.name}}")
 for name in {DEVICE_SIDE!r}:
     load(name)
-sys.exit("\\n".join(failed))
+sys.exit("\\n".join(failed) or 0)
 """
     _python(code)
 
