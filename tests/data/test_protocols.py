@@ -114,7 +114,8 @@ def test_one_subject_cannot_validate_itself(write: Write) -> None:
 
 
 def test_ntu_protocols(write: Write) -> None:
-    clips = [make_clip(2, seed=100 * p + c, label="a", subject=str(p), view=str(c), source=f"S{p % 3:03d}C{c:03d}P{p:03d}R001A001.skeleton")
+    clips = [make_clip(2, seed=100 * p + c, label="a", subject=str(p), view=str(c),
+                       source=f"S{p % 3:03d}C{c:03d}P{p:03d}R001A001.skeleton")
              for p in (1, 2, 3, 6, 103, 104) for c in (1, 2, 3)]
     store = write(clips, dataset="ntu")
     assert subjects(store, split(store).test) == {b"3", b"6", b"104"}

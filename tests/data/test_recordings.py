@@ -35,7 +35,8 @@ def bone(store: Store, a: str, b: str) -> float:
 
 def faces_the_camera(store: Store) -> float:
     """Mean of the facing direction's share toward the sensor, from hips and shoulders; > 0 is toward it."""
-    left, right, up, down = (store.topology.index(name) for name in ("left_shoulder", "right_shoulder", "neck", "left_hip"))
+    left, right, up, down = (store.topology.index(name)
+                             for name in ("left_shoulder", "right_shoulder", "neck", "left_hip"))
     toward = []
     for clip in (store[i] for i in range(0, len(store), 20)):
         person = clip.joints[0].astype(np.float64)
@@ -120,7 +121,8 @@ def test_sbu_pairs_in_metres(store_of: Callable[[str], Store]) -> None:
     clip = store[0]
     assert clip.joints[0, 0, store.topology.index("head"), 1] > clip.joints[0, 0, store.topology.index("left_foot"), 1]
     # The two persons of an interaction look at each other: each one's facing points to the other.
-    left, right, neck, hip = (store.topology.index(name) for name in ("left_shoulder", "right_shoulder", "neck", "left_hip"))
+    left, right, neck, hip = (store.topology.index(name)
+                              for name in ("left_shoulder", "right_shoulder", "neck", "left_hip"))
     meeting = []
     for clip in (store[i] for i in range(0, len(store), 7)):
         facing = np.cross(clip.joints[..., left, :] - clip.joints[..., right, :],

@@ -32,8 +32,8 @@ def same(a: Clip, b: Clip) -> bool:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shapes=SHAPES)
 def test_clips_of_any_size_come_back_as_they_went_in(write: Write, shapes: list[tuple[int, int, bool]]) -> None:
-    clips = [make_clip(frames, persons, seed=i, label="ab"[i % 2], subject=f"subject é {i}", view=str(i), source=f"{i}/x",
-                       inertial=make_inertial(oriented=bool(i % 3)) if sensors else None)
+    clips = [make_clip(frames, persons, seed=i, label="ab"[i % 2], subject=f"subject é {i}", view=str(i),
+                       source=f"{i}/x", inertial=make_inertial(oriented=bool(i % 3)) if sensors else None)
              for i, (persons, frames, sensors) in enumerate(shapes)]
     store = write(clips)
     assert len(store) == len(clips)
@@ -68,7 +68,8 @@ def test_a_store_travels_to_worker_processes_by_its_path(write: Write) -> None:
 
 
 def test_the_digest_follows_contents_and_labels(write: Write) -> None:
-    digests = {write([make_clip(seed=0, label="a")], name="1").digest, write([make_clip(seed=1, label="a")], name="2").digest,
+    digests = {write([make_clip(seed=0, label="a")], name="1").digest,
+               write([make_clip(seed=1, label="a")], name="2").digest,
                write([make_clip(seed=0, label="b")], name="3").digest,
                write([make_clip(seed=0, label="a")], labels=("a", "c"), name="4").digest}
     assert len(digests) == 4
@@ -133,7 +134,8 @@ def test_a_folder_that_is_no_store_is_left_alone(write: Write, tmp_path: Path) -
     assert (tmp_path / "store" / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["store.json", "index.npy", "joints.bin", "confidence.bin", "time.bin", "inertial.bin"])
+@pytest.mark.parametrize("name", ["store.json", "index.npy", "joints.bin", "confidence.bin", "time.bin",
+                                  "inertial.bin"])
 @pytest.mark.parametrize("damage", ["gone", "short"])
 def test_a_file_that_is_gone_or_cut_short_is_named(write: Write, tmp_path: Path, name: str, damage: str) -> None:
     write([make_clip(inertial=make_inertial())])

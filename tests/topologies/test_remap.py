@@ -19,7 +19,8 @@ NAMES = st.sampled_from(topologies.names())
 def body(topology: Topology, seed: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
     random = np.random.default_rng(seed)
     shape = (2, 4, len(topology.joints))
-    return (random.normal(size=(*shape, 3)).astype(np.float32), random.choice([0, 0.5, 1], size=shape).astype(np.float32))
+    return (random.normal(size=(*shape, 3)).astype(np.float32),
+            random.choice([0, 0.5, 1], size=shape).astype(np.float32))
 
 
 @settings(max_examples=60, deadline=None)

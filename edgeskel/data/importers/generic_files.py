@@ -30,7 +30,8 @@ def read_npz(file: Path, topology: Topology) -> Arrays:
     """
     joints_of = f"joints (T, {len(topology.joints)}, 3) or (M, T, {len(topology.joints)}, 3) for {topology.name}"
     try:
-        with np.load(file, allow_pickle=False) as data:
+        # Opened here, since numpy leaves a file open that it cannot read.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as data:
             arrays = {name: np.asarray(data[name]) for name in ("joints", "confidence", "time") if name in data.files}
     except (OSError, ValueError, EOFError, TypeError, AttributeError, RuntimeError, NotImplementedError,
             zipfile.BadZipFile, zlib.error) as error:

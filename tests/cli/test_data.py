@@ -1,0 +1,119 @@
+"""``edgeskel data ...`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeskel.cli.main import main
+from firmware_bridge.recording import load_recording
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Any:
+    """``run("data", ...)``: exit status and the JSON object that was printed."""
+
+    def call(*words: object) -> tuple[int, dict[str, Any]]:
+        capfd.readouterr()
+        status = main([*map(str, words), "--json"])
+        out = capfd.readouterr().out
+        assert out.count("\n") == 1
+        return status, json.loads(out)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def store(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "sbu"
+    assert main(["data", "import", "sbu", str(datasets / "sbu-interaction"), "--out", str(path), "--quiet"]) == 0
+    return path
+
+
+def test_import_reports_what_it_took_and_refused(run: Any, datasets: Path, tmp_path: Path) -> None:
+    status, report = run("data", "import", "utkinect", datasets / "utkinect-action3d", "--out", tmp_path / "store")
+    assert (status, report["clips"], report["dataset"]) == (0, 199, "utkinect")
+    (refused,) = report["refused"]
+    assert refused == {"source": "joints/joints_s10_e02.txt#carry", "reason": "its frame range is NaN to NaN"}
+    assert len(report["digest"]) == 64
+
+
+def test_inspect(run: Any, store: Path) -> None:
+    status, report = run("data", "inspect", store, "--verify")
+    assert status == 0 and report["verified"]
+    assert (report["clips"], report["topology"], report["persons"]) == (282, "sbu-15", {"2": 282})
+    assert main(["data", "inspect", str(store)]) == 0
+
+
+def test_split(run: Any, store: Path) -> None:
+    status, report = run("data", "split", store, "--fold", 3, "--clips")
+    assert status == 0
+    assert (report["protocol"], report["fold"], report["folds"]) == ("five-fold", 3, 5)
+    assert sum(report[part]["clips"] for part in ("train", "validation", "test")) == 282
+    assert len(report["test"]["sources"]) == report["test"]["clips"]
+    assert report["repeated"] == 0
+    assert main(["data", "split", str(store), "--protocol", "loso"]) == 0
+
+
+def test_an_unknown_protocol_lists_the_valid_ones(run: Any, store: Path) -> None:
+    status, report = run("data", "split", store, "--protocol", "cross-subject")
+    assert status == 2 and "five-fold" in report["error"]["expected"]
+
+
+def test_pick_writes_a_recording_of_several_clips(run: Any, store: Path, tmp_path: Path) -> None:
+    status, report = run("data", "pick", store, "--clip", 0, "--clip", 281, "--gap", 1, "--out", tmp_path / "r.npz")
+    assert status == 0 and [span["label"] for span in report["spans"]] == ["approaching", "punching"]
+    recording = load_recording(tmp_path / "r.npz")
+    assert recording.joints.shape[1] == report["frames"] and recording.topology.name == "sbu-15"
+    assert run("data", "pick", store, "--clip", 282, "--out", tmp_path / "s.npz")[0] == 2
+    assert run("data", "pick", store, "--out", tmp_path / "s.txt")[0] == 2
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "gif"])
+def test_view_draws(run: Any, store: Path, tmp_path: Path, kind: str) -> None:
+    status, report = run("data", "view", store, "--clip", 3, "--out", tmp_path / f"clip.{kind}")
+    assert status == 0 and (tmp_path / f"clip.{kind}").stat().st_size > 500
+    assert report["label"] == "departing"
+
+
+def test_view_of_an_unknown_kind(run: Any, store: Path, tmp_path: Path) -> None:
+    status, report = run("data", "view", store, "--out", tmp_path / "clip.bmp")
+    assert status == 2 and ".png" in report["error"]["expected"]
+
+
+def test_synth_makes_a_store(run: Any, tmp_path: Path) -> None:
+    status, report = run("data", "synth", "--out", tmp_path / "s", "--subjects", 1, "--takes", 1)
+    assert status == 0 and report["dataset"] == "synthetic" and report["clips"] >= 12
+    assert run("data", "inspect", tmp_path / "s")[1]["clips"] == report["clips"]
+
+
+def test_a_damaged_file_exits_1_and_a_wrong_dataset_2(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "set" / "all_sqe").mkdir(parents=True)
+    (tmp_path / "set" / "all_sqe" / "a01_s01_e00_v01.json").write_text("{")
+    status, report = run("data", "import", "nw-ucla", tmp_path / "set", "--out", tmp_path / "store")
+    assert status == 1 and report["error"]["type"] == "CorruptFile"
+    status, report = run("data", "import", "nw-ucla2", tmp_path / "set", "--out", tmp_path / "store")
+    assert status == 2 and "did you mean 'nw-ucla'" in report["error"]["remedy"]
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_disk_that_is_really_too_small(datasets: Path, tmp_path: Path) -> None:
+    """The process may write files of 256 kB at most: the kernel refuses the rest, as a full disk does."""
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeskel.cli.main", "data", "import", "sbu", str(datasets / "sbu-interaction"), "--out",
+         str(tmp_path / "store"), "--json"], preexec_fn=small, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 1, done.stderr
+    assert "large" in json.loads(done.stdout)["error"]["message"].lower()
+    assert list(tmp_path.iterdir()) == []
