@@ -1,0 +1,89 @@
+"""Int8 after training, calibrated with recorded clips, for ExecuTorch's XNNPACK delegate.
+
+Weights have one scale per output channel; activations one scale and zero point per tensor, from the smallest and
+largest value that the calibration clips produce there. Only the network is quantised: preprocessing measures metres
+and stays in float32. (The TensorRT artifact has rules of its own, zero points 0 above all, and gets its Q/DQ in
+``export.qdq``, from the same clips.)
+
+Axes: M persons, S frames of the window, V joints.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from edgeskel.errors import InvalidClip, MissingExtra, UsageError
+from edgeskel.skeleton import Float32
+from edgeskel.transforms import Streams
+
+__all__ = ["quantize"]
+
+Window = tuple[Tensor, Tensor] | tuple[Float32, Float32]
+
+
+def quantize(graph: nn.Module, calibration: Iterable[tuple[Float32, Float32]] | Iterable[tuple[Tensor, Tensor]]) -> fx.GraphModule:
+    """Quantise a deployable graph for XNNPACK.
+
+    Args:
+        graph: evaluation mode, BatchNorm folded, static shapes: ``export.graph.DeployableGraph``.
+        calibration: windows of recorded clips: joints (1, M, S, V, 3) metres and confidence (1, M, S, V).
+
+    Returns:
+        The graph with quantise and dequantise operators, for ``torch.export.export`` with the same inputs.
+
+    Raises:
+        UsageError: no calibration clip, or none in which anything was seen. Noise would give scales that fit no
+            recording, so there is no default.
+        InvalidClip: a clip with values that are not finite where its confidence is above 0.
+        MissingExtra: torchao or ExecuTorch is not installed.
+    """
+    windows = [_checked(index, joints, confidence) for index, (joints, confidence) in enumerate(calibration)]
+    if not any(bool(confidence.any()) for _, confidence in windows):
+        raise UsageError(f"int8 has {len(windows)} calibration clips" + (", all of them empty" if windows else ""),
+                         expected="recorded clips of the training part", remedy="give --calibration STORE")
+    try:
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    except ImportError as error:
+        raise MissingExtra(error.name or "executorch", "export-mobile", "int8 for XNNPACK") from error
+
+    preprocessing = _modules_of(graph, Streams)
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    quantizer.set_filter_function(lambda node: not _inside(node, preprocessing))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # torchao's notes about its own deprecations
+        program = torch.export.export(graph.eval(), windows[0], strict=False)
+        prepared = prepare_pt2e(program.module(), quantizer)
+        for window in windows:
+            prepared(*window)
+        converted: fx.GraphModule = convert_pt2e(prepared)
+    return converted
+
+
+def _checked(index: int, joints: Any, confidence: Any) -> tuple[Tensor, Tensor]:
+    joints, confidence = torch.as_tensor(np.asarray(joints)), torch.as_tensor(np.asarray(confidence))
+    broken = int((~joints.isfinite().all(-1) & (confidence > 0)).sum())
+    if broken:
+        raise InvalidClip(f"calibration clip {index}: {broken} non-finite joints",
+                          expected="finite metres wherever confidence is above 0",
+                          remedy="set the confidence of a missing joint to 0")
+    return joints, confidence
+
+
+def _modules_of(graph: nn.Module, kind: type[nn.Module]) -> tuple[str, ...]:
+    return tuple(name for name, module in graph.named_modules() if isinstance(module, kind))
+
+
+def _inside(node: fx.Node, modules: tuple[str, ...]) -> bool:
+    """Whether a node of an exported graph came from one of ``modules`` (or one inside it)."""
+    stack = (path for path, _ in node.meta.get("nn_module_stack", {}).values())
+    return any(path == module or path.startswith(f"{module}.") for path in stack for module in modules)
