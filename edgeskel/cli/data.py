@@ -179,7 +179,9 @@ class Synth:
     """Generate synthetic motion with paired wearable signals into a store."""
 
     out: Path
-    """The store's folder; a store that is there already is replaced."""
+    """The store's folder; a store that is there already is replaced. With --sequence, the recording (.npz)."""
+    sequence: tuple[str, ...] = ()
+    """Instead of a store: actions that one body performs one after the other, for `edgeskel run replay:FILE`."""
     subjects: int = 12
     """Bodies, each with its own size and style."""
     takes: int = 4
@@ -192,10 +194,28 @@ def synth(config: Synth) -> Report:
     """Generate with edgeskel.data.synthetic."""
     from edgeskel.data.synthetic import generate
 
-    with console.status("generating motion"):
-        store = generate(config.out, subjects=config.subjects, takes=config.takes, seed=config.seed)
+    if config.sequence:
+        return _sequence(config)
+    store = generate(config.out, subjects=config.subjects, takes=config.takes, seed=config.seed,
+                     watch=lambda people, count: _progress(people, count, "generating motion"))
     return Report({"store": config.out, "dataset": store.dataset, "clips": len(store), "labels": store.labels,
                    "digest": store.digest})
+
+
+def _sequence(config: Synth) -> Report:
+    """One continuous recording with what is performed when."""
+    from edgeskel import topologies
+    from edgeskel.data.synthetic import sequence
+    from edgeskel.errors import UsageError
+    from firmware_bridge.recording import save_recording
+
+    if config.out.suffix != ".npz":
+        raise UsageError(f"{config.out} as a recording", expected="a file that ends in .npz")
+    made = sequence(config.sequence, seed=config.seed, sensors=())
+    save_recording(config.out, made.clip.joints, made.clip.confidence, made.clip.time, topologies.get("kinect-v1"),
+                   made.spans)
+    return Report({"out": config.out, "frames": made.clip.frames, "seconds": float(made.clip.time[-1]),
+                   "spans": [{"start": start, "end": end, "label": label} for start, end, label in made.spans]})
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ __all__ = ["COLOURS", "animation", "draw", "strip", "svg"]
 COLOURS = {"left": "#3b82f6", "right": "#f2711c", "middle": "#7f8ea3"}
 
 _SURE = 0.75  # below this confidence a joint was inferred, not seen
+_HEAD = 0.095  # metres: radius of the drawn head, where a layout has its centre
 
 
 def _chosen(clip: Clip, frames: int) -> NDArray[np.int64]:
@@ -68,12 +69,10 @@ def svg(clip: Clip, topology: Topology, frames: int = 8, *, height: int = 160, c
     caption = clip.label if caption is None else caption
     lines: list[str] = []
     for position, frame in enumerate(chosen):
-        xy = np.stack([(points[:, position, :, 0] - left) * scale + position * slot,
-                       (top - points[:, position, :, 1]) * scale],
-                      axis=-1)
+        xy = (points[:, position] - [left, top]) * [scale, -scale] + [position * slot, 0.0]
         lines.append(f"<g><title>{clip.time[frame] - clip.time[0]:.2f} s</title>")
         for person in range(len(xy)):
-            lines += _figure(xy[person], confidence[person, position], topology, faint=person > 0)
+            lines += _figure(xy[person], confidence[person, position], topology, head=_HEAD * scale, faint=person > 0)
         lines.append("</g>")
     text = escape(caption)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" '
@@ -82,20 +81,23 @@ def svg(clip: Clip, topology: Topology, frames: int = 8, *, height: int = 160, c
             f'<text x="{width / 2:.0f}" y="{height - 6}" text-anchor="middle" fill="currentColor">{text}</text></svg>')
 
 
-def _figure(xy: NDArray[np.float64], confidence: NDArray[np.float32], topology: Topology, *, faint: bool) -> list[str]:
-    """SVG of one person at one instant: bones by colour, then joints."""
-    opacity = ' opacity="0.6"' if faint else ""
-    parts = [f"<g{opacity}>"]
+def _figure(xy: NDArray[np.float64], confidence: NDArray[np.float32], topology: Topology, *, head: float,
+            faint: bool) -> list[str]:
+    """SVG of one person at one instant: bones by colour, then joints; ``head`` is its radius in pixels."""
+    parts = ['<g opacity="0.6">' if faint else "<g>"]
     for name, colour in COLOURS.items():
-        path = "".join(f"M{xy[a, 0]:.1f} {xy[a, 1]:.1f}L{xy[b, 0]:.1f} {xy[b, 1]:.1f}" for a, b in bones(topology)
-                       if confidence[a] > 0 and confidence[b] > 0 and side(topology, b) == name)
-        if path:
-            parts.append(f'<path d="{path}" stroke="{colour}" stroke-width="3" fill="none"/>')
+        for sure, dash in ((True, ""), (False, ' stroke-dasharray="1 5"')):
+            path = "".join(f"M{xy[a, 0]:.1f} {xy[a, 1]:.1f}L{xy[b, 0]:.1f} {xy[b, 1]:.1f}" for a, b in bones(topology)
+                           if side(topology, b) == name and min(confidence[a], confidence[b]) > 0
+                           and (min(confidence[a], confidence[b]) >= _SURE) == sure)
+            if path:
+                parts.append(f'<path d="{path}" stroke="{colour}" stroke-width="3" fill="none"{dash}/>')
     for joint in np.flatnonzero(confidence > 0):
         colour = COLOURS[side(topology, int(joint))]
         fill = colour if confidence[joint] >= _SURE else "none"
-        parts.append(
-            f'<circle cx="{xy[joint, 0]:.1f}" cy="{xy[joint, 1]:.1f}" r="2.4" fill="{fill}" stroke="{colour}"/>')
+        radius = head if topology.joints[joint] == "head" else 2.4
+        parts.append(f'<circle cx="{xy[joint, 0]:.1f}" cy="{xy[joint, 1]:.1f}" r="{radius:.1f}" fill="{fill}" '
+                     f'stroke="{colour}"/>')
     parts.append("</g>")
     return parts
 
@@ -111,13 +113,9 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def draw(axes: Any,
-         points: NDArray[np.float64],
-         confidence: NDArray[np.float32],
-         topology: Topology,
-         *,
+def draw(axes: Any, points: NDArray[np.float64], confidence: NDArray[np.float32], topology: Topology, *,
          offset: float = 0.0) -> list[Any]:
-    """Draw the persons of one frame on matplotlib axes.
+    """Draw the persons of one frame on matplotlib axes whose unit is the metre.
 
     Args:
         axes: matplotlib axes.
@@ -135,24 +133,24 @@ def draw(axes: Any,
         alpha = 1.0 if person == 0 else 0.6
         for a, b in bones(topology):
             if sure[a] > 0 and sure[b] > 0:
-                made += axes.plot(xy[[a, b], 0],
-                                  xy[[a, b], 1],
-                                  color=COLOURS[side(topology, b)],
-                                  linewidth=2.6,
-                                  alpha=alpha,
-                                  solid_capstyle="round",
-                                  zorder=2,
-                                  linestyle="-" if min(sure[a], sure[b]) >= _SURE else ":")
+                made += axes.plot(xy[[a, b], 0], xy[[a, b], 1], color=COLOURS[side(topology, b)], linewidth=2.6,
+                                  linestyle="-" if min(sure[a], sure[b]) >= _SURE else ":", alpha=alpha,
+                                  solid_capstyle="round", zorder=2)
         for joint in np.flatnonzero(sure > 0):
             colour = COLOURS[side(topology, int(joint))]
-            made += axes.plot(*xy[joint],
-                              "o",
-                              markersize=4.0,
-                              color=colour,
-                              alpha=alpha,
-                              zorder=3,
-                              markerfacecolor=colour if sure[joint] >= _SURE else "white")
+            fill = colour if sure[joint] >= _SURE else "white"
+            if topology.joints[joint] == "head":
+                made.append(axes.add_patch(_circle(xy[joint], edgecolor=colour, facecolor=fill, alpha=alpha)))
+            else:
+                made += axes.plot(*xy[joint], "o", markersize=4.0, color=colour, markerfacecolor=fill, alpha=alpha,
+                                  zorder=3)
     return made
+
+
+def _circle(centre: NDArray[np.float64], **style: Any) -> Any:
+    from matplotlib.patches import Circle
+
+    return Circle((float(centre[0]), float(centre[1])), _HEAD, linewidth=1.5, zorder=3, **style)
 
 
 def strip(clip: Clip, topology: Topology, path: Path, frames: int = 8) -> Path:
@@ -169,13 +167,8 @@ def strip(clip: Clip, topology: Topology, path: Path, frames: int = 8) -> Path:
     figure, axes = pyplot.subplots(figsize=(max(3.0, 2.6 * slot / (top - bottom) * len(chosen)), 3.1), dpi=130)
     for position, frame in enumerate(chosen):
         draw(axes, points[:, position], clip.confidence[:, frame], topology, offset=position * slot - left)
-        axes.text((position + 0.5) * slot,
-                  bottom - 0.02,
-                  f"{clip.time[frame] - clip.time[0]:.1f} s",
-                  ha="center",
-                  va="top",
-                  fontsize=8,
-                  color="#7f8ea3")
+        axes.text((position + 0.5) * slot, bottom - 0.02, f"{clip.time[frame] - clip.time[0]:.1f} s", ha="center",
+                  va="top", fontsize=8, color=COLOURS["middle"])
     axes.set(xlim=(0, slot * len(chosen)), ylim=(bottom - 0.15, top), aspect="equal")
     axes.set_title(_title(clip), fontsize=11, loc="left")
     axes.axis("off")
@@ -221,12 +214,8 @@ def animation(clip: Clip, topology: Topology, path: Path, *, rate_hz: float = 15
     pyplot.close(figure)
     milliseconds = round(1000 * duration / max(1, len(chosen) - 1)) if len(chosen) > 1 else 1000
     with atomic_write(Path(path)) as file:
-        pictures[0].save(file,
-                         format="GIF",
-                         save_all=True,
-                         append_images=pictures[1:],
-                         duration=max(20, milliseconds),
-                         loop=0)
+        pictures[0].save(file, format="GIF", save_all=True, append_images=pictures[1:], loop=0,
+                         duration=max(20, milliseconds))
     return Path(path)
 
 

@@ -11,7 +11,7 @@ Everything is derived from one noise-free motion, so that camera and sensors are
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from edgeskel.data.synthetic.camera import Camera, random_camera
 from edgeskel.data.synthetic.continuous import Recorded, sequence
 from edgeskel.data.synthetic.imu import DEFAULT_SENSORS, Noise, places
 from edgeskel.data.synthetic.motion import Motion, perform
+from edgeskel.data.synthetic.score import RATE_HZ
 from edgeskel.data.synthetic.style import Style, random_style
 from edgeskel.data.synthetic.takes import Take, play, take
 from edgeskel.errors import UsageError
@@ -55,38 +56,24 @@ def clip(action: str, body: Body, style: Style, rng: np.random.Generator, **opti
     return take(action, body, style, rng, **options).clip  # type: ignore[arg-type]
 
 
-def takes_of(subject: int,
-             *,
-             takes: int = 4,
-             seed: int = 0,
-             rate_hz: float = 30.0,
-             sensors: Sequence[str] = DEFAULT_SENSORS,
-             labels: Sequence[str] | None = None) -> Iterator[Take]:
+def takes_of(subject: int, *, takes: int = 4, seed: int = 0, rate_hz: float = 30.0,
+             sensors: Sequence[str] = DEFAULT_SENSORS, labels: Sequence[str] | None = None) -> Iterator[Take]:
     """All takes of one person; each depends on the seed, the person, the action and its number only."""
     person = np.random.default_rng([seed, subject])
     body, habit = random_body(person), random_style(person)
+    name = f"s{subject + 1:02d}"
     for action in labels if labels is not None else actions():
         for number in range(takes):
             rng = np.random.default_rng([seed, subject, zlib.crc32(action.encode()), number])
-            made = take(action,
-                        body,
-                        random_style(rng, habit),
-                        rng,
-                        camera=random_camera(rng, rate_hz=rate_hz),
-                        sensors=sensors)
-            name = f"s{subject + 1:02d}"
+            style, camera = random_style(rng, habit), random_camera(rng, rate_hz=rate_hz)
+            made = take(action, body, style, rng, camera=camera, sensors=sensors)
             source = f"{name}/{action.replace(' ', '_')}_{number + 1}"
             yield replace(made, clip=replace(made.clip, subject=name, source=source, view="front"))
 
 
-def generate(out: Path,
-             *,
-             subjects: int = 12,
-             takes: int = 4,
-             seed: int = 0,
-             rate_hz: float = 30.0,
-             sensors: Sequence[str] = DEFAULT_SENSORS,
-             labels: Sequence[str] | None = None) -> Store:
+def generate(out: str | Path, *, subjects: int = 12, takes: int = 4, seed: int = 0, rate_hz: float = 30.0,
+             sensors: Sequence[str] = DEFAULT_SENSORS, labels: Sequence[str] | None = None,
+             watch: Callable[[Iterable[int], int], Iterable[int]] | None = None) -> Store:
     """Write a store of synthetic clips; the same arguments give the same bytes.
 
     Args:
@@ -95,19 +82,22 @@ def generate(out: Path,
         takes: of each action by each person.
         seed: of everything.
         rate_hz: of the camera.
-        sensors: worn sensors, of ``imu.places()``.
+        sensors: worn sensors, of :func:`places`.
         labels: some of :func:`actions`; all by default.
+        watch: given the people and their number, passes them on; for a progress bar.
 
     Raises:
         UnknownChoice: no such action or sensor place.
-        UsageError: no person or no take asked for.
+        UsageError: no person or no take asked for, a rate that is none, or ``out`` is no place for a store.
     """
-    if subjects < 1 or takes < 1 or not rate_hz > 0:
-        raise UsageError(f"{subjects} subjects, {takes} takes, {rate_hz} Hz", expected="at least one of each")
+    if subjects < 1 or takes < 1 or not 0 < rate_hz <= RATE_HZ:
+        raise UsageError(f"{subjects} subjects, {takes} takes, {rate_hz} Hz",
+                         expected=f"at least one of each, and up to {RATE_HZ:g} Hz")
     labels = actions() if labels is None else tuple(labels)
-    with StoreWriter(out, dataset=DATASET, topology=topologies.get("kinect-v1"), labels=labels,
-                     rate_hz=rate_hz) as writer:
-        for subject in range(subjects):
+    layout = topologies.get("kinect-v1")
+    people: Iterable[int] = range(subjects)
+    with StoreWriter(out, dataset=DATASET, topology=layout, labels=labels, rate_hz=rate_hz) as writer:
+        for subject in watch(people, subjects) if watch else people:
             for made in takes_of(subject, takes=takes, seed=seed, rate_hz=rate_hz, sensors=sensors, labels=labels):
                 writer.add(made.clip)
     return Store.open(out)
