@@ -1,8 +1,9 @@
 """From raw joints to the streams that a recogniser sees, as one exportable module.
 
 Everything here is inside the deployed graph, so an app feeds metres and confidences and re-implements nothing. The
-operators are those that ONNX, TensorRT and ExecuTorch share: no Einsum, no data-dependent shape, rank at most 4 in
-the arithmetic.
+operators are those that ONNX, TensorRT and XNNPACK share: no Einsum, no data-dependent shape. Sums over joints, frames
+or axes are products with constants and pooling rather than reductions, because XNNPACK takes the former whole; x, y and
+z stay side by side in memory for the same reason.
 
 Axes: N clips, M persons, B = N·M bodies, S frames of the window, T frames of the network, V joints.
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgeskel.errors import UnknownChoice
 from edgeskel.skeleton import Topology
@@ -66,33 +68,44 @@ class Streams(nn.Module):
         self.align = align
         self.confidence_channel = confidence_channel
         self.channels = 3 * len(self.streams) + confidence_channel
-        size = len(topology.joints)
+        size, root = len(topology.joints), topology.root
+        eye, axes = torch.eye(size), torch.eye(3)
 
         def constant(name: str, value: Tensor) -> None:
             self.register_buffer(name, value, persistent=False)
 
-        constant("instants", torch.arange(source_frames, dtype=torch.float32).view(1, 1, -1))
-        constant("progress", torch.linspace(0, 1, frames).view(1, -1, 1))
-        bones = torch.eye(size)
-        for child, parent in enumerate(topology.parents):
-            if parent >= 0:
-                bones[child, parent] = -1
-        bones[topology.root] = 0
-        constant("bone_matrix", bones.t().contiguous())  # (V, V): x @ matrix gives child - parent
-        parent = [joint if index < 0 else index for joint, index in enumerate(topology.parents)]
-        constant("parent_matrix", torch.eye(size)[parent].t().contiguous())
-        constant("root", torch.eye(size)[topology.root].view(1, 1, size))
-
         def weights(*joints: str) -> Tensor:
             known = [topology.index(joint) for joint in joints if joint in topology.joints]
-            weight = torch.zeros(size)
-            weight[known] = 1 / max(len(known), 1)
-            return weight.view(1, size, 1)
+            return eye[known].mean(0) if known else torch.zeros(size)
 
-        constant("centre", weights("pelvis", "left_hip", "right_hip"))
-        constant("left", weights("left_hip", "left_shoulder"))
-        constant("right", weights("right_hip", "right_shoulder"))
-        constant("top", weights("neck", "left_shoulder", "right_shoulder"))
+        constant("instants", torch.arange(source_frames, dtype=torch.float32).view(1, 1, -1))
+        constant("progress", torch.linspace(0, 1, frames).view(1, -1, 1))
+        constant("sum_frames", torch.ones(1, source_frames))
+        constant("sum_axes", torch.ones(1, 3))
+        # What the body is aligned by: left, right, top and centre of the trunk, as means over joints.
+        pelvis = weights("pelvis", "left_hip", "right_hip")
+        constant("points", torch.stack([weights("left_hip", "left_shoulder"), weights("right_hip", "right_shoulder"),
+                                        weights("neck", "left_shoulder", "right_shoulder"), pelvis]))  # (4, V)
+        # From those four points: left-right axis, upward axis, origin.
+        constant("directions", torch.tensor([[1.0, -1, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1]]))
+        constant("vertical", torch.tensor([[[0.0, 1, 0]]]))
+        constant("level", torch.tensor([[[1.0, 0, 1]]]))
+        constant("quarter_turn", torch.tensor([[0.0, 0, -1], [0, 0, 0], [1, 0, 0]]))  # about the vertical
+        constant("next_axis", axes[[1, 2, 0]])
+        constant("last_axis", axes[[2, 0, 1]])
+        # Joints side by side: 3 V values a frame, joint by joint.
+        bones = eye.clone()
+        parents = [joint if parent < 0 else parent for joint, parent in enumerate(topology.parents)]
+        bones[range(size), parents] -= 1
+        at_root, elsewhere = eye[:, [root]], 1 - eye[:, [root]]
+        constant("pelvis", torch.kron(pelvis.view(1, -1), axes))  # (3, 3V)
+        constant("pelvis_weight", pelvis.view(1, -1))
+        constant("bones", torch.kron(bones, axes))  # (3V, 3V): child - parent, 0 at the root
+        constant("parents", eye[parents])
+        constant("not_root", torch.kron(elsewhere, torch.ones(3, 1)).view(1, 1, -1))
+        constant("to_joints", torch.kron(at_root - elsewhere, axes))  # (3V, 3): the root's place carries the pelvis
+        constant("to_bones", torch.kron(at_root, axes))
+        constant("to_axes", torch.kron(eye, torch.ones(3, 1)))  # (3V, V)
 
     def forward(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
         """Streams of every body.
@@ -105,104 +118,116 @@ class Streams(nn.Module):
             (B, C, T, V) streams and (N, M) presence: 1 where a person was seen at all.
         """
         clips, persons, _, size, _ = joints.shape
-        x, y, z, seen = self.resample(joints, confidence)  # each (B, T, V)
-        x, y, z = self.canonicalise(x, y, z, seen, clips, persons)
-        streams = self.stack(x, y, z, seen)
-        presence = seen.reshape(clips, persons, self.frames * size).mean(-1).mul(1e6).clamp(max=1.0)
-        return streams, presence
+        moments, coverage = self.resample(joints, confidence)  # (N, M, T, 3V) and (N, M, T, V)
+        positions = self.canonicalise(moments, coverage)  # (N, M, T, 3V)
+        flat = (clips * persons, self.frames, size)
+        streams = self.stack(positions.reshape(*flat[:2], 3 * size), coverage.reshape(flat))
+        presence = functional.avg_pool2d(coverage, (self.frames, size))
+        return streams, (presence * 1e6).clamp(max=1.0).reshape(clips, persons)
 
-    def resample(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(N, M, S, V, 3) and (N, M, S, V) -> x, y, z and coverage, each (B, T, V)."""
+    def resample(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+        """Stretch the seen span over the network's frames.
+
+        Args:
+            joints: (N, M, S, V, 3).
+            confidence: (N, M, S, V).
+
+        Returns:
+            (N, M, T, 3V) positions times coverage, and (N, M, T, V) coverage in 0..1.
+        """
         clips, persons, frames, size, _ = joints.shape
-        seen = confidence.transpose(1, 2).reshape(clips, frames, persons * size)
-        seen = seen.mean(-1).mul(1e6).clamp(max=1.0).reshape(clips, 1, frames)
-        last = (self.instants * seen).amax(-1, keepdim=True)
+        seen = functional.avg_pool2d(confidence.reshape(clips, persons, frames, size), (1, size))  # (N, M, S, 1)
+        if persons > 1:
+            seen = functional.max_pool2d(seen.reshape(clips, 1, persons, frames), (persons, 1))
+        seen = (seen.reshape(clips, 1, frames) * 1e6).clamp(max=1.0)
         end = frames - 1
-        first = end - ((end - self.instants) * seen).amax(-1, keepdim=True)
-        reach = ((last - first) / max(self.frames - 1, 1)).clamp(min=1.0)  # the filter widens when it has to skip frames
-        position = first + (last - first) * self.progress  # (N, T, 1)
+        last = _largest(self.instants * seen)
+        first = end - _largest((end - self.instants) * seen)
+        span = last - first
+        reach = (span / max(self.frames - 1, 1)).clamp(min=1.0)  # the filter widens when it has to skip frames
+        position = first + span * self.progress  # (N, T, 1)
         kernel = (1 - (position - self.instants).abs() / reach).clamp(min=0.0)  # (N, T, S)
-        kernel = kernel / (kernel.mean(-1, keepdim=True) * frames + _TINY)
+        kernel = kernel / (functional.linear(kernel, self.sum_frames) + _TINY)
 
-        def flat(values: Tensor) -> Tensor:  # (N, M, S, V) -> (N, S, M·V)
-            return values.transpose(1, 2).reshape(clips, frames, persons * size)
+        weighted = joints * confidence.unsqueeze(-1)
+        values = torch.cat((weighted.reshape(clips, persons, frames, 3 * size), confidence), dim=-1)
+        if persons > 1:
+            values = values.transpose(1, 2)
+        values = torch.bmm(kernel, values.reshape(clips, frames, persons * 4 * size))
+        values = values.reshape(clips, self.frames, persons, 4 * size).transpose(1, 2)
+        return values[..., : 3 * size], values[..., 3 * size :]
 
-        def bodies(values: Tensor) -> Tensor:  # (N, T, M·V) -> (B, T, V)
-            return values.reshape(clips, self.frames, persons, size).transpose(1, 2).reshape(-1, self.frames, size)
+    def canonicalise(self, moments: Tensor, coverage: Tensor) -> Tensor:
+        """Origin, direction and size from the first person, for all persons of the clip.
 
-        weight = flat(confidence)
-        coverage = bodies(kernel @ weight)
-        scale = 1 / (coverage + _TINY)
-        x, y, z = (bodies(kernel @ (flat(joints[..., axis]) * weight)) * scale for axis in range(3))
-        return x, y, z, coverage
+        Args:
+            moments: (N, M, T, 3V) positions times coverage.
+            coverage: (N, M, T, V).
 
-    def canonicalise(
-        self, x: Tensor, y: Tensor, z: Tensor, seen: Tensor, clips: int, persons: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Origin, direction and size from the first person, for all persons of the clip."""
-
-        def first_person(values: Tensor) -> Tensor:  # (B, ...) -> (N, ...)
-            return values.reshape(clips, persons, self.frames, -1)[:, 0]
-
-        lead_seen = first_person(seen)
-
-        def point(weights: Tensor) -> tuple[Tensor, ...]:  # mean over the clip of a weighted set of joints: (N, 1, 1)
-            total = (lead_seen @ weights).mean(1, keepdim=True) + _TINY
-            return tuple(
-                ((first_person(axis) * lead_seen) @ weights).mean(1, keepdim=True) / total for axis in (x, y, z)
-            )
-
-        left, right, top, centre = point(self.left), point(self.right), point(self.top), point(self.centre)
-        across = [a - b for a, b in zip(left, right, strict=True)]
-        up = [a - b for a, b in zip(top, centre, strict=True)]
-        length = (up[0] ** 2 + up[1] ** 2 + up[2] ** 2 + _TINY).sqrt()
-        zero, one = torch.zeros_like(length), torch.ones_like(length)
+        Returns:
+            (N, M, T, 3V) positions, in torso lengths.
+        """
+        clips, persons, frames, size = coverage.shape
+        mean = functional.avg_pool2d(moments[:, :1], (frames, 1)).reshape(clips, size, 3).transpose(1, 2)  # (N, 3, V)
+        share = functional.avg_pool2d(coverage[:, :1], (frames, 1)).reshape(clips, 1, size)
+        points = functional.linear(mean, self.points) / (functional.linear(share, self.points) + _TINY)  # (N, 3, 4)
+        directions = functional.linear(points, self.directions).transpose(1, 2)  # (N, 3 directions, 3 axes)
+        across, up, origin = directions[:, 0:1], directions[:, 1:2], directions[:, 2:3]
+        length = self.norm(up)
+        spread = functional.linear(coverage, self.to_axes)  # (N, M, T, 3V)
+        positions = (moments / (spread + _TINY)).reshape(clips, persons * frames * size, 3) - origin
         if self.align == "none":
-            rows = ((one, zero, zero), (zero, one, zero), (zero, zero, one))
-        elif self.align == "yaw":
-            norm = (across[0] ** 2 + across[2] ** 2 + _TINY).sqrt()
-            cosine, sine = across[0] / norm, across[2] / norm
-            rows = ((cosine, zero, sine), (zero, one, zero), (-sine, zero, cosine))
+            turned = positions / length
         else:
-            second = [component / length for component in up]
-            along = across[0] * second[0] + across[1] * second[1] + across[2] * second[2]
-            first = [a - along * b for a, b in zip(across, second, strict=True)]
-            norm = (first[0] ** 2 + first[1] ** 2 + first[2] ** 2 + _TINY).sqrt()
-            first = [component / norm for component in first]
-            third = [first[1] * second[2] - first[2] * second[1], first[2] * second[0] - first[0] * second[2],
-                     first[0] * second[1] - first[1] * second[0]]
-            rows = (tuple(first), tuple(second), tuple(third))
+            turned = torch.bmm(positions, self.turn(across, up / length).transpose(1, 2) / length)
+        return turned.reshape(clips, persons, frames, 3 * size)
 
-        def each(value: Tensor) -> Tensor:  # (N, 1, 1) -> (B, 1, 1)
-            return value.expand(clips, persons, 1).reshape(-1, 1, 1) if persons > 1 else value
+    def turn(self, across: Tensor, up: Tensor) -> Tensor:
+        """Rotation (N, 3, 3) that takes ``across`` (N, 1, 3) to x; with "body" also ``up``, of length 1, to y."""
+        if self.align == "yaw":
+            across = across * self.level
+            first = across / self.norm(across)
+            return torch.cat((first, self.vertical.expand_as(first), functional.linear(first, self.quarter_turn)), dim=1)
+        across = across - up * functional.linear(across * up, self.sum_axes)
+        first = across / self.norm(across)
+        third = functional.linear(first, self.next_axis) * functional.linear(up, self.last_axis)
+        third = third - functional.linear(first, self.last_axis) * functional.linear(up, self.next_axis)
+        return torch.cat((first, up, third), dim=1)
 
-        scale = each(1 / length)
-        moved = [axis - each(origin) for axis, origin in zip((x, y, z), centre, strict=True)]
-        turned = [
-            (each(row[0]) * moved[0] + each(row[1]) * moved[1] + each(row[2]) * moved[2]) * scale for row in rows
-        ]
-        return turned[0], turned[1], turned[2]
+    def norm(self, vectors: Tensor) -> Tensor:
+        """(N, 1, 3) -> (N, 1, 1)."""
+        return (functional.linear(vectors * vectors, self.sum_axes) + _TINY).sqrt()
 
-    def stack(self, x: Tensor, y: Tensor, z: Tensor, seen: Tensor) -> Tensor:
-        """x, y, z and coverage, each (B, T, V) -> (B, C, T, V)."""
-        mask = (seen * 1e3).clamp(max=1.0)
-        bone_mask = mask * (mask @ self.parent_matrix)
-        weight = (seen @ self.centre) + _TINY
-        joint, bone = [], []
-        for axis in (x, y, z):
-            pelvis = ((axis * seen) @ self.centre) / weight  # (B, T, 1)
-            trajectory = self.root * pelvis
-            joint.append(((axis - pelvis) * (1 - self.root) + trajectory) * mask)
-            bone.append((axis @ self.bone_matrix + trajectory) * bone_mask)
-        channels: list[Tensor] = []
+    def stack(self, positions: Tensor, coverage: Tensor) -> Tensor:
+        """(B, T, 3V) positions and (B, T, V) coverage -> (B, C, T, V)."""
+        bodies, frames, size = coverage.shape
+        mask = (coverage * 1e3).clamp(max=1.0)
+        spread = functional.linear(coverage, self.to_axes)
+        pelvis = functional.linear(positions * spread, self.pelvis)
+        pelvis = pelvis / (functional.linear(coverage, self.pelvis_weight) + _TINY)  # (B, T, 3)
+        values: dict[str, Tensor] = {}
+        if "joint" in self.streams or "joint_motion" in self.streams:
+            joint = positions * self.not_root + functional.linear(pelvis, self.to_joints)
+            values["joint"] = joint * functional.linear(mask, self.to_axes)
+        if "bone" in self.streams or "bone_motion" in self.streams:
+            bone = functional.linear(positions, self.bones) + functional.linear(pelvis, self.to_bones)
+            both = mask * functional.linear(mask, self.parents)
+            values["bone"] = bone * functional.linear(both, self.to_axes)
+        channels = []
         for stream in self.streams:
-            for value in joint if stream.startswith("joint") else bone:
-                channels.append(_motion(value) if stream.endswith("motion") else value)
+            value = values[stream.removesuffix("_motion")]
+            value = _motion(value) if stream.endswith("_motion") else value
+            channels.append(value.reshape(bodies, frames, size, 3))
         if self.confidence_channel:
-            channels.append(seen)
-        return torch.stack(channels, dim=1)
+            channels.append(coverage.unsqueeze(-1))
+        return torch.cat(channels, dim=-1).permute(0, 3, 1, 2)
+
+
+def _largest(values: Tensor) -> Tensor:
+    """(N, 1, S) -> (N, 1, 1), as pooling."""
+    return functional.max_pool2d(values.unsqueeze(1), (1, values.shape[-1])).squeeze(1)
 
 
 def _motion(values: Tensor) -> Tensor:
-    """Forward difference along the frames; the last one is 0. (B, T, V) -> (B, T, V)."""
-    return torch.cat((values[:, 1:] - values[:, :-1], torch.zeros_like(values[:, :1])), dim=1)
+    """Forward difference along the frames; the last one is 0. (B, T, 3V) -> (B, T, 3V)."""
+    return torch.cat((values[:, 1:] - values[:, :-1], values[:, -1:] - values[:, -1:]), dim=1)

@@ -36,6 +36,10 @@ class EdgeConfig(RecogniserConfig):
     """Blocks of each stage."""
     groups: int = 8
     """Channel groups, each with its own joint-mixing matrix."""
+    stem_kernel: int = 5
+    """Frames of the stem's convolution."""
+    stem_stride: int = 2
+    """Frames of the input for one of the first stage."""
     kernel: int = 7
     """Frames of a temporal convolution."""
     dropout: float = 0.2
@@ -59,6 +63,11 @@ class JointMixing(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         bodies, channels, frames, _ = x.shape
         share = channels // self.groups
+        if not torch.compiler.is_exporting():
+            # The same product without moving the joints: several times faster where PyTorch runs it itself.
+            matrices = self.mix.weight.view(self.groups, self.mixed, self.joints).transpose(1, 2)
+            x = torch.matmul(x.reshape(bodies, self.groups, share * frames, self.joints), matrices)
+            return x.reshape(bodies, channels, frames, self.mixed)
         x = x.reshape(bodies * self.groups, share, frames, self.joints).permute(0, 3, 1, 2)
         x = x.reshape(bodies, self.groups * self.joints, share, frames)
         x = self.mix(x)
@@ -90,8 +99,14 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.expand(self.mixing(x)) + self.skip(self.pool(x)))
-        kept = x[:, :, :: self.stride] if self.stride > 1 else x
-        return torch.relu(self.temporal(x) + kept)
+        return torch.relu(self.temporal(x) + self.kept(x))
+
+    def kept(self, x: Tensor) -> Tensor:
+        """The frames that the stride keeps: ``x[:, :, ::stride]``, spelt as XNNPACK takes it."""
+        if self.stride == 1:
+            return x
+        bodies, channels, frames, places = x.shape
+        return x.reshape(bodies, channels, frames // self.stride, self.stride * places)[..., :places]
 
 
 @register("edge", EdgeConfig)
@@ -105,7 +120,8 @@ class Edge(Recogniser):
         joints = len(config.topology.joints)
         self.stem = nn.Sequential(
             nn.BatchNorm2d(self.streams.channels),
-            nn.Conv2d(self.streams.channels, config.widths[0], 1, bias=False),
+            nn.Conv2d(self.streams.channels, config.widths[0], (config.stem_kernel, 1), (config.stem_stride, 1),
+                      (config.stem_kernel // 2, 0), bias=False),
             nn.BatchNorm2d(config.widths[0]),
             nn.ReLU(),
         )
@@ -130,4 +146,4 @@ class Edge(Recogniser):
 
     def features(self, streams: Tensor) -> Tensor:
         x: Tensor = self.blocks(self.stem(streams))
-        return self.dropout(x.mean((2, 3)))
+        return self.dropout(x.mean((2, 3), keepdim=True).flatten(1))
