@@ -43,7 +43,7 @@ INDEX_FIELDS = (
     ("segments", "S"), ("samples", "<i4"), ("oriented", "?"), ("inertial_start", "<i8"),
 )
 # Pages of the mapped files that a process has touched count as its memory until they are released.
-RELEASE_AFTER = 64 << 20
+RELEASE_AFTER = 16 << 20
 
 
 class Store:
