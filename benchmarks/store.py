@@ -94,7 +94,8 @@ def _read(folder: str, count: int) -> dict[str, Any]:
         read += clip.joints.nbytes + clip.confidence.nbytes
     peak = _peak_rss_mb()
     return {"open_ms": round(opened * 1e3, 1), "reader_peak_rss_mb": peak,
-            "reading_adds_rss_mb": round(peak - before, 1), "read_gb": round(read / 2**30, 2), "clip_read_median_us": round(float(np.median(times)) * 1e6, 1),
+            "reading_adds_rss_mb": round(peak - before, 1), "read_gb": round(read / 2**30, 2),
+            "clip_read_median_us": round(float(np.median(times)) * 1e6, 1),
             "clip_read_p99_us": round(float(np.quantile(times, 0.99)) * 1e6, 1)}
 
 

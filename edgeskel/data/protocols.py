@@ -74,7 +74,8 @@ def split(store: Store, protocol: str | None = None, *, fold: int = 0, validatio
         protocol: one of :data:`PROTOCOLS`, ``"10-fold"`` for another k than 5, or None for the dataset's own.
         fold: which fold, from 0.
         validation: the part of the training side to hold out: a share of its subjects (0.2 is the nearest whole number
-            of them, at least one; 0 is none), or names, ``"subject:7"``, ``"subject:1,5"``, ``"view:2"``.
+            of them, at least one; 0 is none), or names, ``"subject:7"``, ``"subject:1,5"``, ``"view:2"``. Where one
+            subject trains, or the protocol divides by clip, it is a share of the clips; ``Split.name`` says so.
         seed: what draws the held-out subjects and, for ``random``, ``k-fold``, the clips.
 
     Raises:
@@ -237,8 +238,7 @@ def _validation(store: Store, side: Mask, rule: float | str, by: str, seed: int)
     subjects = _subjects(store)
     names = names_in_order(subjects[side])
     if len(names) < 2:
-        raise DataError(f"the training side of {store.dataset} has one subject, {names[0]!r}",
-                        expected="two or more, to hold one out for validation", remedy="use validation 0 or view:NAME")
+        return _draw_clips(store, side, rule, seed), f"validation {rule:g} of the clips of the one training subject"
     count = min(len(names) - 1, max(1, round(rule * len(names))))
     chosen = names_in_order(np.random.default_rng(seed).permutation(names)[:count])
     return side & np.isin(subjects, chosen), "validation subject:" + ",".join(chosen)

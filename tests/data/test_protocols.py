@@ -106,11 +106,10 @@ def test_a_store_without_subjects_is_divided_by_clip_and_says_so(write: Write) -
         split(store, "loso")
 
 
-def test_one_subject_cannot_validate_itself(write: Write) -> None:
-    store = write([make_clip(2, seed=i, subject=str(i)) for i in range(2)])
-    with pytest.raises(DataError, match="has one subject"):
-        split(store, "by-subject")
-    assert len(split(store, "by-subject", validation=0).train) == 1
+def test_one_subject_validates_by_clip_and_the_name_says_so(write: Write) -> None:
+    store = write([make_clip(2, seed=i, subject=str(i // 5)) for i in range(10)])
+    assert "of the one training subject" in split(store, "by-subject").name
+    assert len(split(store, "by-subject", validation=0).train) == 5
 
 
 def test_ntu_protocols(write: Write) -> None:
