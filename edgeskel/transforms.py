@@ -28,6 +28,8 @@ ALIGNMENTS = ("none", "yaw", "body")
 """How a clip is turned: not at all, about the vertical so that the body faces the camera, or into the body's own axes."""
 
 _TINY = 1e-6
+_HARDLY = 1e-4
+_TRUNK = 0.5  # metres from the hips to the neck of an adult
 
 
 class Streams(nn.Module):
@@ -78,16 +80,23 @@ class Streams(nn.Module):
             known = [topology.index(joint) for joint in joints if joint in topology.joints]
             return eye[known].mean(0) if known else torch.zeros(size)
 
+        def anchored(*joints: str) -> Tensor:
+            # Every other joint counts a very little, so that a body seen without its hips still has a place.
+            return weights(*joints) + _HARDLY
+
         constant("instants", torch.arange(source_frames, dtype=torch.float32).view(1, 1, -1))
         constant("progress", torch.linspace(0, 1, frames).view(1, -1, 1))
         constant("sum_frames", torch.ones(1, source_frames))
         constant("sum_axes", torch.ones(1, 3))
         # What the body is aligned by: left, right, top and centre of the trunk, as means over joints.
-        pelvis = weights("pelvis", "left_hip", "right_hip")
+        pelvis = anchored("pelvis", "left_hip", "right_hip")
         constant("points", torch.stack([weights("left_hip", "left_shoulder"), weights("right_hip", "right_shoulder"),
                                         weights("neck", "left_shoulder", "right_shoulder"), pelvis]))  # (4, V)
         # From those four points: left-right axis, upward axis, origin.
         constant("directions", torch.tensor([[1.0, -1, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1]]))
+        # What stands in for an axis whose joints were never seen: facing the camera, upright, an adult's trunk.
+        constant("usual", torch.tensor([[[0.3, 0, 0], [0, _TRUNK, 0], [0, 0, 0]]]))
+        constant("needed", torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 2]]) / 2)
         constant("vertical", torch.tensor([[[0.0, 1, 0]]]))
         constant("level", torch.tensor([[[1.0, 0, 1]]]))
         constant("quarter_turn", torch.tensor([[0.0, 0, -1], [0, 0, 0], [1, 0, 0]]))  # about the vertical
@@ -170,8 +179,13 @@ class Streams(nn.Module):
         clips, persons, frames, size = coverage.shape
         mean = functional.avg_pool2d(moments[:, :1], (frames, 1)).reshape(clips, size, 3).transpose(1, 2)  # (N, 3, V)
         share = functional.avg_pool2d(coverage[:, :1], (frames, 1)).reshape(clips, 1, size)
-        points = functional.linear(mean, self.points) / (functional.linear(share, self.points) + _TINY)  # (N, 3, 4)
+        known = functional.linear(share, self.points)  # (N, 1, 4)
+        points = functional.linear(mean, self.points) / (known + _TINY)  # (N, 3, 4)
         directions = functional.linear(points, self.directions).transpose(1, 2)  # (N, 3 directions, 3 axes)
+        # 1 where both ends of a direction were seen at some time, else 0.
+        certain = functional.linear((known * 1e6).clamp(max=1.0), self.needed)
+        certain = (certain * 2 - 1).clamp(min=0.0).transpose(1, 2)  # (N, 3, 1)
+        directions = self.usual + certain * (directions - self.usual)
         across, up, origin = directions[:, 0:1], directions[:, 1:2], directions[:, 2:3]
         length = self.norm(up)
         spread = functional.linear(coverage, self.to_axes)  # (N, M, T, 3V)
