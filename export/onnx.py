@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 from edgeskel.errors import ExportError
 from export.graph import INPUTS, OUTPUTS, DeployableGraph, export_program
 from export.operators import check_operators
+from export.quiet import quiet
 
 __all__ = ["Network", "annotate", "export_onnx", "preprocessing"]
 
@@ -49,8 +50,9 @@ def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Network:
         ExportError: the exporter or the simplifier failed, or TensorRT would not take the result.
     """
     try:
-        program = torch.onnx.export(export_program(graph), (), dynamo=True, opset_version=OPSET, verbose=False,
-                                    input_names=INPUTS, output_names=OUTPUTS)
+        with quiet():
+            program = torch.onnx.export(export_program(graph), (), dynamo=True, opset_version=OPSET, verbose=False,
+                                        input_names=INPUTS, output_names=OUTPUTS)
         assert program is not None
         model = program.model_proto
     except torch.onnx.OnnxExporterError as error:

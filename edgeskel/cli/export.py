@@ -1,0 +1,97 @@
+"""``edgeskel export``: a bundle for a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from edgeskel.cli.report import Command, Report, console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["COMMAND"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a bundle: artifacts, golden inputs and manifest for one kind of device."""
+
+    model: tyro.conf.Positional[str] = "edge-demo"
+    """A shipped model's name (edgeskel models) or a checkpoint folder."""
+    target: str = "host"
+    """Kind of device: android, host, ios or jetson."""
+    out: Path | None = None
+    """The bundle's folder; MODEL-TARGET in the current folder by default. An older bundle there is replaced."""
+    calibration: Path | None = None
+    """Store of recorded clips for int8; its training part is used, never its test part."""
+    protocol: str | None = None
+    """Which split of the calibration store; the dataset's own by default."""
+    precision: tuple[Literal["fp32", "fp16", "int8"], ...] = ()
+    """Only these; all that the target takes by default."""
+
+
+def export(config: Export) -> Report:
+    """Load, make, prove, write."""
+    import targets
+    from edgeskel.extras import require
+
+    profile = targets.get(config.target)  # before anything slow: a wrong name is told at once
+    for package in ("torch", *(("onnx", "onnxsim", "onnxruntime") if _any(profile.artifacts, "onnx") else ()),
+                    *(("executorch", "torchao") if _any(profile.artifacts, "xnnpack") else ())):
+        require(package, f"exporting for {profile.name}")
+
+    from edgeskel import models
+    from edgeskel.data import Store
+    from edgeskel.models.base import WEIGHTS
+    from export import build
+    from export.windows import calibration_windows
+
+    recogniser = models.from_pretrained(config.model)
+    folder = Path(config.model) if (Path(config.model) / "config.json").is_file() else WEIGHTS / config.model
+    card = folder / "README.md"
+    source = build.Source(build.safe_name(folder.resolve().name), recogniser,
+                          card.read_text("utf-8") if card.is_file() else "", build.read_training(folder))
+    settings = recogniser.config
+    windows = None
+    if config.calibration is not None:
+        window = build.Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
+        windows = calibration_windows(Store.open(config.calibration), config.protocol, settings.topology, window,
+                                      build.CALIBRATION)
+    out = config.out if config.out is not None else Path(f"{source.name}-{profile.name}")
+    with console.status("exporting") as status:
+        bundle = build.build(source, out, target=profile.name, kinds=profile.artifacts, programs=profile.programs,
+                             calibration=windows, precisions=config.precision, notes=profile.notes,
+                             needs=profile.packages, progress=lambda what: status.update(f"exporting {what}"))
+    data = {"bundle": str(bundle.path), "name": bundle.name, "target": bundle.target,
+            "artifacts": [artifact.details for artifact in bundle.artifacts], "omitted": bundle.manifest["omitted"],
+            "next": f"edgeskel verify {bundle.path}"}
+    return Report(data, text=lambda out: _draw(out, data))
+
+
+def _any(kinds: tuple[str, ...], prefix: str) -> bool:
+    return any(kind.startswith(prefix) for kind in kinds)
+
+
+def _draw(out: Console, data: dict[str, Any]) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(title=str(data["bundle"]), box=SIMPLE)
+    for name in ("artifact", "precision", "kB", "engine", "agreement", "difference", "ms"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "precision", "engine") else "right")
+    for artifact in data["artifacts"]:
+        for row in artifact.get("measured") or [{}]:
+            table.add_row(artifact["file"], artifact["precision"], f"{artifact['bytes'] / 1e3:.0f}",
+                          *((row["engine"], f"{100 * row['agreement']:.1f} %", f"{row['max_abs_diff']:.1e}",
+                             f"{row['median_ms']:.2f}") if row else ("-",) * 4))
+    out.print(table)
+    for left_out in data["omitted"]:
+        out.print(f"left out: {left_out['artifact']}: {left_out['reason']}", highlight=False, markup=False)
+    out.print(f"next: {data['next']}", highlight=False, markup=False)
+
+
+COMMAND = Command(Export, export)

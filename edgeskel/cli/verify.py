@@ -1,0 +1,82 @@
+"""``edgeskel verify``: does every engine present give the recogniser's own answer?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from edgeskel.cli.report import Command, Report, console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["COMMAND"]
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check a bundle on every engine present; a disagreement fails."""
+
+    bundle: tyro.conf.Positional[Path]
+    """The bundle's folder."""
+    data: Path | None = None
+    """Store of recorded clips: its whole test part is run too."""
+    protocol: str | None = None
+    """Which split of the store; the dataset's own by default."""
+    threads: int | None = None
+    """Processor threads of each engine; all by default."""
+
+
+def verify(config: Verify) -> Report:
+    """Run golden inputs and the test part, compare, judge."""
+    from rich.progress import Progress
+
+    from edgeskel.runtime.bundle import Bundle
+    from export.verify import as_rows, describe
+    from export.verify import verify as run
+
+    bundle = Bundle.open(config.bundle)
+    test = None
+    if config.data is not None:
+        from edgeskel.data import Store
+        from export.windows import test_windows
+
+        test = test_windows(Store.open(config.data), config.protocol, bundle.topology, bundle.labels, bundle.window)
+    with Progress(console=console, transient=True) as progress:
+
+        def bar(what: str, windows: int) -> Callable[[], None]:
+            task = progress.add_task(what, total=windows)
+            return lambda: progress.advance(task)
+
+        outcomes, skipped = run(bundle, test, threads=config.threads, progress=bar)
+    failed = [describe(outcome) for outcome in outcomes if not outcome.passed]
+    data = {"bundle": str(bundle.path), "passed": not failed, "artifacts": as_rows(outcomes), "not_run": skipped,
+            "disagreements": failed}
+    return Report(data, text=lambda out: _draw(out, data), ok=not failed)
+
+
+def _draw(out: Console, data: dict[str, Any]) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(title=str(data["bundle"]), box=SIMPLE)
+    for name in ("artifact", "engine", "agreement", "difference", "top-1", "kB", "ms", ""):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine", "") else "right")
+    for row in data["artifacts"]:
+        table.add_row(row["file"], row["engine"], f"{100 * row['agreement']:.2f} %", f"{row['max_abs_diff']:.1e}",
+                      "-" if row["top1"] is None else f"{row['top1']:.2f} %", f"{row['bytes'] / 1e3:.0f}",
+                      f"{row['median_ms']:.2f}", "agrees" if row["passed"] else "DISAGREES")
+    out.print(table)
+    out.print("measured on " + " and ".join(sorted({f"{row['windows']} windows ({row['on']})" for row in data["artifacts"]})),
+              highlight=False)
+    for what, why in data["not_run"].items():
+        out.print(f"not run: {what}: {why}", highlight=False, markup=False)
+    for line in data["disagreements"]:
+        out.print(f"disagreement: {line}", highlight=False, markup=False, style="red")
+
+
+COMMAND = Command(Verify, verify)

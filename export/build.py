@@ -1,0 +1,314 @@
+"""From a recogniser to a bundle: every artifact that a target wants, proved against torch before it is kept.
+
+Axes: G golden windows.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import edgeskel
+from edgeskel.data import synthetic
+from edgeskel.errors import ExportError, VerificationFailed
+from edgeskel.files import atomic_folder
+from edgeskel.models.base import Recogniser, count_parameters
+from edgeskel.runtime import engines
+from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle, Golden, Window
+from export import card
+from export.bundle import Content, Entry, seal, write_golden
+from export.graph import DeployableGraph, export_program
+from export.quiet import quiet
+from export.verify import compare, describe, run_windows
+from export.windows import Windows, synthetic_windows
+
+__all__ = ["KINDS", "Kind", "Source", "build"]
+
+GOLDEN = 12
+CALIBRATION = 64
+TOLERANCE = {
+    "fp32": {"agreement": 1.0, "max_abs_diff": 1e-4, "top1_drop": 0.0},
+    "fp16": {"agreement": 0.98, "max_abs_diff": 0.05, "top1_drop": 0.5},
+    "int8": {"agreement": 0.90, "max_abs_diff": 0.5, "top1_drop": 1.0},
+}
+"""What each precision may do to the answers. fp32 may do nothing; int8 may move uncertain ones."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of artifact."""
+
+    file: str
+    format: str
+    precision: str
+    engines: tuple[str, ...]
+
+
+KINDS = {
+    "onnx-fp32": Kind("model.onnx", "onnx", "fp32", ("onnxruntime", "tensorrt")),
+    "onnx-fp16": Kind("model.fp16.onnx", "onnx", "fp16", ("tensorrt", "onnxruntime")),
+    "onnx-int8": Kind("model.int8.onnx", "onnx", "int8", ("tensorrt", "onnxruntime")),
+    "xnnpack-fp32": Kind("model.pte", "pte", "fp32", ("executorch",)),
+    "xnnpack-int8": Kind("model.int8.pte", "pte", "int8", ("executorch",)),
+    "coreml-fp32": Kind("model.coreml.pte", "pte", "fp32", ("coreml",)),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported.
+
+    Args:
+        name: of the bundle.
+        recogniser: in evaluation mode, float32.
+        card: its model card, "" when it has none.
+        training: what its training recorded (dataset, digest, split, seed), empty when unknown.
+    """
+
+    name: str
+    recogniser: Recogniser
+    card: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def learned_from_synthetic_motion(self) -> bool:
+        """Whether generated motion is this recogniser's own kind of data."""
+        if self.training:
+            return self.training.get("dataset") == synthetic.DATASET
+        return set(self.recogniser.config.labels) <= set(synthetic.actions())
+
+
+def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], programs: Sequence[str] = (),
+          calibration: Windows | None = None, precisions: Sequence[str] = (), notes: Sequence[str] = (),
+          needs: dict[str, str] | None = None, progress: Callable[[str], None] = lambda what: None) -> Bundle:
+    """Write a bundle; ``out`` appears whole, or not at all.
+
+    Args:
+        source: the recogniser.
+        out: the folder to make; an older bundle there is replaced.
+        target: the target's name, for the manifest.
+        kinds: names of :data:`KINDS`, the preferred one first.
+        programs: of ours that travel along (``build_engine.py``).
+        calibration: recorded clips of the training part, for int8 and as golden inputs. Without them a recogniser
+            that learned from generated motion is calibrated with such motion; any other gets no int8.
+        precisions: only these; asking for one makes failing to provide it an error.
+        notes, needs: the target's, for the card.
+        progress: told what is being made.
+
+    Raises:
+        ExportError: an artifact cannot be made, or strays too far from the recogniser's own answers.
+        OSError: the disk is full; nothing is left behind.
+    """
+    maker = _Maker(source, calibration)
+    wanted = [kind for kind in kinds if not precisions or KINDS[kind].precision in precisions]
+    if not wanted:
+        offered = sorted({KINDS[kind].precision for kind in kinds})
+        raise ExportError(f"the target {target!r} has no artifact in {', '.join(precisions)}",
+                          expected="one of " + ", ".join(offered))
+    entries: list[Entry] = []
+    omitted: list[dict[str, str]] = []
+    with atomic_folder(out, marker=MANIFEST) as folder:
+        progress("reference")
+        maker.write_reference(folder)
+        for name in wanted:
+            progress(name)
+            try:
+                entries.append(maker.write(folder, name))
+            except ExportError as error:
+                if KINDS[name].precision in precisions or KINDS[name].precision == "fp32" and name != "coreml-fp32":
+                    raise
+                (folder / KINDS[name].file).unlink(missing_ok=True)
+                omitted.append({"artifact": name, "reason": str(error)})
+        entries.append(Entry("checkpoint/model.safetensors", "safetensors", "fp32", ("torch",), TOLERANCE["fp32"]))
+        for program in programs:
+            shutil.copyfile(Path(__file__).parent / _PROGRAMS[program], folder / program)
+        content = maker.content(target, omitted)
+        (folder / "LICENSE").write_text(_license(), encoding="utf-8")
+        (folder / "MODEL_CARD.md").write_text(card.render(content, entries, source.card, notes, needs or {}), "utf-8")
+        progress("manifest")
+        seal(folder, content, entries)
+    return Bundle.open(out)
+
+
+_PROGRAMS = {"build_engine.py": "tensorrt.py"}
+
+
+class _Maker:
+    """Makes artifacts of one recogniser, each traced and calibrated once."""
+
+    def __init__(self, source: Source, calibration: Windows | None) -> None:
+        config = source.recogniser.config
+        self.source = source
+        self.graph = DeployableGraph(source.recogniser).eval()
+        self.window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
+        self.metadata = {
+            "name": source.name, "version": edgeskel.__version__, "labels": list(config.labels),
+            "topology": config.topology.to_dict(), "persons": config.persons, "frames": config.source_frames,
+            "rate_hz": float(config.rate_hz), "hop": config.hop,
+        }
+        if calibration is None and source.learned_from_synthetic_motion:
+            calibration = synthetic_windows(config.topology, self.window, CALIBRATION, config.labels)
+        self.calibration = calibration
+        if calibration is None:
+            self.golden_windows = synthetic_windows(config.topology, self.window, GOLDEN, config.labels, seed=7)
+        else:
+            spread = np.unique(np.linspace(0, len(calibration) - 1, GOLDEN).astype(int))
+            self.golden_windows = calibration.take(spread)
+        self._network: Any = None
+
+    def write_reference(self, folder: Path) -> None:
+        """The checkpoint itself, and what it says to the golden inputs."""
+        self.source.recogniser.save_pretrained(folder / "checkpoint")
+        windows = self.golden_windows
+        answers = [self._torch(*pair) for pair in windows.pairs()]
+        probabilities, embedding = (np.concatenate([answer[i] for answer in answers]) for i in (0, 1))
+        if not (np.isfinite(probabilities).all() and np.isfinite(embedding).all()):
+            raise ExportError(f"{self.source.name} answers the golden inputs with NaN", remedy="train it again")
+        self.golden = Golden(windows.joints, windows.confidence, probabilities, embedding)
+        write_golden(folder, self.golden, windows.labels)
+
+    def write(self, folder: Path, name: str) -> Entry:
+        """Make one artifact and prove it on the golden inputs."""
+        kind = KINDS[name]
+        content, details = self._make(name)
+        (folder / kind.file).write_bytes(content)
+        details["measured"] = self._prove(folder / kind.file, kind, len(content))
+        return Entry(kind.file, kind.format, kind.precision, kind.engines, TOLERANCE[kind.precision], details)
+
+    def _make(self, name: str) -> tuple[bytes, dict[str, Any]]:
+        if name.startswith("onnx"):
+            return self._make_onnx(name)
+        from export import executorch
+
+        if name == "coreml-fp32":
+            lowered = executorch.lower_coreml(self.graph, self.metadata)
+        elif name == "xnnpack-fp32":
+            lowered = executorch.lower_xnnpack(export_program(self.graph), self.metadata)
+        else:
+            with quiet():
+                from edgeskel.compression.quantization import quantize
+
+                quantized = quantize(self.graph, self._clips().pairs())
+            with torch.no_grad():
+                program = torch.export.export(quantized, self.graph.example(), strict=False)
+            lowered = executorch.lower_xnnpack(program, self.metadata)
+        details: dict[str, Any] = {"undelegated": lowered.undelegated, "delegates": lowered.delegates}
+        if name == "coreml-fp32":
+            details["note"] = "made here, but only Apple's systems run it: not verified"
+        return lowered.content, details
+
+    def _make_onnx(self, name: str) -> tuple[bytes, dict[str, Any]]:
+        from export import half, onnx, qdq
+
+        if self._network is None:
+            self._network = onnx.export_onnx(self.graph, self.metadata)
+        network = self._network
+        if name == "onnx-fp16":
+            model = half.to_half(network)
+        elif name == "onnx-int8":
+            model = qdq.to_int8(network, qdq.activation_ranges(network, self._clips().pairs()))
+        else:
+            model = network.model
+        return model.SerializeToString(), {"opset": onnx.OPSET, "nodes": len(model.graph.node)}
+
+    def _clips(self) -> Windows:
+        if self.calibration is None:
+            raise ExportError("int8 needs recorded clips to calibrate with, and none were given",
+                              remedy="give --calibration STORE (its training part is used, never its test part)")
+        return self.calibration
+
+    def _prove(self, path: Path, kind: Kind, size: int) -> list[dict[str, Any]]:
+        """Run the golden inputs on every engine present. Raises ``ExportError`` when the answers stray."""
+        measured = []
+        for name in kind.engines:
+            if name not in engines.ENGINES or engines.get(name).available() is not None:
+                continue
+            if name == "tensorrt":
+                continue  # an engine is built on the device, not while exporting
+            engine = engines.get(name)(path, {"labels": self.metadata["labels"]}, 1)
+            answers = run_windows(engine, self.golden.joints, self.golden.confidence)
+            details = {"tolerance": TOLERANCE[kind.precision], "bytes": size}
+            artifact = Artifact(kind.file, kind.format, kind.precision, kind.engines, details)
+            outcome = compare(artifact, name, "golden", answers, self.golden.probabilities)
+            if not outcome.passed:
+                raise ExportError(str(VerificationFailed(describe(outcome))), expected=f"{kind.precision}: {TOLERANCE[kind.precision]}",
+                                  remedy="calibrate with clips of the recogniser's own data, or leave this precision out")
+            measured.append({"engine": name, "windows": outcome.windows, "agreement": outcome.agreement,
+                             "max_abs_diff": outcome.max_abs_diff, "median_ms": round(outcome.median_ms, 3),
+                             "threads": 1, "machine": platform.processor() or platform.machine()})
+        return measured
+
+    def _torch(self, joints: Any, confidence: Any) -> tuple[Any, Any]:
+        with torch.inference_mode():
+            embedding = self.source.recogniser.embed(torch.from_numpy(joints), torch.from_numpy(confidence))
+            probabilities = torch.softmax(self.source.recogniser.classifier(embedding), dim=-1)
+        return probabilities.numpy(), embedding.numpy()
+
+    def content(self, target: str, omitted: list[dict[str, str]]) -> Content:
+        config = self.source.recogniser.config
+        calibration = self.calibration
+        more = {
+            "recogniser": self.source.recogniser.name,
+            "parameters": count_parameters(self.source.recogniser),
+            "omitted": omitted,
+            "tools": _tools(),
+            "license": {"program": "Apache-2.0", "weights": "see MODEL_CARD.md: the licence of the data they learned from"},
+            "data": {
+                "training": {key: self.source.training[key] for key in ("dataset", "data_digest", "split", "seed")
+                             if key in self.source.training},
+                "golden": {"origin": self.golden_windows.origin, "sources": list(self.golden_windows.sources)},
+                "calibration": None if calibration is None else {
+                    "origin": calibration.origin, "clips": len(calibration), "digest": calibration.digest,
+                    "data_digest": calibration.data_digest, "sources": list(calibration.sources),
+                },
+            },
+        }
+        width = int(self.golden.embedding.shape[1])
+        return Content(self.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), self.window,
+                       width, more)
+
+
+def _tools() -> dict[str, str]:
+    """Versions of what made the artifacts."""
+    found = {"python": platform.python_version()}
+    for name in ("edgeskel", "torch", "numpy", "onnx", "onnxsim", "onnxruntime", "onnxscript", "executorch", "torchao",
+                 "coremltools"):
+        try:
+            found[name] = distributions.version(name)
+        except distributions.PackageNotFoundError:
+            continue
+    return found
+
+
+def _license() -> str:
+    """The program's licence, from the installed package or the repository."""
+    try:
+        text = distributions.distribution("edgeskel").read_text("licenses/LICENSE")
+    except distributions.PackageNotFoundError:
+        text = None
+    beside = Path(__file__).resolve().parent.parent / "LICENSE"
+    return text or (beside.read_text("utf-8") if beside.is_file() else "Apache License 2.0\n")
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """``run.json`` of a checkpoint, or nothing."""
+    try:
+        run = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return run if isinstance(run, dict) else {}
+
+
+def safe_name(text: str) -> str:
+    """A bundle's name from a path or a model's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "model"

@@ -1,0 +1,197 @@
+"""Does every engine give the recogniser's own answer? Measured on the golden inputs and on a whole test part.
+
+Needs numpy and the engines that are present; torch only where it is the reference.
+
+Axes: G windows, K classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeskel.errors import EngineError, VerificationFailed
+from edgeskel.runtime import engines
+from edgeskel.runtime.bundle import Artifact, Bundle
+from edgeskel.skeleton import Float32
+
+__all__ = ["Answers", "Outcome", "as_rows", "compare", "describe", "require_agreement", "run_windows", "verify"]
+
+REFERENCE = "checkpoint/model.safetensors"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an engine said about G windows.
+
+    Args:
+        probabilities: (G, K).
+        embedding: (G, D).
+        seconds: (G,) of each call.
+    """
+
+    probabilities: Float32
+    embedding: Float32
+    seconds: Float32
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One artifact on one engine over one set of windows."""
+
+    file: str
+    precision: str
+    engine: str
+    on: str
+    """golden, or the test part's name."""
+    windows: int
+    agreement: float
+    """Share of windows with the reference's prediction."""
+    max_abs_diff: float
+    """Largest difference of a probability."""
+    top1: float | None
+    """Percent, where the windows have labels."""
+    reference_top1: float | None
+    bytes: int
+    median_ms: float
+    passed: bool
+    tolerance: Mapping[str, float]
+
+
+def run_windows(engine: engines.Engine, joints: Float32, confidence: Float32,
+                progress: Callable[[], None] = lambda: None) -> Answers:
+    """Run (G, M, S, V, 3) joints and (G, M, S, V) confidences window by window."""
+    probabilities, embeddings, seconds = [], [], []
+    for index in range(len(joints)):
+        start = time.perf_counter()
+        answer, embedding = engine(joints[index : index + 1], confidence[index : index + 1])
+        seconds.append(time.perf_counter() - start)
+        probabilities.append(answer)
+        embeddings.append(embedding)
+        progress()
+    return Answers(np.stack(probabilities), np.stack(embeddings), np.array(seconds, np.float32))
+
+
+def compare(artifact: Artifact, engine: str, on: str, answers: Answers, reference: Float32,
+            truth: Sequence[int] | None = None) -> Outcome:
+    """Judge ``answers`` by the artifact's tolerance; an answer that is not finite never passes.
+
+    Args:
+        reference: (G, K) probabilities.
+        truth: class indices, where known.
+    """
+    given, expected = answers.probabilities.argmax(1), reference.argmax(1)
+    agreement = float(np.mean(given == expected))
+    difference = float(np.abs(answers.probabilities - reference).max())
+    top1 = reference_top1 = None
+    tolerance = artifact.details["tolerance"]
+    passed = (np.isfinite(answers.probabilities).all() and np.isfinite(answers.embedding).all()
+              and agreement >= tolerance["agreement"] and difference <= tolerance["max_abs_diff"])
+    if truth is not None:
+        top1, reference_top1 = (float(100 * np.mean(classes == np.array(truth))) for classes in (given, expected))
+        passed = passed and reference_top1 - top1 <= tolerance["top1_drop"] + 1e-9
+    return Outcome(artifact.file, artifact.precision, engine, on, len(reference), agreement, difference, top1,
+                   reference_top1, int(artifact.details["bytes"]), float(1e3 * np.median(answers.seconds)), bool(passed),
+                   tolerance)
+
+
+def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
+           progress: Callable[[str, int], Callable[[], None]] | None = None) -> tuple[list[Outcome], dict[str, str]]:
+    """Run everything that runs here.
+
+    Args:
+        bundle: opened, so every digest is checked.
+        test: ``export.windows.Windows`` with labels, for accuracy over a whole test part.
+        threads: processor threads of the engines.
+        progress: (what, how many windows) -> a function to call after each.
+
+    Returns:
+        Outcomes (golden windows first, then the test part, for each pair), and for each pair that did not run the
+        reason: ``"model.onnx on tensorrt" -> "not installed; ..."``.
+
+    Raises:
+        EngineError: no engine runs any artifact here, or one that is present refuses its artifact.
+    """
+    outcomes: list[Outcome] = []
+    skipped: dict[str, str] = {}
+    golden = bundle.golden
+    truth = None if test is None else [bundle.labels.index(label) for label in test.labels]
+    expected = None
+
+    def step(what: str, windows: int) -> Callable[[], None]:
+        return progress(what, windows) if progress else lambda: None
+
+    for artifact in bundle.artifacts:
+        if not set(artifact.engines) & set(engines.ENGINES):
+            skipped[artifact.file] = str(artifact.details.get("note", "no engine here runs it"))
+    for artifact, name in _pairs(bundle):
+        what = f"{artifact.file} on {name}"
+        why = engines.get(name).available()
+        if why is not None:
+            skipped[what] = why
+            continue
+        engine = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
+        answers = run_windows(engine, golden.joints, golden.confidence, step(what, len(golden)))
+        outcomes.append(compare(artifact, name, "golden", answers, golden.probabilities))
+        if test is None:
+            continue
+        answers = run_windows(engine, test.joints, test.confidence, step(what, len(test)))
+        if expected is None:  # the first pair is the reference itself
+            expected = answers.probabilities
+        outcomes.append(compare(artifact, name, test.origin, answers, expected, truth))
+    if not outcomes:
+        raise EngineError(f"no engine here runs an artifact of {bundle.path}", expected="one of the engines it names",
+                          remedy="; ".join(f"{what}: {why}" for what, why in skipped.items()))
+    return outcomes, skipped
+
+
+def _pairs(bundle: Bundle) -> Iterator[tuple[Artifact, str]]:
+    """Artifacts and their engines: the torch reference first, then fp32 before the rest."""
+    pairs = [(artifact, engine) for artifact in bundle.artifacts for engine in artifact.engines if engine in engines.ENGINES]
+    order = {"fp32": 1, "fp16": 2, "int8": 3}
+    yield from sorted(pairs, key=lambda pair: 0 if pair[0].file == REFERENCE else order.get(pair[0].precision, 4))
+
+
+def require_agreement(outcomes: Sequence[Outcome], bundle: Path) -> None:
+    """Raise on any disagreement.
+
+    Raises:
+        VerificationFailed: names each artifact, engine and number.
+    """
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    if failed:
+        raise VerificationFailed(
+            f"{bundle}: " + "; ".join(describe(outcome) for outcome in failed),
+            expected="; ".join(sorted({f"{o.precision}: {_limits(o.tolerance)}" for o in failed})),
+            remedy="export again; if it stays, the engine's version computes something else: report both versions",
+        )
+
+
+def describe(outcome: Outcome) -> str:
+    """One line of numbers."""
+    accuracy = "" if outcome.top1 is None else f", top-1 {outcome.top1:.2f} % (reference {outcome.reference_top1:.2f} %)"
+    return (f"{outcome.file} on {outcome.engine}, {outcome.on}: agreement {100 * outcome.agreement:.2f} %, largest "
+            f"difference {outcome.max_abs_diff:.2e}{accuracy}")
+
+
+def _limits(tolerance: Mapping[str, float]) -> str:
+    return (f"agreement at least {100 * tolerance['agreement']:.0f} %, difference at most {tolerance['max_abs_diff']:g}, "
+            f"accuracy at most {tolerance['top1_drop']:g} points lower")
+
+
+def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Plain data: one object per artifact and engine, the test part's figures where it was measured, else golden's."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for outcome in outcomes:
+        row = asdict(outcome)
+        earlier = rows.get((outcome.file, outcome.engine))
+        if earlier:
+            row["golden"] = {key: earlier[key] for key in ("agreement", "max_abs_diff", "windows", "passed")}
+            row["passed"] = row["passed"] and earlier["passed"]
+        rows[outcome.file, outcome.engine] = row
+    return list(rows.values())
