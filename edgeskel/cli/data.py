@@ -37,7 +37,7 @@ class Import:
     unit: str = ""
     """Length unit of BVH files: m, cm, mm or inch."""
     topology: str = ""
-    """Layout to bring BVH joints into; without it they keep their own."""
+    """Layout to bring the joints into: a built-in name or a TOML file; without it they keep their own."""
     label: str = ""
     """Class of all BVH files; without it, the name of each file's folder."""
 

@@ -44,6 +44,7 @@ INDEX_FIELDS = (
 )
 # Pages of the mapped files that a process has touched count as its memory until they are released.
 RELEASE_AFTER = 16 << 20
+FAULT_AROUND = 1 << 16  # the kernel maps this much around a page that is touched, when it has it at hand
 
 
 class Store:
@@ -169,7 +170,7 @@ class _Map:
         if self._map is None:
             return np.empty(0, dtype)
         data = np.frombuffer(self._map, dtype, count, offset).copy()
-        self._touched += data.nbytes + mmap.PAGESIZE
+        self._touched += data.nbytes + FAULT_AROUND
         if self._touched > RELEASE_AFTER and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)  # the page cache keeps them; only our claim on them ends
             self._touched = 0

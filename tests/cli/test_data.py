@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,4 +117,16 @@ def test_a_disk_that_is_really_too_small(datasets: Path, tmp_path: Path) -> None
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 1, done.stderr
     assert "large" in json.loads(done.stdout)["error"]["message"].lower()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_the_middle_of_an_import(datasets: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeskel.cli.main", "data", "import", "nw-ucla", str(datasets / "nw-ucla"), "--out",
+         str(tmp_path / "store"), "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    while process.poll() is None and not any(tmp_path.glob(".store.*/joints.bin")):
+        pass  # until it is writing
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in json.loads(out)["error"]["message"]
     assert list(tmp_path.iterdir()) == []

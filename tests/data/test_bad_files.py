@@ -53,6 +53,18 @@ def test_whole_files_are_taken(copy: Copy, tmp_path: Path) -> None:
     assert import_dataset("utd-mhad", copy("utd-mhad", UTD[0]), tmp_path / "store").clips == 2
 
 
+def test_any_import_can_be_brought_into_another_layout(copy: Copy, tmp_path: Path) -> None:
+    folder = copy("utd-mhad", UTD[0])
+    import_dataset("utd-mhad", folder, tmp_path / "own")
+    import_dataset("utd-mhad", folder, tmp_path / "store", topology="imu-17")
+    own, store = Store.open(tmp_path / "own"), Store.open(tmp_path / "store")
+    assert store.topology.name == "imu-17"
+    knee = own[0].joints[:, :, own.topology.index("left_knee")]
+    assert np.array_equal(store[0].joints[:, :, store.topology.index("left_knee")], knee)
+    with pytest.raises(UnknownChoice, match="unknown topology"):
+        import_dataset("utd-mhad", folder, tmp_path / "store", topology="imu-18")
+
+
 @pytest.mark.parametrize("cut", [0, 1, 100, 128, 140, 500, 3000])
 def test_a_mat_file_cut_short(copy: Copy, cut: int) -> None:
     folder = copy("utd-mhad", *UTD)

@@ -7,15 +7,17 @@ stable order; what it cannot take, it yields as ``Refused`` with the reason, and
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgeskel import topologies
 from edgeskel.data.importers.common import Options, Recordings, Refused
 from edgeskel.data.store import StoreWriter
 from edgeskel.errors import DataError, UnknownChoice
-from edgeskel.skeleton import Clip
+from edgeskel.skeleton import Clip, Topology
+from edgeskel.topologies.remap import remap_clip
 
 __all__ = ["IMPORTERS", "ImportReport", "import_dataset"]
 
@@ -71,7 +73,7 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder", expected=f"the folder of {name}: {IMPORTERS[name][1]}")
-    source: Recordings = importlib.import_module(IMPORTERS[name][0]).recordings(folder, Options(**options))
+    source = _open(name, folder, Options(**options))
     recordings = source.clips if progress is None else progress(source.clips, source.total)
     with StoreWriter(out, dataset=source.dataset, topology=source.topology, labels=source.labels,
                      rate_hz=source.rate_hz) as writer:
@@ -81,3 +83,16 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
             else:
                 writer.add(recording)
     return ImportReport(source.dataset, len(writer), tuple(writer.refused), writer.digest)
+
+
+def _open(name: str, folder: Path, options: Options) -> Recordings:
+    target = topologies.get(options.topology) if options.topology else None
+    source: Recordings = importlib.import_module(IMPORTERS[name][0]).recordings(folder, options)
+    if target is None or target == source.topology:
+        return source
+    return replace(source, topology=target, clips=_remapped(source, target))
+
+
+def _remapped(source: Recordings, target: Topology) -> Iterator[Clip | Refused]:
+    for recording in source.clips:
+        yield recording if isinstance(recording, Refused) else remap_clip(recording, source.topology, target)

@@ -26,7 +26,7 @@ class Options:
     Args:
         missing_nan: take joints that are not finite numbers as missing (confidence 0) instead of refusing the import.
         unit: length unit of the files, for formats that do not say (``bvh``): m, cm, mm or inch.
-        topology: layout to bring the joints into, for formats that bring their own (``bvh``); "" keeps theirs.
+        topology: layout to bring the joints into, by name (see :mod:`edgeskel.topologies.remap`); "" keeps theirs.
         label: class of every clip, for formats that carry none (``bvh``); "" takes the name of the file's folder.
     """
 
