@@ -7,6 +7,7 @@ stretch of motion is recognised as one clip; while it lasts, a provisional recog
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from edgeskel.runtime.motion import Segmenter, SegmenterConfig, Stretch
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.skeleton import Frame
 
-__all__ = ["Action", "DecisionConfig", "Spotter"]
+__all__ = ["Action", "DecisionConfig", "Spotter", "agreement"]
 
 
 @dataclass(frozen=True)
@@ -108,3 +109,30 @@ class Spotter:
         if not confidence.any():
             return None
         return replace(self.session.recognise(joints, confidence), time=stretch.end)
+
+
+def agreement(spans: Sequence[tuple[float, float, str]], actions: Sequence[Action]) -> float | None:
+    """Share of the labelled spans that were recognised: found once, by an action of the same label.
+
+    An action answers for the span that it overlaps most, if the overlap is at least half of the shorter of the two.
+
+    Args:
+        spans: (start_s, end_s, label) of what was performed.
+        actions: what was recognised.
+
+    Returns:
+        0..1; None when there are no spans.
+    """
+    if not spans:
+        return None
+    answers: dict[int, Action] = {}
+    for action in actions:
+        overlaps = [max(0.0, min(end, action.end) - max(start, action.start)) for start, end, _ in spans]
+        best = int(np.argmax(overlaps))
+        start, end, _ = spans[best]
+        if overlaps[best] < 0.5 * min(end - start, action.end - action.start):
+            continue
+        if best not in answers or action.end - action.start > answers[best].end - answers[best].start:
+            answers[best] = action
+    right = sum(answer.label == spans[index][2] for index, answer in answers.items())
+    return right / len(spans)

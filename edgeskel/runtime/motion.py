@@ -17,15 +17,28 @@ __all__ = ["MotionEnergy", "Segmenter", "SegmenterConfig", "Stretch"]
 
 @dataclass(frozen=True)
 class SegmenterConfig:
-    """When a body counts as moving. Chosen on UTD-MHAD's training subjects, by the overlap with the true spans."""
+    """When a body counts as moving.
+
+    The thresholds follow the source's own noise: what a still body's joints tremble, as the lowest tenth of the last
+    seconds. All values were chosen on sequences of UTD-MHAD's training subjects and of synthetic motion, by the
+    overlap of the stretches with the true spans.
+    """
 
     start: float = 0.8
-    """Torso lengths per second from which an action begins."""
+    """Torso lengths per second from which an action begins, at least."""
     stop: float = 0.35
-    """Torso lengths per second under which the body counts as still."""
+    """Torso lengths per second under which the body counts as still, at least."""
+    start_over_noise: float = 2.5
+    """Times the noise from which an action begins."""
+    stop_over_noise: float = 1.5
+    """Times the noise under which the body counts as still."""
+    noise_s: float = 20.0
+    """Seconds over which the noise is judged."""
+    most_noise: float = 0.8
+    """Torso lengths per second: more than this is motion that goes on for long, not noise."""
     still_s: float = 0.3
     """Seconds of stillness that end an action."""
-    margin_s: float = 0.2
+    margin_s: float = 0.3
     """Seconds kept before and after the motion, as a recorded clip has them."""
     shortest_s: float = 0.5
     """Seconds of motion under which it was a twitch."""
@@ -66,7 +79,7 @@ class MotionEnergy:
 
     def __init__(self, topology: Topology, rate_hz: float) -> None:
         self._lag = max(1, round(self.LAG_S * rate_hz))
-        self._mean = max(1, self._lag // 2)
+        self._mean = max(1, self._lag - 1)
         self.delay_s = (self._lag + self._mean - 1) / 2 / rate_hz
         self._per_second = rate_hz / self._lag
         self._frames: deque[Frame] = deque(maxlen=self._lag + self._mean)
@@ -129,6 +142,7 @@ class Segmenter:
         self._rate_hz = rate_hz
         kept = self.config.longest_s + self.config.still_s + 2 * self.config.margin_s + 2 * self._motion.delay_s
         self._frames: deque[Frame] = deque(maxlen=round(kept * rate_hz) + 1)
+        self._energies: deque[float] = deque(maxlen=max(1, round(self.config.noise_s * rate_hz)))
         self._began: float | None = None
         self._moved = 0.0  # when it last moved
 
@@ -142,12 +156,15 @@ class Segmenter:
         config = self.config
         self._frames.append(frame)
         self.energy = self._motion.push(frame)
+        if self.energy > 0:  # 0 is nobody, which is no noise
+            self._energies.append(self.energy)
+        noise = min(float(np.percentile(self._energies, 10)), config.most_noise) if self._energies else 0.0
         moment = frame.time - self._motion.delay_s
         if self._began is None:
-            if self.energy > config.start:
+            if self.energy > max(config.start, config.start_over_noise * noise):
                 self._began = self._moved = moment
             return None
-        if self.energy > config.stop:
+        if self.energy > max(config.stop, config.stop_over_noise * noise):
             self._moved = moment
         if moment - self._moved >= config.still_s or moment - self._began >= config.longest_s:
             return self._close()

@@ -1,0 +1,196 @@
+"""``edgeskel run SOURCE``: recognises live frames in the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from edgeskel.cli.report import Command, Report, console
+from edgeskel.errors import TopologyMismatch, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgeskel.runtime import Session
+    from edgeskel.runtime.decision import Action
+    from edgeskel.skeleton import Frame, Topology
+
+__all__ = ["COMMAND"]
+
+_DEFAULT_MODEL = "edge-demo"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Recognise a source live.
+
+    Draws the skeleton, the class probabilities and a timeline of actions; where stdout is no terminal, prints one line
+    per action.
+    """
+
+    source: tyro.conf.Positional[str]
+    """Where frames come from, e.g. replay:walk.npz or "replay:walk.npz?loop=forever"."""
+    bundle: Path | None = None
+    """Folder of an exported bundle."""
+    model: str | None = None
+    """Instead of a bundle: a checkpoint folder or a shipped model's name, run by torch. By default edge-demo."""
+    engine: str | None = None
+    """Engine for the bundle: tensorrt, executorch, onnxruntime or torch. By default the best one present."""
+    precision: str | None = None
+    """Artifact of the bundle: fp32, fp16 or int8. By default what the bundle lists first."""
+    threads: int | None = None
+    """Processor threads. By default the engine decides."""
+    speed: float | None = None
+    """Speed of a replay: 2 is twice as fast, 0 does not wait. By default as recorded."""
+    threshold: float = 0.5
+    """Probability under which motion is no action."""
+    view: bool = True
+    """Draw in the terminal."""
+
+
+def run(config: Run) -> Report:
+    """Push every frame of the source through a spotter; say what was recognised, how fast and how rightly."""
+    from edgeskel.runtime.decision import DecisionConfig, Spotter, agreement
+    from firmware_bridge import open_source
+
+    session = open_session(config)
+    actions: list[Action] = []
+    seconds: list[float] = []
+    with open_source(_address(config)) as source:
+        convert = converter(source.topology, session.topology)
+        spotter = Spotter(session, DecisionConfig(threshold=config.threshold))
+        frame: Frame | None = None
+        begin = time.perf_counter()
+        with _screen(config, spotter, source.rate_hz) as screen:
+            for frame in source:
+                start = time.perf_counter()
+                action = spotter.push(convert(frame))
+                seconds.append(time.perf_counter() - start)
+                if action is not None:
+                    actions.append(action)
+                screen.show(convert(frame), action, seconds[-1])
+            if (action := spotter.finish()) is not None:
+                actions.append(action)
+                if frame is not None:
+                    screen.show(convert(frame), action, 0.0)
+        wall = time.perf_counter() - begin
+        spans = source.spans
+    known = {label for _, _, label in spans} <= set(session.labels)
+    data = {
+        "source": config.source,
+        "engine": session.engine.name,
+        "frames": len(seconds),
+        "recognitions": [
+            {"start": action.start, "end": action.end, "label": action.label, "probability": action.probability}
+            for action in actions
+        ],
+        "fps": len(seconds) / wall if wall > 0 else None,
+        "latency_ms": _latency(seconds),
+        "spans": [{"start": start, "end": end, "label": label} for start, end, label in spans],
+        "agreement": agreement(spans, actions) if known else None,
+    }
+    return Report(data, lambda out: _summary(out, data))
+
+
+def open_session(config: Run) -> Session:
+    """The session that the options ask for.
+
+    Raises:
+        UsageError: both a bundle and a model, or an option of bundles with a model.
+    """
+    from edgeskel import runtime
+
+    if config.bundle is not None and config.model is not None:
+        raise UsageError("both --bundle and --model", expected="one of them")
+    folder = config.bundle or Path(config.model or _DEFAULT_MODEL)
+    if config.bundle is not None or (folder / "manifest.json").is_file():
+        return runtime.load(folder, engine=config.engine, precision=config.precision, threads=config.threads)
+    if config.engine not in (None, "torch") or config.precision is not None:
+        raise UsageError(
+            f"--engine or --precision with the model {folder}",
+            expected="a bundle: a model is run by torch as it is",
+            remedy=f"export it first: edgeskel export {folder} --target host --out DIR",
+        )
+    from edgeskel.models import from_pretrained
+
+    return runtime.session_of(from_pretrained(config.model or _DEFAULT_MODEL), config.threads)
+
+
+def converter(source: Topology, target: Topology) -> Callable[[Frame], Frame]:
+    """What brings a source's frames into the model's layout, by joint names.
+
+    Raises:
+        TopologyMismatch: the source lacks joints that cannot be derived from those that it has.
+    """
+    if source.joints == target.joints:
+        return lambda frame: frame
+    from edgeskel.topologies.remap import Remap
+
+    remap = Remap.between(source, target)
+    if remap.missing:
+        raise TopologyMismatch(
+            f"{source.name} has no {', '.join(remap.missing)}, and nothing to derive them from",
+            expected=f"the joints of {target.name}",
+            remedy=f"use a model that was trained on {source.name}",
+        )
+    derived = f"; derived: {', '.join(remap.derived)}" if remap.derived else ""
+    console.print(f"{source.name} is mapped to {target.name} by joint names{derived}", style="yellow")
+
+    def convert(frame: Frame) -> Frame:
+        joints, confidence = remap(frame.joints, frame.confidence)
+        return replace(frame, joints=joints, confidence=confidence)
+
+    return convert
+
+
+def _address(config: Run) -> str:
+    if config.speed is None:
+        return config.source
+    return f"{config.source}{'&' if '?' in config.source else '?'}speed={config.speed}"
+
+
+def _screen(config: Run, spotter: Any, rate_hz: float) -> Any:
+    from rich.console import Console
+
+    from edgeskel.cli.live import Lines, Screen
+
+    out = Console()
+    if config.view and out.is_terminal and not console.quiet:
+        return Screen(out, spotter, config.source, rate_hz)
+    return Lines(out, quiet=console.quiet)
+
+
+def _latency(seconds: list[float]) -> dict[str, float] | None:
+    """Milliseconds from a frame's arrival to its answer, over all frames."""
+    import numpy as np
+
+    if not seconds:
+        return None
+    median, p95, p99 = np.percentile(np.array(seconds) * 1e3, (50, 95, 99))
+    return {"median": float(median), "p95": float(p95), "p99": float(p99), "max": float(max(seconds) * 1e3)}
+
+
+def _summary(out: Console, data: dict[str, Any]) -> None:
+    latency = data["latency_ms"]
+    out.print(
+        f"{len(data['recognitions'])} actions in {data['frames']} frames, engine {data['engine']}", highlight=False
+    )
+    if latency:
+        out.print(
+            f"latency per frame: median {latency['median']:.1f} ms, p95 {latency['p95']:.1f} ms, "
+            f"p99 {latency['p99']:.1f} ms",
+            highlight=False,
+        )
+    if data["agreement"] is not None:
+        right = round(data["agreement"] * len(data["spans"]))
+        out.print(f"{right} of the {len(data['spans'])} labelled actions recognised", highlight=False)
+    elif data["spans"]:
+        out.print("the recording's labels are not the model's: no comparison", style="yellow")
+
+
+COMMAND = Command(Run, run)
