@@ -99,7 +99,7 @@ def _steps(out: Path, config: Demo) -> Iterator[Step]:
     yield Step("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
     yield Step("Compress", ("compress", str(model), *data, "--out", str(small)), (small,))
     for target, bundle in (("jetson", jetson), ("android", android)):
-        words = ("export", str(small), "--target", target, *data, "--out", str(bundle))
+        words = ("export", str(small), "--target", target, "--calibration", str(store), "--out", str(bundle))
         yield Step(f"Export for {target}", words, (bundle,))
         yield Step(f"Verify the {target} bundle", ("verify", str(bundle), *data))
         yield Step(f"Measure the {target} bundle here", ("bench", str(bundle)))
