@@ -1,0 +1,314 @@
+"""Training as a user meets it: it learns, repeats, resumes after being killed, and refuses what it should."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from edgeskel.cli.main import main
+from edgeskel.data import split
+from edgeskel.errors import CorruptFile, LabelMismatch, UnknownChoice, UsageError
+from edgeskel.models import from_pretrained
+from edgeskel.training import evaluate, module, run, train, train_folds, trainer
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def weights(folder):
+    return from_pretrained(folder).state_dict()
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_it_learns_and_writes_what_can_be_loaded_and_measured(six, config):
+    trained = train(config(epochs=12, validation="subject:7", settings=("learning_rate=0.01", "average=0.9")))
+    assert {path.name for path in trained.folder.iterdir()} == {
+        "config.json", "model.safetensors", "run.json", "README.md", "report.html", "training",
+    }  # fmt: skip
+    found = evaluate(trained.recogniser, six, split(six, validation="subject:7").validation)
+    assert found.top1 > 60, "chance is 17"
+    kept = json.loads((trained.folder / "run.json").read_text())
+    assert kept["validation"] == found.figures()
+    assert kept["data_digest"] == six.digest and kept["seed"] == 0 and kept["versions"]["torch"]
+    assert len(kept["history"]) == 12
+    assert kept["history"][-1]["validation_top1"] == pytest.approx(found.top1)
+    assert kept["history"][-1]["loss"] < kept["history"][0]["loss"]
+    card = (trained.folder / "README.md").read_text()
+    assert six.digest in card and "ICIP 2015" in card and f"{found.top1:.2f} %" in card
+    assert list((trained.folder / "training" / "tensorboard").glob("events*"))
+    assert not (trained.folder / "training" / "last.ckpt").exists()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(config, tmp_path):
+    first, again, other = (
+        train(config(out=tmp_path / name, epochs=1, seed=seed)).folder for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert same(weights(first), weights(again))
+    assert not same(weights(first), weights(other))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from edgeskel.training import TrainConfig, train, trainer
+
+torch.set_num_threads(1)
+saves = 0
+def save(self, checkpoint, path, storage_options=None):
+    global saves
+    saves += 1
+    with trainer.atomic_write(path) as file:
+        torch.save(checkpoint, file)
+        if saves == 3:  # in the middle of the third epoch's write
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+trainer.AtomicCheckpoints.save_checkpoint = save
+train(TrainConfig(data=Path(sys.argv[1]), out=Path(sys.argv[2]), epochs=4, device="cpu", settings=tuple(sys.argv[3:])))
+"""
+
+
+def test_killed_it_loses_one_epoch_and_ends_as_if_nothing_had_happened(six, config, tmp_path):
+    untouched = train(config(out=tmp_path / "untouched", epochs=4))
+    out = tmp_path / "killed"
+    settings = config().settings
+    done = subprocess.run([sys.executable, "-c", KILLED, six.path, out, *settings], env=ENVIRONMENT, check=False)
+    assert done.returncode == -9
+    assert not (out / "run.json").exists()
+    resumed = train(config(out=out, epochs=4))
+    assert resumed.resumed_at == 2
+    assert resumed.run["history"] == untouched.run["history"]
+    assert same(weights(resumed.folder), weights(untouched.folder))
+
+
+def test_an_interrupt_is_one_and_the_next_run_goes_on(config, monkeypatch):
+    step = module.TrainingModule.training_step
+
+    def interrupted(self, batch, index):
+        if self.current_epoch == 1 and index == 1:
+            raise KeyboardInterrupt
+        return step(self, batch, index)
+
+    monkeypatch.setattr(module.TrainingModule, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config())
+    monkeypatch.undo()
+    trained = train(config())
+    assert trained.resumed_at == 1
+    assert len(trained.run["history"]) == 2
+    assert train(config()).resumed_at == 2, "a finished training is returned as it is"
+
+
+def test_a_full_disk_leaves_nothing_half_written(config, monkeypatch, tmp_path):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(config())
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".ckpt", ".tmp", ".safetensors")]
+
+
+def test_another_training_is_not_overwritten(config):
+    folder = train(config(epochs=1)).folder
+    with pytest.raises(UsageError, match="seed was 0 and is now 1"):
+        train(config(epochs=1, seed=1))
+    before = weights(folder)
+    train(config(epochs=1, seed=1, restart=True))
+    assert not same(weights(folder), before)
+    (folder / "run.json").write_text("{")
+    with pytest.raises(CorruptFile, match=r"run\.json.*--restart"):
+        train(config(epochs=1, seed=1))
+
+
+def test_a_folder_with_something_else_is_left_alone(config, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="holds something else"):
+        train(config())
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.mkdir, ("exploded",))
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "bomb", "other"])
+def test_a_broken_state_is_refused_by_name(config, tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    state = tmp_path / "out" / "training" / "last.ckpt"
+    state.parent.mkdir(parents=True)
+    if damage == "other":
+        torch.save({"epoch": 3}, state)
+    elif damage == "bomb":
+        torch.save({"edgeskel_run": Bomb()}, state)
+    else:
+        torch.save({"edgeskel_run": {}, "weights": torch.zeros(1000)}, state)
+        content = state.read_bytes()
+        state.write_bytes(content[: len(content) // 2] if damage == "cut" else b"\x00" * 500)
+    with pytest.raises(CorruptFile, match=r"last\.ckpt.*--restart"):
+        train(config())
+    assert not (tmp_path / "exploded").exists(), "nothing is unpickled"
+
+
+def test_early_stop_keeps_the_best_epoch(six, config, monkeypatch):
+    wanted = iter([40.0, 60.0, 50.0, 55.0, 70.0])
+    record = module.TrainingModule.on_train_epoch_end
+    at_best = {}
+
+    def scripted(self):
+        record(self)
+        self.history[-1]["validation_top1"] = next(wanted)
+        if len(self.history) == 2:
+            at_best.update({name: value.clone() for name, value in self.result.state_dict().items()})
+
+    monkeypatch.setattr(module.TrainingModule, "on_train_epoch_end", scripted)
+    trained = train(config(epochs=5, validation="subject:7", patience=2))
+    assert len(trained.run["history"]) == 4
+    assert same(weights(trained.folder), at_best)
+
+
+def test_teachers_are_followed_and_not_kept(six, config, tmp_path):
+    teacher = train(config(out=tmp_path / "teacher", epochs=1))
+    alone = {"distill": 1.0, "temperature": 2.0, "mix": 0, "joint_dropout": 0, "learning_rate": 0.0}
+    student = config(
+        out=tmp_path / "student",
+        epochs=1,
+        start=str(teacher.folder),
+        teachers=(str(teacher.folder),),
+        settings=(*(f"{name}={value}" for name, value in alone.items()), "average=0", "dropout=0.0"),
+    )
+    trained = train(student)
+    assert trained.run["teachers"] == [str(teacher.folder)]
+    mine = {name for name, _ in trained.recogniser.named_parameters()}
+    assert mine == {name for name, _ in teacher.recogniser.named_parameters()}
+
+
+def test_a_teacher_of_other_labels_is_refused(config, tmp_path, utd_store):
+    teacher = train(config(out=tmp_path / "teacher", epochs=1))
+    with pytest.raises(LabelMismatch, match="differ in"):
+        train(config(out=tmp_path / "student", data=utd_store.path, teachers=(str(teacher.folder),)))
+
+
+def test_mixed_precision_keeps_joints_exact(config, monkeypatch):
+    from edgeskel.transforms import Streams
+
+    seen = []
+    forward = Streams.forward
+
+    def watched(self, joints, confidence):
+        found = forward(self, joints, confidence)
+        seen.append((found[0].dtype, torch.is_autocast_enabled("cpu")))
+        return found
+
+    monkeypatch.setattr(Streams, "forward", watched)
+    trained = train(config(epochs=1, precision="bf16"))
+    assert set(seen) == {(torch.float32, False)}
+    assert np.isfinite(trained.run["history"][-1]["loss"])
+
+
+def test_each_fold_has_its_folder_and_the_command_averages_them(six, config, tmp_path, capsys):
+    trained = train_folds(config(epochs=1, protocol="2-fold"))
+    assert [one.folder.name for one in trained] == ["fold-0", "fold-1"]
+    assert [one.run["fold"] for one in trained] == [0, 1]
+    arguments = ["--data", str(six.path), "--protocol", "2-fold", "--fold", "all", "--json", "--quiet"]
+    assert main(["evaluate", str(tmp_path / "out"), *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["clips"] == len(six)
+    assert found["top1"] == pytest.approx(np.mean([row["top1"] for row in found["folds"]]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"recogniser": "edgy"}, UnknownChoice),
+        ({"protocol": "cross-view"}, UnknownChoice),
+        ({"settings": ("widht=3",)}, UnknownChoice),
+        ({"start": "nowhere"}, UnknownChoice),
+        ({"patience": 3}, UsageError),
+        ({"fold": 7}, UsageError),
+        ({"data": "nowhere"}, CorruptFile),
+    ],
+)
+def test_senseless_orders_are_refused_before_anything_is_written(config, tmp_path, changes, error):
+    with pytest.raises(error):
+        train(config(**changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_commands_train_and_evaluate(six, config, tmp_path, capsys):
+    out, told = str(tmp_path / "out"), tmp_path / "train.toml"
+    told.write_text(f"epochs = 1\nvalidation = '0.25'\nsettings = {json.dumps(config().settings)}\n")
+    common = ["--data", str(six.path), "--json", "--quiet"]
+    assert main(["train", "--out", out, "--config", str(told), "--device", "cpu", *common]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["epochs"] == 1 and trained["validation"]["clips"] == trained["clips"]["validation"]
+    report = tmp_path / "report.html"
+    assert main(["evaluate", out, "--report", str(report), *common]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["clips"] == len(split(six).test) and {"top1", "top5", "macro_f1", "calibration_error"} <= found.keys()
+    assert "<svg" in report.read_text()
+    assert main(["evaluate", "edgy", *common]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "UnknownChoice"
+
+
+def test_two_processes_train_as_one(six, config, tmp_path):
+    """``torchrun`` and the same command; gloo, since there may be no GPU."""
+    extra = ("dropout=0.0", "average=0.9", "learning_rate=0.01")
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    script = tmp_path / "edgeskel_train.py"
+    script.write_text(
+        "import os, sys\n"
+        "from edgeskel.cli.main import main\n"
+        "from edgeskel.training import module\n"
+        "step = module.TrainingModule.training_step\n"
+        "def watched(self, batch, index):\n"
+        f"    with open(os.path.join({str(shards)!r}, os.environ['RANK']), 'a') as file:\n"
+        "        file.write(f'{batch[0].sum().item()} {len(batch[0])}\\n')\n"
+        "    return step(self, batch, index)\n"
+        "module.TrainingModule.training_step = watched\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone",
+         str(script), "train", "--data", str(six.path), "--out", str(tmp_path / "out"), "--epochs", "4",
+         "--validation", "subject:7", "--device", "cpu", "--json", "--quiet", "--settings", *config(settings=extra).settings],
+        env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["epochs"] == 4 and np.isfinite(found["loss"])
+    assert found["validation"]["clips"] == 24
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["processes"] == 2
+    first, second = ((shards / rank).read_text().splitlines() for rank in "01")
+    assert len(first) == len(second) and not set(first) & set(second), "each process saw clips of its own"
+    assert {int(line.split()[1]) for line in first + second} == {16}
+    alone = train(config(epochs=4, validation="subject:7", out=tmp_path / "alone", settings=extra))
+    assert found["loss"] == pytest.approx(alone.run["history"][-1]["loss"], rel=0.25)
+
+
+def test_library_remarks_are_silenced_by_name_only():
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught, trainer.quiet_library():
+        warnings.simplefilter("always", append=True)
+        warnings.warn("The 'train_dataloader' does not have many workers which", stacklevel=1)
+        warnings.warn("something new", stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["something new"]
+
+
+def test_the_identity_of_a_run_is_plain_data(config):
+    assert run._differences({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b was 1 and is now 2"]
+    assert pickle.loads(pickle.dumps(config())) == config()
