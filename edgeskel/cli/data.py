@@ -260,13 +260,13 @@ def _clip(store: Store, index: int) -> Clip:
 def _part(store: Store, indices: Any, *, listed: bool) -> dict[str, Any]:
     from edgeskel.data.protocols import names_in_order
 
-    rows = store.index[indices]
-    labels = Counter(rows["label"].tolist())
+    labels = Counter(store.index["label"][indices].tolist())
     part: dict[str, Any] = {
         "clips": len(indices), "labels": {label: labels.get(i, 0) for i, label in enumerate(store.labels)},
-        "subjects": names_in_order(rows["subject"].astype(str)), "views": names_in_order(rows["view"].astype(str))}
+        "subjects": names_in_order(store.texts("subject")[indices]),
+        "views": names_in_order(store.texts("view")[indices])}
     if listed:
-        part["sources"] = rows["source"].astype(str).tolist()
+        part["sources"] = store.texts("source")[indices].tolist()
         part["indices"] = indices
     return part
 

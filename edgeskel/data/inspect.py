@@ -76,7 +76,7 @@ def inspect(store: Store) -> Inspection:
         seconds += float(clip.time[-1] - clip.time[0])
         extents += _extent(clip.joints, clip.confidence)
     frames = store.index["frames"]
-    sources = store.index["source"].astype(str)
+    sources = store.texts("source")
     labels = Counter(store.index["label"].tolist())
     by_label = {label: labels.get(i, 0) for i, label in enumerate(store.labels)}
     if labels.get(-1):
@@ -89,8 +89,8 @@ def inspect(store: Store) -> Inspection:
         clips=len(store), frames=int(frames.sum()), seconds=round(seconds, 3),
         lengths={"min": int(frames.min()), "median": float(np.median(frames)), "mean": round(float(frames.mean()), 2),
                  "max": int(frames.max())},
-        persons=_count(store.index["persons"]), labels=by_label, subjects=_count(store.index["subject"].astype(str)),
-        views=_count(store.index["view"].astype(str)),
+        persons=_count(store.index["persons"]), labels=by_label, subjects=_count(store.texts("subject")),
+        views=_count(store.texts("view")),
         imbalance=round(max(counts) / min(counts), 2) if counts and min(counts) > 0 else 0.0,
         missing={joint: round(float(share), 5) for joint, share in
                  zip(store.topology.joints, absent / positions, strict=True) if share},

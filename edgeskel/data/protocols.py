@@ -154,12 +154,12 @@ def _cross_subject(store: Store, _: int) -> Mask:
 
 
 def _cross_view(store: Store, _: int) -> Mask:
-    return ~np.isin(store.index["view"].astype(str), [str(view) for view in TRAIN_VIEWS[store.dataset]])
+    return ~np.isin(store.texts("view"), [str(view) for view in TRAIN_VIEWS[store.dataset]])
 
 
 def _cross_setup(store: Store, _: int) -> Mask:
     """NTU-120 trains on even camera setups; the setup is the file name's S number."""
-    setups = [re.search(r"S(\d{3})C\d{3}P", source) for source in store.index["source"].astype(str)]
+    setups = [re.search(r"S(\d{3})C\d{3}P", source) for source in store.texts("source")]
     if None in setups:
         raise DataError("a source of this store does not name its camera setup", expected="SsssCcccPpppRrrrAaaa")
     return np.array([setup is not None and int(setup[1]) % 2 == 1 for setup in setups])
@@ -248,7 +248,7 @@ def _named_validation(store: Store, side: Mask, rule: str) -> tuple[Mask, str]:
     field, colon, wanted = rule.partition(":")
     if field not in ("subject", "view") or not colon:
         raise UsageError(f"validation {rule!r}", expected="a share such as 0.2, subject:1,5 or view:2")
-    column = store.index[field].astype(str)
+    column = store.texts(field)
     present = names_in_order(column[side])
     for name in wanted.split(","):
         if name not in present:
@@ -276,7 +276,7 @@ def _deal(store: Store, clips: Indices, seed: int) -> Indices:
 
 
 def _subjects(store: Store) -> NDArray[Any]:
-    subjects = store.index["subject"].astype(str)
+    subjects = store.texts("subject")
     if np.any(subjects == ""):
         raise DataError(f"{int(np.sum(subjects == ''))} of the {len(store)} clips of {store.dataset} name no subject",
                         expected="a subject for every clip", remedy="use the protocol random or k-fold")

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.errors import CorruptFile, DataError, TopologyMismatch, UnknownChoice
+from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice
 from edgeskel.files import atomic_folder
 from edgeskel.skeleton import Clip, Inertial, Topology
 
@@ -123,6 +123,10 @@ class Store:
             time=self._read("time.bin", "<f8", int(row["time_start"]) * 8, (frames,), frames),
             label=self.labels[label] if label >= 0 else "", subject=row["subject"].decode(), view=row["view"].decode(),
             source=row["source"].decode(), inertial=self._inertial(row) if row["segments"] else None)
+
+    def texts(self, field: str) -> NDArray[np.str_]:
+        """A text column of the index (``subject``, ``view``, ``source``) as strings, one per clip."""
+        return np.char.decode(self.index[field], "utf-8")
 
     def verify(self) -> None:
         """Read everything and compare with the digest. Raises ``CorruptFile``."""
@@ -236,6 +240,7 @@ class StoreWriter:
         Raises:
             TopologyMismatch: its joints do not fit the store's layout.
             UnknownChoice: its label is not one of the store's; an unlabelled clip ("") is taken.
+            InvalidClip: its sensors' signals do not fit together.
         """
         persons, frames, joints, _ = clip.joints.shape
         if joints != len(self.topology.joints):
@@ -260,6 +265,7 @@ class StoreWriter:
     def _add_inertial(self, inertial: Inertial | None) -> tuple[bytes, int, bool, int]:
         if inertial is None:
             return b"", 0, False, 0
+        _check_inertial(inertial)
         at = self._inertial_start
         arrays: list[NDArray[Any]] = [np.ascontiguousarray(inertial.time, "<f8")]
         arrays += [np.ascontiguousarray(signal, "<f4") for signal in
@@ -289,6 +295,18 @@ class StoreWriter:
         header["digest"] = self.digest = _digest(header, index, self._hashes)
         header["bytes"] = {name: os.path.getsize(self._folder / name) for name in (*FILES, "index.npy")}
         (self._folder / "store.json").write_text(json.dumps(header, indent=1), "utf-8")
+
+
+def _check_inertial(inertial: Inertial) -> None:
+    shape = (len(inertial.segments), len(inertial.time))
+    signals = {"accelerometer": (inertial.accelerometer, 3), "gyroscope": (inertial.gyroscope, 3),
+               "orientation": (inertial.orientation, 4)}
+    for name, (signal, width) in signals.items():
+        if signal is not None and signal.shape != (*shape, width):
+            raise InvalidClip(f"{name} of shape {signal.shape}", expected=f"{(*shape, width)}: segments, samples, axes")
+    if 0 in shape or any("," in segment or not segment for segment in inertial.segments):
+        raise InvalidClip(f"sensors on {inertial.segments} with {shape[1]} samples",
+                          expected="at least one sample, and segment names without commas")
 
 
 def _index(rows: list[tuple[Any, ...]]) -> NDArray[Any]:

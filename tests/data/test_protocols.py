@@ -68,7 +68,7 @@ def test_the_name_says_how_it_was_made(store: Store) -> None:
 
 
 def test_subjects_go_by_number(store: Store) -> None:
-    assert names_in_order(store.index["subject"].astype(str)) == [str(i) for i in range(1, 13)]
+    assert names_in_order(store.texts("subject")) == [str(i) for i in range(1, 13)]
     assert subjects(store, split(store, "by-subject").test) == {b"10", b"11", b"12"}
 
 
@@ -110,6 +110,13 @@ def test_one_subject_validates_by_clip_and_the_name_says_so(write: Write) -> Non
     store = write([make_clip(2, seed=i, subject=str(i // 5)) for i in range(10)])
     assert "of the one training subject" in split(store, "by-subject").name
     assert len(split(store, "by-subject", validation=0).train) == 5
+
+
+def test_names_in_any_script(write: Write) -> None:
+    names = ["Zoë", "李", "Åsa", "bob"]
+    store = write([make_clip(2, seed=i, label="a", subject=names[i % 4]) for i in range(8)])
+    assert subjects(store, split(store, "loso", fold=names_in_order(store.texts("subject")).index("李")).test) == {
+        "李".encode()}
 
 
 def test_ntu_protocols(write: Write) -> None:

@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from edgeskel import topologies
 from edgeskel.data import Store, StoreWriter
-from edgeskel.errors import CorruptFile, DataError, TopologyMismatch, UnknownChoice, UsageError
+from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip
 from tests.data.conftest import make_clip, make_inertial
 
@@ -93,6 +94,14 @@ def test_an_unknown_label_is_refused_and_an_empty_one_taken(write: Write) -> Non
     with pytest.raises(UnknownChoice, match="unknown label.*one of a, b"):
         write([make_clip(label="c")])
     assert write([make_clip()])[0].label == ""
+
+
+def test_signals_that_do_not_fit_together_are_refused(write: Write) -> None:
+    sensors = make_inertial()
+    with pytest.raises(InvalidClip, match=r"gyroscope of shape \(2, 6, 3\).*\(2, 7, 3\)"):
+        write([make_clip(inertial=replace(sensors, gyroscope=sensors.gyroscope[:, 1:]))])
+    with pytest.raises(InvalidClip, match="commas"):
+        write([make_clip(inertial=replace(sensors, segments=("left,right", "b")))])
 
 
 def test_a_store_without_clips_is_refused(write: Write, tmp_path: Path) -> None:
