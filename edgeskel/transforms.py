@@ -147,7 +147,7 @@ class Streams(nn.Module):
         clips, persons, frames, size, _ = joints.shape
         seen = functional.avg_pool2d(confidence.reshape(clips, persons, frames, size), (1, size))  # (N, M, S, 1)
         if persons > 1:
-            seen = functional.max_pool2d(seen.reshape(clips, 1, persons, frames), (persons, 1))
+            seen = functional.max_pool2d(seen.reshape(clips, 1, persons, frames), (persons, 1), (persons, 1))
         seen = (seen.reshape(clips, 1, frames) * 1e6).clamp(max=1.0)
         end = frames - 1
         last = _largest(self.instants * seen)
@@ -239,7 +239,7 @@ class Streams(nn.Module):
 
 def _largest(values: Tensor) -> Tensor:
     """(N, 1, S) -> (N, 1, 1), as pooling."""
-    return functional.max_pool2d(values.unsqueeze(1), (1, values.shape[-1])).squeeze(1)
+    return functional.max_pool2d(values.unsqueeze(1), (1, values.shape[-1]), (1, values.shape[-1])).squeeze(1)
 
 
 def _motion(values: Tensor) -> Tensor:
