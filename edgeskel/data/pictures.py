@@ -20,7 +20,7 @@ from edgeskel.errors import MissingExtra
 from edgeskel.files import atomic_write
 from edgeskel.skeleton import Clip, Topology
 
-__all__ = ["COLOURS", "animation", "draw", "strip", "svg"]
+__all__ = ["COLOURS", "animation", "draw", "plotting", "strip", "svg"]
 
 #: Mid tones, legible on white and on black.
 COLOURS = {"left": "#3b82f6", "right": "#f2711c", "middle": "#7f8ea3"}
@@ -102,7 +102,8 @@ def _figure(xy: NDArray[np.float64], confidence: NDArray[np.float32], topology: 
     return parts
 
 
-def _pyplot() -> Any:
+def plotting() -> Any:
+    """``matplotlib.pyplot`` that draws into files. Raises ``MissingExtra``."""
     try:
         import matplotlib
     except ImportError:
@@ -159,7 +160,7 @@ def strip(clip: Clip, topology: Topology, path: Path, frames: int = 8) -> Path:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    pyplot = _pyplot()
+    pyplot = plotting()
     chosen = _chosen(clip, frames)
     points = _in_place(clip, topology, chosen)
     left, bottom, right, top = _extent(points, clip.confidence[:, chosen])
@@ -191,7 +192,7 @@ def animation(clip: Clip, topology: Topology, path: Path, *, rate_hz: float = 15
     Raises:
         MissingExtra: matplotlib (with pillow) is not installed.
     """
-    pyplot = _pyplot()
+    pyplot = plotting()
     from PIL import Image
 
     duration = float(clip.time[-1] - clip.time[0])

@@ -255,8 +255,8 @@ def _squat(s: Stage) -> Tracks:
         1.45 * depth * down, 1.95 * depth * down) | {
             "trunk.bend": s.about(0.5, 0.15) * down,
             "head.nod": -0.3 * down,
-            "left.hip.abduction": 0.2 * down,
-            "right.hip.abduction": 0.2 * down
+            "left.hip.abduction": 0.06 * down,
+            "right.hip.abduction": 0.06 * down
         }
 
 

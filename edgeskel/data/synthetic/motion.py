@@ -155,26 +155,29 @@ def _imbalance(score: Score, body: Body, origins: dict[str, Float64], turns: dic
 
 def _root(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str, Float64]) -> Float64:
     """(T, 3) metres: where the pelvis is when the loaded foot does not slide and the lowest sole touches the floor."""
-    root = np.zeros((len(score.time), 3))
+    still = np.zeros((len(score.time) - 1, 3))
     moved = sum((0.5 * (load[1:] + load[:-1])[:, None] * np.diff(body.place(f"{side}_foot", origins, turns), axis=0)
-                 for side, load in _loads(score).items()), np.zeros((len(score.time) - 1, 3)))
-    root[1:] = _rounded(-np.cumsum(moved, axis=0), 0.16)  # weight passes from foot to foot without a jolt
-    soles = np.stack([
-        body.place(f"{side}_{point}", origins, turns)[:, 1] for side in ("left", "right") for point in ("heel", "toe")
-    ])
-    soft = 0.008  # metres over which one point takes over from another, so that the body does not jerk
-    lowest = -soft * np.log(np.exp(-(soles - soles.min(axis=0)) / soft).sum(axis=0)) + soles.min(
-        axis=0) + soft * np.log(4)
-    root[:, 1] = -lowest + _rounded(score["lift"][:, None],
-                                    0.10)[:, 0] * body.stature  # take-off and landing take a moment
+                 for side, load in _loads(score).items()), still)
+    # Weight passes from foot to foot without a jolt; take-off and landing take a moment.
+    root = _rounded(-np.concatenate([still[:1], np.cumsum(moved, axis=0)]), 0.16)
+    lift = _rounded(score["lift"][:, None], 0.10)[:, 0] * body.stature
+    soles = np.stack([body.place(f"{side}_{point}", origins, turns)[:, 1] for side in ("left", "right")
+                      for point in ("heel", "toe")])
+    root[:, 1] = lift - _soft_minimum(soles, 0.008)
     start = 0.5 * (body.place("left_ankle", origins, turns)[0] + body.place("right_ankle", origins, turns)[0])
     root[:, [0, 2]] -= (start + root[0])[[0, 2]]
     return root
 
 
+def _soft_minimum(values: Float64, soft: float) -> Float64:
+    """(T,) the least of (K, T) metres; one takes over from another over ``soft`` metres, so that nothing jerks."""
+    least = values.min(axis=0)
+    return np.asarray(least - soft * np.log(np.exp((least - values) / soft).mean(axis=0)), dtype=np.float64)
+
+
 def _rounded(track: Float64, seconds: float) -> Float64:
-    """(T, ...) with corners rounded over some ``seconds``."""
+    """(T, ...) with corners rounded over some ``seconds``; what moves at an end keeps moving there."""
     kernel = np.hanning(int(seconds * RATE_HZ) // 2 * 2 + 3)[1:-1]
     reach = len(kernel) // 2
-    padded = np.pad(track, ((reach, reach), (0, 0)), mode="edge")
+    padded = np.pad(track, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
     return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=-1)
