@@ -122,7 +122,7 @@ def test_the_unit_has_to_be_said_and_to_be_plausible(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "says"), [
-    (("HIERARCHY", "HIERARCHIE"), "HIERARCHIE"),
+    (("HIERARCHY", "SKELETON"), "SKELETON"),
     (("MOTION", "NOTION"), "no MOTION"),
     (("OFFSET 30 0 0", "OFFSET 30 0"), "offset 'CHANNELS'"),
     (("OFFSET 30 0 0", "OFFSET nan 0 0"), "offset 'nan'"),
