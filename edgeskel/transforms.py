@@ -50,6 +50,29 @@ class Streams(nn.Module):
         confidence_channel: append the resampled confidence as one more channel.
     """
 
+    # Constants of the layout, which __init__ registers.
+    instants: Tensor
+    progress: Tensor
+    sum_frames: Tensor
+    sum_axes: Tensor
+    points: Tensor
+    directions: Tensor
+    usual: Tensor
+    needed: Tensor
+    vertical: Tensor
+    level: Tensor
+    quarter_turn: Tensor
+    next_axis: Tensor
+    last_axis: Tensor
+    pelvis: Tensor
+    pelvis_weight: Tensor
+    bones: Tensor
+    parents: Tensor
+    not_root: Tensor
+    to_joints: Tensor
+    to_bones: Tensor
+    to_axes: Tensor
+
     def __init__(
         self,
         topology: Topology,

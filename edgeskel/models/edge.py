@@ -52,6 +52,8 @@ class JointMixing(nn.Module):
     (B, C, T, V) -> (B, C, T, V').
     """
 
+    whole = ("mix",)  # used by its weight, so never stored in two factors
+
     def __init__(self, channels: int, groups: int, joints: int, mixed: int, start: Tensor) -> None:
         super().__init__()
         self.groups, self.joints, self.mixed = groups, joints, mixed
@@ -146,4 +148,5 @@ class Edge(Recogniser):
 
     def features(self, streams: Tensor) -> Tensor:
         x: Tensor = self.blocks(self.stem(streams))
-        return self.dropout(x.mean((2, 3), keepdim=True).flatten(1))
+        pooled: Tensor = self.dropout(x.mean((2, 3), keepdim=True).flatten(1))
+        return pooled

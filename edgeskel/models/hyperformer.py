@@ -66,7 +66,7 @@ def body_groups(topology: Topology) -> tuple[int, ...]:
         return PARTITIONS[topology.name]
     group = {joint: index for index, joints in enumerate(topology.parts.values()) for joint in joints}
     if len(group) != len(topology.joints):
-        raise UsageError(f"topology {topology.name!r} puts {len(group)} of {len(topology.joints)} joints into body parts",
+        raise UsageError(f"topology {topology.name!r} puts {len(group)} of its {len(topology.joints)} joints into parts",
                          expected="every joint in one part, or a partition in the configuration",
                          remedy="set partition to the group of each joint")
     return tuple(group[joint] for joint in range(len(topology.joints)))
@@ -122,21 +122,24 @@ class HypergraphAttention(nn.Module):
         value = value.reshape(frames, joints, heads, depth).transpose(1, 2)
         score = query @ key + self._by_distance(query) + self._by_group(groups)
         attention = self.share * score.softmax(-1) + self.mixing
-        return (attention @ value).transpose(1, 2).reshape(frames, joints, self.width)
+        mixed: Tensor = (attention @ value).transpose(1, 2).reshape(frames, joints, self.width)
+        return mixed
 
     def _by_distance(self, query: Tensor) -> Tensor:
         """(F, H, V, D) -> (F, H, V, V): the query's product with the row of each distance, spread over the joints."""
         frames, heads, joints, depth = query.shape
         table = self.hop_table.reshape(self.distances, heads, depth).permute(1, 2, 0)  # (H, D, J)
         product = (query @ table).permute(2, 0, 1, 3).reshape(joints, frames * heads, self.distances)
-        return (product @ self.at_distance).reshape(joints, frames, heads, joints).permute(1, 2, 0, 3)
+        score: Tensor = (product @ self.at_distance).reshape(joints, frames, heads, joints).permute(1, 2, 0, 3)
+        return score
 
     def _by_group(self, groups: Tensor) -> Tensor:
         """(F, E, C') -> (F, H, 1, V): how much each head looks at a group whatever the query."""
         frames, size, _ = groups.shape
         depth = self.width // self.heads
         product = (groups * self.group_bias.reshape(-1) * depth**-0.5).reshape(frames, size, self.heads, depth).sum(-1)
-        return (self.member @ product).transpose(1, 2).reshape(frames, self.heads, 1, self.joints)
+        score: Tensor = (self.member @ product).transpose(1, 2).reshape(frames, self.heads, 1, self.joints)
+        return score
 
 
 class TemporalMix(nn.Module):
@@ -199,7 +202,8 @@ class Hyperformer(Recogniser):
                              expected="a width that heads, groups and 4 divide")
         partition = config.partition or body_groups(config.topology)
         if len(partition) != joints:
-            raise UsageError(f"a partition of {len(partition)} joints", expected=f"{joints}, as {config.topology.name} has")
+            raise UsageError(f"a partition of {len(partition)} joints",
+                             expected=f"{joints}, as {config.topology.name} has")
         self.norm = nn.BatchNorm1d(config.persons * joints * self.streams.channels)
         self.blocks = nn.Sequential(*(
             Block(width if index > 1 else self.streams.channels, 2 if index in _STRIDED else 1, config, partition)
@@ -212,7 +216,8 @@ class Hyperformer(Recogniser):
         clips = bodies // self.config.persons
         x = streams.permute(0, 3, 1, 2).reshape(clips, self.config.persons * joints * channels, frames)
         x = self.norm(x).reshape(bodies, joints, channels, frames).permute(0, 3, 1, 2).contiguous()
-        return self.blocks(x).mean((1, 2))
+        features: Tensor = self.blocks(x).mean((1, 2))
+        return features
 
 
 def _initialise(module: nn.Module) -> None:
