@@ -85,7 +85,7 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
         table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "precision", "engine") else "right")
     for artifact in data["artifacts"]:
         for row in artifact.get("measured") or [{}]:
-            table.add_row(artifact["file"], artifact["precision"], f"{artifact['bytes'] / 1e3:.0f}",
+            table.add_row(artifact["file"].partition("/")[0], artifact["precision"], f"{artifact['bytes'] / 1e3:.0f}",
                           *((row["engine"], f"{100 * row['agreement']:.1f} %", f"{row['max_abs_diff']:.1e}",
                              f"{row['median_ms']:.2f}") if row else ("-",) * 4))
     out.print(table)

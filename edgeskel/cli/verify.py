@@ -67,7 +67,7 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     for name in ("artifact", "engine", "agreement", "difference", "top-1", "kB", "ms", ""):
         table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine", "") else "right")
     for row in data["artifacts"]:
-        table.add_row(row["file"], row["engine"], f"{100 * row['agreement']:.2f} %", f"{row['max_abs_diff']:.1e}",
+        table.add_row(row["file"].partition("/")[0], row["engine"], f"{100 * row['agreement']:.2f} %", f"{row['max_abs_diff']:.1e}",
                       "-" if row["top1"] is None else f"{row['top1']:.2f} %", f"{row['bytes'] / 1e3:.0f}",
                       f"{row['median_ms']:.2f}", "agrees" if row["passed"] else "DISAGREES")
     out.print(table)

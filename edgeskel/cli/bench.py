@@ -1,0 +1,83 @@
+"""``edgeskel bench``: latency and memory of every artifact that runs here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from edgeskel.cli.report import Command, Report, console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["COMMAND"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure a bundle's latency (median, p95, p99) on one core and on all, and its memory."""
+
+    bundle: tyro.conf.Positional[Path]
+    """The bundle's folder."""
+    runs: int = 200
+    """Windows for each artifact, engine and number of threads; slow pairs stop after 4 s."""
+    engine: str | None = None
+    """Only this engine."""
+
+
+def bench(config: Bench) -> Report:
+    """Open, measure in turns, report."""
+    from rich.progress import Progress
+
+    from edgeskel.errors import UsageError
+    from edgeskel.runtime import engines
+    from edgeskel.runtime.bundle import Bundle
+    from export.bench import measure
+
+    if config.runs < 1:
+        raise UsageError(f"--runs {config.runs}", expected="at least 1")
+    if config.engine is not None:
+        engines.get(config.engine)
+    bundle = Bundle.open(config.bundle)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("measuring", total=None)
+        timings, skipped = measure(bundle, runs=config.runs, engine=config.engine, progress=lambda: progress.advance(task))
+    data = {"bundle": str(bundle.path), "artifacts": [asdict(timing) for timing in timings], "not_run": skipped,
+            "machine": _machine()}
+    return Report(data, text=lambda out: _draw(out, data))
+
+
+def _machine() -> dict[str, Any]:
+    import os
+    import platform
+
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        pass
+    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def _draw(out: Console, data: dict[str, Any]) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(title=data["bundle"], box=SIMPLE)
+    for name in ("artifact", "engine", "threads", "median", "p95", "p99", "MB"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine") else "right")
+    for row in data["artifacts"]:
+        table.add_row(row["file"].partition("/")[0], row["engine"], str(row["threads"]), f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}",
+                      f"{row['p99_ms']:.2f}", f"{row['artifact_memory_mb']:.0f}")
+    out.print(table)
+    out.print(f"milliseconds of one window on {data['machine']['processor']}; MB that the artifact adds to its engine",
+              highlight=False, markup=False)
+    for what, why in data["not_run"].items():
+        out.print(f"not run: {what}: {why}", highlight=False, markup=False)
+
+
+COMMAND = Command(Bench, bench)
