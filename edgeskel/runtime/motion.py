@@ -121,9 +121,9 @@ class MotionEnergy:
 def _average(frames: list[Frame]) -> tuple[Float32, np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
     """(M, V, 3) mean position over the frames in which a joint was seen, and whether it was."""
     weight = np.stack([frame.confidence > 0 for frame in frames]).astype(np.float32)[..., None]
-    joints = np.stack([frame.joints for frame in frames])
+    joints = np.where(weight > 0, np.stack([frame.joints for frame in frames]), 0)
     total = weight.sum(axis=0)
-    return (joints * weight).sum(axis=0) / np.maximum(total, 1), total[..., 0] > 0
+    return joints.sum(axis=0) / np.maximum(total, 1), total[..., 0] > 0
 
 
 class Segmenter:
@@ -138,11 +138,15 @@ class Segmenter:
         self.config = config or SegmenterConfig()
         self.energy = 0.0
         """Of the latest frame."""
+        self.noise = 0.0
+        """Energy of a still body before this source, as judged so far."""
         self._motion = MotionEnergy(topology, rate_hz)
         self._rate_hz = rate_hz
         kept = self.config.longest_s + self.config.still_s + 2 * self.config.margin_s + 2 * self._motion.delay_s
         self._frames: deque[Frame] = deque(maxlen=round(kept * rate_hz) + 1)
         self._energies: deque[float] = deque(maxlen=max(1, round(self.config.noise_s * rate_hz)))
+        self._judge_every = max(1, round(rate_hz / 3))  # frames: noise changes slowly
+        self._unjudged = 0
         self._began: float | None = None
         self._moved = 0.0  # when it last moved
 
@@ -156,19 +160,26 @@ class Segmenter:
         config = self.config
         self._frames.append(frame)
         self.energy = self._motion.push(frame)
-        if self.energy > 0:  # 0 is nobody, which is no noise
-            self._energies.append(self.energy)
-        noise = min(float(np.percentile(self._energies, 10)), config.most_noise) if self._energies else 0.0
+        self._judge_noise()
         moment = frame.time - self._motion.delay_s
         if self._began is None:
-            if self.energy > max(config.start, config.start_over_noise * noise):
+            if self.energy > max(config.start, config.start_over_noise * self.noise):
                 self._began = self._moved = moment
             return None
-        if self.energy > max(config.stop, config.stop_over_noise * noise):
+        if self.energy > max(config.stop, config.stop_over_noise * self.noise):
             self._moved = moment
         if moment - self._moved >= config.still_s or moment - self._began >= config.longest_s:
             return self._close()
         return None
+
+    def _judge_noise(self) -> None:
+        if self.energy == 0:  # nobody, which is no noise
+            return
+        self._energies.append(self.energy)
+        self._unjudged += 1
+        if self._unjudged >= self._judge_every or len(self._energies) < self._judge_every:
+            self._unjudged = 0
+            self.noise = min(float(np.percentile(self._energies, 10)), self.config.most_noise)
 
     def open_stretch(self) -> Stretch | None:
         """What was seen so far of the stretch that is open."""

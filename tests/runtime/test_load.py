@@ -106,8 +106,15 @@ def test_the_building_program_is_given_artifact_precision_and_cache(bundle: Path
     from edgeskel.runtime.engines.tensorrt import _built_engine
 
     (bundle / "build_engine.py").write_text(
-        "def engine_for(onnx, precision, cache):\n    return cache / f'{onnx.stem}-{precision}.engine'\n"
+        "class BuildError(Exception): ...\n"
+        "def engine_for(onnx, precision, cache):\n"
+        "    if cache.is_dir():\n"
+        "        raise BuildError('no memory')\n"
+        "    return cache / f'{onnx.stem}-{precision}.engine'\n"
     )
     seal(bundle)
-    built = _built_engine(bundle / "model.onnx", Bundle.open(bundle).manifest)
-    assert built == bundle / "engines" / "model-fp32.engine"
+    manifest = Bundle.open(bundle).manifest
+    assert _built_engine(bundle / "model.onnx", manifest) == bundle / "engines" / "model-fp32.engine"
+    (bundle / "engines").mkdir()
+    with pytest.raises(EngineError, match="no memory.*build_engine.py"):
+        _built_engine(bundle / "model.onnx", manifest)

@@ -101,7 +101,14 @@ def _built_engine(artifact: Path, manifest: Mapping[str, Any]) -> Path:
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Path(module.engine_for(artifact, precision, _cache(artifact.parent)))
+    try:
+        return Path(module.engine_for(artifact, precision, _cache(artifact.parent)))
+    except module.BuildError as error:
+        raise EngineError(
+            f"{artifact}: TensorRT builds no engine of it ({error})",
+            expected="one of the versions that the program was written for: 10.3 to 11",
+            remedy=f"run it alone to see its log: python3 {program}",
+        ) from error
 
 
 def _cache(bundle: Path) -> Path:
