@@ -1,0 +1,169 @@
+"""``edgeskel run`` from the outside: a synthetic recording goes in, recognised actions come out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeskel import topologies
+from edgeskel.cli.main import main
+from edgeskel.errors import TopologyMismatch
+from firmware_bridge.recording import save_recording
+from tests.runtime.conftest import write_bundle
+from tests.runtime.test_decision import arm_moves
+
+SPANS = [(1.0, 3.0, "front"), (4.5, 6.0, "front")]
+
+
+@pytest.fixture
+def bundle(once: Callable[..., Path]) -> Path:
+    return once("tiny-bundle", write_bundle)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Two arm movements; the tiny bundle names the axis along which the person stands farthest: always "front"."""
+    frames = arm_moves([span[:2] for span in SPANS], 7.0)
+    save_recording(
+        tmp_path / "arm.npz",
+        np.stack([f.joints for f in frames], axis=1),
+        np.stack([f.confidence for f in frames], axis=1),
+        np.array([f.time for f in frames]),
+        topologies.get("kinect-v1"),
+        SPANS,
+    )
+    return tmp_path / "arm.npz"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    status = main(["run", *words, "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_json_holds_recognitions_latency_and_agreement(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path
+) -> None:
+    status, data = run(
+        capsys,
+        f"replay:{recording}",
+        "--speed",
+        "0",
+        "--bundle",
+        str(bundle),
+        "--engine",
+        "onnxruntime",
+        "--threshold",
+        "0.3",
+        "--threads",
+        "1",
+    )
+    assert status == 0
+    assert data["engine"] == "onnxruntime" and data["frames"] == 210
+    assert [action["label"] for action in data["recognitions"]] == ["front", "front"]
+    for action, (start, end, _) in zip(data["recognitions"], SPANS, strict=True):
+        assert action["start"] == pytest.approx(start - 0.2, abs=0.3)
+        assert action["end"] == pytest.approx(end + 0.2, abs=0.3)
+        assert 0.3 <= action["probability"] <= 1
+    assert data["agreement"] == 1
+    assert 0 < data["latency_ms"]["median"] <= data["latency_ms"]["p95"] <= data["latency_ms"]["p99"]
+
+
+def test_a_pipe_gets_one_line_per_action(capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path) -> None:
+    words = [
+        "run",
+        f"replay:{recording}?speed=0",
+        "--bundle",
+        str(bundle),
+        "--engine",
+        "onnxruntime",
+        "--threshold",
+        "0.3",
+    ]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("front" in line for line in lines) == 2
+    assert any("2 of the 2 labelled actions recognised" in line for line in lines)
+
+
+def test_labels_that_the_model_lacks_are_not_compared(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    frames = arm_moves([], 1.0)
+    path = tmp_path / "other.npz"
+    save_recording(
+        path,
+        np.stack([f.joints for f in frames], axis=1),
+        np.ones((1, 30, 20), np.float32),
+        np.array([f.time for f in frames]),
+        topologies.get("kinect-v1"),
+        [(0.0, 1.0, "juggle")],
+    )
+    status, data = run(capsys, f"replay:{path}", "--speed", "0", "--bundle", str(bundle), "--engine", "onnxruntime")
+    assert status == 0 and data["agreement"] is None and data["recognitions"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "kind"),
+    [
+        (["replay:absent.npz", "--bundle", "BUNDLE"], 1, "CorruptFile"),
+        (["tcp:here", "--bundle", "BUNDLE"], 2, "UnknownChoice"),
+        (["replay:RECORDING", "--bundle", "absent"], 1, "BundleError"),
+        (["replay:RECORDING", "--model", "absent"], 2, "UnknownChoice"),
+        (["replay:RECORDING", "--model", "absent", "--engine", "onnxruntime"], 2, "UsageError"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--model", "edge-demo"], 2, "UsageError"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--engine", "nonesuch"], 2, "UnknownChoice"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--engine", "executorch"], 1, "EngineError"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--speed", "-1"], 2, "UsageError"),
+    ],
+)
+def test_wrong_choices_end_with_their_error(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, words: list[str], status: int, kind: str
+) -> None:
+    filled = [word.replace("BUNDLE", str(bundle)).replace("RECORDING", str(recording)) for word in words]
+    got, data = run(capsys, *filled)
+    assert (got, data["error"]["type"]) == (status, kind)
+
+
+def test_a_camera_of_another_layout_is_mapped_by_name_or_refused() -> None:
+    from edgeskel.cli.run import converter
+    from edgeskel.skeleton import Frame
+
+    kinect_v2, kinect_v1 = topologies.get("kinect-v2"), topologies.get("kinect-v1")
+    joints = np.random.default_rng(0).normal(size=(2, 25, 3)).astype(np.float32)
+    mapped = converter(kinect_v2, kinect_v1)(Frame(0.0, joints, np.ones((2, 25), np.float32)))
+    wrist = joints[:, kinect_v2.index("left_wrist")]
+    np.testing.assert_array_equal(mapped.joints[:, kinect_v1.index("left_wrist")], wrist)
+    with pytest.raises(TopologyMismatch, match="trained on sbu-15"):
+        converter(topologies.get("sbu-15"), topologies.get("coco-wholebody-133"))
+
+
+def test_the_screen_draws_skeleton_probabilities_and_timeline(bundle: Path) -> None:
+    from rich.console import Console
+
+    from edgeskel.cli.live import Screen
+    from edgeskel.runtime import load
+    from edgeskel.runtime.decision import DecisionConfig, Spotter
+
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
+    spotter = Spotter(load(bundle, engine="onnxruntime", threads=1), DecisionConfig(threshold=0.3))
+    pictures = []
+    with Screen(terminal, spotter, "replay:arm", 30.0) as screen:
+        for frame in arm_moves([(1.0, 3.0)], 4.5):
+            action = spotter.push(frame)
+            screen.show(frame, action, 0.001)
+            if round(frame.time * 30) in (15, 60, 130):
+                paper = io.StringIO()
+                Console(file=paper, width=100).print(screen.picture(frame))
+                pictures.append(paper.getvalue())
+    still, moving, after = pictures
+    assert "no action" in still and "none yet" in still
+    assert "front" in moving and "%" in moving
+    assert "front" in after and "█" in after
+    assert any("⠀" < character <= "⣿" for character in moving)  # dots of the skeleton
+    assert {len(picture.splitlines()) for picture in pictures} == {len(still.splitlines())}
