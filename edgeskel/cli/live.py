@@ -127,6 +127,7 @@ class Screen:
         )
         energy = self._spotter.segmenter.energy
         bars = Table.grid(padding=(0, 1))
+        bars.add_column(width=min(22, max(map(len, session.labels))))
         for index in np.argsort(-current.probabilities)[:8] if current is not None else ():
             probability = float(current.probabilities[index])  # type: ignore[union-attr]
             label = session.labels[int(index)]
@@ -143,6 +144,7 @@ class Screen:
             inside = next((a for a in reversed(self._actions) if a.start <= moment <= a.end), None)
             cells.append("█" if inside else "·", style=self._colour(inside.label) if inside else "dim")
         recent = [Text(line_of(action), style=self._colour(action.label)) for action in self._actions[-4:]]
+        recent = recent or [Text("none yet", style="dim")]
         recent += [Text()] * (4 - len(recent))  # the screen keeps its height
         return Group(cells, *recent)
 
