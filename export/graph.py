@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgeskel.errors import ExportError
 from edgeskel.models.base import Recogniser
+from edgeskel.models.low_rank import Factors
 
 __all__ = ["DeployableGraph", "export_program", "fold_batch_norm"]
 
@@ -132,7 +133,10 @@ def _fold_neighbours(sequence: nn.Sequential) -> None:
             continue
         before = layers[index - 1] if index else None
         after = layers[index + 1] if index + 1 < len(layers) else None
-        if isinstance(before, nn.Conv2d):
+        if isinstance(before, Factors):  # a layer in two factors: the second one gives the output
+            _fold_neighbours(outer := nn.Sequential(before[1], norm))
+            before[1], layers[index] = outer
+        elif isinstance(before, nn.Conv2d):
             layers[index - 1 : index + 1] = [fuse_conv_bn_eval(before, norm), nn.Identity()]
         elif isinstance(before, nn.Linear):
             layers[index - 1 : index + 1] = [fuse_linear_bn_eval(before, norm), nn.Identity()]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,10 +24,10 @@ from edgeskel.transforms import Streams
 
 __all__ = ["quantize"]
 
-Window = tuple[Tensor, Tensor] | tuple[Float32, Float32]
+Window: TypeAlias = "tuple[Tensor, Tensor] | tuple[Float32, Float32]"
 
 
-def quantize(graph: nn.Module, calibration: Iterable[tuple[Float32, Float32]] | Iterable[tuple[Tensor, Tensor]]) -> fx.GraphModule:
+def quantize(graph: nn.Module, calibration: Iterable[Window]) -> fx.GraphModule:
     """Quantise a deployable graph for XNNPACK.
 
     Args:
@@ -47,6 +47,20 @@ def quantize(graph: nn.Module, calibration: Iterable[tuple[Float32, Float32]] | 
     if not any(bool(confidence.any()) for _, confidence in windows):
         raise UsageError(f"int8 has {len(windows)} calibration clips" + (", all of them empty" if windows else ""),
                          expected="recorded clips of the training part", remedy="give --calibration STORE")
+    preprocessing = tuple(name for name, module in graph.named_modules() if isinstance(module, Streams))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # both packages' notes about their own upkeep
+        quantizer, prepare, convert = _tools()
+        quantizer.set_filter_function(lambda node: not _inside(node, preprocessing))
+        program = torch.export.export(graph.eval(), windows[0], strict=False)
+        prepared = prepare(program.module(), quantizer)
+        for window in windows:
+            prepared(*window)
+        converted: fx.GraphModule = convert(prepared)
+    return converted
+
+
+def _tools() -> tuple[Any, Any, Any]:
     try:
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
             XNNPACKQuantizer,
@@ -54,19 +68,8 @@ def quantize(graph: nn.Module, calibration: Iterable[tuple[Float32, Float32]] | 
         )
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     except ImportError as error:
-        raise MissingExtra(error.name or "executorch", "export-mobile", "int8 for XNNPACK") from error
-
-    preprocessing = _modules_of(graph, Streams)
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    quantizer.set_filter_function(lambda node: not _inside(node, preprocessing))
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torchao's notes about its own deprecations
-        program = torch.export.export(graph.eval(), windows[0], strict=False)
-        prepared = prepare_pt2e(program.module(), quantizer)
-        for window in windows:
-            prepared(*window)
-        converted: fx.GraphModule = convert_pt2e(prepared)
-    return converted
+        raise MissingExtra((error.name or "executorch").partition(".")[0], "export-mobile", "int8 for XNNPACK") from error
+    return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True)), prepare_pt2e, convert_pt2e
 
 
 def _checked(index: int, joints: Any, confidence: Any) -> tuple[Tensor, Tensor]:
@@ -77,10 +80,6 @@ def _checked(index: int, joints: Any, confidence: Any) -> tuple[Tensor, Tensor]:
                           expected="finite metres wherever confidence is above 0",
                           remedy="set the confidence of a missing joint to 0")
     return joints, confidence
-
-
-def _modules_of(graph: nn.Module, kind: type[nn.Module]) -> tuple[str, ...]:
-    return tuple(name for name, module in graph.named_modules() if isinstance(module, kind))
 
 
 def _inside(node: fx.Node, modules: tuple[str, ...]) -> bool:

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from edgeskel.errors import CorruptFile, ModelError, UnknownChoice
 from edgeskel.files import atomic_write
+from edgeskel.models.low_rank import factorise
 from edgeskel.skeleton import Topology
 from edgeskel.transforms import STREAMS, Streams
 
@@ -54,6 +54,8 @@ class RecogniserConfig:
     """How a clip is turned: none, yaw or body."""
     confidence_channel: bool = True
     """Whether the network sees the confidences as a channel."""
+    low_rank: Mapping[str, int] = field(default_factory=dict)
+    """Rank of each layer that is stored in two factors, by name (``edgeskel.compression`` fills it)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``config.json``."""
@@ -160,6 +162,7 @@ def create(name: str, **settings: Any) -> Recogniser:
 
     Raises:
         UnknownChoice: no such recogniser, or no such field.
+        ModelError: ``low_rank`` names a layer that the recogniser lacks, or a rank too high for it.
     """
     if name not in REGISTRY:
         raise UnknownChoice("recogniser", name, REGISTRY)
@@ -168,7 +171,9 @@ def create(name: str, **settings: Any) -> Recogniser:
     for setting in settings:
         if setting not in known:
             raise UnknownChoice(f"setting of {name}", setting, known)
-    return recogniser(config(**settings))
+    model = recogniser(config(**settings))
+    factorise(model, model.config.low_rank)
+    return model
 
 
 def shipped() -> tuple[str, ...]:

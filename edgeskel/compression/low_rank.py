@@ -1,0 +1,166 @@
+"""Low rank as LORTSAR does it: truncated singular value decomposition of a trained recogniser's layers.
+
+After Oraki, Zhuang and Liang, "LORTSAR: Low-Rank Transformer for Skeleton-based Action Recognition" (arXiv
+2407.14655): a weight matrix becomes two of rank k, and fine-tuning from there restores the accuracy. Added here: the
+factorisation may look at what recorded clips put into a layer. Plain truncation keeps the directions in which the
+*weights* are large; with the covariance C of the layer's inputs it keeps those in which the *outputs* are: of all
+rank-k matrices the result then has the least mean squared output error over those clips. Temporal convolutions are
+taken as (out) x (in * kernel).
+
+For W (out x in), let U hold the k leading eigenvectors of W C Wᵀ (C = I: the left singular vectors). The best rank-k
+replacement is U Uᵀ W, stored as B = U D^½ and A = D^-½ Uᵀ W, where D (the root of the eigenvalues) shares the size
+between both factors, which fine-tuning and int8 like.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgeskel.errors import UsageError
+from edgeskel.models.base import Recogniser
+from edgeskel.models.low_rank import Factors, Layer, factorisable, factorise, largest_rank, matrices
+
+__all__ = ["choose_ranks", "compress", "covariances"]
+
+Covariances = Mapping[str, Tensor]
+
+
+@torch.no_grad()
+def covariances(model: Recogniser, clips: Iterable[tuple[Any, Any]]) -> dict[str, Tensor]:
+    """Mean of x xᵀ over all inputs x that recorded clips give each factorisable layer.
+
+    Args:
+        model: trained.
+        clips: windows: joints (N, M, S, V, 3) and confidence (N, M, S, V), arrays or tensors.
+
+    Returns:
+        name -> (G, in / G * kernel, the same), float64.
+
+    Raises:
+        UsageError: no clips.
+    """
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+
+    def watch(name: str, layer: nn.Module) -> Any:
+        assert isinstance(layer, (nn.Linear, nn.Conv2d))
+
+        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            x = _columns(layer, inputs[0])  # (G, in / G * kernel, positions)
+            product = (x @ x.transpose(1, 2)).double()
+            sums[name] = sums[name] + product if name in sums else product
+            counts[name] = counts.get(name, 0) + x.shape[-1]
+
+        return layer.register_forward_pre_hook(look)
+
+    model = copy.deepcopy(model).eval()
+    hooks = [watch(name, layer) for name, layer in factorisable(model).items()]
+    for joints, confidence in clips:
+        model(torch.as_tensor(joints), torch.as_tensor(confidence))
+    for hook in hooks:
+        hook.remove()
+    if not sums:
+        raise UsageError("activation-aware truncation has no clips", expected="recorded clips of the training part")
+    return {name: total / counts[name] for name, total in sums.items()}
+
+
+def _columns(layer: Layer, x: Tensor) -> Tensor:
+    """A layer's input as the columns that its matrices multiply: (G, in / G * kernel, positions)."""
+    if isinstance(layer, nn.Linear):
+        return x.reshape(1, -1, layer.in_features).transpose(1, 2)
+    kernel, stride = layer.kernel_size, layer.stride
+    patches = functional.unfold(x, kernel, layer.dilation, layer.padding, stride)  # type: ignore[arg-type]
+    return patches.transpose(0, 1).reshape(layer.groups, patches.shape[1] // layer.groups, -1)
+
+
+def choose_ranks(
+    model: Recogniser,
+    *,
+    energy: float | None = None,
+    ratio: float | None = None,
+    inputs: Covariances | None = None,
+) -> dict[str, int]:
+    """The rank of each layer that becomes smaller; the others are left alone and not named.
+
+    Args:
+        model: trained.
+        energy: share of the squared singular values (with ``inputs``: of the output's energy) to keep, above 0 up to 1.
+        ratio: rank as a share of the full rank, above 0 up to 1. Exactly one of the two.
+        inputs: from :func:`covariances`.
+
+    Raises:
+        UsageError: not exactly one rule, or a share outside its range.
+    """
+    share = energy if ratio is None else ratio
+    if share is None or (energy is not None and ratio is not None):
+        raise UsageError(f"energy is {energy} and ratio is {ratio}", expected="exactly one of the two")
+    if not 0 < share <= 1:
+        raise UsageError(f"a share of {share}", expected="above 0, up to 1")
+    ranks = {}
+    for name, layer in factorisable(model).items():
+        full = min(matrices(layer).shape[1:])
+        if ratio is not None:
+            rank = max(round(ratio * full), 1)
+        else:
+            values, _ = _spectrum(layer, inputs[name] if inputs else None)
+            kept = (values.cumsum(-1) / values.sum(-1, keepdim=True)).min(0).values  # the worst group
+            rank = full if share == 1 else min(int((kept < share).sum()) + 1, full)
+        if rank <= largest_rank(layer):
+            ranks[name] = rank
+    return ranks
+
+
+@torch.no_grad()
+def compress(model: Recogniser, ranks: Mapping[str, int], inputs: Covariances | None = None) -> Recogniser:
+    """A copy of ``model`` with the named layers in two factors.
+
+    Args:
+        model: trained; stays as it is.
+        ranks: from :func:`choose_ranks`, or chosen by hand.
+        inputs: from :func:`covariances`, for activation-aware truncation.
+
+    Returns:
+        In evaluation mode; ``save_pretrained`` records the ranks.
+
+    Raises:
+        ModelError: a layer that cannot be factorised, or a rank at which it would not shrink.
+    """
+    smaller = copy.deepcopy(model).eval()
+    factorise(smaller, ranks)
+    layers = factorisable(model)
+    for name, rank in ranks.items():
+        factors = smaller.get_submodule(name)
+        assert isinstance(factors, Factors)
+        _fill(factors, layers[name], rank, inputs[name] if inputs else None)
+    smaller.config = replace(model.config, low_rank={**model.config.low_rank, **ranks})
+    return smaller
+
+
+def _fill(factors: Factors, layer: Layer, rank: int, covariance: Tensor | None) -> None:
+    values, vectors = _spectrum(layer, covariance)
+    kept = vectors[..., :rank]  # (G, out / G, rank)
+    size = values[:, None, :rank].clamp(min=1e-12).pow(0.25)  # the root of a singular value
+    inner = (kept / size).transpose(1, 2) @ matrices(layer).double()  # (G, rank, in / G * kernel)
+    outer = kept * size
+    first, second = factors
+    assert isinstance(first, (nn.Linear, nn.Conv2d)) and isinstance(second, (nn.Linear, nn.Conv2d))
+    first.weight.copy_(inner.reshape(first.weight.shape))
+    second.weight.copy_(outer.reshape(second.weight.shape))
+    if layer.bias is not None and second.bias is not None:
+        second.bias.copy_(layer.bias)
+
+
+def _spectrum(layer: Layer, covariance: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (G, r), falling, and eigenvectors (G, out / G, r) of W C Wᵀ, float64; r is the full rank."""
+    weight = matrices(layer).double()
+    middle = weight if covariance is None else weight @ covariance
+    values, vectors = torch.linalg.eigh(middle @ weight.transpose(1, 2))
+    full = min(weight.shape[1:])
+    return values.flip(-1)[..., :full].clamp(min=0), vectors.flip(-1)[..., :full]
