@@ -1,7 +1,7 @@
 """Changes of training clips, each one vectorised call per batch on raw joints, on whatever device they are.
 
 A missing joint stays missing: its confidence stays 0 and its value is 0 afterwards. Randomness comes from torch's own
-generator, which the training loop seeds per epoch.
+generator, which the training loop seeds at each step.
 
 Axes: N clips, M persons, S frames of the window, W frames of the training window, V joints, K classes.
 """

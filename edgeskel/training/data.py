@@ -104,6 +104,7 @@ class Batches(Sampler[list[int]]):
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.processes = rank, processes
         self.epoch = 0
+        self.sampler = self  # where the trainer looks for something whose epoch it should set
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""

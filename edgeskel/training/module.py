@@ -31,7 +31,7 @@ class TrainingModule(lightning.LightningModule):
         recogniser: learns in place.
         recipe: how.
         steps: optimizer steps of the whole training; the learning rate follows them.
-        seed: with the epoch, decides every random draw of an epoch, so that a resumed run repeats them.
+        seed: with the step's number, decides every random draw of a step, so that a resumed run repeats them.
         teachers: trained recognisers of the same labels and topology to learn from; frozen.
 
     After the training, ``result`` is the recogniser to keep: the moving average, or the recogniser itself.
@@ -67,16 +67,19 @@ class TrainingModule(lightning.LightningModule):
             streams.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        draws = np.random.SeedSequence((self.seed, self.current_epoch, self.global_rank))
-        torch.manual_seed(int(draws.generate_state(1)[0]))
         self._sums = {"train": torch.zeros(2, device=self.device), "validation": torch.zeros(3, device=self.device)}
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        """Seed every step by its number: whatever else draws in between, a resumed run repeats what it would have."""
+        draws = np.random.SeedSequence((self.seed, self.global_step, self.global_rank))
+        torch.manual_seed(int(draws.generate_state(1)[0]))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         joints, confidence, labels = batch
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             targets = functional.one_hot(labels, len(self.recogniser.config.labels)).float()
             joints, confidence, targets = self.augment(joints, confidence, targets)
-        logits = self._logits(self.recogniser, self.training_streams, joints, confidence)
+        logits = self.logits(self.recogniser, self.training_streams, joints, confidence)
         loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
         if self.teachers:
             share = self.recipe.distill
@@ -85,7 +88,7 @@ class TrainingModule(lightning.LightningModule):
         self._sums["train"] += torch.stack((loss.detach() * count, count))
         return loss
 
-    def _logits(self, recogniser: Recogniser, streams: Streams, joints: Tensor, confidence: Tensor) -> Tensor:
+    def logits(self, recogniser: Recogniser, streams: Streams, joints: Tensor, confidence: Tensor) -> Tensor:
         """Logits (N, K) in float32. The streams stay in float32 under mixed precision: bfloat16 would round a joint
         three metres away to the centimetre."""
         with torch.autocast(self.device.type, enabled=False), torch.no_grad():
@@ -98,7 +101,7 @@ class TrainingModule(lightning.LightningModule):
         temperature (Hinton, Vinyals and Dean 2015, arXiv 1503.02531)."""
         heat = self.recipe.temperature
         with torch.no_grad():
-            answers = [self._logits(teacher, streams, joints, confidence) for teacher, streams in self.teachers]
+            answers = [self.logits(teacher, streams, joints, confidence) for teacher, streams in self.teachers]
             target = torch.stack([(answer / heat).softmax(-1) for answer in answers]).mean(0)
         return functional.kl_div((logits / heat).log_softmax(-1), target, reduction="batchmean") * heat**2
 
@@ -110,7 +113,7 @@ class TrainingModule(lightning.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
         joints, confidence, labels = batch
         recogniser = self.result
-        logits = self._logits(recogniser, recogniser.streams, joints, confidence)
+        logits = self.logits(recogniser, recogniser.streams, joints, confidence)
         loss = functional.cross_entropy(logits, labels, reduction="sum")
         hits = (logits.argmax(-1) == labels).float().sum()
         self._sums["validation"] += torch.stack((loss, hits, torch.tensor(float(len(labels)), device=self.device)))

@@ -261,6 +261,7 @@ def _fit(
         validation = loader(held_out, Batches(len(held_out), recipe.batch_size, None, rank, processes))
     folder = config.out / "training"
     resumed_at = 0 if state is None else len(parts_of.load_state(state)["history"])
+    order.set_epoch(resumed_at)
     best = parts_of.Best(config.patience)
     callbacks = [
         *([best] if config.patience else []),
