@@ -56,7 +56,7 @@ def _steps(store: Any, count: int) -> dict[str, Any]:
             joints, confidence, targets = module.augment(joints, confidence, targets)
         augmented = time.perf_counter()
         logits = module.logits(recogniser, module.training_streams, joints, confidence)
-        functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing).backward()
+        torch.autograd.backward(functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing))
         torch.nn.utils.clip_grad_norm_(recogniser.parameters(), recipe.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
