@@ -19,7 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 30
 
 
 def curves(
-    lines: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = "", width: int = 335, height: int = 210
+    lines: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = "", width: int = 320, height: int = 210
 ) -> str:
     """Lines over the epochs.
 
