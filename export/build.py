@@ -20,7 +20,7 @@ import torch
 
 import edgeskel
 from edgeskel.data import synthetic
-from edgeskel.errors import ExportError, VerificationFailed
+from edgeskel.errors import ExportError
 from edgeskel.files import atomic_folder
 from edgeskel.models.base import Recogniser, count_parameters
 from edgeskel.runtime import engines
@@ -29,6 +29,8 @@ from export import card
 from export.bundle import Content, Entry, seal, write_golden
 from export.graph import DeployableGraph, export_program
 from export.quiet import quiet
+from export.ranges import FILE as RANGES
+from export.ranges import Ranges, apply_scales, read_scales, weights_digest
 from export.verify import compare, describe, run_windows
 from export.windows import Windows, synthetic_windows
 
@@ -73,12 +75,14 @@ class Source:
         recogniser: in evaluation mode, float32.
         card: its model card, "" when it has none.
         training: what its training recorded (dataset, digest, split, seed), empty when unknown.
+        ranges: what an earlier calibration of these weights found, for int8 without recordings.
     """
 
     name: str
     recogniser: Recogniser
     card: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+    ranges: Ranges | None = None
 
     @property
     def learned_from_synthetic_motion(self) -> bool:
@@ -99,8 +103,9 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         target: the target's name, for the manifest.
         kinds: names of :data:`KINDS`, the preferred one first.
         programs: of ours that travel along (``build_engine.py``).
-        calibration: recorded clips of the training part, for int8 and as golden inputs. Without them a recogniser
-            that learned from generated motion is calibrated with such motion; any other gets no int8.
+        calibration: recorded clips of the training part, for int8 and as golden inputs. Without them int8 uses the
+            ranges that travel with the weights; a recogniser that learned from generated motion is calibrated with such
+            motion; any other gets no int8.
         precisions: only these; asking for one makes failing to provide it an error.
         notes, needs: the target's, for the card.
         progress: told what is being made.
@@ -125,11 +130,13 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
             try:
                 entries.append(maker.write(folder, name))
             except ExportError as error:
-                if KINDS[name].precision in precisions or KINDS[name].precision == "fp32" and name != "coreml-fp32":
+                precision = KINDS[name].precision
+                if name != "coreml-fp32" and (precision == "fp32" or precision in precisions):
                     raise
                 (folder / KINDS[name].file).unlink(missing_ok=True)
                 omitted.append({"artifact": name, "reason": str(error)})
         entries.append(Entry("checkpoint/model.safetensors", "safetensors", "fp32", ("torch",), TOLERANCE["fp32"]))
+        maker.write_ranges(folder)
         for program in programs:
             shutil.copyfile(Path(__file__).parent / _PROGRAMS[program], folder / program)
         content = maker.content(target, omitted)
@@ -156,7 +163,10 @@ class _Maker:
             "topology": config.topology.to_dict(), "persons": config.persons, "frames": config.source_frames,
             "rate_hz": float(config.rate_hz), "hop": config.hop,
         }
-        if calibration is None and source.learned_from_synthetic_motion:
+        self.weights = weights_digest(source.recogniser)
+        self.ranges: dict[str, Any] = {}
+        self.recorded = source.ranges if source.ranges is not None and source.ranges.weights == self.weights else None
+        if calibration is None and self.recorded is None and source.learned_from_synthetic_motion:
             calibration = synthetic_windows(config.topology, self.window, CALIBRATION, config.labels)
         self.calibration = calibration
         if calibration is None:
@@ -195,13 +205,7 @@ class _Maker:
         elif name == "xnnpack-fp32":
             lowered = executorch.lower_xnnpack(export_program(self.graph), self.metadata)
         else:
-            with quiet():
-                from edgeskel.compression.quantization import quantize
-
-                quantized = quantize(self.graph, self._clips().pairs())
-            with torch.no_grad():
-                program = torch.export.export(quantized, self.graph.example(), strict=False)
-            lowered = executorch.lower_xnnpack(program, self.metadata)
+            lowered = executorch.lower_xnnpack(self._quantized(), self.metadata)
         details: dict[str, Any] = {"undelegated": lowered.undelegated, "delegates": lowered.delegates}
         if name == "coreml-fp32":
             details["note"] = "made here, but only Apple's systems run it: not verified"
@@ -216,10 +220,52 @@ class _Maker:
         if name == "onnx-fp16":
             model = half.to_half(network)
         elif name == "onnx-int8":
-            model = qdq.to_int8(network, qdq.activation_ranges(network, self._clips().pairs()))
+            model = qdq.to_int8(network, self._activation_ranges(network))
         else:
             model = network.model
         return model.SerializeToString(), {"opset": onnx.OPSET, "nodes": len(model.graph.node)}
+
+    def _activation_ranges(self, network: Any) -> dict[str, float]:
+        from export import qdq
+
+        if self.calibration is None and self.recorded is not None and self.recorded.onnx is not None:
+            names = qdq.quantized_inputs(network)
+            if len(names) != len(self.recorded.onnx):
+                raise ExportError(f"{RANGES} holds {len(self.recorded.onnx)} ranges", expected=f"{len(names)} for this graph",
+                                  remedy="calibrate anew with --calibration STORE")
+            ranges = dict(zip(names, self.recorded.onnx, strict=True))
+        else:
+            ranges = qdq.activation_ranges(network, self._clips().pairs())
+        self.ranges["onnx"] = list(ranges.values())
+        return ranges
+
+    def _quantized(self) -> Any:
+        """The int8 program for XNNPACK."""
+        recorded = None if self.recorded is None or self.calibration is not None else self.recorded.xnnpack
+        with quiet():
+            from edgeskel.compression.quantization import quantize
+
+            # With recorded scales any plausible window will do: it only builds the graph that they are put into.
+            clips = self._clips() if recorded is None else self.golden_windows.take([0])
+            quantized = quantize(self.graph, clips.pairs())
+            if recorded is not None:
+                apply_scales(quantized, recorded)
+            self.ranges["xnnpack"] = read_scales(quantized)
+            with torch.no_grad():
+                return torch.export.export(quantized, self.graph.example(), strict=False)
+
+    def write_ranges(self, folder: Path) -> None:
+        """What calibration found, beside the weights in the bundle."""
+        if self.ranges:
+            found = Ranges(self.weights, self._calibrated_with() or {}, **self.ranges)
+            (folder / "checkpoint" / RANGES).write_text(found.to_json(), encoding="utf-8")
+
+    def _calibrated_with(self) -> dict[str, Any] | None:
+        calibration = self.calibration
+        if calibration is not None:
+            return {"origin": calibration.origin, "clips": len(calibration), "digest": calibration.digest,
+                    "data_digest": calibration.data_digest, "sources": list(calibration.sources)}
+        return None if self.recorded is None else self.recorded.calibration
 
     def _clips(self) -> Windows:
         if self.calibration is None:
@@ -241,7 +287,7 @@ class _Maker:
             artifact = Artifact(kind.file, kind.format, kind.precision, kind.engines, details)
             outcome = compare(artifact, name, "golden", answers, self.golden.probabilities)
             if not outcome.passed:
-                raise ExportError(str(VerificationFailed(describe(outcome))), expected=f"{kind.precision}: {TOLERANCE[kind.precision]}",
+                raise ExportError(describe(outcome), expected=f"{kind.precision} within {TOLERANCE[kind.precision]}",
                                   remedy="calibrate with clips of the recogniser's own data, or leave this precision out")
             measured.append({"engine": name, "windows": outcome.windows, "agreement": outcome.agreement,
                              "max_abs_diff": outcome.max_abs_diff, "median_ms": round(outcome.median_ms, 3),
@@ -256,7 +302,6 @@ class _Maker:
 
     def content(self, target: str, omitted: list[dict[str, str]]) -> Content:
         config = self.source.recogniser.config
-        calibration = self.calibration
         more = {
             "recogniser": self.source.recogniser.name,
             "parameters": count_parameters(self.source.recogniser),
@@ -267,10 +312,7 @@ class _Maker:
                 "training": {key: self.source.training[key] for key in ("dataset", "data_digest", "split", "seed")
                              if key in self.source.training},
                 "golden": {"origin": self.golden_windows.origin, "sources": list(self.golden_windows.sources)},
-                "calibration": None if calibration is None else {
-                    "origin": calibration.origin, "clips": len(calibration), "digest": calibration.digest,
-                    "data_digest": calibration.data_digest, "sources": list(calibration.sources),
-                },
+                "calibration": self._calibrated_with(),
             },
         }
         width = int(self.golden.embedding.shape[1])

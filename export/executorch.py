@@ -97,8 +97,8 @@ def _lower(program: ExportedProgram, metadata: Mapping[str, Any], partitioner: A
 
 
 def _operator(node: torch.fx.Node) -> str:
-    target = node.target
-    name = str(getattr(target, "_op", target)) if not callable(getattr(target, "name", None)) else str(target.name())
+    named = getattr(node.target, "name", None)
+    name = str(named() if callable(named) else node.target)
     if "call_delegate" in name:
         return "delegate"
     return "getitem" if "getitem" in name else name

@@ -136,7 +136,7 @@ def to_int8(network: Network, ranges: Mapping[str, float]) -> onnx.ModelProto:
     def activation(name: str) -> str:
         if f"{name}_q" not in done:
             done.add(f"{name}_q")
-            scale = constant(f"{name}_scale", np.float32(ranges[name] / 127))
+            scale = constant(f"{name}_scale", np.array(ranges[name] / 127, np.float32))
             nodes.append(helper.make_node("QuantizeLinear", [name, scale, "zero"], [f"{name}_q"], name=f"q_{name}"))
             nodes.append(helper.make_node("DequantizeLinear", [f"{name}_q", scale, "zero"], [f"{name}_dq"],
                                           name=f"dq_{name}"))

@@ -185,7 +185,7 @@ def _logger(trt: Any) -> Any:
         def last_error(self) -> str:
             return self.errors[-1] if self.errors else ""
 
-    return Logger()
+    return Logger()  # type: ignore[no-untyped-call]
 
 
 def compute_capability() -> str:

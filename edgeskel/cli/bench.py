@@ -71,8 +71,9 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     for name in ("artifact", "engine", "threads", "median", "p95", "p99", "MB"):
         table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine") else "right")
     for row in data["artifacts"]:
-        table.add_row(row["file"].partition("/")[0], row["engine"], str(row["threads"]), f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}",
-                      f"{row['p99_ms']:.2f}", f"{row['artifact_memory_mb']:.0f}")
+        times = (f"{row[name]:.2f}" for name in ("median_ms", "p95_ms", "p99_ms"))
+        table.add_row(row["file"].partition("/")[0], row["engine"], str(row["threads"]), *times,
+                      f"{row['artifact_memory_mb']:.0f}")
     out.print(table)
     out.print(f"milliseconds of one window on {data['machine']['processor']}; MB that the artifact adds to its engine",
               highlight=False, markup=False)

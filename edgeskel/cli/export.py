@@ -47,18 +47,21 @@ def export(config: Export) -> Report:
     from edgeskel import models
     from edgeskel.data import Store
     from edgeskel.models.base import WEIGHTS
+    from edgeskel.runtime.bundle import Window
     from export import build
+    from export.ranges import Ranges
     from export.windows import calibration_windows
 
     recogniser = models.from_pretrained(config.model)
     folder = Path(config.model) if (Path(config.model) / "config.json").is_file() else WEIGHTS / config.model
     card = folder / "README.md"
     source = build.Source(build.safe_name(folder.resolve().name), recogniser,
-                          card.read_text("utf-8") if card.is_file() else "", build.read_training(folder))
+                          card.read_text("utf-8") if card.is_file() else "", build.read_training(folder),
+                          Ranges.read(folder))
     settings = recogniser.config
     windows = None
     if config.calibration is not None:
-        window = build.Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
+        window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
         windows = calibration_windows(Store.open(config.calibration), config.protocol, settings.topology, window,
                                       build.CALIBRATION)
     out = config.out if config.out is not None else Path(f"{source.name}-{profile.name}")

@@ -1,0 +1,155 @@
+"""A bundle appears whole or not at all, and int8 comes from recordings or not at all."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeskel import models
+from edgeskel.cli.main import main
+from edgeskel.errors import CorruptFile, ExportError
+from edgeskel.runtime.bundle import Bundle
+from export import build, executorch
+from export.ranges import Ranges
+from tests.export.conftest import small_recogniser
+
+STRANGE = tuple(f"gesture {index}" for index in range(4))  # not the generator's actions: no data of its own kind here
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifacts that cost nothing, for tests of what surrounds them."""
+    monkeypatch.setattr(build._Maker, "_make", lambda self, name: (b"artifact " + name.encode(), {}))
+    monkeypatch.setattr(build._Maker, "_prove", lambda self, path, kind, size: [])
+
+
+def source(**settings: Any) -> build.Source:
+    return build.Source("small", small_recogniser(**settings))
+
+
+def test_without_recordings_int8_is_left_out_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = build._Maker._make
+    monkeypatch.setattr(build._Maker, "_make",
+                        lambda self, name: make(self, name) if "int8" in name else (b"x", {}))
+    monkeypatch.setattr(build._Maker, "_prove", lambda self, path, kind, size: [])
+    made = build.build(source(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-fp32", "xnnpack-int8"))
+    assert [artifact.file for artifact in made.artifacts] == ["model.pte", "checkpoint/model.safetensors"]
+    (left_out,) = made.manifest["omitted"]
+    assert left_out["artifact"] == "xnnpack-int8" and "--calibration STORE" in left_out["reason"]
+    assert "Left out: xnnpack-int8" in (tmp_path / "b" / "MODEL_CARD.md").read_text("utf-8")
+    assert made.manifest["data"]["calibration"] is None
+
+
+def test_asking_for_int8_without_recordings_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="needs recorded clips"):
+        build.build(source(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-int8",), precisions=("int8",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_precision_that_the_target_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="one of fp32"):
+        build.build(source(), tmp_path / "b", target="x", kinds=("onnx-fp32",), precisions=("fp16",))
+
+
+def test_what_learned_from_generated_motion_is_calibrated_with_it() -> None:
+    maker = build._Maker(source(), None)
+    assert maker.calibration is not None and maker.calibration.origin.startswith("synthetic motion")
+    assert set(maker.calibration.labels) <= set(maker.source.recogniser.config.labels)
+    trained_elsewhere = build.Source("small", small_recogniser(), training={"dataset": "utd-mhad"})
+    assert build._Maker(trained_elsewhere, None).calibration is None
+
+
+@pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_full_disk_or_an_interrupt_leaves_nothing(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch,
+                                                    stop: BaseException) -> None:
+    def fail(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr(build, "write_golden", fail)
+    with pytest.raises(type(stop)):
+        build.build(source(), tmp_path / "b", target="host", kinds=("onnx-fp32",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_keeps_the_older_bundle(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "b"
+    before = build.build(source(), out, target="host", kinds=("onnx-fp32",)).manifest["digest"]
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "seal", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build.build(source(persons=2), out, target="host", kinds=("onnx-fp32",))
+    assert Bundle.open(out).manifest["digest"] == before
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_an_artifact_that_strays_is_left_out_or_refused(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stray(self: object, path: Path, kind: build.Kind, size: int) -> list[dict[str, Any]]:
+        if kind.precision == "int8":
+            raise ExportError("agreement 40 %")
+        return []
+
+    monkeypatch.setattr(build._Maker, "_prove", stray)
+    kinds = ("onnx-fp32", "onnx-int8")
+    made = build.build(source(), tmp_path / "b", target="host", kinds=kinds)
+    assert made.manifest["omitted"] == [{"artifact": "onnx-int8", "reason": "agreement 40 %"}]
+    assert not (tmp_path / "b" / "model.int8.onnx").exists()
+    with pytest.raises(ExportError, match="agreement 40"):
+        build.build(source(), tmp_path / "c", target="host", kinds=kinds, precisions=("int8",))
+
+
+def test_core_ml_says_why_it_is_not_made(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executorch, "coreml_obstacle", lambda: "the converter does not run on linux")
+    with pytest.raises(ExportError, match="does not run on linux"):
+        executorch.lower_coreml(None, {})  # type: ignore[arg-type]
+
+
+def test_an_unknown_target_and_model_list_what_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "edge-demo", "--target", "jetsn"]) == 2
+    error = capsys.readouterr().err
+    assert "android, host, ios, jetson" in error and "did you mean 'jetson'" in error
+    assert main(["export", "no-such-model", "--target", "host"]) == 2
+    assert "no-such-model" in capsys.readouterr().err
+
+
+def test_a_missing_extra_says_the_command(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                          capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "onnxsim", None)
+    assert main(["export", str(checkpoint), "--target", "jetson", "--out", str(tmp_path / "b")]) == 2
+    assert "pip install 'edgeskel[export-jetson]'" in capsys.readouterr().err
+
+
+def test_the_training_record_travels(checkpoint: Path, tmp_path: Path, stub: None) -> None:
+    run = {"dataset": "utd-mhad", "data_digest": "d" * 64, "split": "cross-subject", "seed": 0, "history": [1]}
+    made = build.build(build.Source("s", models.from_pretrained(checkpoint), "# A card\n", run), tmp_path / "b",
+                       target="host", kinds=("onnx-fp32",))
+    assert made.manifest["data"]["training"] == {key: run[key] for key in ("dataset", "data_digest", "split", "seed")}
+    assert "# A card" in (tmp_path / "b" / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_recorded_ranges_stand_in_for_the_recordings(bundle_folder: Path, tmp_path: Path) -> None:
+    """int8 of the very same bytes, with no clip at hand; but only for the very same weights."""
+    checkpoint = bundle_folder / "checkpoint"
+    again = build.Source("small", models.from_pretrained(checkpoint), training={"dataset": "elsewhere"},
+                         ranges=Ranges.read(checkpoint))
+    made = build.build(again, tmp_path / "b", target="host", kinds=("onnx-int8", "xnnpack-int8"), precisions=("int8",))
+    assert made.manifest["files"]["model.int8.onnx"] == Bundle.open(bundle_folder).manifest["files"]["model.int8.onnx"]
+    assert made.manifest["files"]["model.int8.pte"] == Bundle.open(bundle_folder).manifest["files"]["model.int8.pte"]
+    assert made.manifest["data"]["calibration"] == Bundle.open(bundle_folder).manifest["data"]["calibration"]
+    other = build.Source("small", small_recogniser(labels=STRANGE), ranges=Ranges.read(checkpoint))
+    with pytest.raises(ExportError, match="needs recorded clips"):
+        build.build(other, tmp_path / "c", target="host", kinds=("onnx-int8",), precisions=("int8",))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"weights": "x", "calibration": {}, "onnx": ["a"]}'])
+def test_broken_ranges_are_refused(tmp_path: Path, text: str) -> None:
+    assert Ranges.read(tmp_path) is None
+    (tmp_path / "quantization.json").write_text(text)
+    with pytest.raises(CorruptFile, match="recorded ranges"):
+        Ranges.read(tmp_path)
