@@ -48,6 +48,7 @@ class Streams(nn.Module):
         streams: which of :data:`STREAMS`, in that order.
         align: one of :data:`ALIGNMENTS`.
         confidence_channel: append the resampled confidence as one more channel.
+        persons: M.
     """
 
     # Constants of the layout, which __init__ registers.
@@ -57,6 +58,16 @@ class Streams(nn.Module):
     sum_axes: Tensor
     points: Tensor
     directions: Tensor
+    step: Tensor
+    end: Tensor
+    one: Tensor
+    tiny: Tensor
+    steep: Tensor
+    firm: Tensor
+    all_joints: Tensor
+    all_persons: Tensor
+    everything: Tensor
+    mean_frames: Tensor
     usual: Tensor
     needed: Tensor
     vertical: Tensor
@@ -81,6 +92,7 @@ class Streams(nn.Module):
         streams: Sequence[str] = STREAMS,
         align: str = "yaw",
         confidence_channel: bool = True,
+        persons: int = 1,
     ) -> None:
         super().__init__()
         for stream in streams:
@@ -109,6 +121,17 @@ class Streams(nn.Module):
 
         constant("instants", torch.arange(source_frames, dtype=torch.float32).view(1, 1, -1))
         constant("progress", torch.linspace(0, 1, frames).view(1, -1, 1))
+        constant("step", torch.tensor([1 / max(frames - 1, 1)]))
+        constant("end", torch.tensor([source_frames - 1.0]))
+        # Numbers are constants of the graph too: a bare one is traced in double precision and converted at every run.
+        constant("one", torch.ones(1))
+        constant("tiny", torch.tensor([_TINY]))
+        constant("steep", torch.tensor([1e6]))  # makes 1 of whatever is not 0
+        constant("firm", torch.tensor([1e3]))  # the same, but for what a filter's tail has left over
+        constant("all_joints", torch.ones(1, size))
+        constant("all_persons", torch.ones(1, persons))
+        constant("everything", torch.ones(1, frames * size))
+        constant("mean_frames", torch.full((1, frames), 1 / frames))
         constant("sum_frames", torch.ones(1, source_frames))
         constant("sum_axes", torch.ones(1, 3))
         # What the body is aligned by: left, right, top and centre of the trunk, as means over joints.
@@ -154,8 +177,8 @@ class Streams(nn.Module):
         positions = self.canonicalise(moments, coverage)  # (N, M, T, 3V)
         flat = (clips * persons, self.frames, size)
         streams = self.stack(positions.reshape(*flat[:2], 3 * size), coverage.reshape(flat))
-        presence = functional.avg_pool2d(coverage, (self.frames, size))
-        return streams, (presence * 1e6).clamp(max=1.0).reshape(clips, persons)
+        presence = functional.linear(coverage.reshape(clips, persons, self.frames * size), self.everything)
+        return streams, (presence * self.steep).clamp(max=1.0).reshape(clips, persons)
 
     def resample(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
         """Stretch the seen span over the network's frames.
@@ -168,18 +191,17 @@ class Streams(nn.Module):
             (N, M, T, 3V) positions times coverage, and (N, M, T, V) coverage in 0..1.
         """
         clips, persons, frames, size, _ = joints.shape
-        seen = functional.avg_pool2d(confidence.reshape(clips, persons, frames, size), (1, size))  # (N, M, S, 1)
+        seen = functional.linear(confidence, self.all_joints).reshape(clips, persons, frames)
         if persons > 1:
-            seen = functional.max_pool2d(seen.reshape(clips, 1, persons, frames), (persons, 1), (persons, 1))
-        seen = (seen.reshape(clips, 1, frames) * 1e6).clamp(max=1.0)
-        end = frames - 1
+            seen = functional.linear(seen.transpose(1, 2), self.all_persons)
+        seen = (seen.reshape(clips, 1, frames) * self.steep).clamp(max=1.0)
         last = _largest(self.instants * seen)
-        first = end - _largest((end - self.instants) * seen)
+        first = self.end - _largest((self.end - self.instants) * seen)
         span = last - first
-        reach = (span / max(self.frames - 1, 1)).clamp(min=1.0)  # the filter widens when it has to skip frames
+        reach = (span * self.step).clamp(min=1.0)  # the filter widens when it has to skip frames
         position = first + span * self.progress  # (N, T, 1)
-        kernel = (1 - (position - self.instants).abs() / reach).clamp(min=0.0)  # (N, T, S)
-        kernel = kernel / (functional.linear(kernel, self.sum_frames) + _TINY)
+        kernel = (self.one - (position - self.instants).abs() / reach).clamp(min=0.0)  # (N, T, S)
+        kernel = kernel / (functional.linear(kernel, self.sum_frames) + self.tiny)
 
         weighted = joints * confidence.unsqueeze(-1)
         values = torch.cat((weighted.reshape(clips, persons, frames, 3 * size), confidence), dim=-1)
@@ -200,19 +222,21 @@ class Streams(nn.Module):
             (N, M, T, 3V) positions, in torso lengths.
         """
         clips, persons, frames, size = coverage.shape
-        mean = functional.avg_pool2d(moments[:, :1], (frames, 1)).reshape(clips, size, 3).transpose(1, 2)  # (N, 3, V)
-        share = functional.avg_pool2d(coverage[:, :1], (frames, 1)).reshape(clips, 1, size)
+        lead = moments[:, 0] if persons > 1 else moments.reshape(clips, frames, 3 * size)
+        mean = functional.linear(lead.transpose(1, 2), self.mean_frames).reshape(clips, size, 3).transpose(1, 2)
+        lead = coverage[:, 0] if persons > 1 else coverage.reshape(clips, frames, size)
+        share = functional.linear(lead.transpose(1, 2), self.mean_frames).reshape(clips, 1, size)
         known = functional.linear(share, self.points)  # (N, 1, 4)
-        points = functional.linear(mean, self.points) / (known + _TINY)  # (N, 3, 4)
+        points = functional.linear(mean, self.points) / (known + self.tiny)  # (N, 3, 4)
         directions = functional.linear(points, self.directions).transpose(1, 2)  # (N, 3 directions, 3 axes)
         # 1 where both ends of a direction were seen at some time, else 0.
-        certain = functional.linear((known * 1e6).clamp(max=1.0), self.needed)
-        certain = (certain * 2 - 1).clamp(min=0.0).transpose(1, 2)  # (N, 3, 1)
+        certain = functional.linear((known * self.steep).clamp(max=1.0), self.needed)
+        certain = (certain + certain - self.one).clamp(min=0.0).transpose(1, 2)  # (N, 3, 1)
         directions = self.usual + certain * (directions - self.usual)
         across, up, origin = directions[:, 0:1], directions[:, 1:2], directions[:, 2:3]
         length = self.norm(up)
         spread = functional.linear(coverage, self.to_axes)  # (N, M, T, 3V)
-        positions = (moments / (spread + _TINY)).reshape(clips, persons * frames * size, 3) - origin
+        positions = (moments / (spread + self.tiny)).reshape(clips, persons * frames * size, 3) - origin
         if self.align == "none":
             turned = positions / length
         else:
@@ -224,7 +248,8 @@ class Streams(nn.Module):
         if self.align == "yaw":
             across = across * self.level
             first = across / self.norm(across)
-            return torch.cat((first, self.vertical.expand_as(first), functional.linear(first, self.quarter_turn)), dim=1)
+            vertical = self.vertical.expand_as(first) if len(first) > 1 else self.vertical
+            return torch.cat((first, vertical, functional.linear(first, self.quarter_turn)), dim=1)
         across = across - up * functional.linear(across * up, self.sum_axes)
         first = across / self.norm(across)
         third = functional.linear(first, self.next_axis) * functional.linear(up, self.last_axis)
@@ -233,15 +258,15 @@ class Streams(nn.Module):
 
     def norm(self, vectors: Tensor) -> Tensor:
         """(N, 1, 3) -> (N, 1, 1)."""
-        return (functional.linear(vectors * vectors, self.sum_axes) + _TINY).sqrt()
+        return (functional.linear(vectors * vectors, self.sum_axes) + self.tiny).sqrt()
 
     def stack(self, positions: Tensor, coverage: Tensor) -> Tensor:
         """(B, T, 3V) positions and (B, T, V) coverage -> (B, C, T, V)."""
         bodies, frames, size = coverage.shape
-        mask = (coverage * 1e3).clamp(max=1.0)
+        mask = (coverage * self.firm).clamp(max=1.0)
         spread = functional.linear(coverage, self.to_axes)
         pelvis = functional.linear(positions * spread, self.pelvis)
-        pelvis = pelvis / (functional.linear(coverage, self.pelvis_weight) + _TINY)  # (B, T, 3)
+        pelvis = pelvis / (functional.linear(coverage, self.pelvis_weight) + self.tiny)  # (B, T, 3)
         values: dict[str, Tensor] = {}
         if "joint" in self.streams or "joint_motion" in self.streams:
             joint = positions * self.not_root + functional.linear(pelvis, self.to_joints)
@@ -262,7 +287,8 @@ class Streams(nn.Module):
 
 def _largest(values: Tensor) -> Tensor:
     """(N, 1, S) -> (N, 1, 1), as pooling."""
-    return functional.max_pool2d(values.unsqueeze(1), (1, values.shape[-1]), (1, values.shape[-1])).squeeze(1)
+    clips, _, frames = values.shape
+    return functional.max_pool2d(values.reshape(clips, 1, 1, frames), (1, frames), (1, frames)).reshape(clips, 1, 1)
 
 
 def _motion(values: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class Recogniser(nn.Module):
         super().__init__()
         self.config = config
         self.streams = Streams(config.topology, config.source_frames, config.frames, config.streams, config.align,
-                               config.confidence_channel)
+                               config.confidence_channel, config.persons)
 
     classifier: nn.Module
 

@@ -198,4 +198,5 @@ def schedule(step: int, steps: int, warmup: float) -> float:
 
 def _streams(recogniser: Recogniser, frames: int) -> Streams:
     config = recogniser.config
-    return Streams(config.topology, frames, config.frames, config.streams, config.align, config.confidence_channel)
+    return Streams(config.topology, frames, config.frames, config.streams, config.align, config.confidence_channel,
+                   config.persons)
