@@ -1,8 +1,8 @@
 """Int8 after training, calibrated with recorded clips, for ExecuTorch's XNNPACK delegate.
 
-Weights have one scale per output channel; activations one scale and zero point per tensor, from the smallest and
-largest value that the calibration clips produce there. Only the network is quantised: preprocessing measures metres
-and stays in float32. (The TensorRT artifact has rules of its own, zero points 0 above all, and gets its Q/DQ in
+Weights have one scale per output channel; activations one scale and zero point per tensor, from the range of the values
+that the calibration clips produce there. Only the network is quantised: preprocessing measures metres and stays in
+float32. (The TensorRT artifact has rules of its own, zero points 0 above all, and gets its Q/DQ in
 ``export.qdq``, from the same clips.)
 
 Axes: M persons, S frames of the window, V joints.
@@ -51,7 +51,7 @@ def quantize(graph: nn.Module, calibration: Iterable[Window]) -> fx.GraphModule:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # both packages' notes about their own upkeep
         quantizer, prepare, convert = _tools()
-        quantizer.set_filter_function(lambda node: not _inside(node, preprocessing))
+        quantizer.set_filter_function(_Network(preprocessing))
         program = torch.export.export(graph.eval(), windows[0], strict=False)
         prepared = prepare(program.module(), quantizer)
         for window in windows:
@@ -80,6 +80,28 @@ def _checked(index: int, joints: Any, confidence: Any) -> tuple[Tensor, Tensor]:
                           expected="finite metres wherever confidence is above 0",
                           remedy="set the confidence of a missing joint to 0")
     return joints, confidence
+
+
+class _Network:
+    """Tells the nodes of the network: its first weighted layer and all that depends on one.
+
+    What comes before (preprocessing, and a scale and shift that bring its channels to one size) stays in float32: one
+    scale for positions and velocities alike would round the velocities away.
+    """
+
+    def __init__(self, preprocessing: tuple[str, ...]) -> None:
+        self.preprocessing = preprocessing
+        self.known: dict[fx.Node, bool] = {}
+
+    def __call__(self, node: fx.Node) -> bool:
+        if node not in self.known:
+            for one in node.graph.nodes:  # in order: inputs come before their users
+                layer = one.target in _LAYERS and not _inside(one, self.preprocessing)
+                self.known[one] = layer or any(self.known.get(before, False) for before in one.all_input_nodes)
+        return self.known[node]
+
+
+_LAYERS = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
 
 
 def _inside(node: fx.Node, modules: tuple[str, ...]) -> bool:

@@ -1,0 +1,283 @@
+"""``edgeskel compress``: a smaller recogniser, and what that costs and saves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from edgeskel.cli.report import Command, Report, console, jsonable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgeskel.data import Split, Store
+    from edgeskel.models import Recogniser
+    from export.predictor import ArtifactPredictor
+    from export.windows import Windows
+
+__all__ = ["COMMAND"]
+
+TABLE = "compression.json"
+CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
+CALIBRATION = 64
+ROUNDS = 40
+
+
+@dataclass(frozen=True)
+class Compress:
+    """Factorise the layers of a trained recogniser, train it on if asked, and measure before and after.
+
+    Without --energy and --ratio the smallest rank is taken that loses at most --drop points on the validation part.
+    """
+
+    model: tyro.conf.Positional[str]
+    """A checkpoint folder or the name of a shipped model."""
+    out: Path
+    """The compressed checkpoint's folder; an older one there is replaced."""
+    data: Path | None = None
+    """Store: its training part steers the truncation, its validation and test parts are measured."""
+    protocol: str | None = None
+    """Named split; the dataset's own by default."""
+    fold: int = 0
+    """Which fold of the protocol."""
+    validation: str = "0.2"
+    """Part of the training side that chooses the rank: a share of its subjects, subject:1,5 or view:2."""
+    method: Literal["svd", "plain"] = "svd"
+    """svd truncates by what recorded clips put into each layer; plain by the weights alone, and needs no data."""
+    energy: float | None = None
+    """Share of each layer's energy to keep, 0 to 1."""
+    ratio: float | None = None
+    """Rank as a share of each layer's full rank, 0 to 1."""
+    drop: float = 0.5
+    """Points of validation accuracy that the chosen rank may lose before it is trained on."""
+    fine_tune: int = 0
+    """Epochs to train on afterwards, with distillation from the model itself."""
+    int8: bool = False
+    """Also measure both as .pte files, fp32 and int8 (calibrated with training clips)."""
+    seed: int = 0
+    """Of the fine-tuning."""
+    threads: int | None = None
+    """Processor threads for the fine-tuning; all by default. Latency is always measured on one."""
+
+
+def compress(config: Compress) -> Report:
+    """Choose ranks, factorise, train on, measure, write."""
+    from edgeskel import models
+    from edgeskel.compression.budget import budget
+    from edgeskel.compression.low_rank import choose_ranks, covariances
+    from edgeskel.compression.low_rank import compress as factorised
+    from edgeskel.data import Store, split
+    from edgeskel.files import atomic_folder
+
+    _check(config)
+    model = models.from_pretrained(config.model)
+    store = None if config.data is None else Store.open(config.data)
+    parts = None if store is None else split(store, config.protocol, fold=config.fold, validation=config.validation)
+    clips = None if store is None else _clips(config, model, store)
+    inputs = None
+    if config.method == "svd" and clips is not None:
+        with console.status("looking at recorded clips"):
+            inputs = covariances(model, clips.pairs())
+    tried: list[dict[str, Any]] = []
+    if config.energy is None and config.ratio is None:
+        assert store is not None and parts is not None
+        ranks = _search(config, model, store, parts, inputs, tried)
+    else:
+        ranks = choose_ranks(model, energy=config.energy, ratio=config.ratio, inputs=inputs)
+    stages: dict[str, Recogniser] = {"before": model, "low rank": factorised(model, ranks, inputs)}
+
+    with atomic_folder(config.out, marker=TABLE) as folder:
+        final = stages["low rank"]
+        final.save_pretrained(folder)
+        source = _folder(config.model)
+        run = source / "run.json"
+        if config.fine_tune:
+            stages["fine-tuned"] = final = _train_on(config, source, final)
+            final.save_pretrained(folder)
+        rows = [{"stage": stage, **vars(budget(one)), **_accuracy(one, store, parts)} for stage, one in stages.items()]
+        calls: dict[str, Callable[[], object]] = {stage: _call(one, clips) for stage, one in stages.items()}
+        if config.int8:
+            assert store is not None and parts is not None and clips is not None
+            for stage, artifact in _artifacts({"before": model, "after": final}, clips).items():
+                rows.append({"stage": stage, "bytes": artifact.bytes, **_accuracy(artifact, store, parts)})
+                calls[stage] = partial(artifact.engine, clips.joints[:1], clips.confidence[:1])
+        for row, median in zip(rows, _latency(calls), strict=True):
+            row["median_ms"] = median
+        result = {"model": config.model, "out": config.out, "method": config.method, "energy": config.energy,
+                  "ratio": config.ratio, "split": parts and parts.name, "fine_tune_epochs": config.fine_tune,
+                  "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows}
+        told = json.loads(run.read_text("utf-8")) if run.is_file() else {}
+        _write(folder, result, told, source)
+    return Report(result, text=lambda out: _draw(out, result))
+
+
+def _check(config: Compress) -> None:
+    from edgeskel.errors import UsageError
+
+    if config.data is None:
+        for asked, what in ((config.method == "svd", "--method svd"), (config.fine_tune > 0, "--fine-tune"),
+                            (config.int8, "--int8"), (config.energy is None and config.ratio is None, "choosing a rank")):
+            if asked:
+                raise UsageError(f"{what} needs recorded clips", expected="--data STORE",
+                                 remedy="or pass --method plain with --energy or --ratio")
+    if config.fine_tune and (Path(config.out).resolve() == _folder(config.model).resolve()):
+        raise UsageError(f"{config.out} is the model itself", remedy="choose another --out")
+
+
+def _folder(model: str) -> Path:
+    from edgeskel.models.base import WEIGHTS
+
+    return Path(model) if (Path(model) / "config.json").is_file() else WEIGHTS / model
+
+
+def _clips(config: Compress, model: Recogniser, store: Store) -> Windows:
+    from edgeskel.runtime.bundle import Window
+    from export.windows import calibration_windows
+
+    settings = model.config
+    window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
+    return calibration_windows(store, config.protocol, settings.topology, window, CALIBRATION)
+
+
+def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inputs: Any,
+            tried: list[dict[str, Any]]) -> dict[str, int]:
+    """The smallest ratio whose validation accuracy stays; the largest one if none does."""
+    from edgeskel.compression.low_rank import choose_ranks
+    from edgeskel.compression.low_rank import compress as factorised
+    from edgeskel.training import evaluate
+
+    before = evaluate(model, store, parts.validation).top1
+    ranks: dict[str, int] = {}
+    for ratio in CANDIDATES:
+        with console.status(f"validating ratio {ratio}"):
+            ranks = choose_ranks(model, ratio=ratio, inputs=inputs)
+            after = evaluate(factorised(model, ranks, inputs), store, parts.validation).top1
+        tried.append({"ratio": ratio, "validation_top1": after, "before": before})
+        if after >= before - config.drop:
+            break
+    return ranks
+
+
+def _train_on(config: Compress, teacher: Path, smaller: Recogniser) -> Recogniser:
+    """Fine-tune beside ``--out``, so that an interrupted run goes on where it was."""
+    from edgeskel.compression.fine_tuning import fine_tune
+
+    assert config.data is not None
+    work = config.out.with_name(f".{config.out.name}.tuning")
+    start = work / "start"
+    if not (start / "config.json").is_file():
+        smaller.save_pretrained(start)
+    trained = fine_tune(start, teacher, config.data, work / "result", epochs=config.fine_tune, fold=config.fold,
+                        protocol=config.protocol, seed=config.seed, threads=config.threads, progress=not console.quiet)
+    final = trained.recogniser
+    shutil.rmtree(work)
+    return final
+
+
+def _accuracy(predict: Any, store: Store | None, parts: Split | None) -> dict[str, float]:
+    from edgeskel.training import evaluate
+
+    if store is None or parts is None:
+        return {}
+    with console.status("measuring accuracy"):
+        return {f"{part}_top1": evaluate(predict, store, indices).top1
+                for part, indices in (("validation", parts.validation), ("test", parts.test)) if len(indices)}
+
+
+def _call(model: Recogniser, clips: Windows | None) -> Callable[[], object]:
+    import torch
+
+    config = model.config
+    shape = (1, config.persons, config.source_frames, len(config.topology.joints))
+    joints, confidence = torch.zeros(*shape, 3), torch.ones(shape)
+    if clips is not None:
+        joints, confidence = torch.from_numpy(clips.joints[:1]), torch.from_numpy(clips.confidence[:1])
+
+    def once() -> object:
+        with torch.inference_mode():
+            return model(joints, confidence)
+
+    return once
+
+
+def _artifacts(stages: Mapping[str, Recogniser], clips: Windows) -> dict[str, ArtifactPredictor]:
+    """Every stage as fp32 and int8 ``.pte``; the files are not kept (``edgeskel export`` makes them)."""
+    import tempfile
+
+    from export.predictor import xnnpack_artifacts
+
+    made = {}
+    for stage, model in stages.items():
+        with console.status(f"exporting {stage}"), tempfile.TemporaryDirectory() as folder:
+            for precision, artifact in xnnpack_artifacts(model, clips, Path(folder)).items():
+                made[f"{stage}, .pte {precision}"] = artifact
+    return made
+
+
+def _latency(calls: Mapping[str, Callable[[], object]]) -> list[float]:
+    """Median milliseconds of each call on one core, measured in turns."""
+    import statistics
+    import time
+
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    try:
+        for turn in range(ROUNDS + 3):
+            for name, call in calls.items():
+                start = time.perf_counter()
+                call()
+                if turn >= 3:
+                    times[name].append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return [1e3 * statistics.median(of_one) for of_one in times.values()]
+
+
+def _write(folder: Path, result: dict[str, Any], run: dict[str, Any], source: Path) -> None:
+    (folder / TABLE).write_text(json.dumps(jsonable(result), indent=1) + "\n", "utf-8")
+    if run:
+        run["compression"] = {key: jsonable(result[key]) for key in ("method", "energy", "ratio", "fine_tune_epochs")}
+        (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", "utf-8")
+    card = source / "README.md"
+    lines = [card.read_text("utf-8").rstrip(), ""] if card.is_file() else []
+    rows: Sequence[dict[str, Any]] = result["rows"]
+    lines += ["## Compression", "", f"{result['layers']} layers in two factors; measured on {result['split']}.", "",
+              "| stage | parameters | MMAC | bytes | validation top-1 | test top-1 | ms, one core |",
+              "|---|---:|---:|---:|---:|---:|---:|",
+              *("| " + " | ".join(_cells(row)) + " |" for row in rows), ""]
+    (folder / "README.md").write_text("\n".join(lines), "utf-8")
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    def shown(key: str, form: str, scale: float = 1) -> str:
+        return format(row[key] * scale, form) if key in row else "–"
+
+    return [row["stage"], shown("parameters", ",.0f"), shown("macs", ".1f", 1e-6), shown("bytes", ",.0f"),
+            shown("validation_top1", ".2f"), shown("test_top1", ".2f"), shown("median_ms", ".2f")]
+
+
+def _draw(out: Console, result: dict[str, Any]) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table("stage", title=f"{result['model']} → {result['out']}", box=SIMPLE)
+    for name in ("parameters", "MMAC", "bytes", "validation", "test", "ms, one core"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in result["rows"]:
+        table.add_row(*_cells(row))
+    out.print(table)
+    if result["split"]:
+        out.print(f"top-1 in percent on {result['split']}; ranks were chosen on the validation part", highlight=False)
+
+
+COMMAND = Command(Compress, compress)

@@ -1,0 +1,74 @@
+"""Training on after a decomposition: from the factors, towards the labels and the uncompressed recogniser's answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgeskel.models.base import REGISTRY, from_pretrained
+from edgeskel.training.config import TrainConfig
+from edgeskel.training.recipes import recipe_for
+from edgeskel.training.run import Trained, train
+
+__all__ = ["fine_tune"]
+
+LEARNING_RATE_SHARE = 0.1
+"""Peak learning rate as a share of the training's own: enough to restore, too little to forget."""
+
+_KEPT = ("batch_size", "optimizer", "weight_decay", "clip_norm", "label_smoothing", "channels_last")
+
+
+def fine_tune(
+    start: Path,
+    teacher: Path,
+    data: Path,
+    out: Path,
+    *,
+    epochs: int,
+    protocol: str | None = None,
+    fold: int = 0,
+    validation: str = "0",
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train a compressed recogniser on, with distillation from the uncompressed one.
+
+    Batch, optimizer and augmentation are those of the teacher's own training, as its ``run.json`` tells; without one,
+    those of the recipe for this recogniser and dataset.
+
+    Args:
+        start: checkpoint folder of the compressed recogniser.
+        teacher: checkpoint folder of the uncompressed one.
+        data: store; only the training side of ``protocol`` is read.
+        out: folder of the result; an unfinished run there is resumed.
+        epochs: passes over the training part.
+        protocol, fold, validation, seed, threads, progress: as in training.
+
+    Raises:
+        as :func:`edgeskel.training.train`.
+    """
+    recogniser = from_pretrained(start)
+    config = TrainConfig(
+        data=data, out=out, recogniser=recogniser.name, protocol=protocol, fold=fold, validation=validation, seed=seed,
+        epochs=epochs, settings=_settings(teacher, recogniser.name, data), start=str(start), teachers=(str(teacher),),
+        threads=threads,
+    )
+    return train(config, progress=progress)
+
+
+def _settings(teacher: Path, name: str, data: Path) -> tuple[str, ...]:
+    """The teacher's recipe as settings, at a tenth of its learning rate."""
+    from dataclasses import asdict
+
+    from edgeskel.data import Store
+
+    told = teacher / "run.json"
+    recipe: dict[str, Any] = json.loads(told.read_text("utf-8")).get("recipe", {}) if told.is_file() else {}
+    recipe = {**asdict(recipe_for(name, Store.open(data).dataset)), **recipe}
+    of_model = REGISTRY[name][1].__dataclass_fields__
+    settings = {key: recipe[key] for key in _KEPT}
+    settings["learning_rate"] = LEARNING_RATE_SHARE * recipe["learning_rate"]
+    settings |= {f"augment_{key}" if key in of_model else key: value for key, value in recipe["augment"].items()}
+    return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
