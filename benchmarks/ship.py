@@ -1,0 +1,65 @@
+"""``python -m benchmarks.ship NAME CHECKPOINT STORE``: make a trained checkpoint one of the weights that come with edgeskel.
+
+Writes ``edgeskel/models/weights/NAME``: weights as float16, ``config.json``, what the training recorded, the model card
+with the figures of the test part, measured here on the very weights that ship, and the ranges that int8 needs, found
+with clips of the training part. No recording goes along.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchmarks._bench import ROOT
+from edgeskel.cli.report import console
+from edgeskel.files import atomic_write
+
+__all__ = ["ship"]
+
+WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
+
+
+def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
+    """Make ``WEIGHTS / name`` from a finished training and the store that it learned from."""
+    from edgeskel import models
+    from edgeskel.data import Store, split
+    from edgeskel.runtime.bundle import Window
+    from edgeskel.training import card, evaluate
+    from export.build import CALIBRATION, KINDS, Source, build
+    from export.ranges import FILE
+    from export.windows import calibration_windows
+
+    store = Store.open(store_path)
+    run = json.loads((checkpoint / "run.json").read_text("utf-8"))
+    folder = WEIGHTS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
+    recogniser = models.from_pretrained(folder)
+    config = recogniser.config
+    tested = evaluate(recogniser, store, split(store, run["protocol"], fold=run["fold"]).test).figures()
+    with atomic_write(folder / "README.md") as file:
+        file.write(card.render(run, recogniser, tested=tested).encode())
+    kept = {key: value for key, value in run.items() if key != "history"}
+    with atomic_write(folder / "run.json") as file:
+        file.write((json.dumps(kept, indent=1) + "\n").encode())
+
+    window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
+    clips = calibration_windows(store, run["protocol"], config.topology, window, CALIBRATION)
+    with tempfile.TemporaryDirectory() as scratch:
+        kinds = [kind for kind, about in KINDS.items() if about.precision == "int8"]
+        bundle = build(Source(name, recogniser), Path(scratch) / name, target="host", kinds=kinds, calibration=clips)
+        shutil.copyfile(bundle.path / "checkpoint" / FILE, folder / FILE)
+    console.print(f"{folder.relative_to(ROOT)}: top-1 {tested['top1']:.2f} % of {tested['clips']} test clips")
+    return folder
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ship", description=__doc__)
+    parser.add_argument("name", help="edge-demo, edge-utd-mhad, ...")
+    parser.add_argument("checkpoint", type=Path, help="folder of a finished training")
+    parser.add_argument("store", type=Path, help="the store it learned from")
+    options = parser.parse_args()
+    ship(options.name, options.checkpoint, options.store)
