@@ -30,7 +30,7 @@ lint: $(READY)
 # Every benchmark in full; the results are kept under benchmarks/results and shown in docs/benchmarks.md.
 bench: $(READY)
 	set -e; for file in benchmarks/[a-z]*.py; do name=$$(basename $$file .py); \
-	  grep -q '^    main("' $$file || continue; \
+	  grep -q 'main("' $$file || continue; \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json; done
 	$(BIN)/python -m benchmarks.tables
 
