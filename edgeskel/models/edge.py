@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgeskel.models.base import Recogniser, RecogniserConfig, register
 
@@ -98,17 +99,23 @@ class Block(nn.Module):
             nn.BatchNorm2d(width),
         )
         self.stride = stride
+        if stride > 1:
+            self.register_buffer("ones", torch.ones(width, 1, 1, 1), persistent=False)
+
+    ones: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.expand(self.mixing(x)) + self.skip(self.pool(x)))
         return torch.relu(self.temporal(x) + self.kept(x))
 
     def kept(self, x: Tensor) -> Tensor:
-        """The frames that the stride keeps: ``x[:, :, ::stride]``, spelt as XNNPACK takes it."""
+        """The frames that the stride keeps. In a graph as a depthwise convolution with ones, since neither a strided
+        slice nor a quantised one can be left to XNNPACK."""
         if self.stride == 1:
             return x
-        bodies, channels, frames, places = x.shape
-        return x.reshape(bodies, channels, frames // self.stride, self.stride * places)[..., :places]
+        if not torch.compiler.is_exporting():
+            return x[:, :, :: self.stride]
+        return functional.conv2d(x, self.ones, stride=(self.stride, 1), groups=x.shape[1])
 
 
 @register("edge", EdgeConfig)
