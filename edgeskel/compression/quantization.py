@@ -11,7 +11,7 @@ Axes: M persons, S frames of the window, V joints.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -50,8 +50,7 @@ def quantize(graph: nn.Module, calibration: Iterable[Window]) -> fx.GraphModule:
     preprocessing = tuple(name for name, module in graph.named_modules() if isinstance(module, Streams))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # both packages' notes about their own upkeep
-        quantizer, prepare, convert = _tools()
-        quantizer.set_filter_function(_Network(preprocessing))
+        quantizer, prepare, convert = _tools(_Network(preprocessing))
         program = torch.export.export(graph.eval(), windows[0], strict=False)
         prepared = prepare(program.module(), quantizer)
         for window in windows:
@@ -60,16 +59,26 @@ def quantize(graph: nn.Module, calibration: Iterable[Window]) -> fx.GraphModule:
     return converted
 
 
-def _tools() -> tuple[Any, Any, Any]:
+def _tools(network: Callable[[fx.Node], bool]) -> tuple[Any, Any, Any]:
+    """The quantizer, restricted to ``network``, and torchao's two steps."""
     try:
-        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-            XNNPACKQuantizer,
-            get_symmetric_quantization_config,
-        )
+        from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     except ImportError as error:
         raise MissingExtra((error.name or "executorch").partition(".")[0], "export-mobile", "int8 for XNNPACK") from error
-    return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True)), prepare_pt2e, convert_pt2e
+
+    class NetworkQuantizer(xnnpack.XNNPACKQuantizer):  # type: ignore[misc]
+        """Its filter function misses concatenations."""
+
+        def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+            annotated: fx.GraphModule = super().annotate(model)
+            for node in annotated.graph.nodes:
+                if not network(node):
+                    node.meta.pop("quantization_annotation", None)
+            return annotated
+
+    quantizer = NetworkQuantizer().set_global(xnnpack.get_symmetric_quantization_config(is_per_channel=True))
+    return quantizer.set_filter_function(network), prepare_pt2e, convert_pt2e
 
 
 def _checked(index: int, joints: Any, confidence: Any) -> tuple[Tensor, Tensor]:
@@ -97,8 +106,8 @@ class _Network:
         if node not in self.known:
             for one in node.graph.nodes:  # in order: inputs come before their users
                 layer = one.target in _LAYERS and not _inside(one, self.preprocessing)
-                self.known[one] = layer or any(self.known.get(before, False) for before in one.all_input_nodes)
-        return self.known[node]
+                self.known[one] = layer or any(self.known[before] for before in one.all_input_nodes)
+        return self.known[node] or (node.op == "get_attr" and all(self.known[user] for user in node.users))
 
 
 _LAYERS = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
