@@ -55,6 +55,8 @@ class Compress:
     """Share of each layer's energy to keep, 0 to 1."""
     ratio: float | None = None
     """Rank as a share of each layer's full rank, 0 to 1."""
+    least: int = 1
+    """Parameters that a layer must save to be factorised: a second operator costs time, too."""
     drop: float = 0.5
     """Points of validation accuracy that the chosen rank may lose before it is trained on."""
     fine_tune: int = 0
@@ -90,7 +92,7 @@ def compress(config: Compress) -> Report:
         assert store is not None and parts is not None
         ranks = _search(config, model, store, parts, inputs, tried)
     else:
-        ranks = choose_ranks(model, energy=config.energy, ratio=config.ratio, inputs=inputs)
+        ranks = choose_ranks(model, energy=config.energy, ratio=config.ratio, least=config.least, inputs=inputs)
     stages: dict[str, Recogniser] = {"before": model, "low rank": factorised(model, ranks, inputs)}
 
     with atomic_folder(config.out, marker=TABLE) as folder:
@@ -111,7 +113,7 @@ def compress(config: Compress) -> Report:
         for row, median in zip(rows, _latency(calls), strict=True):
             row["median_ms"] = median
         result = {"model": config.model, "out": config.out, "method": config.method, "energy": config.energy,
-                  "ratio": config.ratio, "split": parts and parts.name, "fine_tune_epochs": config.fine_tune,
+                  "ratio": config.ratio, "least": config.least, "split": parts and parts.name, "fine_tune_epochs": config.fine_tune,
                   "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows}
         told = json.loads(run.read_text("utf-8")) if run.is_file() else {}
         _write(folder, result, told, source)
@@ -157,7 +159,7 @@ def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inp
     ranks: dict[str, int] = {}
     for ratio in CANDIDATES:
         with console.status(f"validating ratio {ratio}"):
-            ranks = choose_ranks(model, ratio=ratio, inputs=inputs)
+            ranks = choose_ranks(model, ratio=ratio, least=config.least, inputs=inputs)
             after = evaluate(factorised(model, ranks, inputs), store, parts.validation).top1
         tried.append({"ratio": ratio, "validation_top1": after, "before": before})
         if after >= before - config.drop:

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from edgeskel.errors import UsageError
 from edgeskel.models.base import Recogniser
-from edgeskel.models.low_rank import Factors, Layer, factorisable, factorise, largest_rank, matrices
+from edgeskel.models.low_rank import Factors, Layer, factorisable, factorise, matrices
 
 __all__ = ["choose_ranks", "compress", "covariances"]
 
@@ -85,6 +85,7 @@ def choose_ranks(
     *,
     energy: float | None = None,
     ratio: float | None = None,
+    least: int = 1,
     inputs: Covariances | None = None,
 ) -> dict[str, int]:
     """The rank of each layer that becomes smaller; the others are left alone and not named.
@@ -93,6 +94,7 @@ def choose_ranks(
         model: trained.
         energy: share of the squared singular values (with ``inputs``: of the output's energy) to keep, above 0 up to 1.
         ratio: rank as a share of the full rank, above 0 up to 1. Exactly one of the two.
+        least: parameters that a layer must save to be worth a second operator; smaller layers are left alone.
         inputs: from :func:`covariances`.
 
     Raises:
@@ -112,7 +114,8 @@ def choose_ranks(
             values, _ = _spectrum(layer, inputs[name] if inputs else None)
             kept = (values.cumsum(-1) / values.sum(-1, keepdim=True)).min(0).values  # the worst group
             rank = full if share == 1 else min(int((kept < share).sum()) + 1, full)
-        if rank <= largest_rank(layer):
+        groups, rows, columns = matrices(layer).shape
+        if groups * (rows * columns - rank * (rows + columns)) >= least:
             ranks[name] = rank
     return ranks
 

@@ -78,6 +78,14 @@ def test_what_is_chosen_always_shrinks_and_more_energy_keeps_more(model: Recogni
     assert sizes[0].macs < sizes[2].macs < whole.macs and sizes[0].bytes < whole.bytes
 
 
+def test_a_layer_that_would_save_too_little_is_left_alone(model: Recogniser) -> None:
+    all_of_them, few = choose_ranks(model, ratio=0.25), choose_ranks(model, ratio=0.25, least=800)
+    assert set(few) < set(all_of_them)
+    for name in few:
+        saved = budget(model).parameters - budget(compress(model, {name: few[name]})).parameters
+        assert saved >= 800
+
+
 def test_looking_at_recorded_clips_beats_looking_at_weights(windows: Any) -> None:
     model = model_of("edge")
     ranks = choose_ranks(model, ratio=0.25)
