@@ -76,13 +76,11 @@ class Streams(nn.Module):
     next_axis: Tensor
     last_axis: Tensor
     pelvis: Tensor
-    pelvis_weight: Tensor
     bones: Tensor
     parents: Tensor
-    not_root: Tensor
+    at_root: Tensor
+    elsewhere: Tensor
     to_joints: Tensor
-    to_bones: Tensor
-    to_axes: Tensor
 
     def __init__(
         self,
@@ -148,19 +146,17 @@ class Streams(nn.Module):
         constant("quarter_turn", torch.tensor([[0.0, 0, -1], [0, 0, 0], [1, 0, 0]]))  # about the vertical
         constant("next_axis", axes[[1, 2, 0]])
         constant("last_axis", axes[[2, 0, 1]])
-        # Joints side by side: 3 V values a frame, joint by joint.
+        # For sums over joints, which then stand last; and for products with (B, T, V, 3).
         bones = eye.clone()
         parents = [joint if parent < 0 else parent for joint, parent in enumerate(topology.parents)]
         bones[range(size), parents] -= 1
-        at_root, elsewhere = eye[:, [root]], 1 - eye[:, [root]]
-        constant("pelvis", torch.kron(pelvis.view(1, -1), axes))  # (3, 3V)
-        constant("pelvis_weight", pelvis.view(1, -1))
-        constant("bones", torch.kron(bones, axes))  # (3V, 3V): child - parent, 0 at the root
+        at_root = eye[root].view(1, 1, size, 1)
+        constant("pelvis", pelvis.view(1, size))
+        constant("bones", bones)  # child - parent, 0 at the root
         constant("parents", eye[parents])
-        constant("not_root", torch.kron(elsewhere, torch.ones(3, 1)).view(1, 1, -1))
-        constant("to_joints", torch.kron(at_root - elsewhere, axes))  # (3V, 3): the root's place carries the pelvis
-        constant("to_bones", torch.kron(at_root, axes))
-        constant("to_axes", torch.kron(eye, torch.ones(3, 1)))  # (3V, V)
+        constant("at_root", at_root)
+        constant("elsewhere", 1 - at_root)
+        constant("to_joints", 2 * at_root - 1)  # all else is relative to the pelvis; the root's place carries it
 
     def forward(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
         """Streams of every body.
@@ -174,9 +170,9 @@ class Streams(nn.Module):
         """
         clips, persons, _, size, _ = joints.shape
         moments, coverage = self.resample(joints, confidence)  # (N, M, T, 3V) and (N, M, T, V)
-        positions = self.canonicalise(moments, coverage)  # (N, M, T, 3V)
-        flat = (clips * persons, self.frames, size)
-        streams = self.stack(positions.reshape(*flat[:2], 3 * size), coverage.reshape(flat))
+        positions = self.canonicalise(moments, coverage)  # (N, M·T, V, 3)
+        bodies = clips * persons
+        streams = self.stack(positions.reshape(bodies, self.frames, size, 3), coverage.reshape(bodies, self.frames, size))
         presence = functional.linear(coverage.reshape(clips, persons, self.frames * size), self.everything)
         return streams, (presence * self.steep).clamp(max=1.0).reshape(clips, persons)
 
@@ -219,7 +215,7 @@ class Streams(nn.Module):
             coverage: (N, M, T, V).
 
         Returns:
-            (N, M, T, 3V) positions, in torso lengths.
+            (N, M·T, V, 3) positions, in torso lengths.
         """
         clips, persons, frames, size = coverage.shape
         lead = moments[:, 0] if persons > 1 else moments.reshape(clips, frames, 3 * size)
@@ -235,13 +231,14 @@ class Streams(nn.Module):
         directions = self.usual + certain * (directions - self.usual)
         across, up, origin = directions[:, 0:1], directions[:, 1:2], directions[:, 2:3]
         length = self.norm(up)
-        spread = functional.linear(coverage, self.to_axes)  # (N, M, T, 3V)
-        positions = (moments / (spread + self.tiny)).reshape(clips, persons * frames * size, 3) - origin
+        moments = moments.reshape(clips, persons * frames, size, 3)
+        positions = moments / (coverage.reshape(clips, persons * frames, size, 1) + self.tiny)
+        positions = positions.reshape(clips, persons * frames * size, 3) - origin
         if self.align == "none":
             turned = positions / length
         else:
             turned = torch.bmm(positions, self.turn(across, up / length).transpose(1, 2) / length)
-        return turned.reshape(clips, persons, frames, 3 * size)
+        return turned.reshape(clips, persons * frames, size, 3)
 
     def turn(self, across: Tensor, up: Tensor) -> Tensor:
         """Rotation (N, 3, 3) that takes ``across`` (N, 1, 3) to x; with "body" also ``up``, of length 1, to y."""
@@ -261,27 +258,26 @@ class Streams(nn.Module):
         return (functional.linear(vectors * vectors, self.sum_axes) + self.tiny).sqrt()
 
     def stack(self, positions: Tensor, coverage: Tensor) -> Tensor:
-        """(B, T, 3V) positions and (B, T, V) coverage -> (B, C, T, V)."""
+        """(B, T, V, 3) positions and (B, T, V) coverage -> (B, C, T, V)."""
         bodies, frames, size = coverage.shape
+        one_joint, one_axis = (bodies, frames, 1, 3), (bodies, frames, size, 1)
         mask = (coverage * self.firm).clamp(max=1.0)
-        spread = functional.linear(coverage, self.to_axes)
-        pelvis = functional.linear(positions * spread, self.pelvis)
-        pelvis = pelvis / (functional.linear(coverage, self.pelvis_weight) + self.tiny)  # (B, T, 3)
+        weighted = (positions * coverage.reshape(one_axis)).transpose(2, 3)
+        weight = functional.linear(coverage, self.pelvis).reshape(bodies, frames, 1, 1)
+        pelvis = (functional.linear(weighted, self.pelvis) / (weight + self.tiny)).reshape(one_joint)
         values: dict[str, Tensor] = {}
         if "joint" in self.streams or "joint_motion" in self.streams:
-            joint = positions * self.not_root + functional.linear(pelvis, self.to_joints)
-            values["joint"] = joint * functional.linear(mask, self.to_axes)
+            joint = positions * self.elsewhere + pelvis * self.to_joints
+            values["joint"] = joint * mask.reshape(one_axis)
         if "bone" in self.streams or "bone_motion" in self.streams:
-            bone = functional.linear(positions, self.bones) + functional.linear(pelvis, self.to_bones)
-            both = mask * functional.linear(mask, self.parents)
-            values["bone"] = bone * functional.linear(both, self.to_axes)
+            bone = functional.linear(positions.transpose(2, 3), self.bones).transpose(2, 3) + pelvis * self.at_root
+            values["bone"] = bone * (mask * functional.linear(mask, self.parents)).reshape(one_axis)
         channels = []
         for stream in self.streams:
             value = values[stream.removesuffix("_motion")]
-            value = _motion(value) if stream.endswith("_motion") else value
-            channels.append(value.reshape(bodies, frames, size, 3))
+            channels.append(_motion(value) if stream.endswith("_motion") else value)
         if self.confidence_channel:
-            channels.append(coverage.unsqueeze(-1))
+            channels.append(coverage.reshape(one_axis))
         return torch.cat(channels, dim=-1).permute(0, 3, 1, 2)
 
 
@@ -292,5 +288,5 @@ def _largest(values: Tensor) -> Tensor:
 
 
 def _motion(values: Tensor) -> Tensor:
-    """Forward difference along the frames; the last one is 0. (B, T, 3V) -> (B, T, 3V)."""
+    """Forward difference along the frames; the last one is 0. (B, T, V, 3) -> (B, T, V, 3)."""
     return torch.cat((values[:, 1:] - values[:, :-1], values[:, -1:] - values[:, -1:]), dim=1)
