@@ -46,6 +46,8 @@ def bundle_folder(checkpoint: Path, once: Callable[..., Path]) -> Path:
         from export import build
 
         source = build.Source("small", models.from_pretrained(checkpoint))
-        build.build(source, out, target="host", kinds=KINDS, programs=("build_engine.py",))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(build, "CALIBRATION", 16)
+            build.build(source, out, target="host", kinds=KINDS, programs=("build_engine.py",))
 
     return once("small-bundle", make)

@@ -20,6 +20,12 @@ from tests.export.conftest import small_recogniser
 STRANGE = tuple(f"gesture {index}" for index in range(4))  # not the generator's actions: no data of its own kind here
 
 
+@pytest.fixture(autouse=True)
+def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "CALIBRATION", 4)
+    monkeypatch.setattr(build, "GOLDEN", 3)
+
+
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Artifacts that cost nothing, for tests of what surrounds them."""
