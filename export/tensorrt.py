@@ -28,7 +28,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,7 +185,7 @@ def _logger(trt: Any) -> Any:
         def last_error(self) -> str:
             return self.errors[-1] if self.errors else ""
 
-    return Logger()  # type: ignore[no-untyped-call]
+    return Logger()
 
 
 def compute_capability() -> str:
@@ -199,7 +199,7 @@ def compute_capability() -> str:
     except OSError as error:
         raise BuildError(f"no CUDA driver here ({error}); on a Jetson it is part of JetPack") from error
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    calls = (
+    calls: tuple[Callable[[], int], ...] = (
         lambda: cuda.cuInit(0),
         lambda: cuda.cuDeviceGet(ctypes.byref(device), 0),
         lambda: cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device),  # COMPUTE_CAPABILITY_MAJOR
