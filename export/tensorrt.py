@@ -32,6 +32,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+__all__ = ["Attempt", "BuildError", "attempts", "compute_capability", "engine_for", "l4t_release", "main"]
+
 ONNX = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 WORKSPACE = 1 << 30  # bytes; these graphs need far less, and a Jetson shares its memory with everything else
 
