@@ -5,6 +5,7 @@ Axes: N clips, M persons, S frames of the window, V joints, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,17 @@ class ArtifactPredictor:
         return np.stack([self.engine(one[None], seen[None])[0] for one, seen in pairs])
 
 
-def xnnpack_artifacts(model: Recogniser, calibration: Windows, folder: Path) -> dict[str, ArtifactPredictor]:
-    """``model`` as ``.pte`` files in ``folder``: "fp32", and "int8" calibrated with recorded clips."""
+def xnnpack_artifacts(model: Recogniser, calibration: Windows, folder: Path,
+                      precisions: Sequence[str] = ("fp32", "int8")) -> dict[str, ArtifactPredictor]:
+    """``model`` as ``.pte`` files in ``folder``, by precision; int8 is calibrated with recorded clips."""
     made = {}
     graph = DeployableGraph(model)
     with quiet(), torch.no_grad():
-        quantised = torch.export.export(quantize(graph, calibration.pairs()), graph.example(), strict=False)
-        for precision, program in (("fp32", export_program(graph)), ("int8", quantised)):
+        for precision in precisions:
+            if precision == "int8":
+                program = torch.export.export(quantize(graph, calibration.pairs()), graph.example(), strict=False)
+            else:
+                program = export_program(graph)
             path = folder / f"{precision}.pte"
             path.write_bytes(lower_xnnpack(program, {"labels": list(model.config.labels)}).content)
             made[precision] = ArtifactPredictor(path, model)

@@ -99,9 +99,10 @@ def compress(config: Compress) -> Report:
         final = stages["low rank"]
         final.save_pretrained(folder)
         source = _folder(config.model)
-        run = source / "run.json"
+        told = json.loads((source / "run.json").read_text("utf-8")) if (source / "run.json").is_file() else {}
         if config.fine_tune:
-            stages["fine-tuned"] = final = _train_on(config, source, final)
+            stages["fine-tuned"], told = _train_on(config, source, final)
+            final = stages["fine-tuned"]
             final.save_pretrained(folder)
         rows = [{"stage": stage, **vars(budget(one)), **_accuracy(one, store, parts)} for stage, one in stages.items()]
         calls: dict[str, Callable[[], object]] = {stage: _call(one, clips) for stage, one in stages.items()}
@@ -113,9 +114,9 @@ def compress(config: Compress) -> Report:
         for row, median in zip(rows, _latency(calls), strict=True):
             row["median_ms"] = median
         result = {"model": config.model, "out": config.out, "method": config.method, "energy": config.energy,
-                  "ratio": config.ratio, "least": config.least, "split": parts and parts.name, "fine_tune_epochs": config.fine_tune,
+                  "ratio": config.ratio, "least": config.least, "split": parts and parts.name,
+                  "fine_tune_epochs": config.fine_tune, "seed": config.seed,
                   "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows}
-        told = json.loads(run.read_text("utf-8")) if run.is_file() else {}
         _write(folder, result, told, source)
     return Report(result, text=lambda out: _draw(out, result))
 
@@ -167,8 +168,8 @@ def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inp
     return ranks
 
 
-def _train_on(config: Compress, teacher: Path, smaller: Recogniser) -> Recogniser:
-    """Fine-tune beside ``--out``, so that an interrupted run goes on where it was."""
+def _train_on(config: Compress, teacher: Path, smaller: Recogniser) -> tuple[Recogniser, dict[str, Any]]:
+    """Fine-tune beside ``--out``, so that an interrupted run goes on where it was. With what it recorded."""
     from edgeskel.compression.fine_tuning import fine_tune
 
     assert config.data is not None
@@ -180,7 +181,7 @@ def _train_on(config: Compress, teacher: Path, smaller: Recogniser) -> Recognise
                         protocol=config.protocol, seed=config.seed, threads=config.threads, progress=not console.quiet)
     final = trained.recogniser
     shutil.rmtree(work)
-    return final
+    return final, {**trained.run, "start": config.model, "teachers": [config.model]}
 
 
 def _accuracy(predict: Any, store: Store | None, parts: Split | None) -> dict[str, float]:
@@ -248,7 +249,9 @@ def _latency(calls: Mapping[str, Callable[[], object]]) -> list[float]:
 def _write(folder: Path, result: dict[str, Any], run: dict[str, Any], source: Path) -> None:
     (folder / TABLE).write_text(json.dumps(jsonable(result), indent=1) + "\n", "utf-8")
     if run:
-        run["compression"] = {key: jsonable(result[key]) for key in ("method", "energy", "ratio", "fine_tune_epochs")}
+        run["parameters"] = next(row["parameters"] for row in reversed(result["rows"]) if "parameters" in row)
+        kept = ("model", "method", "energy", "ratio", "least", "fine_tune_epochs", "seed")
+        run["compression"] = {key: jsonable(result[key]) for key in kept}
         (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", "utf-8")
     card = source / "README.md"
     lines = [card.read_text("utf-8").rstrip(), ""] if card.is_file() else []
