@@ -42,7 +42,8 @@ def measure(quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         wrote = _child("write", folder, clips)
         read = _child("read", folder, reads)
-    return {"clips": clips, **wrote, **read}
+    peak = max(wrote["writer_peak_rss_mb"], read["reader_peak_rss_mb"])
+    return {"clips": clips, "peak_rss_gb": round(peak / 1024, 3), **wrote, **read}
 
 
 def _child(what: str, folder: str, count: int) -> dict[str, Any]:
