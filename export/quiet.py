@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partialmethod
+from importlib import import_module
+from typing import Any
 
 __all__ = ["quiet"]
 
@@ -16,15 +18,25 @@ def quiet() -> Iterator[None]:
     """Without third parties' warnings, log lines and progress bars; errors pass."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    bars = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_bars():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
-        if bars is None:
-            del os.environ["TQDM_DISABLE"]
-        else:
-            os.environ["TQDM_DISABLE"] = bars
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """coremltools draws one bar per pass and has no switch for it."""
+    try:
+        bar: Any = import_module("tqdm").tqdm  # untyped
+    except ImportError:
+        yield
+        return
+    drawn = bar.__init__
+    bar.__init__ = partialmethod(drawn, disable=True)
+    try:
+        yield
+    finally:
+        bar.__init__ = drawn

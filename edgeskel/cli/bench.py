@@ -64,21 +64,22 @@ def _machine() -> dict[str, Any]:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title=data["bundle"], box=SIMPLE)
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
     for name in ("artifact", "engine", "threads", "median", "p95", "p99", "MB"):
         table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine") else "right")
     for row in data["artifacts"]:
         times = (f"{row[name]:.2f}" for name in ("median_ms", "p95_ms", "p99_ms"))
         table.add_row(row["file"].partition("/")[0], row["engine"], str(row["threads"]), *times,
                       f"{row['artifact_memory_mb']:.0f}")
+    out.print(data["bundle"], highlight=False, markup=False)
     out.print(table)
     out.print(f"milliseconds of one window on {data['machine']['processor']}; MB that the artifact adds to its engine",
               highlight=False, markup=False)
-    for what, why in data["not_run"].items():
-        out.print(f"not run: {what}: {why}", highlight=False, markup=False)
+    for why in dict.fromkeys(data["not_run"].values()):
+        pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
+        out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
 
 
 COMMAND = Command(Bench, bench)

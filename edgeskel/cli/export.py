@@ -38,11 +38,14 @@ def export(config: Export) -> Report:
     """Load, make, prove, write."""
     import targets
     from edgeskel.extras import require
+    from export.quiet import quiet
 
     profile = targets.get(config.target)  # before anything slow: a wrong name is told at once
-    for package in ("torch", *(("onnx", "onnxsim", "onnxruntime") if _any(profile.artifacts, "onnx") else ()),
-                    *(("executorch", "torchao") if _any(profile.artifacts, "xnnpack") else ())):
-        require(package, f"exporting for {profile.name}")
+    wanted = ("torch", *(("onnx", "onnxsim", "onnxruntime") if _any(profile.artifacts, "onnx") else ()),
+                    *(("executorch", "torchao") if _any(profile.artifacts, "xnnpack") else ()))
+    with quiet():
+        for package in wanted:
+            require(package, f"exporting for {profile.name}")
 
     from edgeskel import models
     from edgeskel.data import Store
@@ -80,17 +83,17 @@ def _any(kinds: tuple[str, ...], prefix: str) -> bool:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title=str(data["bundle"]), box=SIMPLE)
-    for name in ("artifact", "precision", "kB", "engine", "agreement", "difference", "ms"):
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in ("artifact", "precision", "kB", "engine", "agree", "diff", "ms"):
         table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "precision", "engine") else "right")
     for artifact in data["artifacts"]:
         for row in artifact.get("measured") or [{}]:
             table.add_row(artifact["file"].partition("/")[0], artifact["precision"], f"{artifact['bytes'] / 1e3:.0f}",
                           *((row["engine"], f"{100 * row['agreement']:.1f} %", f"{row['max_abs_diff']:.1e}",
                              f"{row['median_ms']:.2f}") if row else ("-",) * 4))
+    out.print(data["bundle"], highlight=False, markup=False)
     out.print(table)
     for left_out in data["omitted"]:
         out.print(f"left out: {left_out['artifact']}: {left_out['reason']}", highlight=False, markup=False)

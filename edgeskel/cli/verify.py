@@ -60,21 +60,22 @@ def verify(config: Verify) -> Report:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title=str(data["bundle"]), box=SIMPLE)
-    for name in ("artifact", "engine", "agreement", "difference", "top-1", "kB", "ms", ""):
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in ("artifact", "engine", "agree", "diff", "top-1", "kB", "ms", ""):
         table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine", "") else "right")
     for row in data["artifacts"]:
         table.add_row(row["file"].partition("/")[0], row["engine"], f"{100 * row['agreement']:.2f} %", f"{row['max_abs_diff']:.1e}",
                       "-" if row["top1"] is None else f"{row['top1']:.2f} %", f"{row['bytes'] / 1e3:.0f}",
                       f"{row['median_ms']:.2f}", "agrees" if row["passed"] else "DISAGREES")
+    out.print(data["bundle"], highlight=False, markup=False)
     out.print(table)
     out.print("measured on " + " and ".join(sorted({f"{row['windows']} windows ({row['on']})" for row in data["artifacts"]})),
               highlight=False)
-    for what, why in data["not_run"].items():
-        out.print(f"not run: {what}: {why}", highlight=False, markup=False)
+    for why in dict.fromkeys(data["not_run"].values()):
+        pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
+        out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
     for line in data["disagreements"]:
         out.print(f"disagreement: {line}", highlight=False, markup=False, style="red")
 
