@@ -13,10 +13,7 @@ from edgeskel.training.run import Trained, train
 
 __all__ = ["fine_tune"]
 
-LEARNING_RATE_SHARE = 0.1
-"""Peak learning rate as a share of the training's own: enough to restore, too little to forget."""
-
-_KEPT = ("batch_size", "optimizer", "weight_decay", "clip_norm", "label_smoothing", "channels_last")
+_KEPT = ("batch_size", "optimizer", "weight_decay", "clip_norm", "label_smoothing", "average", "channels_last")
 
 
 def fine_tune(
@@ -26,6 +23,7 @@ def fine_tune(
     out: Path,
     *,
     epochs: int,
+    rate: float = 0.1,
     protocol: str | None = None,
     fold: int = 0,
     validation: str = "0",
@@ -44,6 +42,7 @@ def fine_tune(
         data: store; only the training side of ``protocol`` is read.
         out: folder of the result; an unfinished run there is resumed.
         epochs: passes over the training part.
+        rate: peak learning rate as a share of the teacher's own; more for few epochs.
         protocol, fold, validation, seed, threads, progress: as in training.
 
     Raises:
@@ -52,14 +51,14 @@ def fine_tune(
     recogniser = from_pretrained(start)
     config = TrainConfig(
         data=data, out=out, recogniser=recogniser.name, protocol=protocol, fold=fold, validation=validation, seed=seed,
-        epochs=epochs, settings=_settings(teacher, recogniser.name, data), start=str(start), teachers=(str(teacher),),
+        epochs=epochs, settings=_settings(teacher, recogniser.name, data, rate), start=str(start), teachers=(str(teacher),),
         threads=threads,
     )
     return train(config, progress=progress)
 
 
-def _settings(teacher: Path, name: str, data: Path) -> tuple[str, ...]:
-    """The teacher's recipe as settings, at a tenth of its learning rate."""
+def _settings(teacher: Path, name: str, data: Path, rate: float) -> tuple[str, ...]:
+    """The teacher's recipe as settings, at ``rate`` of its learning rate."""
     from dataclasses import asdict
 
     from edgeskel.data import Store
@@ -69,6 +68,6 @@ def _settings(teacher: Path, name: str, data: Path) -> tuple[str, ...]:
     recipe = {**asdict(recipe_for(name, Store.open(data).dataset)), **recipe}
     of_model = REGISTRY[name][1].__dataclass_fields__
     settings = {key: recipe[key] for key in _KEPT}
-    settings["learning_rate"] = LEARNING_RATE_SHARE * recipe["learning_rate"]
+    settings["learning_rate"] = rate * recipe["learning_rate"]
     settings |= {f"augment_{key}" if key in of_model else key: value for key, value in recipe["augment"].items()}
     return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
