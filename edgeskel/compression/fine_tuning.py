@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgeskel.models.base import REGISTRY, from_pretrained
 from edgeskel.training.config import TrainConfig
@@ -29,6 +29,7 @@ def fine_tune(
     validation: str = "0",
     seed: int = 0,
     threads: int | None = None,
+    precision: Literal["32", "bf16", "16"] = "32",
     progress: bool = False,
 ) -> Trained:
     """Train a compressed recogniser on, with distillation from the uncompressed one.
@@ -43,7 +44,7 @@ def fine_tune(
         out: folder of the result; an unfinished run there is resumed.
         epochs: passes over the training part.
         rate: peak learning rate as a share of the teacher's own; more for few epochs.
-        protocol, fold, validation, seed, threads, progress: as in training.
+        protocol, fold, validation, seed, threads, precision, progress: as in training.
 
     Raises:
         as :func:`edgeskel.training.train`.
@@ -52,7 +53,7 @@ def fine_tune(
     config = TrainConfig(
         data=data, out=out, recogniser=recogniser.name, protocol=protocol, fold=fold, validation=validation, seed=seed,
         epochs=epochs, settings=_settings(teacher, recogniser.name, data, rate), start=str(start), teachers=(str(teacher),),
-        threads=threads,
+        threads=threads, precision=precision,
     )
     return train(config, progress=progress)
 

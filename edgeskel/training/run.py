@@ -268,6 +268,7 @@ def _fit(
         parts_of.KeepLast(folder, identity),
         *([parts_of.Bar(recipe.epochs)] if progress else []),
     ]
+    parts_of.keep_memory()
     strategy, here, machines = parts_of.strategy()
     with parts_of.quiet_library():
         trainer = lightning.Trainer(
