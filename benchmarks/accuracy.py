@@ -6,8 +6,10 @@
 - ``hyperformer_top1``, ``edge_minus_hyperformer_top1``: UTD-MHAD again, against the transformer trained by
   ``benchmarks.compression``; left out as long as that has not been run.
 
-Nothing is chosen here: recipes and their fixed numbers of epochs stand in ``edgeskel.training.recipes``. Trainings are
-kept in ``benchmarks/cache`` and resumed. ``--quick`` measures the shipped weights, which are seed 0, and trains nothing.
+Every seed learns from the labels and from the same two teachers (``TEACHERS``), ``edge`` too, which saw the same training
+part; one single recogniser is what is tested. Nothing is chosen here: recipes and their fixed numbers of epochs stand in
+``edgeskel.training.recipes``. Trainings are kept in ``benchmarks/cache`` and resumed. ``--quick`` measures the shipped
+weights, which are seed 0, and trains nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from edgeskel.models import Recogniser
 
 SEEDS = (0, 1, 2)
+# seed -> settings. The two see the body from different sides, so that they err differently.
+TEACHERS = {10: (), 11: ("align=none", "yaw=1.5")}
+TEACHER_EPOCHS = 60
 # dataset -> (prefix of its figures, shipped weights)
 DATASETS = {"utd-mhad": ("utd", "edge-utd-mhad"), "nw-ucla": ("ucla", "edge-nw-ucla")}
 
@@ -58,10 +63,17 @@ def imported(dataset: str, folder: Path) -> Store:
 
 
 def trained(dataset: str, store: Store, seed: int) -> Recogniser:
-    """``edge`` after the dataset's recipe."""
+    """``edge`` after the dataset's recipe, with the teachers."""
     from edgeskel.training import TrainConfig, train
 
-    return train(TrainConfig(data=store.path, out=CACHE / "edge" / dataset / f"seed-{seed}", seed=seed), progress=True).recogniser
+    folder = CACHE / "edge" / dataset
+    teachers = []
+    for teacher, settings in TEACHERS.items():
+        config = TrainConfig(data=store.path, out=folder / f"teacher-{teacher}", seed=teacher, epochs=TEACHER_EPOCHS,
+                             settings=settings, precision="bf16")
+        teachers.append(str(train(config, progress=True).folder))
+    config = TrainConfig(data=store.path, out=folder / f"seed-{seed}", seed=seed, teachers=tuple(teachers), precision="bf16")
+    return train(config, progress=True).recogniser
 
 
 def _shipped(name: str) -> Recogniser:

@@ -17,6 +17,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -79,8 +80,8 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     if config.fold == "all":
         raise UsageError("train was asked for all folds", expected="the number of one", remedy="use train_folds")
     store = Store.open(config.data)
-    parts = split(store, config.protocol, fold=config.fold, validation=config.validation)
     recipe = _recipe(config, store)
+    parts = _without(split(store, config.protocol, fold=config.fold, validation=config.validation), store, recipe.exclude)
     _check(config, parts)
     identity = _identity(config, store, parts, recipe)
     finished, state = _found(config, identity)
@@ -123,6 +124,17 @@ def _recipe(config: TrainConfig, store: Store) -> Recipe:
         settings["epochs"] = config.epochs
     known = [item.name for item in fields(REGISTRY[config.recogniser][1])]
     return recipes.change(recipes.recipe_for(config.recogniser, store.dataset), settings, known)
+
+
+def _without(parts: Split, store: Store, patterns: Sequence[str]) -> Split:
+    """``parts`` with a training part that leaves out what the recipe excludes."""
+    if not patterns:
+        return parts
+    sources = store.index["source"][parts.train].astype(str)
+    kept = [not any(fnmatchcase(source, pattern) for pattern in patterns) for source in sources]
+    if not any(kept):
+        raise UsageError(f"exclude={list(patterns)} leaves no clip to learn from", expected="patterns of some sources")
+    return replace(parts, train=parts.train[kept])
 
 
 def _check(config: TrainConfig, parts: Split) -> None:

@@ -161,3 +161,18 @@ def test_every_protocol_of_a_dataset_divides_it(utd_store: Store, ucla_store: St
             made = split(store, protocol)
             parts = np.concatenate([made.train, made.validation, made.test])
             assert sorted(parts) == list(range(len(store)))
+
+
+def test_nw_ucla_calls_subject_4_standing_up_what_is_sitting_down(ucla_store: Store) -> None:
+    """docs/data.md: the release exchanges the two in view 2; the training recipe leaves them out for that."""
+    head, feet = (ucla_store.topology.index(joint) for joint in ("head", "left_foot"))
+
+    def rise(pattern: str) -> list[float]:
+        rises = []
+        for at, source in enumerate(ucla_store.index["source"].astype(str)):
+            if Path(source).match(pattern):
+                height = ucla_store[at].joints[0, :, head, 1] - ucla_store[at].joints[0, :, feet, 1]
+                rises.append(float(height[-4:].mean() - height[:4].mean()))
+        return rises
+
+    assert max(rise("a05_s04_*_v01.json")) < 0 < min(rise("a05_s04_*_v02.json"))

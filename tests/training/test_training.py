@@ -311,3 +311,16 @@ def test_library_remarks_are_silenced_by_name_only():
 def test_the_identity_of_a_run_is_plain_data(config):
     assert run._differences({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b was 1 and is now 2"]
     assert pickle.loads(pickle.dumps(config())) == config()
+
+
+def test_excluded_clips_are_not_learned_from(config, six):
+    trained = train(config(epochs=1, settings=('exclude=["*_s1_*", "*_s3_t[12]_*"]',)))
+    sources = [six.index["source"][i].decode() for i in split(six, validation=0).train]
+    left = [source for source in sources if "_s1_" not in source and "_s3_t1_" not in source and "_s3_t2_" not in source]
+    assert 0 < len(left) < len(sources)
+    assert trained.run["clips"]["train"] == len(left)
+
+
+def test_excluding_everything_is_refused(config):
+    with pytest.raises(UsageError, match="leaves no clip"):
+        train(config(settings=('exclude="*"',)))
