@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +41,7 @@ class Plan:
     settings: tuple[str, ...]
     epochs: int
     tuning_epochs: int
-    ratios: tuple[float, ...]  # every seed takes the first, the first seed takes all
+    ratios: tuple[float, ...]  # every seed takes the first one, the first seed all of them
     seeds: tuple[int, ...]
     tuning_rate: float = 0.3
     threads: int | None = None
@@ -89,11 +90,14 @@ def _few_classes(folder: Path) -> Path:
 
 
 def _run(plan: Plan, store: Path, folder: Path) -> list[dict[str, Any]]:
-    """One row for every recogniser that was measured."""
-    return [row for seed in plan.seeds for row in _seed(plan, store, folder / f"seed-{seed}", seed)]
+    """One row for every recogniser that was measured: every seed at the first ratio, then the first seed at the others."""
+    rows = [row for seed in plan.seeds for row in _seed(plan, store, folder / f"seed-{seed}", seed, plan.ratios[:1])]
+    first = plan.seeds[0]
+    others = _seed(plan, store, folder / f"seed-{first}", first, plan.ratios[1:])
+    return rows + [row for row in others if row["stage"] != "trained"]
 
 
-def _seed(plan: Plan, data: Path, folder: Path, seed: int) -> list[dict[str, Any]]:
+def _seed(plan: Plan, data: Path, folder: Path, seed: int, ratios: Sequence[float]) -> list[dict[str, Any]]:
     from edgeskel.compression.fine_tuning import fine_tune
     from edgeskel.compression.low_rank import choose_ranks, compress, covariances
     from edgeskel.data import Store
@@ -109,7 +113,7 @@ def _seed(plan: Plan, data: Path, folder: Path, seed: int) -> list[dict[str, Any
     window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
     inputs = covariances(model, calibration_windows(store, PROTOCOL, config.topology, window, CLIPS).pairs())
     rows = [_row(folder, store, model, seed=seed, ratio=1.0, method="whole", stage="trained")]
-    for ratio in plan.ratios if seed == plan.seeds[0] else plan.ratios[:1]:
+    for ratio in ratios:
         for method in ("plain", "activation-aware"):
             ranks = choose_ranks(model, ratio=ratio)
             small = compress(model, ranks, inputs if method != "plain" else None)
