@@ -206,6 +206,8 @@ def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
         return [
             line for key in wanted for line in _differences(found.get(key), wanted[key], f"{name}.{key}".strip("."))
         ]
+    if found is None and wanted in ([], {}, ""):
+        return []  # begun by a version that had no such setting, and it is not used
     return [] if found == wanted else [f"{name} was {found!r} and is now {wanted!r}"]
 
 
