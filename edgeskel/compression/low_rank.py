@@ -83,6 +83,7 @@ def _columns(layer: Layer, x: Tensor) -> Tensor:
 def choose_ranks(
     model: Recogniser,
     *,
+    saving: float | None = None,
     energy: float | None = None,
     ratio: float | None = None,
     least: int = 1,
@@ -92,32 +93,87 @@ def choose_ranks(
 
     Args:
         model: trained.
-        energy: share of the squared singular values (with ``inputs``: of the output's energy) to keep, above 0 up to 1.
-        ratio: rank as a share of the full rank, above 0 up to 1. Exactly one of the two.
+        saving: share of the recogniser's parameters to save, above 0 and below 1. The ranks then lose the least energy
+            that this saving can cost, counted in shares of each layer's own.
+        energy: share of the squared singular values (with ``inputs``: of the output's energy) that every layer keeps,
+            above 0 up to 1.
+        ratio: rank of every layer as a share of its full rank, above 0 up to 1. Exactly one of the three.
         least: parameters that a layer must save to be worth a second operator; smaller layers are left alone.
-        inputs: from :func:`covariances`.
+        inputs: from :func:`covariances`. Energy then is what recorded clips make of a layer, and says far better what a
+            direction is worth.
 
     Raises:
-        UsageError: not exactly one rule, or a share outside its range.
+        UsageError: not exactly one rule, a share outside its range, or a saving that no ranks reach.
     """
-    share = energy if ratio is None else ratio
-    if share is None or (energy is not None and ratio is not None):
-        raise UsageError(f"energy is {energy} and ratio is {ratio}", expected="exactly one of the two")
-    if not 0 < share <= 1:
-        raise UsageError(f"a share of {share}", expected="above 0, up to 1")
-    ranks = {}
-    for name, layer in factorisable(model).items():
-        full = min(matrices(layer).shape[1:])
-        if ratio is not None:
-            rank = max(round(ratio * full), 1)
-        else:
-            values, _ = _spectrum(layer, inputs[name] if inputs else None)
-            kept = (values.cumsum(-1) / values.sum(-1, keepdim=True)).min(0).values  # the worst group
-            rank = full if share == 1 else min(int((kept < share).sum()) + 1, full)
-        groups, rows, columns = matrices(layer).shape
-        if groups * (rows * columns - rank * (rows + columns)) >= least:
-            ranks[name] = rank
-    return ranks
+    rules = {name: share for name, share in (("saving", saving), ("energy", energy), ("ratio", ratio)) if share is not None}
+    if len(rules) != 1:
+        raise UsageError(f"{len(rules)} rules for the ranks" + (f": {', '.join(rules)}" if rules else ""),
+                         expected="exactly one of saving, energy and ratio")
+    (rule, share), = rules.items()
+    if not 0 < share <= 1 or (rule == "saving" and share == 1):
+        raise UsageError(f"a share of {share} for {rule}", expected="above 0, up to 1 (saving: below 1)")
+    layers = factorisable(model)
+    if rule == "ratio":
+        ranks = {name: max(round(share * min(matrices(layer).shape[1:])), 1) for name, layer in layers.items()}
+        return _worth(layers, ranks, least)
+    energies = {name: _energies(layer, inputs[name] if inputs else None) for name, layer in layers.items()}
+    if rule == "energy":
+        return _worth(layers, {name: _keeping(shares, share) for name, shares in energies.items()}, least)
+    return _cheapest(model, layers, energies, share, least)
+
+
+def _energies(layer: Layer, covariance: Tensor | None) -> Tensor:
+    """(G, full rank): the share of its group's energy that each further rank brings, largest first."""
+    values, _ = _spectrum(layer, covariance)
+    full = min(matrices(layer).shape[1:])
+    return (values / values.sum(-1, keepdim=True).clamp(min=1e-300))[:, :full]
+
+
+def _keeping(energies: Tensor, share: float) -> int:
+    """The least rank that keeps ``share`` of the energy in every group."""
+    full = energies.shape[1]
+    kept = energies.cumsum(-1).min(0).values  # the worst group
+    return full if share == 1 else min(int((kept < share).sum()) + 1, full)
+
+
+def _cheapest(model: Recogniser, layers: Mapping[str, Layer], energies: Mapping[str, Tensor], saving: float,
+              least: int) -> dict[str, int]:
+    """The ranks that save ``saving`` of all parameters and lose the least energy.
+
+    A rank is kept where it brings more than ``price`` for each of its parameters; the highest price that is still paid
+    by enough ranks is found by bisection (a Lagrange multiplier of the budget).
+    """
+    wanted = saving * sum(parameter.numel() for parameter in model.parameters())
+
+    def ranks(price: float) -> dict[str, int]:
+        kept = {}
+        for name, layer in layers.items():
+            groups, rows, columns = matrices(layer).shape
+            worth = energies[name].mean(0) > price * groups * (rows + columns)
+            kept[name] = max(int(worth.sum()), 1)
+        return _worth(layers, kept, least)
+
+    def saved(price: float) -> int:
+        return sum(_saved(layers[name], rank) for name, rank in ranks(price).items())
+
+    low, high = -12.0, 0.0  # powers of ten; at a price of 1 every layer keeps one rank
+    if saved(10**high) < wanted:
+        raise UsageError(f"a saving of {saving:.0%}",
+                         expected=f"at most {saved(10**high) / wanted * saving:.0%}, which leaves rank 1 everywhere")
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if saved(10**middle) >= wanted else (middle, high)
+    return ranks(10**high)
+
+
+def _worth(layers: Mapping[str, Layer], ranks: Mapping[str, int], least: int) -> dict[str, int]:
+    """Those of ``ranks`` that save at least ``least`` parameters."""
+    return {name: rank for name, rank in ranks.items() if _saved(layers[name], rank) >= least}
+
+
+def _saved(layer: Layer, rank: int) -> int:
+    groups, rows, columns = matrices(layer).shape
+    return groups * (rows * columns - rank * (rows + columns))
 
 
 @torch.no_grad()

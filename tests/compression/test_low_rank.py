@@ -78,6 +78,24 @@ def test_what_is_chosen_always_shrinks_and_more_energy_keeps_more(model: Recogni
     assert sizes[0].macs < sizes[2].macs < whole.macs and sizes[0].bytes < whole.bytes
 
 
+@pytest.mark.parametrize("saving", [0.1, 0.25, 0.4])
+def test_a_saving_is_reached_and_hardly_passed(model: Recogniser, windows: Any, saving: float) -> None:
+    whole = budget(model).parameters
+    ranks = choose_ranks(model, saving=saving, inputs=covariances(model, windows[:6]))
+    saved = 1 - budget(compress(model, ranks)).parameters / whole
+    assert saving <= saved < saving + 0.02
+
+
+def test_a_saving_costs_less_where_it_may_differ_by_layer(windows: Any) -> None:
+    model = model_of("hyperformer")
+    seen, whole = covariances(model, windows[:12]), answers(model, windows[12:])
+    even = choose_ranks(model, ratio=0.3)
+    saving = 1 - budget(compress(model, even)).parameters / budget(model).parameters
+    spread = choose_ranks(model, saving=saving, inputs=seen)
+    lost = [(answers(compress(model, ranks, seen), windows[12:]) - whole).square().mean() for ranks in (even, spread)]
+    assert lost[1] < lost[0]
+
+
 def test_a_layer_that_would_save_too_little_is_left_alone(model: Recogniser) -> None:
     all_of_them, few = choose_ranks(model, ratio=0.25), choose_ranks(model, ratio=0.25, least=800)
     assert set(few) < set(all_of_them)
@@ -141,7 +159,7 @@ def test_layers_used_by_their_weight_and_preprocessing_stay_whole() -> None:
 
 
 def test_wrong_rules_and_ranks_are_refused(model: Recogniser) -> None:
-    for rule in ({}, {"energy": 0.9, "ratio": 0.5}, {"energy": 0.0}, {"ratio": 1.5}):
+    for rule in ({}, {"energy": 0.9, "ratio": 0.5}, {"energy": 0.0}, {"ratio": 1.5}, {"saving": 1.0}, {"saving": 0.99}):
         with pytest.raises(UsageError):
             choose_ranks(model, **rule)
     with pytest.raises(UsageError, match="clips"):
