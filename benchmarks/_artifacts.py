@@ -51,13 +51,14 @@ def load(name: str) -> Recogniser:
 
 def clips_of(store: Path, model: Recogniser) -> Windows:
     """Windows of recorded training clips."""
-    from edgeskel.data import Store
+    from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window
     from export.windows import calibration_windows
 
     config = model.config
     window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
-    return calibration_windows(Store.open(store), PROTOCOL, config.topology, window, CALIBRATION)
+    recordings = Store.open(store)
+    return calibration_windows(recordings, split(recordings, PROTOCOL), config.topology, window, CALIBRATION)
 
 
 def make(artifacts: Iterable[Artifact], store: Path, folder: Path) -> dict[Artifact, Path]:

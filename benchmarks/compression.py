@@ -99,7 +99,7 @@ def _run(plan: Plan, store: Path, folder: Path) -> list[dict[str, Any]]:
 def _seed(plan: Plan, data: Path, folder: Path, seed: int, savings: Sequence[float]) -> list[dict[str, Any]]:
     from edgeskel.compression.fine_tuning import fine_tune
     from edgeskel.compression.low_rank import choose_ranks, compress, covariances
-    from edgeskel.data import Store
+    from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window
     from edgeskel.training import TrainConfig, train
     from export.windows import calibration_windows
@@ -110,7 +110,8 @@ def _seed(plan: Plan, data: Path, folder: Path, seed: int, savings: Sequence[flo
                               seed=seed, settings=plan.settings, threads=plan.threads, precision=plan.precision)).recogniser
     store, config = Store.open(data), model.config
     window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
-    inputs = covariances(model, calibration_windows(store, PROTOCOL, config.topology, window, CLIPS).pairs())
+    clips = calibration_windows(store, split(store, PROTOCOL), config.topology, window, CLIPS)
+    inputs = covariances(model, clips.pairs())
     rows = [_row(folder, store, model, seed=seed, saving=0.0, method="whole", stage="trained")]
     for saving in savings:
         for method in ("plain", "activation-aware"):

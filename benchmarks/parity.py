@@ -19,7 +19,7 @@ ENGINES = {"model.onnx": ("onnx", "onnxruntime"), "model.pte": ("pte", "executor
 def measure(quick: bool) -> dict[str, Any]:
     """Parity of the fp32 artifacts with torch."""
     from edgeskel import models
-    from edgeskel.data import Store, import_dataset
+    from edgeskel.data import Store, import_dataset, split
     from export import build
     from export.verify import verify
     from export.windows import test_windows
@@ -30,7 +30,8 @@ def measure(quick: bool) -> dict[str, Any]:
         recogniser = models.from_pretrained(MODEL)
         bundle = build.build(build.Source(MODEL, recogniser), Path(folder) / "bundle", target="host",
                              kinds=("onnx-fp32", "xnnpack-fp32"), precisions=("fp32",))
-        test = test_windows(Store.open(store), "cross-subject", bundle.topology, bundle.labels, bundle.window)
+        recordings = Store.open(store)
+        test = test_windows(recordings, split(recordings, "cross-subject"), bundle.topology, bundle.labels, bundle.window)
         if quick:
             test = test.take(range(0, len(test), 8))
         outcomes, _ = verify(bundle, test, threads=1)

@@ -27,27 +27,28 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     from edgeskel import models
     from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window
-    from edgeskel.training import card, evaluate
+    from edgeskel.training import card, evaluate, record
     from export.build import CALIBRATION, KINDS, Source, build
     from export.ranges import FILE
     from export.windows import calibration_windows
 
     store = Store.open(store_path)
-    run = json.loads((checkpoint / "run.json").read_text("utf-8"))
+    run = record.read(checkpoint)
+    parts = split(store, run["protocol"], fold=run["fold"])
     folder = WEIGHTS / name
     shutil.rmtree(folder, ignore_errors=True)
     models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
     recogniser = models.from_pretrained(folder)
     config = recogniser.config
-    tested = evaluate(recogniser, store, split(store, run["protocol"], fold=run["fold"]).test).figures()
+    tested = evaluate(recogniser, store, parts.test).figures()
     with atomic_write(folder / "README.md") as file:
         file.write(card.render(run, recogniser, tested=tested).encode())
     kept = {key: value for key, value in run.items() if key != "history"}
-    with atomic_write(folder / "run.json") as file:
+    with atomic_write(folder / record.FILE) as file:
         file.write((json.dumps(kept, indent=1) + "\n").encode())
 
     window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
-    clips = calibration_windows(store, run["protocol"], config.topology, window, CALIBRATION)
+    clips = calibration_windows(store, parts, config.topology, window, CALIBRATION)
     with tempfile.TemporaryDirectory() as scratch:
         kinds = [kind for kind, about in KINDS.items() if about.precision == "int8"]
         bundle = build(Source(name, recogniser), Path(scratch) / name, target="host", kinds=kinds, calibration=clips)

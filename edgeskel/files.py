@@ -24,9 +24,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a binary file that becomes ``path`` when the block ends well; parent folders are made.
 
     Raises:
+        UsageError: ``path`` is a folder.
         OSError: the disk is full or the place cannot be written; ``path`` is then unchanged.
     """
     target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", expected="the name of the file to write")
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     temporary = Path(name)

@@ -8,9 +8,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fit_window"]
+__all__ = ["blank_missing", "fit_window"]
 
 Float32 = NDArray[np.float32]
+
+
+def blank_missing(joints: Float32, confidence: Float32) -> Float32:
+    """``joints`` (..., V, 3) with 0 wherever ``confidence`` (..., V) is 0, so that a NaN in a missing joint cannot spread.
+
+    The graph itself cannot do it: no delegate of ExecuTorch's has a selection, and NaN times 0 is NaN.
+    """
+    return np.where((confidence > 0)[..., None], joints, np.float32(0))
 
 
 def fit_window(joints: Float32, confidence: Float32, persons: int, frames: int) -> tuple[Float32, Float32]:
@@ -37,8 +45,7 @@ def fit_window(joints: Float32, confidence: Float32, persons: int, frames: int) 
         joints, confidence = _resample(joints, confidence, frames)
     fitted = np.zeros((persons, frames, *joints.shape[2:]), np.float32)
     fitted_confidence = np.zeros(fitted.shape[:3], np.float32)
-    seen = confidence > 0
-    fitted[: joints.shape[0], : joints.shape[1]] = np.where(seen[..., None], joints, 0)
+    fitted[: joints.shape[0], : joints.shape[1]] = blank_missing(joints, confidence)
     fitted_confidence[: joints.shape[0], : joints.shape[1]] = confidence
     return fitted, fitted_confidence
 
@@ -50,6 +57,6 @@ def _resample(joints: Float32, confidence: Float32, frames: int) -> tuple[Float3
     share = (position - before).astype(np.float32)[None, :, None]
     weight_before, weight_after = (1 - share) * confidence[:, before], share * confidence[:, before + 1]
     total = weight_before + weight_after
-    finite = np.where((confidence > 0)[..., None], joints, 0)
+    finite = blank_missing(joints, confidence)
     mixed = weight_before[..., None] * finite[:, before] + weight_after[..., None] * finite[:, before + 1]
     return (mixed / np.maximum(total, 1e-9)[..., None]).astype(np.float32), total.astype(np.float32)

@@ -49,13 +49,15 @@ class DeployableGraph(nn.Module):
         """Recognise one window.
 
         Args:
-            joints: (1, M, S, V, 3) metres; the values of missing joints are ignored, NaN included.
+            joints: (1, M, S, V, 3) metres, finite. The values of missing joints are ignored, because they are multiplied
+                by their confidence; a NaN or an infinity survives that, missing or not, and makes the answer NaN. XNNPACK
+                has no comparison and no selection, so what feeds the graph puts a number in its place
+                (:func:`edgeskel.window.blank_missing`, as every engine of ``edgeskel.runtime`` does).
             confidence: (1, M, S, V) in 0..1; 0 is missing.
 
         Returns:
             probabilities (1, K) and embedding (1, D).
         """
-        joints = torch.where(confidence.unsqueeze(-1) > 0, joints, 0.0)
         embedding = self.recogniser.embed(joints, confidence)
         return torch.softmax(self.recogniser.classifier(embedding), dim=-1), embedding
 

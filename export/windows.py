@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data import Store, split, synthetic
+from edgeskel.data import Split, Store, synthetic
 from edgeskel.errors import DataError, LabelMismatch, TopologyMismatch
 from edgeskel.runtime.bundle import Window
 from edgeskel.skeleton import Clip, Float32, Topology
@@ -35,6 +35,7 @@ class Windows:
         labels: class name of each, "" when unknown.
         sources: which clips they are.
         origin: dataset and part they were taken from, as a manifest quotes it.
+        indices: of the clips in their store; none for synthetic motion.
         data_digest: of the store; "" for synthetic motion.
     """
 
@@ -44,6 +45,7 @@ class Windows:
     sources: tuple[str, ...]
     origin: str
     data_digest: str = ""
+    indices: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -62,17 +64,23 @@ class Windows:
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Windows:
         """Some of them."""
         return Windows(self.joints[indices], self.confidence[indices], tuple(self.labels[i] for i in indices),
-                       tuple(self.sources[i] for i in indices), self.origin, self.data_digest)
+                       tuple(self.sources[i] for i in indices), self.origin, self.data_digest,
+                       tuple(self.indices[i] for i in indices) if self.indices else ())
 
 
-def calibration_windows(store: Store, protocol: str | None, topology: Topology, window: Window, limit: int) -> Windows:
-    """Clips of the training part, never of the test part, spread evenly over the classes.
+def calibration_windows(store: Store, parts: Split, topology: Topology, window: Window, limit: int) -> Windows:
+    """Clips of the training part, never of the other two, spread evenly over the classes.
+
+    Args:
+        store: the recordings.
+        parts: how they are split; :func:`edgeskel.training.record.parts_for` gives the recogniser's own way.
+        topology, window: of the recogniser.
+        limit: at most so many clips.
 
     Raises:
         TopologyMismatch: the store has another joint layout.
     """
     check_store(store, topology)
-    parts = split(store, protocol)
     labels = store.index["label"][parts.train]
     # The n-th clip of every class, then the next of every class: an even draw for any limit.
     turn = np.zeros(len(labels), np.int64)
@@ -83,15 +91,14 @@ def calibration_windows(store: Store, protocol: str | None, topology: Topology, 
     return _from_store(store, chosen, window, f"{store.dataset}, {parts.name}, training part")
 
 
-def test_windows(store: Store, protocol: str | None, topology: Topology, labels: Sequence[str], window: Window) -> Windows:
-    """The whole test part.
+def test_windows(store: Store, parts: Split, topology: Topology, labels: Sequence[str], window: Window) -> Windows:
+    """The whole test part of ``parts``.
 
     Raises:
         TopologyMismatch: the store has another joint layout.
         LabelMismatch: a test clip has a class that the recogniser does not know.
     """
     check_store(store, topology)
-    parts = split(store, protocol)
     windows = _from_store(store, parts.test, window, f"{store.dataset}, {parts.name}, test part")
     unknown = sorted(set(windows.labels) - set(labels))
     if unknown:
@@ -144,9 +151,10 @@ def synthetic_windows(topology: Topology, window: Window, count: int, labels: Se
 
 
 def _from_store(store: Store, indices: Iterable[int], window: Window, origin: str) -> Windows:
-    clips = [store[int(index)] for index in indices]
+    rows = tuple(int(index) for index in indices)
+    clips = [store[row] for row in rows]
     if not clips:
         raise DataError(f"{origin} is empty", expected="at least one clip", remedy="choose another protocol or fold")
     fitted = [fit_window(clip.joints, clip.confidence, window.persons, window.frames) for clip in clips]
     return Windows(np.stack([joints for joints, _ in fitted]), np.stack([confidence for _, confidence in fitted]),
-                   tuple(clip.label for clip in clips), tuple(clip.source for clip in clips), origin, store.digest)
+                   tuple(clip.label for clip in clips), tuple(clip.source for clip in clips), origin, store.digest, rows)

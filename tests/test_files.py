@@ -93,3 +93,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    with pytest.raises(UsageError, match="reports is a folder"), atomic_write(tmp_path / "reports") as file:
+        file.write(b"x")
+    assert list(tmp_path.iterdir()) == [tmp_path / "reports"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND"]
 
 TABLE = "compression.json"
+ASKED = "asked.json"
 CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
+RATIO = 0.3
+"""Where nothing is held out on which a rank could be chosen."""
 CALIBRATION = 64
 ROUNDS = 40
 
@@ -34,7 +38,9 @@ ROUNDS = 40
 class Compress:
     """Factorise the layers of a trained recogniser, train it on if asked, and measure before and after.
 
-    Without --energy and --ratio the smallest rank is taken that loses at most --drop points on the validation part.
+    Without --energy and --ratio the smallest rank is taken that loses at most --drop points on the validation part. Where
+    the model was trained with all clips of its side, nothing is left to choose on: then the ratio is 0.3. The split is the
+    one of its training, where that is known and the store is of the same dataset.
     """
 
     model: tyro.conf.Positional[str]
@@ -44,11 +50,12 @@ class Compress:
     data: Path | None = None
     """Store: its training part steers the truncation, its validation and test parts are measured."""
     protocol: str | None = None
-    """Named split; the dataset's own by default."""
-    fold: int = 0
-    """Which fold of the protocol."""
-    validation: str = "0.2"
-    """Part of the training side that chooses the rank: a share of its subjects, subject:1,5 or view:2."""
+    """Named split; the one of the model's training by default, else the dataset's own."""
+    fold: int | None = None
+    """Which fold of the protocol; that of the model's training by default."""
+    validation: str | None = None
+    """Part of the training side that chooses the rank: a share of its subjects, subject:1,5, view:2 or 0 for none; what the
+    model's training held out by default, and 0.2 where that is not known. The fine-tuning does not learn from it."""
     method: Literal["svd", "plain"] = "svd"
     """svd truncates by what recorded clips put into each layer; plain by the weights alone, and needs no data."""
     energy: float | None = None
@@ -67,6 +74,8 @@ class Compress:
     """Of the fine-tuning."""
     threads: int | None = None
     """Processor threads for the fine-tuning; all by default. Latency is always measured on one."""
+    restart: bool = False
+    """Begin the fine-tuning anew where an unfinished one lies."""
 
 
 def compress(config: Compress) -> Report:
@@ -75,49 +84,57 @@ def compress(config: Compress) -> Report:
     from edgeskel.compression.budget import budget
     from edgeskel.compression.low_rank import choose_ranks, covariances
     from edgeskel.compression.low_rank import compress as factorised
-    from edgeskel.data import Store, split
+    from edgeskel.data import Store
     from edgeskel.files import atomic_folder
+    from edgeskel.models.base import folder_of
+    from edgeskel.training import record
 
     _check(config)
     model = models.from_pretrained(config.model)
+    source = folder_of(config.model)
+    told = record.read(source)
     store = None if config.data is None else Store.open(config.data)
-    parts = None if store is None else split(store, config.protocol, fold=config.fold, validation=config.validation)
-    clips = None if store is None else _clips(config, model, store)
+    parts = None if store is None else _parts(config, store, told)
+    clips = None if store is None or parts is None else _clips(model, store, parts)
     inputs = None
     if config.method == "svd" and clips is not None:
         with console.status("looking at recorded clips"):
             inputs = covariances(model, clips.pairs())
     tried: list[dict[str, Any]] = []
-    if config.energy is None and config.ratio is None:
+    ratio, chosen = config.ratio, "as asked"
+    if config.energy is None and ratio is None:
         assert store is not None and parts is not None
-        ranks = _search(config, model, store, parts, inputs, tried)
-    else:
-        ranks = choose_ranks(model, energy=config.energy, ratio=config.ratio, least=config.least, inputs=inputs)
+        if len(parts.validation):
+            ratio, chosen = _search(config, model, store, parts, inputs, tried), "on the validation part"
+        else:
+            ratio, chosen = RATIO, "fixed: the training held nothing out to choose on"
+    ranks = choose_ranks(model, energy=config.energy, ratio=ratio, least=config.least, inputs=inputs)
     stages: dict[str, Recogniser] = {"before": model, "low rank": factorised(model, ranks, inputs)}
 
     with atomic_folder(config.out, marker=TABLE) as folder:
         final = stages["low rank"]
         final.save_pretrained(folder)
-        source = _folder(config.model)
-        told = json.loads((source / "run.json").read_text("utf-8")) if (source / "run.json").is_file() else {}
         if config.fine_tune:
-            stages["fine-tuned"], told = _train_on(config, source, final)
+            assert store is not None and parts is not None
+            stages["fine-tuned"], told = _train_on(config, source, final, store, parts)
             final = stages["fine-tuned"]
             final.save_pretrained(folder)
-        rows = [{"stage": stage, **vars(budget(one)), **_accuracy(one, store, parts)} for stage, one in stages.items()]
+        rows = [{"stage": stage, **vars(budget(one)), **_accuracy(one, store, parts, clips)}
+                for stage, one in stages.items()]
         calls: dict[str, Callable[[], object]] = {stage: _call(one, clips) for stage, one in stages.items()}
         if config.int8:
-            assert store is not None and parts is not None and clips is not None
+            assert clips is not None
             for stage, artifact in _artifacts({"before": model, "after": final}, clips).items():
-                rows.append({"stage": stage, "bytes": artifact.bytes, **_accuracy(artifact, store, parts)})
+                rows.append({"stage": stage, "bytes": artifact.bytes, **_accuracy(artifact, store, parts, clips)})
                 calls[stage] = partial(artifact.engine, clips.joints[:1], clips.confidence[:1])
         for row, median in zip(rows, _latency(calls), strict=True):
             row["median_ms"] = median
         result = {"model": config.model, "out": config.out, "method": config.method, "energy": config.energy,
-                  "ratio": config.ratio, "least": config.least, "split": parts and parts.name,
+                  "ratio": ratio, "chosen": chosen, "least": config.least, "split": parts and parts.name,
                   "fine_tune_epochs": config.fine_tune, "seed": config.seed,
                   "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows}
         _write(folder, result, told, source)
+    shutil.rmtree(_work(config), ignore_errors=True)  # not before the result is in its place
     return Report(result, text=lambda out: _draw(out, result))
 
 
@@ -130,34 +147,38 @@ def _check(config: Compress) -> None:
             if asked:
                 raise UsageError(f"{what} needs recorded clips", expected="--data STORE",
                                  remedy="or pass --method plain with --energy or --ratio")
-    if config.fine_tune and (Path(config.out).resolve() == _folder(config.model).resolve()):
+    if config.fine_tune and Path(config.out).resolve() == Path(config.model).resolve():
         raise UsageError(f"{config.out} is the model itself", remedy="choose another --out")
 
 
-def _folder(model: str) -> Path:
-    from edgeskel.models.base import WEIGHTS
+def _parts(config: Compress, store: Store, told: Mapping[str, Any]) -> Split:
+    """The split, of which the model has seen neither the test part nor the validation part."""
+    from edgeskel.training import record
 
-    return Path(model) if (Path(model) / "config.json").is_file() else WEIGHTS / model
+    trained = record.Training.of(told)
+    parts = record.parts_for(trained, store, config.protocol, config.fold, config.validation, otherwise="0.2")
+    record.check_split(trained, store, parts, model=config.model)
+    record.check_unseen(trained, store, parts.validation, model=config.model, part="validation")
+    return parts
 
 
-def _clips(config: Compress, model: Recogniser, store: Store) -> Windows:
+def _clips(model: Recogniser, store: Store, parts: Split) -> Windows:
     from edgeskel.runtime.bundle import Window
     from export.windows import calibration_windows
 
     settings = model.config
     window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
-    return calibration_windows(store, config.protocol, settings.topology, window, CALIBRATION)
+    return calibration_windows(store, parts, settings.topology, window, CALIBRATION)
 
 
 def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inputs: Any,
-            tried: list[dict[str, Any]]) -> dict[str, int]:
+            tried: list[dict[str, Any]]) -> float:
     """The smallest ratio whose validation accuracy stays; the largest one if none does."""
     from edgeskel.compression.low_rank import choose_ranks
     from edgeskel.compression.low_rank import compress as factorised
     from edgeskel.training import evaluate
 
     before = evaluate(model, store, parts.validation).top1
-    ranks: dict[str, int] = {}
     for ratio in CANDIDATES:
         with console.status(f"validating ratio {ratio}"):
             ranks = choose_ranks(model, ratio=ratio, least=config.least, inputs=inputs)
@@ -165,33 +186,69 @@ def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inp
         tried.append({"ratio": ratio, "validation_top1": after, "before": before})
         if after >= before - config.drop:
             break
-    return ranks
+    return ratio
 
 
-def _train_on(config: Compress, teacher: Path, smaller: Recogniser) -> tuple[Recogniser, dict[str, Any]]:
-    """Fine-tune beside ``--out``, so that an interrupted run goes on where it was. With what it recorded."""
+def _work(config: Compress) -> Path:
+    """Where the fine-tuning works: beside ``--out``, so that an interrupted one goes on where it was."""
+    return config.out.with_name(f".{config.out.name}.tuning")
+
+
+def _train_on(config: Compress, teacher: Path, smaller: Recogniser, store: Store,
+              parts: Split) -> tuple[Recogniser, dict[str, Any]]:
+    """Fine-tune, or go on with it. The recogniser, and what its training recorded."""
     from edgeskel.compression.fine_tuning import fine_tune
+    from edgeskel.training.record import Training
 
-    assert config.data is not None
-    work = config.out.with_name(f".{config.out.name}.tuning")
+    work = _work(config)
     start = work / "start"
+    _claim(config, work, {
+        "weights": hashlib.sha256((teacher / "model.safetensors").read_bytes()).hexdigest(), "data": store.digest,
+        "split": parts.name, "method": config.method, "ranks": dict(smaller.config.low_rank), "epochs": config.fine_tune,
+        "seed": config.seed})
     if not (start / "config.json").is_file():
         smaller.save_pretrained(start)
-    trained = fine_tune(start, teacher, config.data, work / "result", epochs=config.fine_tune, fold=config.fold,
-                        protocol=config.protocol, seed=config.seed, threads=config.threads, progress=not console.quiet)
-    final = trained.recogniser
-    shutil.rmtree(work)
-    return final, {**trained.run, "start": config.model, "teachers": [config.model]}
+    rule = Training.of({"dataset": store.dataset, "data_digest": store.digest, "split": parts.name})
+    assert rule is not None
+    trained = fine_tune(start, teacher, store.path, work / "result", epochs=config.fine_tune, protocol=parts.protocol,
+                        fold=parts.fold, validation=rule.validation, seed=config.seed, threads=config.threads,
+                        progress=not console.quiet)
+    return trained.recogniser, {**trained.run, "start": config.model, "teachers": [config.model]}
 
 
-def _accuracy(predict: Any, store: Store | None, parts: Split | None) -> dict[str, float]:
+def _claim(config: Compress, work: Path, asked: dict[str, Any]) -> None:
+    """Make ``work`` the place of this fine-tuning. Raises ``UsageError`` where the unfinished one of another lies."""
+    from edgeskel.errors import UsageError
+    from edgeskel.files import atomic_write
+
+    if config.restart:
+        shutil.rmtree(work, ignore_errors=True)
+    if work.exists() and any(work.iterdir()):
+        try:
+            found = json.loads((work / ASKED).read_text("utf-8"))
+            different = [name for name in asked if found[name] != asked[name]]
+        except (OSError, ValueError, KeyError, TypeError):
+            different = ["what was asked for, which cannot be read"]
+        if different:
+            raise UsageError(f"{work} holds an unfinished fine-tuning that differs in {', '.join(different)}",
+                             expected="the same model, data, split, ranks, epochs and seed",
+                             remedy="pass --restart to begin it anew, or choose another --out")
+    with atomic_write(work / ASKED) as file:
+        file.write((json.dumps(asked, indent=1) + "\n").encode())
+
+
+def _accuracy(predict: Any, store: Store | None, parts: Split | None, clips: Windows | None) -> dict[str, float]:
+    """Top-1 on the test part and on what was held out from training; where nothing was, on some of the training clips."""
     from edgeskel.training import evaluate
 
-    if store is None or parts is None:
+    if store is None or parts is None or clips is None:
         return {}
     with console.status("measuring accuracy"):
-        return {f"{part}_top1": evaluate(predict, store, indices).top1
-                for part, indices in (("validation", parts.validation), ("test", parts.test)) if len(indices)}
+        found = {f"{part}_top1": evaluate(predict, store, indices).top1
+                 for part, indices in (("validation", parts.validation), ("test", parts.test)) if len(indices)}
+        if not len(parts.validation):
+            found["training_top1"] = evaluate(predict, store, clips.indices).top1
+        return found
 
 
 def _call(model: Recogniser, clips: Windows | None) -> Callable[[], object]:
@@ -249,26 +306,35 @@ def _latency(calls: Mapping[str, Callable[[], object]]) -> list[float]:
 def _write(folder: Path, result: dict[str, Any], run: dict[str, Any], source: Path) -> None:
     (folder / TABLE).write_text(json.dumps(jsonable(result), indent=1) + "\n", "utf-8")
     if run:
+        from edgeskel.training.record import FILE
+
         run["parameters"] = next(row["parameters"] for row in reversed(result["rows"]) if "parameters" in row)
         kept = ("model", "method", "energy", "ratio", "least", "fine_tune_epochs", "seed")
         run["compression"] = {key: jsonable(result[key]) for key in kept}
-        (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", "utf-8")
+        (folder / FILE).write_text(json.dumps(run, indent=1) + "\n", "utf-8")
     card = source / "README.md"
     lines = [card.read_text("utf-8").rstrip(), ""] if card.is_file() else []
     rows: Sequence[dict[str, Any]] = result["rows"]
-    lines += ["## Compression", "", f"{result['layers']} layers in two factors; measured on {result['split']}.", "",
-              "| stage | parameters | MMAC | bytes | validation top-1 | test top-1 | ms, one core |",
+    lines += ["## Compression", "", f"{result['layers']} layers in two factors, the rank {result['chosen']}; measured on"
+              f" {result['split']}.", "",
+              f"| stage | parameters | MMAC | bytes | {_held_out(rows)} top-1 | test top-1 | ms, one core |",
               "|---|---:|---:|---:|---:|---:|---:|",
               *("| " + " | ".join(_cells(row)) + " |" for row in rows), ""]
     (folder / "README.md").write_text("\n".join(lines), "utf-8")
+
+
+def _held_out(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the first of the two columns of accuracy is measured on."""
+    return "training clips" if any("training_top1" in row for row in rows) else "validation"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     def shown(key: str, form: str, scale: float = 1) -> str:
         return format(row[key] * scale, form) if key in row else "–"
 
+    first = "training_top1" if "training_top1" in row else "validation_top1"
     return [row["stage"], shown("parameters", ",.0f"), shown("macs", ".1f", 1e-6), shown("bytes", ",.0f"),
-            shown("validation_top1", ".2f"), shown("test_top1", ".2f"), shown("median_ms", ".2f")]
+            shown(first, ".2f"), shown("test_top1", ".2f"), shown("median_ms", ".2f")]
 
 
 def _draw(out: Console, result: dict[str, Any]) -> None:
@@ -276,13 +342,15 @@ def _draw(out: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table("stage", title=f"{result['model']} → {result['out']}", box=SIMPLE)
-    for name in ("parameters", "MMAC", "bytes", "validation", "test", "ms, one core"):
+    for name in ("parameters", "MMAC", "bytes", _held_out(result["rows"]), "test", "ms, one core"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in result["rows"]:
         table.add_row(*_cells(row))
     out.print(table)
     if result["split"]:
-        out.print(f"top-1 in percent on {result['split']}; ranks were chosen on the validation part", highlight=False)
+        out.print(f"top-1 in percent on {result['split']}", highlight=False)
+    ratio = "" if result["ratio"] is None else f" (ratio {result['ratio']:g})"
+    out.print(f"{result['layers']} layers in two factors; rank {result['chosen']}{ratio}", highlight=False)
 
 
 COMMAND = Command(Compress, compress)

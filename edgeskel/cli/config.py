@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from edgeskel.errors import CorruptFile, UnknownChoice, UsageError
 
-__all__ = ["defaults_from_file", "parse"]
+__all__ = ["Output", "output_of", "parse"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,25 @@ class Output:
     """No progress and no log on stderr; errors still appear."""
     config: Path | None = None
     """TOML file that sets the same fields; the command line goes over it."""
+
+
+_OF_OUTPUT = ("json", "quiet")  # a file that named another file would be read for what it does not say
+
+
+def output_of(arguments: Sequence[str]) -> Output:
+    """How results are to be shown, by the flags and, under them, the file: known before the rest is parsed.
+
+    Raises:
+        UsageError, CorruptFile: the file cannot be read, or its ``json`` or ``quiet`` is not true or false.
+    """
+    file = _config_file(arguments)
+    table = {} if file is None else _read(file)
+    given = {name: _convert(table[name], bool, f"{name} in {file}") for name in _OF_OUTPUT if name in table}
+    for argument in arguments:
+        name = argument.removeprefix("--").removeprefix("no-")
+        if name in _OF_OUTPUT and argument in (f"--{name}", f"--no-{name}"):
+            given[name] = argument == f"--{name}"
+    return Output(**given)
 
 
 def parse(config: type, arguments: Sequence[str], *, program: str) -> Any:
@@ -51,7 +70,8 @@ def parse(config: type, arguments: Sequence[str], *, program: str) -> Any:
     given: dict[str, Any] = {}
     file = _config_file(arguments)
     if file is not None:
-        given["default"] = call(defaults_from_file(config, file, missing=tyro.MISSING), Output())
+        table = {name: value for name, value in _read(file).items() if name not in _OF_OUTPUT}
+        given["default"] = call(_fill(config, table, str(file), tyro.MISSING, also=_OF_OUTPUT), Output())
     return tyro.cli(call, args=list(arguments), prog=program, description=getdoc(config), **given).command
 
 
@@ -65,28 +85,30 @@ def _config_file(arguments: Sequence[str]) -> Path | None:
     return None
 
 
-def defaults_from_file(config: type, path: Path, *, missing: object) -> Any:
-    """An instance of ``config`` with what the TOML file ``path`` sets; fields without any value hold ``missing``."""
+def _read(path: Path) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CorruptFile(path, f"not a TOML file: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
-    return _fill(config, table, str(path), missing)
 
 
-def _fill(config: type, table: Mapping[str, Any], where: str, missing: object) -> Any:
+def _fill(config: type, table: Mapping[str, Any], where: str, missing: object, also: Sequence[str] = ()) -> Any:
+    """An instance of ``config`` with what ``table`` sets; fields without any value hold ``missing``.
+
+    ``also`` are names that the file may set and that have been taken out of ``table`` already.
+    """
     fields = {field.name: field for field in dataclasses.fields(config)}
     hints = get_type_hints(config)
     names = {name.replace("-", "_"): name for name in table}
     for name, written in names.items():
         if name not in fields:
-            raise UnknownChoice(f"field in {where}", written, fields)
+            raise UnknownChoice(f"field in {where}", written, (*fields, *also))
     # Not through __init__: a class may check its fields there, and some are still missing. The parser calls it later.
     instance: Any = object.__new__(config)
     for name, field in fields.items():

@@ -33,7 +33,9 @@ class Import:
     out: Path
     """The store's folder; a store that is there already is replaced."""
     missing_nan: bool = False
-    """Take joints that are NaN or infinite as missing instead of refusing the import."""
+    """Take joints that are NaN or infinite as missing instead of refusing the recording."""
+    strict: bool = False
+    """End at the first damaged recording; without it, damaged ones are left out and listed."""
     unit: str = ""
     """Length unit of BVH files: m, cm, mm or inch."""
     topology: str = ""
@@ -52,8 +54,11 @@ def import_(config: Import) -> Report:
     def progress(recordings: Iterable[Any], total: int) -> Iterator[Any]:
         return _progress(recordings, total, f"importing {config.dataset}")
 
-    done = import_dataset(config.dataset, config.path, config.out, progress=progress, **options)
+    done = import_dataset(config.dataset, config.path, config.out, progress=progress, strict=config.strict, **options)
     refused = [{"source": source, "reason": reason} for source, reason in done.refused]
+    if refused:
+        console.print(f"warning: {len(refused)} of {done.clips + len(refused)} recordings were refused and are not in "
+                      f"{config.out}", style="yellow", highlight=False)
 
     def text(out: Console) -> None:
         out.print(f"{done.clips} clips of {done.dataset} in {config.out}", highlight=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from edgeskel.cli.models import WEIGHTS
 from edgeskel.cli.report import Command, Report, console
 
 if TYPE_CHECKING:
@@ -22,20 +23,25 @@ __all__ = ["COMMAND"]
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a recogniser on clips it has not learned from."""
+    """Measure a recogniser on clips it has not learned from.
+
+    The split is the one that it was trained with, where that is known and the store is of the same dataset.
+    """
 
     model: tyro.conf.Positional[str]
     """A checkpoint folder, the name of a shipped model, or a bundle."""
     data: Path
     """Store with the clips."""
     protocol: str | None = None
-    """Named split; the dataset's own by default."""
-    fold: int | Literal["all"] = 0
+    """Named split; the one of its training by default, else the dataset's own."""
+    fold: int | Literal["all"] | None = None
     """Which fold; all measures MODEL/fold-0, MODEL/fold-1, ... each on its own fold, and averages."""
     part: Literal["test", "validation", "train"] = "test"
     """Which part of the split."""
-    validation: str = "0"
-    """What the validation part is, as for train; needed for --part validation."""
+    validation: str | None = None
+    """What the validation part is, as for train; that of its training by default."""
+    overlap: bool = False
+    """Measure even where another split holds clips that it was trained with; the result says how many."""
     remap: bool = False
     """Match joints of another layout by name, and leave out clips whose label the recogniser does not know."""
     engine: str | None = None
@@ -46,53 +52,93 @@ class Evaluate:
     """Write the report here: one HTML file with the confusion matrix and the worst clips."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Figures, on which split, and how many of its clips the recogniser was trained with (None: not known)."""
+
+    metrics: Metrics
+    split: str
+    seen: int | None
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"split": self.split, "clips_seen_in_training": self.seen}
+
+
 def evaluate(config: Evaluate) -> Report:
     """Measure one recogniser, or one for each fold."""
     from edgeskel.data import Store
-    from edgeskel.data.protocols import folds
-    from edgeskel.training.metrics import mean_and_spread
 
     store = Store.open(config.data)
-    if config.fold != "all":
-        metrics, split = _measure(config, store, config.fold)
-        data = {
-            "model": config.model,
-            "dataset": store.dataset,
-            "split": split,
-            "part": config.part,
-            **metrics.to_dict(),
-        }
-        if config.report is not None:
-            data["report"] = _write_report(config, metrics, store)
-        return Report(data, text=lambda out: _draw(out, config, split, metrics))
-    found = [
-        _measure(replace(config, model=str(Path(config.model) / f"fold-{fold}")), store, fold)
-        for fold in range(folds(store, config.protocol))
-    ]
-    rows = [{"split": split, **metrics.figures()} for metrics, split in found]
-    mean = mean_and_spread([metrics.figures() for metrics, _ in found])
-    return Report(
-        {"model": config.model, "dataset": store.dataset, "part": config.part, **mean, "folds": rows},
-        text=lambda out: _draw_folds(out, rows, mean),
-    )
+    if config.fold == "all":
+        return _evaluate_folds(config, store)
+    told = _told(config.model)
+    found = _measure(config, store, config.fold, told)
+    data = {
+        "model": config.model,
+        "dataset": store.dataset,
+        "part": config.part,
+        **found.facts(),
+        **found.metrics.to_dict(),
+    }
+    if config.report is not None:
+        data["report"] = _write_report(config, Path(config.model).name or config.model, found.metrics, store, told)
+    return Report(data, text=lambda out: _draw(out, config, found))
 
 
-def _measure(config: Evaluate, store: Store, fold: int) -> tuple[Metrics, str]:
+def _evaluate_folds(config: Evaluate, store: Store) -> Report:
+    from edgeskel.data.protocols import folds
+    from edgeskel.training.metrics import Metrics, mean_and_spread
+    from edgeskel.training.record import Training
+
+    first = Training.of(_told(str(Path(config.model) / "fold-0")))
+    mine = first.protocol if first is not None and first.dataset == store.dataset else None
+    found = []
+    for fold in range(folds(store, config.protocol or mine)):
+        model = str(Path(config.model) / f"fold-{fold}")
+        found.append(_measure(replace(config, model=model), store, fold, _told(model)))
+    rows = [{**one.facts(), **one.metrics.figures()} for one in found]
+    mean = mean_and_spread([one.metrics.figures() for one in found])
+    data = {"model": config.model, "dataset": store.dataset, "part": config.part, **mean, "folds": rows}
+    if config.report is not None:
+        name = f"{Path(config.model).name}, all {len(found)} folds together,"
+        data["report"] = _write_report(config, name, Metrics.together([one.metrics for one in found]), store, {})
+    return Report(data, text=lambda out: _draw_folds(out, config.part, rows, mean))
+
+
+def _measure(config: Evaluate, store: Store, fold: int | None, told: dict[str, Any]) -> Measured:
     from rich.progress import Progress
 
-    from edgeskel.data import split
     from edgeskel.errors import DataError
+    from edgeskel.training import record
     from edgeskel.training.evaluation import evaluate as measure
 
-    parts = split(store, config.protocol, fold=fold, validation=config.validation)
+    trained = record.Training.of(told)
+    parts = record.parts_for(trained, store, config.protocol, fold, config.validation)
     indices = {"test": parts.test, "validation": parts.validation, "train": parts.train}[config.part]
     if not len(indices):
         raise DataError(f"{parts.name} has no {config.part} part", remedy="pass --validation, as when training")
+    seen = record.check_unseen(
+        trained, store, indices, model=config.model, part=config.part, allowed=config.overlap or config.part == "train"
+    )
     predictor = _predictor(config)
     with Progress(console=console, transient=True, disable=console.quiet) as progress:
         task = progress.add_task(f"measuring {config.model}", total=len(indices))
         metrics = measure(predictor, store, indices, remap=config.remap, advance=lambda n: progress.advance(task, n))
-    return metrics, parts.name
+    return Measured(metrics, parts.name, seen)
+
+
+def _told(model: str) -> dict[str, Any]:
+    """What is recorded of the training: of a bundle in its manifest, of a checkpoint in its ``run.json``."""
+    from edgeskel.training import record
+
+    if (Path(model) / "manifest.json").is_file():
+        from edgeskel.runtime.bundle import Bundle
+
+        told: dict[str, Any] = Bundle.open(model).manifest.get("data", {}).get("training", {})
+        return told
+    folder = Path(model)
+    return record.read(folder if (folder / "config.json").is_file() else WEIGHTS / model)
 
 
 def _predictor(config: Evaluate) -> Predictor:
@@ -113,27 +159,25 @@ def _predictor(config: Evaluate) -> Predictor:
     return TorchPredictor(from_pretrained(config.model))
 
 
-def _write_report(config: Evaluate, metrics: Metrics, store: Store) -> Path:
-    import json
-
+def _write_report(config: Evaluate, name: str, metrics: Metrics, store: Store, run: dict[str, Any]) -> Path:
     from edgeskel.files import atomic_write
     from edgeskel.training import report
 
     assert config.report is not None
-    told = Path(config.model) / "run.json"
-    run: dict[str, Any] | None = json.loads(told.read_text("utf-8")) if told.is_file() else None
-    name = Path(config.model).name or config.model
     with atomic_write(config.report) as file:
         file.write(report.render(f"{name} on {store.dataset}", metrics, store, run=run, part=config.part).encode())
     return config.report
 
 
-def _draw(out: Console, config: Evaluate, split: str, metrics: Metrics) -> None:
+def _draw(out: Console, config: Evaluate, found: Measured) -> None:
     from rich.table import Table
 
+    metrics = found.metrics
     out.print(
-        f"[bold]{config.model}[/bold]  {config.part} part of {split}, {len(metrics.truth)} clips", highlight=False
+        f"[bold]{config.model}[/bold]  {config.part} part of {found.split}, {len(metrics.truth)} clips",
+        highlight=False,
     )
+    out.print(_seen(config.part, found.seen), style="bold red" if found.seen and config.part != "train" else "dim")
     if metrics.left_out:
         out.print(f"{metrics.left_out} clips left out: their label is unknown to the recogniser", highlight=False)
     out.print(
@@ -151,9 +195,22 @@ def _draw(out: Console, config: Evaluate, split: str, metrics: Metrics) -> None:
         out.print(table)
 
 
-def _draw_folds(out: Console, rows: list[dict[str, Any]], mean: dict[str, float]) -> None:
+def _seen(part: str, seen: int | None) -> str:
+    if seen is None:
+        return "whether it learned from these clips is not known: it was trained with another store, or does not say"
+    if not seen:
+        return "it was trained with none of these clips"
+    return f"it was trained with {seen} of these clips" + ("" if part == "train" else ": this is no test")
+
+
+def _draw_folds(out: Console, part: str, rows: list[dict[str, Any]], mean: dict[str, float]) -> None:
     for row in rows:
-        out.print(f"{row['split']}: top-1 {row['top1']:.2f} % of {row['clips']} clips", highlight=False)
+        seen = f", [bold red]{row['clips_seen_in_training']} of them seen in training[/bold red]"
+        out.print(
+            f"{row['split']}: top-1 {row['top1']:.2f} % of {row['clips']} clips"
+            f"{seen if row['clips_seen_in_training'] and part != 'train' else ''}",
+            highlight=False,
+        )
     out.print(
         f"mean top-1 [bold]{mean['top1']:.2f} %[/bold] ± {mean['top1_std']:.2f}, macro F1 {mean['macro_f1']:.2f} %, "
         f"{mean['clips']} clips",

@@ -29,7 +29,9 @@ class Export:
     calibration: Path | None = None
     """Store of recorded clips for int8; its training part is used, never its test part."""
     protocol: str | None = None
-    """Which split of the calibration store; the dataset's own by default."""
+    """Which split of the calibration store; the one of the model's training by default, else the dataset's own."""
+    fold: int | None = None
+    """Which fold of it; that of the model's training by default."""
     precision: tuple[Literal["fp32", "fp16", "int8"], ...] = ()
     """Only these; all that the target takes by default."""
 
@@ -51,6 +53,7 @@ def export(config: Export) -> Report:
     from edgeskel.data import Store
     from edgeskel.models.base import WEIGHTS
     from edgeskel.runtime.bundle import Window
+    from edgeskel.training import record
     from export import build
     from export.ranges import Ranges
     from export.windows import calibration_windows
@@ -65,8 +68,11 @@ def export(config: Export) -> Report:
     windows = None
     if config.calibration is not None:
         window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
-        windows = calibration_windows(Store.open(config.calibration), config.protocol, settings.topology, window,
-                                      build.CALIBRATION)
+        store = Store.open(config.calibration)
+        trained = record.Training.of(source.training)
+        parts = record.parts_for(trained, store, config.protocol, config.fold)
+        record.check_split(trained, store, parts, model=config.model)
+        windows = calibration_windows(store, parts, settings.topology, window, build.CALIBRATION)
     out = config.out if config.out is not None else Path(f"{source.name}-{profile.name}")
     with console.status("exporting") as status:
         bundle = build.build(source, out, target=profile.name, kinds=profile.artifacts, programs=profile.programs,

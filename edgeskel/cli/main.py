@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stderr
+from contextlib import ExitStack, redirect_stderr
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +64,16 @@ def _status(words: list[str]) -> int:
     if words[0] == "--version":
         sys.stdout.write(f"edgeskel {edgeskel.__version__}\n")
         return 0
+    from edgeskel.cli.config import output_of
+
     options = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in options
     try:
-        return _run(words, as_json=as_json, quiet="--quiet" in options)
+        output = output_of(options)
+        as_json = output.json
+        return _run(words, as_json=as_json, quiet=output.quiet)
+    except _Terminated as stop:
+        return _fail(EdgeskelError("terminated", remedy="run the same command again"), stop.status, as_json)
     except SystemExit as stop:  # the parser has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
@@ -117,7 +123,11 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
         choices[name].config, rest, program=program
     )
     frame.console.quiet = quiet
-    with frame.only_results_on_stdout() if as_json else nullcontext():
+    with ExitStack() as stack:
+        if quiet:
+            stack.enter_context(frame.nothing_on_stderr())
+        if as_json:
+            stack.enter_context(frame.only_results_on_stdout())
         report = choices[name].function(config)
     frame.show(report, as_json=as_json)
     return 0 if report.ok else 1
@@ -168,11 +178,19 @@ def _explain(error: Exception, verb: str) -> EdgeskelError | None:
     return EdgeskelError(f"{place}{error.strerror or error}", remedy=remedy)
 
 
+class _Terminated(SystemExit):
+    """SIGTERM: unwinds like an interrupt, so that temporary files are removed."""
+
+    def __init__(self, number: int) -> None:
+        self.status = 128 + number
+        super().__init__(self.status)
+
+
 def _terminate_like_interrupt() -> Any:
-    """Let SIGTERM unwind the program, so that temporary files are removed; None where that is not ours to set."""
+    """Let SIGTERM unwind the program; None where that is not ours to set."""
 
     def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
+        raise _Terminated(number)
 
     try:
         return signal.signal(signal.SIGTERM, stop)

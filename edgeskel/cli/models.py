@@ -63,12 +63,16 @@ def _describe(folder: Path) -> dict[str, Any]:
         raise CorruptFile(folder, f"not a shipped model ({error!r})", remedy="install edgeskel again") from error
 
 
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a BatchNorm: stored, but not learned
+
+
 def _parameters(weights: Path) -> int:
-    """Values in a safetensors file, from its header: a length (u64, little-endian), then JSON."""
+    """Learned values in a safetensors file, from its header: a length (u64, little-endian), then JSON."""
     with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return sum(math.prod(entry["shape"]) for name, entry in header.items()
+               if name != "__metadata__" and not name.endswith(_STATISTICS))
 
 
 def card_figures(card: Path) -> dict[str, float]:
@@ -86,12 +90,15 @@ def card_figures(card: Path) -> dict[str, float]:
 def _draw(console: Console, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    table = Table("name", "recogniser", "topology", "classes", "parameters", "kB", "figures")
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in ("name", "recogniser", "topology", "classes", "parameters", "kB", "test top-1"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("name", "recogniser", "topology") else "right")
     for row in rows:
-        figures = ", ".join(f"{name} {value}" for name, value in row["figures"].items())
+        top1 = row["figures"].get("top1")
         table.add_row(row["name"], row["recogniser"], row["topology"], str(row["classes"]), f"{row['parameters']:,}",
-                      f"{row['bytes'] / 1000:.0f}", figures)
+                      f"{row['bytes'] / 1000:.0f}", "-" if top1 is None else f"{top1:.2f} %")
     console.print(table)
+    console.print("more of one, with its card: edgeskel models --name NAME", highlight=False)
 
 
 def _draw_card(console: Console, text: str) -> None:

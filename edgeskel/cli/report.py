@@ -11,13 +11,13 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from rich.console import Console
 
-__all__ = ["Command", "Report", "console", "jsonable", "only_results_on_stdout"]
+__all__ = ["Command", "Report", "console", "jsonable", "nothing_on_stderr", "only_results_on_stdout"]
 
 console = Console(stderr=True)
 
@@ -74,6 +74,24 @@ def show(report: Report, *, as_json: bool) -> None:
         return
     for name, value in report.data.items():
         out.print(f"{name}: {value}", highlight=False, markup=False)
+
+
+@contextmanager
+def nothing_on_stderr() -> Iterator[None]:
+    """Drop what libraries, C++ code and child processes print on stderr inside the block, for ``--quiet``.
+
+    Errors leave the block as exceptions and are printed behind it.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            with redirect_stderr(nowhere):
+                yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 @contextmanager

@@ -58,12 +58,13 @@ def run(config: Run) -> Report:
     from edgeskel.runtime.decision import DecisionConfig, Spotter, agreement
     from firmware_bridge import open_source
 
+    decision = DecisionConfig(threshold=config.threshold)
     session = open_session(config)
     actions: list[Action] = []
     seconds: list[float] = []
     with open_source(_address(config)) as source:
         convert = converter(source.topology, session.topology)
-        spotter = Spotter(session, DecisionConfig(threshold=config.threshold))
+        spotter = Spotter(session, decision)
         frame: Frame | None = None
         begin = time.perf_counter()
         with _screen(config, spotter, source.rate_hz) as screen:

@@ -26,7 +26,9 @@ class Verify:
     data: Path | None = None
     """Store of recorded clips: its whole test part is run too."""
     protocol: str | None = None
-    """Which split of the store; the dataset's own by default."""
+    """Which split of the store; the one that the model was trained with by default, else the dataset's own."""
+    fold: int | None = None
+    """Which fold of it; the one that the model was trained with by default."""
     threads: int | None = None
     """Processor threads of each engine; all by default."""
 
@@ -43,9 +45,14 @@ def verify(config: Verify) -> Report:
     test = None
     if config.data is not None:
         from edgeskel.data import Store
+        from edgeskel.training import record
         from export.windows import test_windows
 
-        test = test_windows(Store.open(config.data), config.protocol, bundle.topology, bundle.labels, bundle.window)
+        store = Store.open(config.data)
+        trained = record.Training.of_bundle(bundle.manifest)
+        parts = record.parts_for(trained, store, config.protocol, config.fold)
+        record.check_unseen(trained, store, parts.test, model=str(config.bundle))
+        test = test_windows(store, parts, bundle.topology, bundle.labels, bundle.window)
     with Progress(console=console, transient=True) as progress:
 
         def bar(what: str, windows: int) -> Callable[[], None]:

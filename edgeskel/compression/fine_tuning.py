@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeskel.models.base import REGISTRY, from_pretrained
+from edgeskel.training import record
 from edgeskel.training.config import TrainConfig
 from edgeskel.training.recipes import recipe_for
 from edgeskel.training.run import Trained, train
@@ -40,7 +41,7 @@ def fine_tune(
     Args:
         start: checkpoint folder of the compressed recogniser.
         teacher: checkpoint folder of the uncompressed one.
-        data: store; only the training side of ``protocol`` is read.
+        data: store; only the training side of ``protocol`` is read, and of it nothing that ``validation`` holds out.
         out: folder of the result; an unfinished run there is resumed.
         epochs: passes over the training part.
         rate: peak learning rate as a share of the teacher's own; more for few epochs.
@@ -64,8 +65,7 @@ def _settings(teacher: Path, name: str, data: Path, rate: float) -> tuple[str, .
 
     from edgeskel.data import Store
 
-    told = teacher / "run.json"
-    recipe: dict[str, Any] = json.loads(told.read_text("utf-8")).get("recipe", {}) if told.is_file() else {}
+    recipe: dict[str, Any] = record.read(teacher).get("recipe", {})
     recipe = {**asdict(recipe_for(name, Store.open(data).dataset)), **recipe}
     of_model = REGISTRY[name][1].__dataclass_fields__
     settings = {key: recipe[key] for key in _KEPT}

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.data.view import View, bones, side
-from edgeskel.errors import MissingExtra
+from edgeskel.errors import MissingExtra, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.skeleton import Clip, Topology
 
@@ -30,7 +30,9 @@ _HEAD = 0.095  # metres: radius of the drawn head, where a layout has its centre
 
 
 def _chosen(clip: Clip, frames: int) -> NDArray[np.int64]:
-    """Indices of ``frames`` frames spread over the clip, first and last included."""
+    """Indices of ``frames`` frames spread over the clip, first and last included. Raises ``UsageError``."""
+    if frames < 1:
+        raise UsageError(f"{frames} skeletons in a strip", expected="at least 1")
     return np.unique(np.linspace(0, clip.frames - 1, min(frames, clip.frames)).round().astype(np.int64))
 
 

@@ -126,7 +126,11 @@ def default_protocol(store: Store) -> str:
 
 def _protocol(store: Store, name: str, seed: int) -> Protocol:
     if (k := re.fullmatch(r"(k|\d+)-fold", name)) is not None:
-        return _k_fold(5 if k[1] == "k" else int(k[1]), seed)
+        count = 5 if k[1] == "k" else int(k[1])
+        if count > len(store):
+            raise UsageError(f"{name} of {len(store)} clips", expected=f"at most {len(store)} folds, one clip each",
+                             remedy="leave-one-out does that")
+        return _k_fold(count, seed)
     if name == "random":
         return Protocol(lambda store, _: _random(store, seed), _one, PROTOCOLS[name].about, validate_by="clip")
     if name not in PROTOCOLS or (PROTOCOLS[name].datasets and store.dataset not in PROTOCOLS[name].datasets):

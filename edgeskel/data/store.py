@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice
+from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.files import atomic_folder
 from edgeskel.skeleton import Clip, Inertial, Topology
 
@@ -79,7 +79,8 @@ class Store:
         """Open a store.
 
         Raises:
-            CorruptFile: no store there, one of another schema, or a file is missing, cut short or altered in size.
+            CorruptFile: no store there, one of another schema, or a file is missing, cut short, altered in size, or says
+                something else than another.
         """
         folder = Path(path)
         try:
@@ -94,10 +95,33 @@ class Store:
             for name, size in header["bytes"].items():
                 if (seen := (folder / name).stat().st_size) != size:
                     raise CorruptFile(folder / name, f"{seen} bytes", expected=f"{size}", remedy="import again")
-            return cls(folder, header, np.load(folder / "index.npy", allow_pickle=False))
-        except (KeyError, TypeError, AttributeError, OSError, ValueError) as error:
+            store = cls(folder, header, _read_index(folder / "index.npy"))
+        except (KeyError, TypeError, AttributeError, OSError, ValueError, UsageError) as error:
             raise CorruptFile(folder, f"{type(error).__name__}: {error}", expected="a complete store",
                               remedy="import the recordings again") from error
+        store._check(header)
+        return store
+
+    def _check(self, header: dict[str, Any]) -> None:
+        """Refuse a header and an index that do not belong together."""
+        index, sizes = self.index, header["bytes"]
+        labels, rows = index["label"], index["frames"].astype(np.int64)
+        positions = index["start"] + rows * index["persons"] * len(self.topology.joints)
+        for wrong, seen, expected in (
+            (not all(isinstance(label, str) for label in self.labels), f"labels {self.labels!r}", "names"),
+            (len(index) != header.get("clips"), f"{len(index)} clips in index.npy", f"{header.get('clips')} as store.json says"),
+            (len(index) == 0, "no clip", "at least one"),
+            (labels.min(initial=0) < -1 or labels.max(initial=-1) >= len(self.labels),
+             f"clips of {labels.max(initial=-1) + 1} classes in index.npy", f"the {len(self.labels)} labels of store.json"),
+            (rows.min(initial=1) < 1 or index["persons"].min(initial=1) < 1, "clips without frames or persons", "at least one"),
+            (index["start"].min(initial=0) < 0 or positions.max(initial=0) * 4 > sizes["confidence.bin"]
+             or positions.max(initial=0) * 12 > sizes["joints.bin"], "clips that end behind joints.bin", "clips inside it"),
+            (index["time_start"].min(initial=0) < 0
+             or (index["time_start"] + rows).max(initial=0) * 8 > sizes["time.bin"],
+             "clips that end behind time.bin", "clips inside it"),
+        ):
+            if wrong:
+                raise CorruptFile(self.path, seen, expected=expected, remedy="import the recordings again")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store.open, (self.path,)
@@ -158,6 +182,22 @@ class Store:
 
     def _read(self, name: str, dtype: str, offset: int, shape: tuple[int, ...], count: int) -> NDArray[Any]:
         return self._maps[name].read(dtype, offset, count).reshape(shape)
+
+
+def _read_index(path: Path) -> NDArray[Any]:
+    try:
+        index: NDArray[Any] = np.load(path, allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # a garbled header is parsed as Python text, which fails in many ways
+        raise CorruptFile(path, f"not a readable index ({type(error).__name__}: {error})", expected="what an import wrote",
+                          remedy="import the recordings again") from error
+    kinds = dict(INDEX_FIELDS)
+    seen = {name: index.dtype[name].kind for name in index.dtype.names or ()}
+    if index.ndim != 1 or seen != {name: np.dtype(kind).kind for name, kind in kinds.items()}:
+        raise CorruptFile(path, f"an array of {index.dtype}", expected=f"one row per clip with {', '.join(kinds)}",
+                          remedy="import the recordings again")
+    return index
 
 
 class _Map:

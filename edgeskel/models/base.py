@@ -9,6 +9,7 @@ D width of the embedding, K classes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from edgeskel.errors import CorruptFile, ModelError, UnknownChoice
@@ -28,6 +29,8 @@ from edgeskel.transforms import STREAMS, Streams
 __all__ = ["Recogniser", "RecogniserConfig", "create", "from_pretrained", "names", "register", "shipped"]
 
 WEIGHTS = Path(__file__).parent / "weights"
+DIGEST = "weights_sha256"
+"""Field of ``config.json``: of the bytes of ``model.safetensors``. Absent in checkpoints of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +121,8 @@ class Recogniser(nn.Module):
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors`` into ``folder``, each by atomic rename.
 
+        The configuration holds the digest of the weights, by which :func:`from_pretrained` knows damage.
+
         Args:
             folder: made if missing.
             half: store the weights as float16 (half the bytes; loading gives float32 again).
@@ -127,10 +132,11 @@ class Recogniser(nn.Module):
         state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
         if half:
             state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        weights = save(state, metadata={"format": "pt"})
         with atomic_write(folder / "model.safetensors") as file:
-            file.write(save(state, metadata={"format": "pt"}))
+            file.write(weights)
         with atomic_write(folder / "config.json") as file:
-            config = {"recogniser": self.name, **self.config.to_dict()}
+            config = {"recogniser": self.name, **self.config.to_dict(), DIGEST: hashlib.sha256(weights).hexdigest()}
             file.write((json.dumps(config, indent=1) + "\n").encode())
 
 
@@ -181,35 +187,54 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json")))
 
 
+def folder_of(name_or_folder: str | Path) -> Path:
+    """The checkpoint folder itself, or that of the shipped weights of this name.
+
+    Raises:
+        UnknownChoice: neither a checkpoint folder nor a shipped name.
+    """
+    folder = Path(name_or_folder)
+    if (folder / "config.json").is_file():
+        return folder
+    if str(name_or_folder) not in shipped():
+        raise UnknownChoice("model (no folder with a config.json, no shipped weights)", str(name_or_folder), shipped())
+    return WEIGHTS / str(name_or_folder)
+
+
 def from_pretrained(name_or_folder: str | Path) -> Recogniser:
     """Load a recogniser from a checkpoint folder or by a shipped name, in evaluation mode, float32.
 
     Raises:
         UnknownChoice: neither a folder nor a shipped name.
-        CorruptFile: ``config.json`` or ``model.safetensors`` cannot be read.
+        CorruptFile: ``config.json`` or ``model.safetensors`` cannot be read, or the weights are not those that were
+            saved, or not finite.
         ModelError: the weights do not fit the config.
     """
-    folder = Path(name_or_folder)
-    if not (folder / "config.json").is_file():
-        if str(name_or_folder) not in shipped():
-            raise UnknownChoice("model (no folder with a config.json, no shipped weights)", str(name_or_folder), shipped())
-        folder = WEIGHTS / str(name_or_folder)
+    folder = folder_of(name_or_folder)
     config = _read_config(folder / "config.json")
+    digest = config.pop(DIGEST, None)
     try:
         model = create(config.pop("recogniser"), **config)
     except (KeyError, TypeError) as error:
         raise CorruptFile(folder / "config.json", f"not a recogniser's configuration ({error})") from error
     path = folder / "model.safetensors"
+    remedy = "copy the checkpoint again or train anew"
     try:
-        state = load_file(path)
+        content = path.read_bytes()
+        state = load(content)
     except (OSError, SafetensorError) as error:
         raise CorruptFile(path, f"unreadable weights ({error})", expected="a complete safetensors file",
-                          remedy="copy the checkpoint again or train anew") from error
+                          remedy=remedy) from error
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise CorruptFile(path, f"its SHA-256 is not the {DIGEST} in config.json", expected="the weights as they were saved",
+                          remedy=remedy)
     expected = model.state_dict()
     for key in sorted(expected.keys() | state.keys()):
         if key not in state or key not in expected or state[key].shape != expected[key].shape:
             raise ModelError(f"{path}: {key} is {_shape(state, key)}", expected=f"{_shape(expected, key)} as config.json says",
                              remedy="weights and config.json must come from the same training")
+        if not state[key].isfinite().all():
+            raise CorruptFile(path, f"{key} holds values that are not finite", expected="finite weights", remedy=remedy)
     model.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()})
     return model.eval()
 

@@ -37,7 +37,9 @@ def load(
         BundleError: incomplete, altered or of another schema.
         UnknownChoice: no such engine, or a precision that the bundle has not.
         EngineError: no engine here runs it; the message says why each one does not.
+        UsageError: fewer threads than one.
     """
+    engines.check_threads(threads)
     bundle = Bundle.open(path)
     artifact, name = choose(bundle, engine, precision)
     ready = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
@@ -48,6 +50,7 @@ def session_of(model: Recogniser, threads: int | None = None) -> Session:
     """A session around a recogniser in memory (torch): the same recognitions without an export."""
     from edgeskel.runtime.engines.torch import TorchEngine
 
+    engines.check_threads(threads)
     config = model.config
     window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
     return Session(TorchEngine.of(model, threads), config.topology, config.labels, window)

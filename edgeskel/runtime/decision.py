@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edgeskel.errors import UsageError
 from edgeskel.runtime.motion import Segmenter, SegmenterConfig, Stretch
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.skeleton import Frame
@@ -39,6 +40,11 @@ class DecisionConfig:
     """Share of the earlier hops in the provisional recognition; 0 shows each hop as it is."""
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     """When a body counts as moving."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("threshold", self.threshold), ("smoothing", self.smoothing)):
+            if not 0 <= value <= 1:  # also false for NaN
+                raise UsageError(f"a {name} of {value:g}", expected="0 to 1")
 
 
 class Spotter:

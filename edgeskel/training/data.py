@@ -72,7 +72,7 @@ class Windows(Dataset[Batch]):
 
     def __getitems__(self, items: Sequence[int]) -> Batch:
         """joints (N, M, S, V, 3), confidence (N, M, S, V), class (N,)."""
-        chosen = torch.as_tensor(items)
+        chosen = torch.as_tensor(items, dtype=torch.int64)
         if self._kept is None:
             return *self._read(items), self.targets[chosen]
         return self._kept[0][chosen], self._kept[1][chosen], self.targets[chosen]
@@ -90,8 +90,9 @@ class Windows(Dataset[Batch]):
 class Batches(Sampler[list[int]]):
     """Which clips stand in which batch; depends on seed and epoch alone, so that a resumed run sees what it would have.
 
-    Every process works out the same order and takes its share of each batch. In training all batches are full: the
-    last one is filled from the start of the order.
+    Every process works out the same order and takes its share of each batch, so that all take part in the same number
+    of batches. In training all are full: the last one is filled from the start of the order. Without a shuffle the last
+    one may be short, and with fewer clips in it than processes the share of some is empty.
 
     Args:
         size: number of clips.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.data import Store
-from edgeskel.errors import LabelMismatch, TopologyMismatch
+from edgeskel.errors import LabelMismatch, ModelError, TopologyMismatch
 from edgeskel.skeleton import Clip, Float32, Topology
 from edgeskel.training.metrics import Metrics
 from edgeskel.window import fit_window
@@ -99,6 +99,7 @@ def evaluate(
     Raises:
         TopologyMismatch, LabelMismatch: the store does not fit and ``remap`` is not set; or no label fits.
         DataError: no clip to measure.
+        ModelError: an answer is not finite.
     """
     predictor: Predictor = TorchPredictor(predict) if hasattr(predict, "save_pretrained") else predict  # type: ignore
     convert = _converter(store.topology, predictor.topology, remap)
@@ -112,10 +113,22 @@ def evaluate(
         chosen = clips[start : start + batch_size]
         windows = [fit_window(*convert(store[int(i)]), predictor.persons, predictor.frames) for i in chosen]
         answers.append(predictor(np.stack([joints for joints, _ in windows]), np.stack([seen for _, seen in windows])))
+        _check_finite(answers[-1], store, chosen)
         if advance is not None:
             advance(len(chosen))
     probabilities = np.concatenate(answers) if answers else np.zeros((0, len(predictor.labels)), np.float32)
     return Metrics(predictor.labels, probabilities, truth, clips, left_out)
+
+
+def _check_finite(probabilities: Float32, store: Store, clips: NDArray[np.int64]) -> None:
+    broken = clips[~np.isfinite(probabilities).all(1)]
+    if len(broken):
+        source = store.index["source"][broken[0]].decode()
+        raise ModelError(
+            f"{len(broken)} of {len(clips)} answers are not finite, the first to clip {int(broken[0])} ({source})",
+            expected="probabilities",
+            remedy="the weights or the artifact are damaged, or this arithmetic overflows: copy it again, or export anew",
+        )
 
 
 def _converter(mine: Topology, wanted: Topology, remap: bool) -> Callable[[Clip], tuple[Float32, Float32]]:

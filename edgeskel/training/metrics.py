@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.errors import DataError
+from edgeskel.errors import DataError, LabelMismatch
 
 __all__ = ["Metrics", "calibration_error", "confusion_matrix"]
 
@@ -38,6 +38,19 @@ class Metrics:
     def __post_init__(self) -> None:
         if not len(self.truth):
             raise DataError("no clip to measure", expected="at least one labelled clip that the recogniser knows")
+
+    @classmethod
+    def together(cls, parts: Sequence[Metrics]) -> Metrics:
+        """Of several recognisers of the same labels, each on clips of its own: the folds of a protocol."""
+        if len({one.labels for one in parts}) != 1:
+            raise LabelMismatch("the recognisers of the folds differ in their labels", expected="the same in each fold")
+        return cls(
+            parts[0].labels,
+            np.concatenate([one.probabilities for one in parts]),
+            np.concatenate([one.truth for one in parts]),
+            np.concatenate([one.clips for one in parts]),
+            sum(one.left_out for one in parts),
+        )
 
     @property
     def predicted(self) -> NDArray[np.int64]:

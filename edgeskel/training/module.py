@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeskel.errors import ModelError
 from edgeskel.models import Recogniser
 from edgeskel.training.augment import Augmenter
 from edgeskel.training.recipes import Recipe
@@ -67,7 +68,8 @@ class TrainingModule(lightning.LightningModule):
             streams.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        self._sums = {"train": torch.zeros(2, device=self.device), "validation": torch.zeros(3, device=self.device)}
+        sizes = {"train": 2, "validation": 3, "broken": 1}
+        self._sums = {part: torch.zeros(size, device=self.device) for part, size in sizes.items()}
 
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         """Seed every step by its number: whatever else draws in between, a resumed run repeats what it would have."""
@@ -112,6 +114,8 @@ class TrainingModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
         joints, confidence, labels = batch
+        if not len(labels):  # this process's share of a short last batch
+            return
         recogniser = self.result
         logits = self.logits(recogniser, recogniser.streams, joints, confidence)
         loss = functional.cross_entropy(logits, labels, reduction="sum")
@@ -119,10 +123,17 @@ class TrainingModule(lightning.LightningModule):
         self._sums["validation"] += torch.stack((loss, hits, torch.tensor(float(len(labels)), device=self.device)))
 
     def on_train_epoch_end(self) -> None:
-        """Runs after the validation of the epoch."""
-        train, validation = (
-            self.trainer.strategy.reduce(self._sums[part], reduce_op="sum") for part in ("train", "validation")
+        """Runs after the validation of the epoch, and before its state is written.
+
+        Raises:
+            ModelError: loss or weights are no longer finite.
+        """
+        self._sums["broken"] += sum(not value.isfinite().all() for value in self.result.state_dict().values())
+        train, validation, broken = (
+            self.trainer.strategy.reduce(self._sums[part], reduce_op="sum") for part in ("train", "validation", "broken")
         )
+        if broken > 0 or not train[0].isfinite():
+            self._diverged(float(train[0] / train[1]))
         row = {
             "epoch": float(self.current_epoch + 1),
             "loss": float(train[0] / train[1]),
@@ -135,6 +146,15 @@ class TrainingModule(lightning.LightningModule):
         for name, value in row.items():
             if name != "epoch":
                 self.log(name, value, rank_zero_only=False, sync_dist=False)
+
+    def _diverged(self, loss: float) -> None:
+        seen = f"the loss is {loss:g}" if not math.isfinite(loss) else "there are weights that are not finite"
+        before = f"the state after epoch {self.current_epoch}" if self.current_epoch else "nothing"
+        raise ModelError(
+            f"the training has diverged: in epoch {self.current_epoch + 1} {seen}; {before} is kept",
+            expected="a finite loss and finite weights",
+            remedy="train anew (--restart) with a lower learning_rate, or with clip_norm above 0",
+        )
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe

@@ -5,7 +5,7 @@ Axes: N clips, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def render(
         title: what was measured.
         metrics: the figures; None where nothing was held out, then only the curves are shown.
         store: where the clips come from.
-        run: what ``run.json`` of the training holds, for the curves and the facts.
+        run: what ``run.json`` of the training holds, for the curves and the facts; what it lacks is not shown.
         part: which part of the split the figures are of.
 
     Raises:
@@ -42,7 +42,7 @@ def render(
     template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text("utf-8"))
     safe = jinja2.utils.markupsafe.Markup  # our own drawings; every name in them is escaped where they are made
     figures = curves = worst = None
-    if run is not None and run["history"]:
+    if run is not None and run.get("history"):
         curves = {name: (safe(svg), legend) for name, (svg, legend) in _curves(run["history"]).items()}
     if metrics is not None:
         figures = [
@@ -108,15 +108,13 @@ def _worst(metrics: Metrics, store: Store) -> list[tuple[str, dict[str, str]]]:
 
 
 def _facts(run: Mapping[str, Any]) -> dict[str, str]:
-    facts = {
-        "Recogniser": run["recogniser"],
-        "Split": run["split"],
-        "Learned from": f"{run['clips']['train']} clips",
-        "Seed": str(run["seed"]),
-        "Epochs": str(len(run["history"])),
+    shown: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "Recogniser": ("recogniser", str),
+        "Split": ("split", str),
+        "Learned from": ("clips", lambda clips: f"{clips['train']} clips"),
+        "Seed": ("seed", str),
+        "Epochs": ("history", lambda history: str(len(history))),
+        "Parameters": ("parameters", lambda count: f"{count:,}"),
+        "Versions": ("versions", lambda found: ", ".join(f"{name} {version}" for name, version in found.items())),
     }
-    if "parameters" in run:
-        facts["Parameters"] = f"{run['parameters']:,}"
-    if "versions" in run:
-        facts["Versions"] = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    return facts
+    return {title: text(run[name]) for title, (name, text) in shown.items() if name in run}

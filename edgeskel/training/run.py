@@ -5,7 +5,8 @@
       run.json                          configuration, seed, versions, data digest, history; written last
       README.md                         the model card
       report.html                       curves, and the confusion matrix of the validation part
-      training/                         TensorBoard curves; while it is unfinished, the state to resume from
+      training/                         TensorBoard curves; while it is unfinished, the state to resume from; begun.json
+                                        says from the first moment that the folder is ours
 
 The test part of the protocol is never read here.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -30,7 +32,7 @@ from edgeskel.data.protocols import folds
 from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.models import REGISTRY, Recogniser, count_parameters, create, from_pretrained
-from edgeskel.training import card, recipes, report
+from edgeskel.training import card, recipes, record, report
 from edgeskel.training.config import TrainConfig
 from edgeskel.training.data import Batches, Windows, loader
 from edgeskel.training.evaluation import evaluate
@@ -92,6 +94,8 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     torch.manual_seed(config.seed)
     recogniser = _recogniser(config, store, recipe)
     teachers = [_fitting(name, store) for name in config.teachers]
+    if not int(os.environ.get("RANK", 0)):
+        _begin(config, identity)
     history, resumed_at = _fit(config, recipe, recogniser, teachers, store, parts, identity, state, progress)
     if int(os.environ.get("RANK", 0)):
         return Trained(config.out, {**identity, "history": history}, resumed_at)
@@ -120,6 +124,10 @@ def _recipe(config: TrainConfig, store: Store) -> Recipe:
     if config.recogniser not in REGISTRY:
         raise UnknownChoice("recogniser", config.recogniser, REGISTRY)
     settings = recipes.parse_settings(config.settings)
+    if config.epochs is not None and "epochs" in settings:
+        raise UsageError(
+            f"--epochs {config.epochs} and --settings epochs={settings['epochs']}", expected="one of the two"
+        )
     if config.epochs is not None:
         settings["epochs"] = config.epochs
     known = [item.name for item in fields(REGISTRY[config.recogniser][1])]
@@ -142,8 +150,23 @@ def _check(config: TrainConfig, parts: Split) -> None:
         raise UsageError(
             "device is cuda, and torch sees no GPU", remedy="use --device cpu, or install torch for your GPU"
         )
+    if config.precision == "16" and not _on_gpu(config):
+        raise UsageError(
+            "precision is 16, and there is no GPU to train on", expected="32 or bf16", remedy="pass --precision bf16"
+        )
+    if not len(parts.validation) and float(config.validation):
+        raise UsageError(
+            f"--validation {config.validation} holds out none of the {len(parts.train)} clips of the training side",
+            expected="a share that gives at least one clip",
+            remedy="hold out more, or pass --validation 0",
+        )
     if config.patience and not len(parts.validation):
         raise UsageError(f"patience is {config.patience} without a validation part", remedy="add --validation 0.2")
+
+
+def _on_gpu(config: TrainConfig) -> bool:
+    present = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return config.device == "cuda" or (config.device == "auto" and present)
 
 
 def _identity(config: TrainConfig, store: Store, parts: Split, recipe: Recipe) -> dict[str, Any]:
@@ -170,25 +193,73 @@ def _identity(config: TrainConfig, store: Store, parts: Split, recipe: Recipe) -
 
 def _found(config: TrainConfig, identity: dict[str, Any]) -> tuple[dict[str, Any] | None, Path | None]:
     """(run, None) where this training is finished, (None, state) where it can be resumed, else (None, None)."""
+    if not int(os.environ.get("RANK", 0)):
+        _check_ours(config)
     if config.restart:
         return None, None
-    finished, state = config.out / "run.json", config.out / "training" / "last.ckpt"
-    if finished.is_file():
-        try:
-            run = json.loads(finished.read_text("utf-8"))
-            _same(run, identity, config.out)
-            from_pretrained(config.out)
-        except (ValueError, KeyError, AttributeError) as error:
-            raise CorruptFile(finished, f"unreadable ({error})", remedy="pass --restart to train anew") from error
+    state = config.out / "training" / "last.ckpt"
+    if (config.out / record.FILE).is_file():
+        run = record.read(config.out, remedy="pass --restart to train anew")
+        _same(run, identity, config.out)
+        if not run.get("history"):
+            raise CorruptFile(
+                config.out / record.FILE, "no epoch in its history", remedy="pass --restart to train anew"
+            )
+        from_pretrained(config.out)
         return run, None
     if state.is_file():
         from edgeskel.training.trainer import load_state
 
         _same(load_state(state)["edgeskel_run"], identity, config.out)
         return None, state
-    if config.out.is_dir() and any(config.out.iterdir()) and not (config.out / "training").is_dir():
-        raise UsageError(f"{config.out} exists and holds something else", remedy="choose another --out")
     return None, None
+
+
+def _check_ours(config: TrainConfig) -> None:
+    """Refuse a folder that holds something, and none of what a training leaves in it from its first moment on."""
+    out = config.out
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageError(f"{out} is a file", expected="a folder, or a path that does not exist yet")
+    state = out / "training" / "last.ckpt"
+    if _begun(out).is_file() or not any(path.is_file() or path.is_symlink() for path in out.rglob("*")):
+        return
+    try:
+        if record.read(out).get("recogniser") in REGISTRY:
+            return
+        if state.is_file():
+            from edgeskel.training.trainer import load_state
+
+            load_state(state)
+            return
+    except CorruptFile as error:
+        if not config.restart:
+            return  # nothing is overwritten, and whoever reads the file next explains it
+        raise UsageError(
+            f"{out} exists, and nothing in it shows that it is a training's: {error.seen}",
+            expected="the folder of a training, or none",
+            remedy="choose another --out, or remove that file if it is a training's",
+        ) from error
+    raise UsageError(f"{out} exists and holds something else", remedy="choose another --out")
+
+
+def _begun(out: Path) -> Path:
+    return out / "training" / "begun.json"
+
+
+def _begin(config: TrainConfig, identity: dict[str, Any]) -> None:
+    """Mark the folder as ours, and with ``--restart`` remove what an older training would be taken up from.
+
+    In this order, so that a kill in between leaves either the older training, finished as it was, or the new one. The
+    older weights stay until the new ones are there: this training may start from them.
+    """
+    with atomic_write(_begun(config.out)) as file:
+        file.write((json.dumps(identity, indent=1) + "\n").encode())
+    if config.restart:
+        (config.out / "training" / "last.ckpt").unlink(missing_ok=True)
+        (config.out / record.FILE).unlink(missing_ok=True)
+        shutil.rmtree(config.out / "training" / "tensorboard", ignore_errors=True)
 
 
 def _same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:

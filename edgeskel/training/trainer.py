@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import warnings
@@ -68,9 +69,14 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that appear whole or not at all, and are read without unpickling objects."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write under a temporary name, flush, rename."""
+        """Write under a temporary name, flush, rename.
+
+        From memory, so that what the disk refuses is an ``OSError`` and not an error inside torch's own writer.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
         with atomic_write(path) as file:
-            torch.save(checkpoint, file)
+            file.write(content.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read tensors and plain values only."""
@@ -81,10 +87,13 @@ def load_state(path: Path) -> dict[str, Any]:
     """The state of an unfinished training.
 
     Raises:
-        CorruptFile: it cannot be read, or holds anything but tensors and plain values.
+        CorruptFile: it cannot be read, a checksum in it is wrong, or it holds anything but tensors and plain values.
     """
-    remedy = f"delete {path} (or pass --restart) to train from the start"
+    remedy = f"pass --restart to train from the start, or delete {path}"
     try:
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums and does not read them
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -98,8 +98,10 @@ def test_synth_makes_a_store(run: Any, tmp_path: Path) -> None:
 def test_a_damaged_file_exits_1_and_a_wrong_dataset_2(run: Any, tmp_path: Path) -> None:
     (tmp_path / "set" / "all_sqe").mkdir(parents=True)
     (tmp_path / "set" / "all_sqe" / "a01_s01_e00_v01.json").write_text("{")
-    status, report = run("data", "import", "nw-ucla", tmp_path / "set", "--out", tmp_path / "store")
+    status, report = run("data", "import", "nw-ucla", tmp_path / "set", "--out", tmp_path / "store", "--strict")
     assert status == 1 and report["error"]["type"] == "CorruptFile"
+    status, report = run("data", "import", "nw-ucla", tmp_path / "set", "--out", tmp_path / "store")
+    assert status == 1 and "no clip" in report["error"]["seen"] and "a01_s01_e00_v01.json" in report["error"]["seen"]
     status, report = run("data", "import", "nw-ucla2", tmp_path / "set", "--out", tmp_path / "store")
     assert status == 2 and "did you mean 'nw-ucla'" in report["error"]["remedy"]
     assert not (tmp_path / "store").exists()
@@ -131,3 +133,27 @@ def test_ctrl_c_in_the_middle_of_an_import(datasets: Path, tmp_path: Path) -> No
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "interrupted" in json.loads(out)["error"]["message"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_recording_is_a_warning_and_a_line_but_no_failure(
+    datasets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "set" / "all_sqe"
+    folder.mkdir(parents=True)
+    whole = (datasets / "nw-ucla/all_sqe/a01_s01_e00_v01.json").read_bytes()
+    (folder / "a01_s01_e00_v01.json").write_bytes(whole)
+    (folder / "a02_s01_e00_v01.json").write_bytes(whole[:100])
+    words = ["data", "import", "nw-ucla", str(tmp_path / "set"), "--out", str(tmp_path / "store")]
+    assert main(words) == 0
+    said = capfd.readouterr()
+    assert "warning: 1 of 2 recordings were refused" in " ".join(said.err.split())
+    assert "1 clips of nw-ucla" in said.out and "refused all_sqe/a02_s01_e00_v01.json: JSONDecodeError" in said.out
+    assert main(["data", "inspect", str(tmp_path / "store")]) == 0
+    assert "a02_s01_e00_v01.json" in capfd.readouterr().out
+    assert main([*words, "--strict"]) == 1
+
+
+def test_a_picture_without_skeletons_is_wrong_usage(run: Any, store: Path, tmp_path: Path) -> None:
+    status, report = run("data", "view", store, "--frames", -3, "--out", tmp_path / "x.svg")
+    assert status == 2 and "-3 skeletons" in report["error"]["seen"]
+    assert not (tmp_path / "x.svg").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -132,10 +133,48 @@ def test_file_and_command_line_set_the_same_fields(
                       "fast": True, "name": None}
 
 
+def test_the_file_sets_json_and_quiet_and_the_command_line_goes_over_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _verb(monkeypatch, _echo)
+    file = tmp_path / "run.toml"
+    file.write_text('model = "edge"\ndata = "store"\njson = true\nquiet = true\n')
+    assert frame.main(["thing", "--config", str(file)]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["config"]["model"] == "edge" and captured.err == ""
+    assert frame.main(["thing", "--config", str(file), "--no-json", "--no-quiet"]) == 0
+    captured = capfd.readouterr()
+    assert "config: " in captured.out and "a library that prints" in captured.out
+    file.write_text("json = 1\n")
+    assert frame.main(["thing", "--config", str(file)]) == 2
+    assert "bool" in capfd.readouterr().err
+
+
+def test_quiet_leaves_nothing_on_stderr_but_errors(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def noisy(config: Config) -> Report:
+        logging.getLogger("lib").warning("a library that warns")
+        os.write(2, b"C++ that prints\n")
+        os.system("echo a child that prints >&2")
+        if config.fast:
+            raise CorruptFile("a.mat", "it ends early")
+        return Report({"fine": True})
+
+    _verb(monkeypatch, noisy)
+    assert frame.main(["thing", "edge", "--data", "store"]) == 0
+    assert "C++ that prints" in capfd.readouterr().err
+    assert frame.main(["thing", "edge", "--data", "store", "--quiet"]) == 0
+    assert capfd.readouterr().err == ""
+    assert frame.main(["thing", "edge", "--data", "store", "--quiet", "--fast"]) == 1
+    assert capfd.readouterr().err == "error: a.mat: it ends early\n"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ('dta = "store"', "data"),
+        ("jsn = true", "did you mean 'json'"),
         ("[optimiser]\nspeed = 1", "rate"),
         ('kind = "medium"', "large, small"),
         ('seeds = "1"', "tuple[int, ...]"),
@@ -209,9 +248,11 @@ def write(config):
         os.kill(os.getpid(), signal.SIGTERM)
 frame.VERBS["thing"] = ("thing", "")
 sys.modules["thing"] = SimpleNamespace(COMMAND=Command(Config, write))
-sys.exit(frame.main(["thing"]))
+sys.exit(frame.main(["thing", "--json"]))
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 143
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 143
+    assert json.loads(done.stdout)["error"]["seen"] == "terminated"
     assert list(tmp_path.iterdir()) == []
 
 

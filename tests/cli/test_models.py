@@ -20,6 +20,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = {"recogniser": "edge", "topology": {"name": "kinect-v1"}, "labels": ["wave", "bow"], "persons": 1}
     (folder / "config.json").write_text(json.dumps(config))
     header = {"a": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]},
+              "norm.running_mean": {"dtype": "F16", "shape": [50], "data_offsets": [0, 0]},
               "b": {"dtype": "F16", "shape": [2], "data_offsets": [12, 16]}, "__metadata__": {"format": "pt"}}
     text = json.dumps(header).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
@@ -54,8 +55,16 @@ def test_damaged_weights_are_named(weights: Path, capsys: pytest.CaptureFixture[
     assert "edge-test" in json.loads(capsys.readouterr().out)["error"]["seen"]
 
 
-def test_what_ships_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_ships_is_readable(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["models", "--json"]) == 0
-    for row in json.loads(capsys.readouterr().out)["models"]:
-        assert row["parameters"] > 0 and row["labels"]
+    rows = json.loads(capsys.readouterr().out)["models"]
+    for row in rows:
+        assert row["labels"]
         assert row["figures"], f"{row['name']} has no figures in its card"
+        card = (models.WEIGHTS / row["name"] / "README.md").read_text()
+        assert f"{row['parameters']:,} parameters" in card
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{row['name']} " in text and f"{row['parameters']:,}" in text for row in rows)
+    assert max(map(len, text.splitlines())) <= 80

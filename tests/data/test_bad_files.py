@@ -41,7 +41,7 @@ UTK = ("joints/joints_s01_e01.txt", "joints/actionLabel.txt")
 
 def refused(name: str, folder: Path, error: type[DataError], says: str, **options: Any) -> None:
     with pytest.raises(error, match=says):
-        import_dataset(name, folder, folder.parent / "store", **options)
+        import_dataset(name, folder, folder.parent / "store", strict=True, **options)
     assert [path.name for path in folder.parent.iterdir()] == ["set"], "something half-written was left"
 
 
@@ -208,3 +208,37 @@ def test_a_wrong_folder_dataset_or_place(copy: Copy, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not empty"):
         import_dataset("utd-mhad", folder, folder)  # never over the recordings
     assert (folder / UTD[0]).is_file()
+
+
+@pytest.mark.parametrize(("dataset", "name", "files", "spoil"), [
+    ("utd-mhad", "utd-mhad", UTD, lambda whole: whole[:500]),
+    ("nw-ucla", "nw-ucla", UCLA, lambda whole: re.sub(rb"\[\[\[[^,]+", b"[[[NaN", whole, count=1)),
+    ("sbu-interaction", "sbu", SBU, lambda whole: whole[:1000]),
+])
+def test_the_others_are_taken_and_the_damaged_one_is_listed(copy: Copy, tmp_path: Path, dataset: str, name: str,
+                                                            files: tuple[str, ...], spoil: Callable[[bytes], bytes]) -> None:
+    folder = copy(dataset, *files)
+    whole = (folder / files[0]).read_bytes()
+    (folder / files[0]).write_bytes(spoil(whole))
+    assert spoil(whole) != whole
+    report = import_dataset(name, folder, tmp_path / "store")
+    ((source, reason),) = report.refused
+    assert (report.clips, source) == (1, files[0])
+    assert str(tmp_path) not in reason and not reason.startswith(source) and "expected" in reason
+    assert Store.open(tmp_path / "store").refused == report.refused
+
+
+def test_nothing_left_to_take_is_an_error(copy: Copy, tmp_path: Path) -> None:
+    folder = copy("sbu-interaction", *SBU)
+    for file in SBU:
+        (folder / file).write_text("1,2,3\n")
+    with pytest.raises(DataError, match=r"no clip for the store.*s01s02/01.*line 1 has 3 numbers.*s01s02/08"):
+        import_dataset("sbu", folder, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_options_of_other_formats_are_refused(copy: Copy, tmp_path: Path) -> None:
+    folder = copy("utd-mhad", *UTD)
+    for options in ({"unit": "parsec"}, {"label": "zz"}):
+        with pytest.raises(UsageError, match="utd-mhad.*leave out --"):
+            import_dataset("utd-mhad", folder, tmp_path / "store", **options)

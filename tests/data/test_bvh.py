@@ -105,7 +105,7 @@ def test_files_with_two_hierarchies_need_a_layout(tmp_path: Path) -> None:
     written(tmp_path / "set" / "a.bvh")
     written(tmp_path / "set" / "b.bvh", ARM.replace("LeftForeArm", "LeftHand"))
     with pytest.raises(TopologyMismatch, match="--topology"):
-        import_dataset("bvh", tmp_path / "set", tmp_path / "store", unit="cm")
+        import_dataset("bvh", tmp_path / "set", tmp_path / "store", unit="cm", strict=True)
     assert not (tmp_path / "store").exists()
     assert import_dataset("bvh", tmp_path / "set", tmp_path / "store", unit="cm", topology="imu-17").clips == 2
     assert Store.open(tmp_path / "store").topology == topologies.get("imu-17")
@@ -118,7 +118,7 @@ def test_the_unit_has_to_be_said_and_to_be_plausible(tmp_path: Path) -> None:
     with pytest.raises(UnknownChoice, match="did you mean 'inch'"):
         import_dataset("bvh", folder, tmp_path / "store", unit="inches")
     with pytest.raises(InvalidClip, match="65 m with unit m"):
-        import_dataset("bvh", folder, tmp_path / "store", unit="m")
+        import_dataset("bvh", folder, tmp_path / "store", unit="m", strict=True)
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -152,6 +152,19 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
 def test_joints_that_are_not_numbers_are_refused_or_missing(tmp_path: Path) -> None:
     folder = written(tmp_path / "set" / "a.bvh", ARM.replace("1 2 3  0 0 90", "1 nan 3  0 0 90")).parent
     with pytest.raises(InvalidClip, match="4 of 8 joints, in 1 of 2 frames.*--missing-nan"):
-        import_dataset("bvh", folder, tmp_path / "store", unit="cm")
+        import_dataset("bvh", folder, tmp_path / "store", unit="cm", strict=True)
     import_dataset("bvh", folder, tmp_path / "store", unit="cm", missing_nan=True)
     assert Store.open(tmp_path / "store")[0].confidence.tolist() == [[[1] * 4, [0] * 4]]
+
+
+def test_a_byte_order_mark_in_front_is_no_word(tmp_path: Path) -> None:
+    file = written(tmp_path / "set" / "a.bvh")
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert read_bvh(file).names[0] == read_bvh(written(tmp_path / "plain.bvh")).names[0]
+
+
+def test_the_first_whole_file_gives_the_layout_when_an_earlier_one_is_damaged(tmp_path: Path) -> None:
+    written(tmp_path / "set" / "a.bvh", ARM[:100])
+    written(tmp_path / "set" / "b.bvh")
+    report = import_dataset("bvh", tmp_path / "set", tmp_path / "store", unit="cm")
+    assert report.clips == 1 and [source for source, _ in report.refused] == ["a.bvh"]

@@ -123,7 +123,7 @@ def test_an_empty_field_and_nan_are_refused_with_counts_or_missing(tmp_path: Pat
     values[3, 1, 1] = "-inf"
     write_csv(folder / "squat" / "anna_0.csv", values)
     with pytest.raises(InvalidClip, match=r"squat/anna_0.csv: 3 of 60 joints, in 2 of 4 frames.*--missing-nan"):
-        import_dataset("generic", folder, tmp_path / "store")
+        import_dataset("generic", folder, tmp_path / "store", strict=True)
     assert not (tmp_path / "store").exists()
     import_dataset("generic", folder, tmp_path / "store", missing_nan=True)
     clip = next(clip for clip in Store.open(tmp_path / "store") if clip.source == "squat/anna_0.csv")
@@ -137,7 +137,7 @@ def test_a_single_frame_is_a_clip_and_none_is_not(tmp_path: Path) -> None:
     assert import_dataset("generic", folder, tmp_path / "store").clips == 3
     write_csv(folder / "squat" / "anna_0.csv", points(0))
     with pytest.raises(CorruptFile, match="anna_0.csv: no row below the header"):
-        import_dataset("generic", folder, tmp_path / "store")
+        import_dataset("generic", folder, tmp_path / "store", strict=True)
 
 
 @pytest.mark.parametrize(("change", "error", "says"), [
@@ -161,13 +161,24 @@ def test_a_single_frame_is_a_clip_and_none_is_not(tmp_path: Path) -> None:
     (("_{*}.csv", "_{*}.tsv"), DataError, "no file"),
     (("files = ", "file = "), UnknownChoice, "did you mean 'files'"),
     (('name = "my-gym"', "name = my-gym"), CorruptFile, "dataset.toml"),
+    (('name = "my-gym"', "labels = [1, 2]"), CorruptFile, "in quotes"),
+    (('name = "my-gym"', 'labels = ["squat", "lunge", "squat"]'), CorruptFile, "once"),
+    (("{label}/{subject}", "/{label}/{subject}"), DataError, "below the folder"),
+    (("{label}/{subject}", "../{label}/{subject}"), DataError, "below the folder"),
+    (("{*}.csv\"", '{*}.csv"\n[csv]\njoint = "{foo}"'), CorruptFile, r"\{joint\} and \{axis\}"),
+    (("{*}.csv\"", '{*}.csv"\n[csv]\njoint = "{"'), CorruptFile, r"\[csv\] joint = '\{'"),
+    (("{*}.csv\"", '{*}.csv"\n[csv]\njoint = "{joint.x}_{axis}"'), CorruptFile, "joint"),
+    (("{*}.csv\"", '{*}.csv"\n[csv]\nconfidence = "c"'), CorruptFile, r"\{joint\}"),
+    (("{*}.csv\"", '{*}.csv"\n[csv]\ndelimiter = ", "'), CorruptFile, "one character"),
+    (("{*}.csv\"", '{*}.csv"\n[csv]\ndelimiter = 3'), CorruptFile, "one character"),
+    (("{*}.csv\"", '{*}.csv"\n[csv]\ntime = "seconds"'), CorruptFile, "no column 'seconds'"),
 ])
 def test_a_wrong_description_says_what_is_wrong(tmp_path: Path, change: tuple[str, str], error: type[EdgeskelError],
                                                 says: str) -> None:
     assert change[0] in TOML
     folder = gym(tmp_path / "gym", TOML.replace(*change))
     with pytest.raises(error, match=says):
-        import_dataset("generic", folder, tmp_path / "store")
+        import_dataset("generic", folder, tmp_path / "store", strict=True)
     assert [path.name for path in tmp_path.iterdir()] == ["gym"]
 
 
@@ -184,7 +195,7 @@ def test_a_broken_csv_is_named_with_its_line(tmp_path: Path, spoil: Any, says: s
     spoiled = spoil(file.read_text())
     file.write_bytes(spoiled if isinstance(spoiled, bytes) else spoiled.encode())
     with pytest.raises(CorruptFile, match=says) as caught:
-        import_dataset("generic", folder, tmp_path / "store")
+        import_dataset("generic", folder, tmp_path / "store", strict=True)
     assert "ben_1.csv" in str(caught.value)
 
 
@@ -203,17 +214,17 @@ def test_a_broken_npz_is_named(tmp_path: Path, arrays: dict[str, Any], says: str
     (folder / "dataset.toml").write_text(TOML.replace("{label}/{subject}_{*}.csv", "{label}.npz"))
     np.savez(folder / "squat.npz", **arrays)
     with pytest.raises(CorruptFile, match=says):
-        import_dataset("generic", folder, tmp_path / "store")
+        import_dataset("generic", folder, tmp_path / "store", strict=True)
     (folder / "squat.npz").write_bytes((folder / "squat.npz").read_bytes()[:100])
     with pytest.raises(CorruptFile, match="squat.npz"):
-        import_dataset("generic", folder, tmp_path / "store")
+        import_dataset("generic", folder, tmp_path / "store", strict=True)
 
 
 def test_time_that_stands_still_and_confidence_above_one_are_refused(tmp_path: Path) -> None:
     folder = gym(tmp_path / "gym")
     write_csv(folder / "squat" / "anna_0.csv", points(), {"time": [0, 0.1, 0.1, 0.2]})
     with pytest.raises(InvalidClip, match="squat/anna_0.csv: time does not increase"):
-        import_dataset("generic", folder, tmp_path / "store")
+        import_dataset("generic", folder, tmp_path / "store", strict=True)
 
 
 @given(order=st.permutations("xyz"), left=st.sampled_from(["left", "right"]), up=st.sampled_from(["up", "down"]),
@@ -238,3 +249,24 @@ def test_every_word_of_a_long_path_is_matched(tmp_path: Path) -> None:
     import_dataset("generic", folder, tmp_path / "store")
     found = {(clip.subject, clip.view) for clip in Store.open(tmp_path / "store")}
     assert found == {("anna", "0"), ("ben", "1"), ("anna", "2")}
+
+
+def test_a_listed_file_stays_below_its_folder(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.csv"
+    write_csv(outside, points())
+    for place in (str(outside), "../outside.csv"):
+        toml = TOML.replace('files = "{label}/{subject}_{*}.csv"', f'[[clip]]\nfile = "{place}"\nlabel = "squat"')
+        with pytest.raises(DataError, match="a file below its folder"):
+            import_dataset("generic", gym(tmp_path / "gym", toml), tmp_path / "store")
+
+
+def test_the_rate_is_that_of_the_first_file_that_can_be_read(tmp_path: Path) -> None:
+    folder = gym(tmp_path / "gym", TOML.replace("frame_rate = 25\n", ""))
+    for name in ("squat/anna_0", "squat/ben_1", "lunge/anna_2"):
+        write_csv(folder / f"{name}.csv", points(), {"time": [0, 0.1, 0.2, 0.3]})
+    (folder / "lunge" / "anna_2.csv").write_text("nothing")  # the first in order
+    report = import_dataset("generic", folder, tmp_path / "store")
+    assert report.clips == 2 and [source for source, _ in report.refused] == ["lunge/anna_2.csv"]
+    assert Store.open(tmp_path / "store").rate_hz == 10
+    with pytest.raises(CorruptFile, match="anna_2"):
+        import_dataset("generic", folder, tmp_path / "store", strict=True)

@@ -82,7 +82,7 @@ def test_a_file_cut_anywhere_is_named_and_nothing_is_left(tmp_path: Path) -> Non
         cut = max(whole.rfind(" ", 0, int(share * len(whole))), 0)
         file.write_text(whole[:cut])
         with pytest.raises(CorruptFile, match="S001C002P001R001A001"):
-            import_dataset("ntu", folder, tmp_path / "store")
+            import_dataset("ntu", folder, tmp_path / "store", strict=True)
     assert [path.name for path in tmp_path.iterdir()] == ["ntu"]
 
 
@@ -106,7 +106,7 @@ def test_contents_that_break_the_format_are_named(tmp_path: Path, change: tuple[
 def test_names_that_are_not_ntu_and_folders_without_files(tmp_path: Path) -> None:
     write(tmp_path / "ntu" / "walk.skeleton", [{"1": body(0)}])
     with pytest.raises(CorruptFile, match="SsssCccc"):
-        import_dataset("ntu", tmp_path / "ntu", tmp_path / "store")
+        import_dataset("ntu", tmp_path / "ntu", tmp_path / "store", strict=True)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no"):
         import_dataset("ntu", tmp_path / "empty", tmp_path / "store")

@@ -13,7 +13,7 @@ import pytest
 from edgeskel import topologies
 from edgeskel.data import pictures, synthetic
 from edgeskel.data.view import View, bones, side
-from edgeskel.errors import MissingExtra
+from edgeskel.errors import MissingExtra, UsageError
 from edgeskel.skeleton import Clip
 
 KINECT = topologies.get("kinect-v1")
@@ -139,3 +139,9 @@ def test_recorded_clips_can_be_drawn(utd_store: Any, tmp_path: Path) -> None:
     points = View.of(recorded.joints, recorded.confidence, utd_store.topology).project(recorded.joints)[0, 0]
     names = utd_store.topology
     assert points[names.index("left_shoulder"), 0] > points[names.index("right_shoulder"), 0]
+
+
+@pytest.mark.parametrize("frames", [0, -3])
+def test_a_strip_without_skeletons_is_refused(frames: int) -> None:
+    with pytest.raises(UsageError, match=f"{frames} skeletons"):
+        pictures.svg(clip(), KINECT, frames)

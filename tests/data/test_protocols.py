@@ -128,3 +128,10 @@ def test_ntu_protocols(write: Write) -> None:
     assert set(store.index["view"][split(store, "cross-view").test]) == {b"1"}
     setups = {source.decode()[:4] for source in store.index["source"][split(store, "cross-setup").test]}
     assert setups == {"S001"}
+
+
+def test_more_folds_than_clips_are_refused(store: Store) -> None:
+    for ask in (split, folds):
+        with pytest.raises(UsageError, match="500-fold of 48 clips; expected at most 48 folds"):
+            ask(store, "500-fold")
+    assert folds(store, "48-fold") == 48

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,3 +181,40 @@ def test_another_schema_and_an_empty_folder_are_refused(write: Write, tmp_path: 
     shutil.rmtree(tmp_path / "store")
     with pytest.raises(CorruptFile):
         Store.open(tmp_path / "store")
+
+
+def altered(store: Store, **fields: Any) -> Path:
+    """The store with other fields in store.json."""
+    header = json.loads((store.path / "store.json").read_text())
+    (store.path / "store.json").write_text(json.dumps({**header, **fields}))
+    return store.path
+
+
+@pytest.mark.parametrize(("fields", "says"), [
+    ({"labels": ["a"]}, "2 classes in index.npy; expected the 1 labels"),
+    ({"labels": [1, 2]}, "labels"),
+    ({"clips": 3}, "2 clips in index.npy; expected 3"),
+    ({"topology": {"name": "x", "joints": ["a", "b"], "parents": [-1, -1]}}, "2 roots"),
+    ({"topology": topologies.get("kinect-v1").to_dict()}, "end behind joints.bin"),
+    ({"rate_hz": "fast"}, "fast"),
+])
+def test_a_header_that_does_not_fit_the_clips_is_refused(write: Write, fields: dict[str, Any], says: str) -> None:
+    store = write([make_clip(label="a"), make_clip(label="b", seed=1)])
+    with pytest.raises(CorruptFile, match=says):
+        Store.open(altered(store, **fields))
+
+
+def test_a_garbled_index_is_refused_whatever_its_header_parses_to(write: Write) -> None:
+    store = write([make_clip(label="a"), make_clip(label="b", seed=1)])
+    file = store.path / "index.npy"
+    whole = file.read_bytes()
+    header_end = whole.index(b"\n")
+    random = np.random.default_rng(0)
+    for at in range(8, header_end, 3):
+        file.write_bytes(whole[:at] + random.bytes(3) + whole[at + 3:])
+        with pytest.raises(CorruptFile):
+            Store.open(store.path)
+    for text in (b"(((", b'"""', b"\\", b"{'descr': "):  # an open bracket ends the tokeniser, not the parser
+        file.write_bytes(whole[:10] + text.ljust(header_end - 10) + whole[header_end:])
+        with pytest.raises(CorruptFile, match=r"index\.npy"):
+            Store.open(store.path)

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgeskel.errors import ExportError
 from edgeskel.runtime.bundle import Window
+from edgeskel.window import blank_missing
 from export.graph import DeployableGraph, fold_batch_norm
 from export.windows import synthetic_windows
 from tests.export.conftest import small_recogniser
@@ -66,13 +67,28 @@ def test_a_batch_norm_that_depends_on_the_batch_is_refused() -> None:
         fold_batch_norm(model)
 
 
-def test_missing_values_are_ignored_even_if_they_are_nan() -> None:
+@pytest.mark.parametrize("number", [0.0, -7.0, 1e6])
+def test_numbers_in_missing_joints_are_ignored(number: float) -> None:
     model = small_recogniser()
     graph = DeployableGraph(model)
     joints, confidence = windows(model, 1)
+    confidence[:, :, 3:5, 2:9] = 0
+    other = torch.where(confidence.unsqueeze(-1) > 0, joints, number)
+    with torch.no_grad():
+        torch.testing.assert_close(graph(other, confidence)[0], graph(joints, confidence)[0], atol=1e-6, rtol=0)
+
+
+def test_nan_is_seen_in_the_answer_and_blanked_before_it() -> None:
+    """No operator that XNNPACK takes tells a NaN apart, so the graph must not hide one and the engines must not feed one."""
+    model = small_recogniser()
+    graph = DeployableGraph(model)
+    joints, confidence = windows(model, 1)
+    confidence[:, :, 3:5, 2:9] = 0
     broken = torch.where(confidence.unsqueeze(-1) > 0, joints, float("nan"))
     with torch.no_grad():
-        torch.testing.assert_close(graph(broken, confidence)[0], graph(joints, confidence)[0], atol=1e-6, rtol=0)
+        assert graph(broken, confidence)[0].isnan().all()
+        blanked = torch.from_numpy(blank_missing(broken.numpy(), confidence.numpy()))
+        torch.testing.assert_close(graph(blanked, confidence)[0], graph(joints, confidence)[0], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("case", ["nothing", "one frame", "one joint", "constant"])

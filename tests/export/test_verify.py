@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgeskel.cli.main import main
+from edgeskel.data import split
 from edgeskel.errors import LabelMismatch, TopologyMismatch
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import MANIFEST, Bundle, file_digest, manifest_digest
@@ -25,7 +26,7 @@ RUNS_HERE = {("model.onnx", "onnxruntime"), ("model.fp16.onnx", "onnxruntime"), 
 @pytest.fixture(scope="module")
 def real(utd_store: Any, bundle_folder: Path) -> Windows:
     bundle = Bundle.open(bundle_folder)
-    return calibration_windows(utd_store, "cross-subject", bundle.topology, bundle.window, 24)
+    return calibration_windows(utd_store, split(utd_store, "cross-subject"), bundle.topology, bundle.window, 24)
 
 
 def test_every_artifact_agrees_on_golden_and_real_clips(bundle_folder: Path, real: Windows) -> None:
@@ -99,19 +100,17 @@ def test_the_command_prints_what_scripts_read(bundle_folder: Path, capsys: pytes
 def test_the_wrong_store_is_refused(utd_store: Any, bundle_folder: Path) -> None:
     bundle = Bundle.open(bundle_folder)
     with pytest.raises(LabelMismatch, match="recogniser lacks"):
-        test_windows(utd_store, "cross-subject", bundle.topology, bundle.labels, bundle.window)
+        test_windows(utd_store, split(utd_store, "cross-subject"), bundle.topology, bundle.labels, bundle.window)
     from edgeskel import topologies
 
     with pytest.raises(TopologyMismatch, match="kinect-v1"):
-        calibration_windows(utd_store, None, topologies.get("kinect-v2"), bundle.window, 8)
+        calibration_windows(utd_store, split(utd_store), topologies.get("kinect-v2"), bundle.window, 8)
 
 
 test_windows.__test__ = False  # type: ignore[attr-defined]  # it is ours, not a test
 
 
 def test_calibration_never_reads_the_test_part(utd_store: Any, real: Windows) -> None:
-    from edgeskel.data import split
-
     tested = {utd_store.index["source"][i] for i in split(utd_store, "cross-subject").test}
     tested = {source.decode() if isinstance(source, bytes) else str(source) for source in tested}
     assert not tested & set(real.sources) and len(set(real.sources)) == 24

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeskel import topologies
+from edgeskel.errors import UsageError
 from edgeskel.runtime.decision import Action, DecisionConfig, Spotter, agreement
 from edgeskel.runtime.motion import Segmenter, SegmenterConfig, Stretch
 from edgeskel.skeleton import Frame
@@ -171,3 +172,9 @@ def test_real_recordings_are_cut_where_one_action_follows_another(utd_store: Any
     ]
     assert np.mean(np.array(overlaps) > 0.5) >= 0.9
     assert len(found) <= 1.35 * len(truth)
+
+
+@pytest.mark.parametrize("config", [{"threshold": 7.0}, {"threshold": -0.1}, {"smoothing": float("nan")}])
+def test_shares_outside_0_to_1_are_refused(config: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="expected 0 to 1"):
+        DecisionConfig(**config)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeskel import runtime
-from edgeskel.errors import EngineError, UnknownChoice
+from edgeskel.errors import EngineError, UnknownChoice, UsageError
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Bundle
 
@@ -118,3 +118,40 @@ def test_the_building_program_is_given_artifact_precision_and_cache(bundle: Path
     (bundle / "engines").mkdir()
     with pytest.raises(EngineError, match="no memory.*build_engine.py"):
         _built_engine(bundle / "model.onnx", manifest)
+
+
+BROKEN = "raise ImportError('numpy.core.multiarray failed to import')\n"
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An onnxruntime that is there to be found and fails when it is imported, as after an update of numpy."""
+    (tmp_path / "packages" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "packages" / "onnxruntime" / "__init__.py").write_text(BROKEN)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "onnxruntime"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    return "the package onnxruntime is installed but does not load (ImportError: numpy.core.multiarray failed to import)"
+
+
+def test_an_engine_that_does_not_import_is_not_present(broken: str) -> None:
+    why = engines.get("onnxruntime").available()
+    assert why is not None and why.startswith(broken) and "--force-reinstall" in why
+
+
+def test_another_engine_is_taken_in_the_place_of_a_broken_one(
+    broken: str, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines.get("tensorrt"), "available", staticmethod(lambda: "no GPU"))
+    with pytest.raises(EngineError, match="does not load"):
+        runtime.load(bundle)
+    artifacts = [{"file": "model.onnx", "format": "onnx", "precision": "fp32", "engines": ["onnxruntime", "torch"]}]
+    seal(bundle, artifacts=artifacts)
+    monkeypatch.setattr(engines.get("torch"), "available", staticmethod(lambda: None))
+    assert runtime.choose(Bundle.open(bundle))[1] == "torch"
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_fewer_threads_than_one_are_refused(bundle: Path, threads: int) -> None:
+    with pytest.raises(UsageError, match=f"{threads} threads"):
+        runtime.load(bundle, threads=threads)

@@ -30,6 +30,15 @@ def test_processes_share_each_batch():
         assert sorted(one + other) == sorted(batch) and not set(one) & set(other)
 
 
+def test_a_process_without_a_clip_in_the_last_batch_still_takes_part(six):
+    shares = [list(Batches(9, 4, None, rank, 2)) for rank in range(2)]
+    assert shares == [[[0, 2], [4, 6], [8]], [[1, 3], [5, 7], []]]
+    for cache_bytes in (1 << 30, 0):
+        windows = Windows(six, np.arange(9), range(6), 1, 32, cache_bytes=cache_bytes)
+        found = list(loader(windows, Batches(9, 4, None, 1, 2), 0))
+        assert [tuple(batch[0].shape) for batch in found] == [(2, 1, 32, 20, 3), (2, 1, 32, 20, 3), (0, 1, 32, 20, 3)]
+
+
 def test_without_a_seed_the_order_is_kept():
     assert list(Batches(5, 2)) == [[0, 1], [2, 3], [4]]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import pickle
 import subprocess
 import sys
 import warnings
+import zipfile
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ import torch
 
 from edgeskel.cli.main import main
 from edgeskel.data import split
-from edgeskel.errors import CorruptFile, LabelMismatch, UnknownChoice, UsageError
+from edgeskel.errors import CorruptFile, LabelMismatch, ModelError, UnknownChoice, UsageError
 from edgeskel.models import from_pretrained
 from edgeskel.training import evaluate, module, run, train, train_folds, trainer
 
@@ -92,18 +95,22 @@ def test_killed_it_loses_one_epoch_and_ends_as_if_nothing_had_happened(six, conf
     assert same(weights(resumed.folder), weights(untouched.folder))
 
 
-def test_an_interrupt_is_one_and_the_next_run_goes_on(config, monkeypatch):
+def interrupt(monkeypatch, epoch):
+    """Stop the next training in the second step of ``epoch``."""
     step = module.TrainingModule.training_step
 
     def interrupted(self, batch, index):
-        if self.current_epoch == 1 and index == 1:
+        if self.current_epoch == epoch and index == 1:
             raise KeyboardInterrupt
         return step(self, batch, index)
 
     monkeypatch.setattr(module.TrainingModule, "training_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+
+
+def test_an_interrupt_is_one_and_the_next_run_goes_on(config, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 1)
         train(config())
-    monkeypatch.undo()
     trained = train(config())
     assert trained.resumed_at == 1
     assert len(trained.run["history"]) == 2
@@ -121,6 +128,49 @@ def test_a_full_disk_leaves_nothing_half_written(config, monkeypatch, tmp_path):
     assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".ckpt", ".tmp", ".safetensors")]
 
 
+def test_a_disk_that_fills_while_the_state_is_written_is_told_as_such(six, config, tmp_path, monkeypatch, capsys):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trainer, "atomic_write", lambda path: nullcontext(Full()))
+    words = ["--data", str(six.path), "--out", str(tmp_path / "out"), "--epochs", "1", "--device", "cpu", "--quiet"]
+    assert main(["train", *words, "--json", "--settings", *config().settings]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "No space left" in error["seen"] and "free some space" in error["remedy"]
+
+
+def test_a_diverged_training_is_no_success(config):
+    with pytest.raises(ModelError, match=r"diverged: in epoch 1 .* nothing is kept.*learning_rate"):
+        train(config(settings=("learning_rate=1e12", "clip_norm=0", "average=0")))
+    assert not (config().out / "run.json").exists()
+
+
+def test_what_was_good_before_it_diverged_is_kept(config, monkeypatch):
+    step = module.TrainingModule.training_step
+
+    def broken(self, batch, index):
+        return step(self, batch, index) * (float("nan") if self.current_epoch == 1 else 1)
+
+    monkeypatch.setattr(module.TrainingModule, "training_step", broken)
+    with pytest.raises(ModelError, match="in epoch 2 the loss is nan; the state after epoch 1 is kept"):
+        train(config(epochs=3))
+    monkeypatch.undo()
+    assert train(config(epochs=3)).resumed_at == 1
+
+
+def test_a_restart_that_is_stopped_goes_on_as_itself(config, monkeypatch):
+    train(config(epochs=1))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 1)
+        train(config(epochs=3, restart=True))
+    assert train(config(epochs=3)).resumed_at == 1, "the new training, not anew and not the old one"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 0)
+        train(config(epochs=3, restart=True))
+    assert train(config(epochs=3)).resumed_at == 0, "the old training of the same configuration is not the result"
+
+
 def test_another_training_is_not_overwritten(config):
     folder = train(config(epochs=1)).folder
     with pytest.raises(UsageError, match="seed was 0 and is now 1"):
@@ -133,11 +183,42 @@ def test_another_training_is_not_overwritten(config):
         train(config(epochs=1, seed=1))
 
 
-def test_a_folder_with_something_else_is_left_alone(config, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="holds something else"):
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("name", ["thesis.tex", "README.md", "training/data.csv", "run.json"])
+def test_a_folder_with_something_else_is_left_alone(config, tmp_path, name, restart):
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text('{"years": "of work"}')
+    with pytest.raises(UsageError, match="holds something else") as raised:
+        train(config(restart=restart))
+    assert "--restart" not in str(raised.value)
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [file]
+    assert file.read_text() == '{"years": "of work"}'
+
+
+@pytest.mark.parametrize("name", ["run.json", "training/last.ckpt"])
+def test_what_cannot_be_told_to_be_a_training_is_not_replaced(config, tmp_path, name):
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+    with pytest.raises(UsageError, match=f"nothing in it shows that it is a training's.*{name}"):
+        train(config(restart=True))
+    assert file.read_text() == "{"
+
+
+def test_a_damaged_state_is_found_by_its_checksum(config, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 1)
         train(config())
+    state = tmp_path / "out" / "training" / "last.ckpt"
+    with zipfile.ZipFile(state) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content = bytearray(state.read_bytes())
+    content[largest.header_offset + 200 + largest.file_size // 2] ^= 1
+    state.write_bytes(content)
+    with pytest.raises(CorruptFile, match=r"last\.ckpt.*checksum.*--restart"):
+        train(config())
+    assert train(config(restart=True)).resumed_at == 0, "as the message says"
 
 
 class Bomb:
@@ -239,6 +320,9 @@ def test_each_fold_has_its_folder_and_the_command_averages_them(six, config, tmp
         ({"start": "nowhere"}, UnknownChoice),
         ({"patience": 3}, UsageError),
         ({"fold": 7}, UsageError),
+        ({"precision": "16"}, UsageError),
+        ({"settings": ("epochs=3",)}, UsageError),
+        ({"protocol": "random", "validation": "0.001"}, UsageError),
         ({"data": "nowhere"}, CorruptFile),
     ],
 )
@@ -267,6 +351,10 @@ def test_the_commands_train_and_evaluate(six, config, tmp_path, capsys):
 def test_two_processes_train_as_one(six, config, tmp_path):
     """``torchrun`` and the same command; gloo, since there may be no GPU."""
     extra = ("dropout=0.0", "average=0.9", "learning_rate=0.01")
+    share = "0.22"
+    held_out = len(split(six, "random", validation=share).validation)
+    assert held_out % 32 == 1, "the last batch of the validation holds a clip for one of the two processes"
+    split_words = ["--protocol", "random", "--validation", share]
     shards = tmp_path / "shards"
     shards.mkdir()
     script = tmp_path / "edgeskel_train.py"
@@ -285,19 +373,19 @@ def test_two_processes_train_as_one(six, config, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone",
          str(script), "train", "--data", str(six.path), "--out", str(tmp_path / "out"), "--epochs", "2",
-         "--validation", "subject:7", "--device", "cpu", "--json", "--quiet", "--settings", *config(settings=extra).settings],
+         *split_words, "--device", "cpu", "--json", "--quiet", "--settings", *config(settings=extra).settings],
         env=ENVIRONMENT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert found["epochs"] == 2 and np.isfinite(found["loss"])
-    assert found["validation"]["clips"] == 24
+    assert found["validation"]["clips"] == held_out
     assert json.loads((tmp_path / "out" / "run.json").read_text())["processes"] == 2
     first, second = ((shards / rank).read_text().splitlines() for rank in "01")
     assert len(first) == len(second) and not set(first) & set(second), "each process saw clips of its own"
     assert {int(line.split()[1]) for line in first + second} == {16}
     assert len(set(first)) == len(first), "every epoch has another order"
-    alone = train(config(epochs=2, validation="subject:7", out=tmp_path / "alone", settings=extra))
+    alone = train(config(epochs=2, protocol="random", validation=share, out=tmp_path / "alone", settings=extra))
     assert found["loss"] == pytest.approx(alone.run["history"][-1]["loss"], rel=0.25)
 
 

@@ -1,7 +1,9 @@
 """One importer per dataset, each into the one store.
 
 An importer is a module with ``recordings(folder, options) -> Recordings``. It names what it reads and yields clips in a
-stable order; what it cannot take, it yields as ``Refused`` with the reason, and nothing is dropped in silence.
+stable order; what it cannot take, it yields as ``Refused`` with the reason (``common.take`` does that for whatever is
+wrong with one recording), and nothing is dropped in silence. A module that reads options which others have no use for
+names them in ``OPTIONS``.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 from edgeskel import topologies
 from edgeskel.data.importers.common import Options, Recordings, Refused
 from edgeskel.data.store import StoreWriter
-from edgeskel.errors import DataError, UnknownChoice
+from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
 from edgeskel.topologies.remap import remap_clip
 
@@ -52,21 +54,26 @@ class ImportReport:
 
 
 def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Progress | None = None,
-                   **options: Any) -> ImportReport:
+                   strict: bool = False, **options: Any) -> ImportReport:
     """Read recordings into a store, which appears whole or not at all.
+
+    A recording that is damaged, or that breaks the contract of a clip, is refused: the others are taken, and the report
+    and the store list it with the reason.
 
     Args:
         name: one of ``IMPORTERS``.
         path: the dataset's folder.
         out: the store's folder; a store that is there already is replaced.
         progress: wraps the recordings while they are read, ``progress(recordings, total)``.
+        strict: the first damaged recording ends the import, and no store is made.
         **options: fields of :class:`~edgeskel.data.importers.common.Options`.
 
     Raises:
         UnknownChoice: no such importer.
-        DataError: the folder holds no recording of this kind.
-        CorruptFile, InvalidClip: a recording cannot be read, or holds joints that are not numbers.
-        UsageError: ``out`` exists and is not a store, or an option is missing.
+        DataError: the folder holds no recording of this kind, or none that can be taken.
+        CorruptFile, InvalidClip: what describes the recordings cannot be read; with ``strict``, also a recording that
+            cannot be, or that holds joints that are not numbers.
+        UsageError: ``out`` exists and is not a store, or an option is missing or of no use to this importer.
     """
     if name not in IMPORTERS:
         raise UnknownChoice("dataset", name, IMPORTERS)
@@ -79,6 +86,8 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
                      rate_hz=source.rate_hz) as writer:
         for recording in recordings:
             if isinstance(recording, Refused):
+                if strict and recording.error is not None:
+                    raise recording.error
                 writer.refuse(recording.source, recording.reason)
             else:
                 writer.add(recording)
@@ -87,7 +96,12 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
 
 def _open(name: str, folder: Path, options: Options) -> Recordings:
     target = topologies.get(options.topology) if options.topology else None
-    source: Recordings = importlib.import_module(IMPORTERS[name][0]).recordings(folder, options)
+    module = importlib.import_module(IMPORTERS[name][0])
+    for option in ("unit", "label"):
+        if getattr(options, option) and option not in getattr(module, "OPTIONS", ()):
+            raise UsageError(f"--{option} {getattr(options, option)!r} for {name}",
+                             expected=f"none: its recordings say their own {option}", remedy=f"leave out --{option}")
+    source: Recordings = module.recordings(folder, options)
     if target is None or target == source.topology:
         return source
     return replace(source, topology=target, clips=_remapped(source, target))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,14 @@ from numpy.typing import NDArray
 
 from edgeskel import topologies
 from edgeskel.data.importers.bvh_names import layout
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip
+from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip, take
 from edgeskel.errors import CorruptFile, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
 from edgeskel.topologies.remap import remap_clip
 
 __all__ = ["UNITS", "Bvh", "read_bvh", "recordings"]
 
+OPTIONS = ("unit", "label")
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 PLAUSIBLE = (0.3, 4.0)  # metres from the first joint's lowest to highest in the rest pose
 AXES = {"X": 0, "Y": 1, "Z": 2}
@@ -95,32 +97,48 @@ def recordings(folder: Path, options: Options) -> Recordings:
     if options.unit not in UNITS:
         raise UnknownChoice("unit", options.unit, UNITS)
     files = find(folder, "**/*.bvh", "BVH files")
-    first = read_bvh(files[0])
-    own = layout(first.names, first.parents, files[0].stem)
+    first, named = _first_whole(files)
+    own = layout(first.names, first.parents, named.stem)
     target = topologies.get(options.topology) if options.topology else own
     labels = [options.label or file.parent.name for file in files]
     return Recordings("bvh", target, tuple(sorted(set(labels))), round(1 / first.frame_time, 3), len(files),
-                      _clips(folder, files, labels, target, options))
+                      _clips(folder, files, labels, (target, named), options))
 
 
-def _clips(folder: Path, files: list[Path], labels: list[str], target: Topology,
+def _first_whole(files: list[Path]) -> tuple[Bvh, Path]:
+    """The first file that can be read gives the store its layout and rate. Raises the first one's error if none can."""
+    errors: list[CorruptFile] = []
+    for file in files:
+        try:
+            return read_bvh(file), file
+        except CorruptFile as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _clips(folder: Path, files: list[Path], labels: list[str], target: tuple[Topology, Path],
            options: Options) -> Iterator[Clip | Refused]:
-    scale = UNITS[options.unit]
     for file, label in zip(files, labels, strict=True):
-        bvh = read_bvh(file)
-        height = bvh.height * scale
-        if not PLAUSIBLE[0] <= height <= PLAUSIBLE[1]:
-            raise InvalidClip(f"{file}: a rest pose of {height:.3g} m with unit {options.unit}",
-                              expected=f"{PLAUSIBLE[0]} to {PLAUSIBLE[1]} m", remedy="give the right --unit")
-        own = layout(bvh.names, bvh.parents, file.stem)
-        clip = make_clip(bvh.positions()[None] * scale, options, source=file.relative_to(folder).as_posix(),
-                         label=label, rate_hz=1 / bvh.frame_time)
-        if options.topology:
-            clip = remap_clip(clip, own, target)
-        elif (own.joints, own.parents) != (target.joints, target.parents):
-            raise TopologyMismatch(f"{file} has another hierarchy than {files[0]}", expected="one hierarchy in a store",
-                                   remedy="give --topology to bring all of them into one layout")
-        yield clip
+        source = file.relative_to(folder).as_posix()
+        yield take(source, partial(_clip, file, source, label, target, options))
+
+
+def _clip(file: Path, source: str, label: str, target: tuple[Topology, Path], options: Options) -> Clip:
+    bvh = read_bvh(file)
+    scale = UNITS[options.unit]
+    height = bvh.height * scale
+    if not PLAUSIBLE[0] <= height <= PLAUSIBLE[1]:
+        raise InvalidClip(f"{source}: a rest pose of {height:.3g} m with unit {options.unit}",
+                          expected=f"{PLAUSIBLE[0]} to {PLAUSIBLE[1]} m", remedy="give the right --unit")
+    topology, named = target
+    own = layout(bvh.names, bvh.parents, file.stem)
+    clip = make_clip(bvh.positions()[None] * scale, options, source=source, label=label, rate_hz=1 / bvh.frame_time)
+    if options.topology:
+        return remap_clip(clip, own, topology)
+    if (own.joints, own.parents) != (topology.joints, topology.parents):
+        raise TopologyMismatch(f"{source}: another hierarchy than {named.name}", expected="one hierarchy in a store",
+                               remedy="give --topology to bring all of them into one layout")
+    return clip
 
 
 def read_bvh(file: Path) -> Bvh:
@@ -130,7 +148,7 @@ def read_bvh(file: Path) -> Bvh:
         CorruptFile: not BVH, cut short, or a number that is not one.
     """
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")  # Windows programs put a byte order mark in front
     except (OSError, UnicodeDecodeError) as error:
         raise CorruptFile(file, f"{type(error).__name__}: {error}", expected="a BVH text file") from error
     head, motion, tail = text.partition("MOTION")

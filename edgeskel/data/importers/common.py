@@ -5,7 +5,7 @@ Axes: M persons, T frames, V joints; the last axis is x, y, z in metres (right-h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, MissingExtra
 from edgeskel.skeleton import Clip, Float32, Float64, Inertial, Topology
 
-__all__ = ["Options", "Recordings", "Refused", "find", "frame_time", "make_clip", "read_mat", "read_table"]
+__all__ = ["Options", "Recordings", "Refused", "find", "frame_time", "make_clip", "read_mat", "read_table", "take"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Options:
     """How to import.
 
     Args:
-        missing_nan: take joints that are not finite numbers as missing (confidence 0) instead of refusing the import.
+        missing_nan: take joints that are not finite numbers as missing (confidence 0) instead of refusing the recording.
         unit: length unit of the files, for formats that do not say (``bvh``): m, cm, mm or inch.
         topology: layout to bring the joints into, by name (see :mod:`edgeskel.topologies.remap`); "" keeps theirs.
         label: class of every clip, for formats that carry none (``bvh``); "" takes the name of the file's folder.
@@ -38,10 +38,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Refused:
-    """A recording that was not taken, and why."""
+    """A recording that was not taken, and why.
+
+    Args:
+        source: the file, relative to the dataset's folder.
+        reason: what is wrong with it.
+        error: set where the recording is damaged; None where the dataset itself leaves it out (no body, no range).
+    """
 
     source: str
     reason: str
+    error: DataError | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,15 @@ class Recordings:
     rate_hz: float
     total: int
     clips: Iterator[Clip | Refused]
+
+
+def take(source: str, read: Callable[[], Clip | Refused]) -> Clip | Refused:
+    """What ``read`` gives; a recording that cannot be read or breaks the contract is refused, and the others go on."""
+    try:
+        return read()
+    except DataError as error:
+        reason = str(error).removeprefix(f"{getattr(error, 'path', '')}: ").removeprefix(f"{source}: ")
+        return Refused(source, reason, error)
 
 
 def find(folder: Path, pattern: str, dataset: str) -> list[Path]:
@@ -153,7 +169,7 @@ def read_table(path: Path, *, columns: int, delimiter: str | None = None, skip: 
     expected = f"rows of {columns} numbers"
     rows: list[list[float]] = []
     try:
-        lines = path.read_text("utf-8").splitlines()[skip:]
+        lines = path.read_text("utf-8-sig").splitlines()[skip:]
     except (OSError, UnicodeDecodeError) as error:
         raise CorruptFile(path, f"{type(error).__name__}: {error}", expected=expected) from error
     for number, line in enumerate(lines, start=skip + 1):

@@ -59,7 +59,7 @@ def read_npz(file: Path, topology: Topology) -> Arrays:
 
 
 def read_csv(file: Path, topology: Topology, *, delimiter: str = ",", joint: str = "{joint}_{axis}",
-             confidence: str = "", time: str = "time", person: str = "") -> Arrays:
+             confidence: str = "", time: str = "", person: str = "") -> Arrays:
     """Joints (M, T, V, 3), confidence (M, T, V) or None, time (T,) or None. An empty field is NaN.
 
     Args:
@@ -68,7 +68,7 @@ def read_csv(file: Path, topology: Topology, *, delimiter: str = ",", joint: str
         delimiter: what stands between fields.
         joint: name of a coordinate's column, with ``{joint}`` and ``{axis}`` in it.
         confidence: name of a confidence's column, with ``{joint}`` in it; "" for none.
-        time: name of the column of seconds; it may be absent unless ``person`` is used.
+        time: name of the column of seconds; "" is ``time``, which may be absent unless ``person`` is used.
         person: name of the column that tells persons apart; "" for one person.
 
     Raises:
@@ -83,7 +83,7 @@ def read_csv(file: Path, topology: Topology, *, delimiter: str = ",", joint: str
     trust = [columns.find([confidence.format(joint=name) for name in either]) for either in names] if confidence else []
     columns.refuse_missing(topology)
     # With persons told apart, frames are the distinct times; without, each row is one.
-    clock = columns.index(time) if time in header or person else None
+    clock = columns.index(time or "time") if time or "time" in header or person else None
     seconds = None if clock is None else table[:, clock].astype(np.float64)
     if not person:
         values = table.astype(np.float64)
@@ -96,7 +96,7 @@ def read_csv(file: Path, topology: Topology, *, delimiter: str = ",", joint: str
     for row, instant in zip(table, np.searchsorted(instants, seconds), strict=True):
         who = people.index(row[columns.index(person)])
         if sure[who, instant].any():
-            raise CorruptFile(file, f"two rows for {person} {people[who]} at {time} {instants[instant]:g}",
+            raise CorruptFile(file, f"two rows for {person} {people[who]} at {instants[instant]:g} s",
                               expected="one row per frame and person")
         joints[who, instant] = row[np.array(spots)].astype(np.float64)
         sure[who, instant] = row[trust].astype(np.float32) if trust else 1

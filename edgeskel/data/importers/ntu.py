@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip
+from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip, take
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
 
@@ -39,21 +41,27 @@ CONFIDENCE = np.array([0, 0.5, 1], np.float32)  # by tracking state
 def recordings(folder: Path, options: Options) -> Recordings:
     """Find ``.skeleton`` files in the folder and below it. Labels are the dataset's own numbers, A001 to A120."""
     files = find(folder, "**/*.skeleton", "NTU RGB+D")
-    names = [_name(file) for file in files]
-    labels = LABELS_60 if max(action for *_, action in names) <= len(LABELS_60) else LABELS_120
+    actions = [0]
+    for file in files:
+        with suppress(CorruptFile):  # refused when its turn comes
+            actions.append(_name(file)[2])
+    labels = LABELS_60 if max(actions) <= len(LABELS_60) else LABELS_120
     return Recordings("ntu", topologies.get("kinect-v2"), labels, RATE_HZ, len(files), _clips(folder, files, options))
 
 
 def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
     for file in files:
-        camera, subject, action = _name(file)
         source = file.relative_to(folder).as_posix()
-        joints, confidence = read_skeleton(file)
-        if not len(joints):
-            yield Refused(source, "no body in any frame")
-            continue
-        yield make_clip(joints, options, confidence=confidence, rate_hz=RATE_HZ, label=LABELS_120[action - 1],
-                        subject=str(subject), view=str(camera), source=source)
+        yield take(source, partial(_clip, file, source, options))
+
+
+def _clip(file: Path, source: str, options: Options) -> Clip | Refused:
+    camera, subject, action = _name(file)
+    joints, confidence = read_skeleton(file)
+    if not len(joints):
+        return Refused(source, "no body in any frame")
+    return make_clip(joints, options, confidence=confidence, rate_hz=RATE_HZ, label=LABELS_120[action - 1],
+                     subject=str(subject), view=str(camera), source=source)
 
 
 def _name(file: Path) -> tuple[int, int, int]:

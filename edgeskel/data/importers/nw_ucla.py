@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip
+from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip, take
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
 
@@ -43,12 +44,17 @@ def recordings(folder: Path, options: Options) -> Recordings:
 
 def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
     for file in files:
-        name = re.fullmatch(r"a(\d+)_s(\d+)_e(\d+)_v(\d+)\.json", file.name)
-        if name is None or int(name[1]) not in LABELS:
-            raise CorruptFile(file, "file name",
-                              expected=f"aAA_sSS_eEE_vVV.json with AA one of {', '.join(map(str, LABELS))}")
-        yield make_clip(_read(file)[None], options, rate_hz=RATE_HZ, label=LABELS[int(name[1])],
-                        subject=str(int(name[2])), view=str(int(name[4])), source=file.relative_to(folder).as_posix())
+        source = file.relative_to(folder).as_posix()
+        yield take(source, partial(_clip, file, source, options))
+
+
+def _clip(file: Path, source: str, options: Options) -> Clip:
+    name = re.fullmatch(r"a(\d+)_s(\d+)_e(\d+)_v(\d+)\.json", file.name)
+    if name is None or int(name[1]) not in LABELS:
+        raise CorruptFile(file, "file name",
+                          expected=f"aAA_sSS_eEE_vVV.json with AA one of {', '.join(map(str, LABELS))}")
+    return make_clip(_read(file)[None], options, rate_hz=RATE_HZ, label=LABELS[int(name[1])],
+                     subject=str(int(name[2])), view=str(int(name[4])), source=source)
 
 
 def _read(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, frame_time, make_clip, read_table
+from edgeskel.data.importers.common import Options, Recordings, Refused, find, frame_time, make_clip, read_table, take
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
 
@@ -40,10 +41,14 @@ def recordings(folder: Path, options: Options) -> Recordings:
 def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
     for file in files:
         source = file.relative_to(folder).as_posix()
-        name = re.fullmatch(r"(s\d+s\d+)/(\d+)/\d+/skeleton_pos\.txt", source)
-        if name is None or not 1 <= int(name[2]) <= len(LABELS):
-            raise CorruptFile(file, "path", expected=f"sXXsYY/CC/NNN/skeleton_pos.txt with CC from 1 to {len(LABELS)}")
-        table = read_table(file, columns=1 + PERSONS * JOINTS * 3, delimiter=",")
-        positions = table[:, 1:].reshape(-1, PERSONS, JOINTS, 3) * SCALE + OFFSET  # T, M, V, 3
-        yield make_clip(positions.swapaxes(0, 1), options, time=frame_time(table[:, 0], RATE_HZ, file),
-                        label=LABELS[int(name[2]) - 1], subject=name[1], source=source)
+        yield take(source, partial(_clip, file, source, options))
+
+
+def _clip(file: Path, source: str, options: Options) -> Clip:
+    name = re.fullmatch(r"(s\d+s\d+)/(\d+)/\d+/skeleton_pos\.txt", source)
+    if name is None or not 1 <= int(name[2]) <= len(LABELS):
+        raise CorruptFile(file, "path", expected=f"sXXsYY/CC/NNN/skeleton_pos.txt with CC from 1 to {len(LABELS)}")
+    table = read_table(file, columns=1 + PERSONS * JOINTS * 3, delimiter=",")
+    positions = table[:, 1:].reshape(-1, PERSONS, JOINTS, 3) * SCALE + OFFSET  # T, M, V, 3
+    return make_clip(positions.swapaxes(0, 1), options, time=frame_time(table[:, 0], RATE_HZ, file),
+                     label=LABELS[int(name[2]) - 1], subject=name[1], source=source)

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip, read_mat
+from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip, read_mat, take
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip, Float64, Inertial
 
@@ -51,18 +52,22 @@ def recordings(folder: Path, options: Options) -> Recordings:
 
 
 def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
-    order = [FILE_ORDER.index(joint) for joint in topologies.get("kinect-v1").joints]
     for file in files:
-        name = re.fullmatch(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat", file.name)
-        if name is None or not 1 <= int(name[1]) <= len(LABELS):
-            raise CorruptFile(file, "file name", expected=f"aA_sS_tT_skeleton.mat with A from 1 to {len(LABELS)}")
-        positions = read_mat(file, "d_skel", (20, 3, None))  # V, 3, T
-        joints = positions.transpose(2, 0, 1)[None, :, order]
-        time = np.arange(joints.shape[1]) / RATE_HZ
-        sensor = folder / "Inertial" / file.name.replace("_skeleton", "_inertial")
-        yield make_clip(joints, options, time=time, label=LABELS[int(name[1]) - 1], subject=name[2],
-                        source=file.relative_to(folder).as_posix(),
-                        inertial=_inertial(sensor, int(name[1]), time) if sensor.is_file() else None)
+        source = file.relative_to(folder).as_posix()
+        yield take(source, partial(_clip, folder, file, source, options))
+
+
+def _clip(folder: Path, file: Path, source: str, options: Options) -> Clip:
+    name = re.fullmatch(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat", file.name)
+    if name is None or not 1 <= int(name[1]) <= len(LABELS):
+        raise CorruptFile(file, "file name", expected=f"aA_sS_tT_skeleton.mat with A from 1 to {len(LABELS)}")
+    order = [FILE_ORDER.index(joint) for joint in topologies.get("kinect-v1").joints]
+    positions = read_mat(file, "d_skel", (20, 3, None))  # V, 3, T
+    joints = positions.transpose(2, 0, 1)[None, :, order]
+    time = np.arange(joints.shape[1]) / RATE_HZ
+    sensor = folder / "Inertial" / file.name.replace("_skeleton", "_inertial")
+    return make_clip(joints, options, time=time, label=LABELS[int(name[1]) - 1], subject=name[2], source=source,
+                     inertial=_inertial(sensor, int(name[1]), time) if sensor.is_file() else None)
 
 
 def _inertial(file: Path, action: int, time: Float64) -> Inertial:

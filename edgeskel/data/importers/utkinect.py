@@ -16,15 +16,15 @@ The carry of s10_e02 has no frame range ("NaN NaN"): it is refused and reported,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, frame_time, make_clip, read_table
+from edgeskel.data.importers.common import Options, Recordings, Refused, find, frame_time, make_clip, read_table, take
 from edgeskel.errors import CorruptFile, DataError
 from edgeskel.skeleton import Clip
 
@@ -66,22 +66,25 @@ def _ranges(folder: Path) -> list[tuple[str, str, str, str]]:
 
 
 def _clips(folder: Path, ranges: list[tuple[str, str, str, str]], options: Options) -> Iterator[Clip | Refused]:
-    table: NDArray[Any] = np.empty((0, 0))
-    read = ""
+    read = lru_cache(maxsize=1)(_sequence)  # the clips of a sequence stand one after the other
     for sequence, action, first, last in ranges:
         source = f"joints/joints_{sequence}.txt#{action}"
-        if not (first.isdigit() and last.isdigit()):
+        if first.isdigit() and last.isdigit():
+            file = folder / "joints" / f"joints_{sequence}.txt"
+            yield take(source, partial(_clip, read, file, source, (int(first), int(last)), options))
+        else:
             yield Refused(source, f"its frame range is {first} to {last}")
-            continue
-        file = folder / "joints" / f"joints_{sequence}.txt"
-        if read != sequence:
-            table, read = _sequence(file), sequence
-        rows = table[(table[:, 0] >= int(first)) & (table[:, 0] <= int(last))]
-        if not len(rows):
-            yield Refused(source, f"no frame between {first} and {last}")
-            continue
-        yield make_clip(rows[:, 1:].reshape(1, len(rows), JOINTS, 3), options, source=source, label=LABELS[action],
-                        subject=str(int(sequence[1:3])), time=frame_time(rows[:, 0], SENSOR_HZ, file))
+
+
+def _clip(read: Callable[[Path], NDArray[np.float64]], file: Path, source: str, frames: tuple[int, int],
+          options: Options) -> Clip | Refused:
+    table, (first, last) = read(file), frames
+    rows = table[(table[:, 0] >= first) & (table[:, 0] <= last)]
+    if not len(rows):
+        return Refused(source, f"no frame between {first} and {last}")
+    subject = file.name.removeprefix("joints_s").partition("_")[0]
+    return make_clip(rows[:, 1:].reshape(1, len(rows), JOINTS, 3), options, source=source, subject=str(int(subject)),
+                     label=LABELS[source.partition("#")[2]], time=frame_time(rows[:, 0], SENSOR_HZ, file))
 
 
 def _sequence(file: Path) -> NDArray[np.float64]:

@@ -8,15 +8,19 @@ Axes: M persons, S frames of the window, V joints, K classes, D width of the emb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeskel.errors import UnknownChoice
+from edgeskel.errors import UnknownChoice, UsageError
 from edgeskel.skeleton import Float32
 
-__all__ = ["ENGINES", "Engine", "available", "get"]
+__all__ = ["ENGINES", "Engine", "available", "check_threads", "get", "obstacle"]
 
 
 class Engine(Protocol):
@@ -44,7 +48,7 @@ class Engine(Protocol):
         """Recognise one window.
 
         Args:
-            joints: (1, M, S, V, 3) metres.
+            joints: (1, M, S, V, 3) metres; missing joints may hold anything, NaN included.
             confidence: (1, M, S, V).
 
         Returns:
@@ -72,6 +76,48 @@ def get(name: str) -> type[Engine]:
     module, engine = ENGINES[name]
     found: type[Engine] = getattr(import_module(module), engine)
     return found
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that no engine can have. Raises ``UsageError``."""
+    if threads is not None and threads < 1:
+        raise UsageError(f"{threads} threads", expected="at least 1", remedy="leave it out to let the engine decide")
+
+
+def obstacle(module: str, install: str) -> str | None:
+    """Why a package cannot be used here and what to do; None when it can.
+
+    It is imported to know: one whose libraries do not fit this machine (built for another numpy, a missing shared
+    library) is there to be found and yet of no use.
+
+    Args:
+        module: what is needed of the package, e.g. ``"onnxruntime"``.
+        install: the command that brings it.
+    """
+    package = module.partition(".")[0]
+    try:
+        if find_spec(package) is None:
+            return f"the package {package} is not installed; run: {install}"
+        with _without_notes():
+            import_module(module)
+    except Exception as error:  # whatever a damaged package fails with
+        seen = " ".join(str(error).split())[:200]
+        return (f"the package {package} is installed but does not load ({type(error).__name__}: {seen}); "
+                f"reinstall it beside the numpy that is here: {install} --force-reinstall")
+    return None
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Packages warn and log about their own upkeep while they are imported."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def available() -> dict[str, str | None]:

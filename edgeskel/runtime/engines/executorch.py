@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import EngineError
+from edgeskel.runtime.engines import obstacle
 from edgeskel.skeleton import Float32
+from edgeskel.window import blank_missing
 
 __all__ = ["ExecuTorchEngine"]
 
@@ -45,14 +46,13 @@ class ExecuTorchEngine:
     @staticmethod
     def available() -> str | None:
         """None when this engine runs here, else why not and what to do."""
-        for package in ("executorch", "torch"):
-            if find_spec(package) is None:
-                return f"the package {package} is not installed; run: pip install 'edgeskel[export-mobile]'"
-        return None
+        install = "pip install 'edgeskel[export-mobile]'"
+        return obstacle("torch", install) or obstacle("executorch.extension.pybindings.portable_lib", install)
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         try:
-            outputs = self._module.forward([self._tensor(joints), self._tensor(confidence)])
+            seen = self._tensor(blank_missing(joints, confidence))
+            outputs = self._module.forward([seen, self._tensor(confidence)])
         except RuntimeError as error:
             raise EngineError(f"ExecuTorch failed while running ({error})") from error
         probabilities, embedding = (output.numpy() for output in outputs[:2])

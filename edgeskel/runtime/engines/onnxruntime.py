@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import EngineError
+from edgeskel.runtime.engines import obstacle
 from edgeskel.skeleton import Float32
+from edgeskel.window import blank_missing
 
 __all__ = ["OnnxRuntimeEngine"]
 
@@ -39,12 +40,9 @@ class OnnxRuntimeEngine:
     @staticmethod
     def available() -> str | None:
         """None when this engine runs here, else why not and what to do."""
-        if find_spec("onnxruntime") is None:
-            return "the package onnxruntime is not installed; run: pip install onnxruntime"
-        return None
+        return obstacle("onnxruntime", "pip install onnxruntime")
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
-        probabilities, embedding = self._session.run(
-            ["probabilities", "embedding"], {"joints": joints, "confidence": confidence}
-        )
+        inputs = {"joints": blank_missing(joints, confidence), "confidence": confidence}
+        probabilities, embedding = self._session.run(["probabilities", "embedding"], inputs)
         return probabilities[0], embedding[0]

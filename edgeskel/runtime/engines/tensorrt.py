@@ -17,6 +17,7 @@ import numpy as np
 from edgeskel.errors import BundleError, EngineError
 from edgeskel.runtime.bundle import file_digest
 from edgeskel.skeleton import Float32
+from edgeskel.window import blank_missing
 
 __all__ = ["TensorRTEngine"]
 
@@ -69,13 +70,13 @@ class TensorRTEngine:
             import tensorrt  # noqa: F401  (its libraries may be missing although the bindings are there)
 
             count = device_count()
-        except (ImportError, OSError, EngineError) as error:
+        except Exception as error:  # whatever a damaged package fails with
             return f"tensorrt is installed but does not run here: {error}"
         return None if count else "no CUDA device answers"
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         buffers, stream = self._buffers, self._stream
-        for name, values in (("joints", joints), ("confidence", confidence)):
+        for name, values in (("joints", blank_missing(joints, confidence)), ("confidence", confidence)):
             buffers[name].host[...] = values
             buffers[name].upload(stream)
         if not self._context.execute_async_v3(stream.handle):

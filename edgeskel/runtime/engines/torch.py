@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeskel.runtime.engines import obstacle
 from edgeskel.skeleton import Float32
+from edgeskel.window import blank_missing
 
 if TYPE_CHECKING:
     from edgeskel.models import Recogniser
@@ -43,13 +44,13 @@ class TorchEngine:
     @staticmethod
     def available() -> str | None:
         """None when this engine runs here, else why not and what to do."""
-        if find_spec("torch") is None or find_spec("safetensors") is None:
-            return "the packages torch and safetensors are not installed; run: pip install 'edgeskel[train]'"
-        return None
+        install = "pip install 'edgeskel[train]'"
+        return obstacle("torch", install) or obstacle("safetensors.torch", install)
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         torch = self._torch
         with torch.inference_mode():
-            embedding = self.model.embed(torch.from_numpy(joints), torch.from_numpy(confidence))
+            seen = torch.from_numpy(blank_missing(joints, confidence))
+            embedding = self.model.embed(seen, torch.from_numpy(confidence))
             probabilities = torch.softmax(self.model.classifier(embedding), dim=-1)
         return probabilities[0].numpy(), embedding[0].numpy()
