@@ -27,9 +27,9 @@ __all__ = ["COMMAND"]
 
 TABLE = "compression.json"
 ASKED = "asked.json"
-CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
-RATIO = 0.3
-"""Where nothing is held out on which a rank could be chosen."""
+CANDIDATES = (0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.3, 0.2)
+SAVING = 0.5
+"""Where nothing is held out on which it could be chosen."""
 CALIBRATION = 64
 ROUNDS = 40
 
@@ -38,9 +38,9 @@ ROUNDS = 40
 class Compress:
     """Factorise the layers of a trained recogniser, train it on if asked, and measure before and after.
 
-    Without --energy and --ratio the smallest rank is taken that loses at most --drop points on the validation part. Where
-    the model was trained with all clips of its side, nothing is left to choose on: then the ratio is 0.3. The split is the
-    one of its training, where that is known and the store is of the same dataset.
+    Without --saving, --energy and --ratio as many parameters are saved as lose at most --drop points on the validation part.
+    Where the model was trained with all clips of its side, nothing is left to choose on: then half of them are. The split
+    is the one of its training, where that is known and the store is of the same dataset.
     """
 
     model: tyro.conf.Positional[str]
@@ -58,6 +58,8 @@ class Compress:
     model's training held out by default, and 0.2 where that is not known. The fine-tuning does not learn from it."""
     method: Literal["svd", "plain"] = "svd"
     """svd truncates by what recorded clips put into each layer; plain by the weights alone, and needs no data."""
+    saving: float | None = None
+    """Share of the parameters to save, 0 to 1, by ranks that lose the least energy."""
     energy: float | None = None
     """Share of each layer's energy to keep, 0 to 1."""
     ratio: float | None = None
@@ -101,14 +103,14 @@ def compress(config: Compress) -> Report:
         with console.status("looking at recorded clips"):
             inputs = covariances(model, clips.pairs())
     tried: list[dict[str, Any]] = []
-    ratio, chosen = config.ratio, "as asked"
-    if config.energy is None and ratio is None:
+    saving, chosen = config.saving, "as asked"
+    if not _rules(config):
         assert store is not None and parts is not None
         if len(parts.validation):
-            ratio, chosen = _search(config, model, store, parts, inputs, tried), "on the validation part"
+            saving, chosen = _search(config, model, store, parts, inputs, tried), "on the validation part"
         else:
-            ratio, chosen = RATIO, "fixed: the training held nothing out to choose on"
-    ranks = choose_ranks(model, energy=config.energy, ratio=ratio, least=config.least, inputs=inputs)
+            saving, chosen = SAVING, "fixed: the training held nothing out to choose on"
+    ranks = choose_ranks(model, saving=saving, energy=config.energy, ratio=config.ratio, least=config.least, inputs=inputs)
     stages: dict[str, Recogniser] = {"before": model, "low rank": factorised(model, ranks, inputs)}
 
     with atomic_folder(config.out, marker=TABLE) as folder:
@@ -130,7 +132,7 @@ def compress(config: Compress) -> Report:
         for row, median in zip(rows, _latency(calls), strict=True):
             row["median_ms"] = median
         result = {"model": config.model, "out": config.out, "method": config.method, "energy": config.energy,
-                  "ratio": ratio, "chosen": chosen, "least": config.least, "split": parts and parts.name,
+                  "saving": saving, "ratio": config.ratio, "chosen": chosen, "least": config.least, "split": parts and parts.name,
                   "fine_tune_epochs": config.fine_tune, "seed": config.seed,
                   "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows}
         _write(folder, result, told, source)
@@ -138,15 +140,20 @@ def compress(config: Compress) -> Report:
     return Report(result, text=lambda out: _draw(out, result))
 
 
+def _rules(config: Compress) -> list[float]:
+    """What was asked about the ranks; empty where they are to be chosen."""
+    return [rule for rule in (config.saving, config.energy, config.ratio) if rule is not None]
+
+
 def _check(config: Compress) -> None:
     from edgeskel.errors import UsageError
 
     if config.data is None:
         for asked, what in ((config.method == "svd", "--method svd"), (config.fine_tune > 0, "--fine-tune"),
-                            (config.int8, "--int8"), (config.energy is None and config.ratio is None, "choosing a rank")):
+                            (config.int8, "--int8"), (not _rules(config), "choosing a rank")):
             if asked:
                 raise UsageError(f"{what} needs recorded clips", expected="--data STORE",
-                                 remedy="or pass --method plain with --energy or --ratio")
+                                 remedy="or pass --method plain with --saving, --energy or --ratio")
     if config.fine_tune and Path(config.out).resolve() == Path(config.model).resolve():
         raise UsageError(f"{config.out} is the model itself", remedy="choose another --out")
 
@@ -173,20 +180,25 @@ def _clips(model: Recogniser, store: Store, parts: Split) -> Windows:
 
 def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inputs: Any,
             tried: list[dict[str, Any]]) -> float:
-    """The smallest ratio whose validation accuracy stays; the largest one if none does."""
+    """The largest saving whose validation accuracy stays; the smallest one if none does."""
     from edgeskel.compression.low_rank import choose_ranks
     from edgeskel.compression.low_rank import compress as factorised
+    from edgeskel.errors import UsageError
     from edgeskel.training import evaluate
 
     before = evaluate(model, store, parts.validation).top1
-    for ratio in CANDIDATES:
-        with console.status(f"validating ratio {ratio}"):
-            ranks = choose_ranks(model, ratio=ratio, least=config.least, inputs=inputs)
+    saving = CANDIDATES[-1]
+    for saving in CANDIDATES:
+        try:
+            ranks = choose_ranks(model, saving=saving, least=config.least, inputs=inputs)
+        except UsageError:  # more than this recogniser can save
+            continue
+        with console.status(f"validating a saving of {saving:.0%}"):
             after = evaluate(factorised(model, ranks, inputs), store, parts.validation).top1
-        tried.append({"ratio": ratio, "validation_top1": after, "before": before})
+        tried.append({"saving": saving, "validation_top1": after, "before": before})
         if after >= before - config.drop:
             break
-    return ratio
+    return saving
 
 
 def _work(config: Compress) -> Path:
@@ -309,7 +321,7 @@ def _write(folder: Path, result: dict[str, Any], run: dict[str, Any], source: Pa
         from edgeskel.training.record import FILE
 
         run["parameters"] = next(row["parameters"] for row in reversed(result["rows"]) if "parameters" in row)
-        kept = ("model", "method", "energy", "ratio", "least", "fine_tune_epochs", "seed")
+        kept = ("model", "method", "saving", "energy", "ratio", "least", "fine_tune_epochs", "seed")
         run["compression"] = {key: jsonable(result[key]) for key in kept}
         (folder / FILE).write_text(json.dumps(run, indent=1) + "\n", "utf-8")
     card = source / "README.md"
@@ -349,8 +361,8 @@ def _draw(out: Console, result: dict[str, Any]) -> None:
     out.print(table)
     if result["split"]:
         out.print(f"top-1 in percent on {result['split']}", highlight=False)
-    ratio = "" if result["ratio"] is None else f" (ratio {result['ratio']:g})"
-    out.print(f"{result['layers']} layers in two factors; rank {result['chosen']}{ratio}", highlight=False)
+    saving = "" if result["saving"] is None else f" (to save {result['saving']:.0%})"
+    out.print(f"{result['layers']} layers in two factors; rank {result['chosen']}{saving}", highlight=False)
 
 
 COMMAND = Command(Compress, compress)

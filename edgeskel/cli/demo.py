@@ -99,7 +99,7 @@ def _steps(out: Path, config: Demo) -> Iterator[Step]:
     page = out / "report.html"
     yield Step("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
     # The training held nothing out on which a rank could be chosen.
-    yield Step("Compress", ("compress", str(model), *data, "--ratio", "0.3", "--out", str(small)), (small,))
+    yield Step("Compress", ("compress", str(model), *data, "--out", str(small)), (small,))
     for target, bundle in (("jetson", jetson), ("android", android)):
         words = ("export", str(small), "--target", target, "--calibration", str(store), "--out", str(bundle))
         yield Step(f"Export for {target}", words, (bundle,))

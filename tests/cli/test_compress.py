@@ -83,7 +83,8 @@ def test_the_rank_is_chosen_on_the_validation_part(model: Path, store: Path, tmp
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     status, found = run(capsys, str(model), "--data", str(store), "--out", str(tmp_path / "small"), "--drop", "100")
     assert status == 0
-    assert [row["ratio"] for row in found["tried"]] == [0.1]  # whatever it loses is allowed, so the smallest will do
+    tried = [row["saving"] for row in found["tried"]]  # whatever it loses is allowed, so the first that is possible will do
+    assert tried == [found["saving"]] and found["saving"] > 0.2
     assert "validation" in found["split"]
 
 
@@ -109,13 +110,13 @@ def test_fine_tuning_trains_the_factors(model: Path, store: Path, tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small"]  # nothing of the work is left beside it
 
 
-def test_where_nothing_was_held_out_the_ratio_is_fixed_and_training_clips_are_called_so(
+def test_where_nothing_was_held_out_the_saving_is_fixed_and_training_clips_are_called_so(
     trained: Callable[..., Path], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, model = tmp_path / "small", trained()
     status, found = run(capsys, str(model), "--data", str(store), "--out", str(out))
     assert status == 0
-    assert found["ratio"] == compress.RATIO and found["chosen"].startswith("fixed") and found["tried"] == []
+    assert found["saving"] == compress.SAVING and found["chosen"].startswith("fixed") and found["tried"] == []
     for row in found["rows"]:
         assert "validation_top1" not in row and {"training_top1", "test_top1"} <= row.keys()
     assert "| training clips top-1 |" in (out / "README.md").read_text()
