@@ -29,12 +29,13 @@ def wanted() -> dict[str, dict[str, str]]:
     return found
 
 
-def require(module: str, purpose: str) -> ModuleType:
+def require(module: str, purpose: str, extra: str = "") -> ModuleType:
     """Import an optional package.
 
     Args:
         module: its import name, e.g. ``"matplotlib.pyplot"``.
         purpose: what needs it, as the start of the message: ``"drawing a skeleton strip"``.
+        extra: the one to install, where several bring the package; otherwise the first that does.
 
     Raises:
         MissingExtra: it is not installed; the message is the pip command.
@@ -42,19 +43,19 @@ def require(module: str, purpose: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        explained = missing_extra(error, purpose)
+        explained = missing_extra(error, purpose, extra)
         if explained is None:
             raise
         raise explained from error
 
 
-def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtra | None:
-    """``error`` as the extra to install, or None if no extra brings that module."""
+def missing_extra(error: ModuleNotFoundError, purpose: str, wished: str = "") -> MissingExtra | None:
+    """``error`` as the extra to install (``wished`` where given), or None if no extra brings that module."""
     root = (error.name or "").partition(".")[0]
     distribution = _DISTRIBUTIONS.get(root, root).lower()
     for extra, packages in wanted().items():
         if extra and distribution in packages:
-            return MissingExtra(root, extra, purpose)
+            return MissingExtra(root, wished or extra, purpose)
     return None
 
 

@@ -20,7 +20,7 @@ import torch
 
 import edgeskel
 from edgeskel.data import synthetic
-from edgeskel.errors import ExportError
+from edgeskel.errors import ExportError, LabelMismatch
 from edgeskel.files import atomic_folder
 from edgeskel.models.base import Recogniser, count_parameters
 from edgeskel.runtime import engines
@@ -111,6 +111,7 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         progress: told what is being made.
 
     Raises:
+        LabelMismatch: calibration clips of actions that the recogniser does not know.
         ExportError: an artifact cannot be made, or strays too far from the recogniser's own answers.
         OSError: the disk is full; nothing is left behind.
     """
@@ -155,6 +156,8 @@ class _Maker:
 
     def __init__(self, source: Source, calibration: Windows | None) -> None:
         config = source.recogniser.config
+        if calibration is not None:
+            _check_labels(calibration, config.labels, source.name)
         self.source = source
         self.graph = DeployableGraph(source.recogniser).eval()
         self.window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
@@ -318,6 +321,17 @@ class _Maker:
         width = int(self.golden.embedding.shape[1])
         return Content(self.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), self.window,
                        width, more)
+
+
+def _check_labels(calibration: Windows, known: Sequence[str], name: str) -> None:
+    """Clips of other actions have other ranges. Unlabelled ones are the user's own, and his to answer for."""
+    unknown = sorted(set(calibration.labels) - set(known) - {""})
+    if unknown:
+        raise LabelMismatch(f"calibration clips ({calibration.origin}) of {', '.join(map(repr, unknown[:5]))}"
+                            f"{', ...' if len(unknown) > 5 else ''}, which {name} does not know",
+                            expected="clips of its own actions: " + ", ".join(known[:5]) + (", ..." if len(known) > 5 else ""),
+                            remedy="give a store of the data set that it was trained with; recordings of your own with other "
+                                   "names are taken when they are imported without labels")
 
 
 def _tools() -> dict[str, str]:

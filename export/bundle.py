@@ -85,7 +85,7 @@ def seal(folder: Path, content: Content, entries: list[Entry]) -> Bundle:
         "labels": list(content.labels),
         "window": {"persons": window.persons, "frames": window.frames, "rate_hz": window.rate_hz, "hop": window.hop},
         "inputs": [
-            {"name": "joints", "shape": [*shape, 3], "unit": "metres, right-handed, y up; a number in missing joints, too"},
+            {"name": "joints", "shape": [*shape, 3], "unit": "metres, right-handed, y up; missing joints hold a number too"},
             {"name": "confidence", "shape": shape, "unit": "0 missing to 1 certain"},
         ],
         "outputs": [

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from edgeskel.errors import EngineError, VerificationFailed
+from edgeskel.errors import BundleError, EngineError, VerificationFailed
 from edgeskel.runtime import engines
-from edgeskel.runtime.bundle import Artifact, Bundle
+from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle
 from edgeskel.skeleton import Float32
 
 __all__ = ["Answers", "Outcome", "as_rows", "compare", "describe", "require_agreement", "run_windows", "verify"]
 
 REFERENCE = "checkpoint/model.safetensors"
+_LIMITS = ("agreement", "max_abs_diff", "top1_drop")
+_NO_REFERENCE = "the recogniser itself (torch) did not run here, so nothing says what the answers should be"
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class Outcome:
     on: str
     """golden, or the test part's name."""
     windows: int
-    agreement: float
-    """Share of windows with the reference's prediction."""
-    max_abs_diff: float
-    """Largest difference of a probability."""
+    agreement: float | None
+    """Share of windows with the reference's prediction; None where no reference ran."""
+    max_abs_diff: float | None
+    """Largest difference of a probability; None where no reference ran."""
     top1: float | None
     """Percent, where the windows have labels."""
     reference_top1: float | None
@@ -61,6 +63,8 @@ class Outcome:
     median_ms: float
     passed: bool
     tolerance: Mapping[str, float]
+    not_compared: str = ""
+    """Why there was no reference to compare with."""
 
 
 def run_windows(engine: engines.Engine, joints: Float32, confidence: Float32,
@@ -77,27 +81,31 @@ def run_windows(engine: engines.Engine, joints: Float32, confidence: Float32,
     return Answers(np.stack(probabilities), np.stack(embeddings), np.array(seconds, np.float32))
 
 
-def compare(artifact: Artifact, engine: str, on: str, answers: Answers, reference: Float32,
+def compare(artifact: Artifact, engine: str, on: str, answers: Answers, reference: Float32 | None,
             truth: Sequence[int] | None = None) -> Outcome:
     """Judge ``answers`` by the artifact's tolerance; an answer that is not finite never passes.
 
     Args:
-        reference: (G, K) probabilities.
+        reference: (G, K) probabilities; None where nothing gave any, and only accuracy can be told.
         truth: class indices, where known.
     """
-    given, expected = answers.probabilities.argmax(1), reference.argmax(1)
-    agreement = float(np.mean(given == expected))
-    difference = float(np.abs(answers.probabilities - reference).max())
-    top1 = reference_top1 = None
+    given = answers.probabilities.argmax(1)
     tolerance = artifact.details["tolerance"]
-    passed = (np.isfinite(answers.probabilities).all() and np.isfinite(answers.embedding).all()
-              and agreement >= tolerance["agreement"] and difference <= tolerance["max_abs_diff"])
+    passed = bool(np.isfinite(answers.probabilities).all() and np.isfinite(answers.embedding).all())
+    agreement = difference = top1 = reference_top1 = None
     if truth is not None:
-        top1, reference_top1 = (float(100 * np.mean(classes == np.array(truth))) for classes in (given, expected))
-        passed = passed and reference_top1 - top1 <= tolerance["top1_drop"] + 1e-9
-    return Outcome(artifact.file, artifact.precision, engine, on, len(reference), agreement, difference, top1,
-                   reference_top1, int(artifact.details["bytes"]), float(1e3 * np.median(answers.seconds)), bool(passed),
-                   tolerance)
+        top1 = float(100 * np.mean(given == np.array(truth)))
+    if reference is not None:
+        expected = reference.argmax(1)
+        agreement = float(np.mean(given == expected))
+        difference = float(np.abs(answers.probabilities - reference).max())
+        passed = passed and agreement >= tolerance["agreement"] and difference <= tolerance["max_abs_diff"]
+        if truth is not None and top1 is not None:
+            reference_top1 = float(100 * np.mean(expected == np.array(truth)))
+            passed = passed and reference_top1 - top1 <= tolerance["top1_drop"] + 1e-9
+    return Outcome(artifact.file, artifact.precision, engine, on, len(given), agreement, difference, top1,
+                   reference_top1, int(artifact.details["bytes"]), float(1e3 * np.median(answers.seconds)), passed,
+                   tolerance, "" if reference is not None else _NO_REFERENCE)
 
 
 def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
@@ -115,8 +123,10 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
         reason: ``"model.onnx on tensorrt" -> "not installed; ..."``.
 
     Raises:
+        BundleError: the manifest does not say by what to judge an artifact.
         EngineError: no engine runs any artifact here, or one that is present refuses its artifact.
     """
+    _check_entries(bundle)
     outcomes: list[Outcome] = []
     skipped: dict[str, str] = {}
     golden = bundle.golden
@@ -141,13 +151,23 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
         if test is None:
             continue
         answers = run_windows(engine, test.joints, test.confidence, step(what, len(test)))
-        if expected is None:  # the first pair is the reference itself
+        if artifact.file == REFERENCE:  # the first pair, where it runs
             expected = answers.probabilities
         outcomes.append(compare(artifact, name, test.origin, answers, expected, truth))
     if not outcomes:
         raise EngineError(f"no engine here runs an artifact of {bundle.path}", expected="one of the engines it names",
                           remedy="; ".join(f"{what}: {why}" for what, why in skipped.items()))
     return outcomes, skipped
+
+
+def _check_entries(bundle: Bundle) -> None:
+    for artifact in bundle.artifacts:
+        tolerance, size = artifact.details.get("tolerance"), artifact.details.get("bytes")
+        limits = [tolerance.get(name) for name in _LIMITS] if isinstance(tolerance, Mapping) else [None]
+        if not isinstance(size, int) or not all(isinstance(limit, (int, float)) for limit in limits):
+            raise BundleError(f"{bundle.path / MANIFEST}: {artifact.file} has bytes {size!r}, tolerance {tolerance!r}",
+                              expected=f"its size, and a tolerance with {', '.join(_LIMITS)}",
+                              remedy="export anew: the manifest was not written by an export")
 
 
 def _pairs(bundle: Bundle) -> Iterator[tuple[Artifact, str]]:
@@ -174,9 +194,16 @@ def require_agreement(outcomes: Sequence[Outcome], bundle: Path) -> None:
 
 def describe(outcome: Outcome) -> str:
     """One line of numbers."""
-    accuracy = "" if outcome.top1 is None else f", top-1 {outcome.top1:.2f} % (reference {outcome.reference_top1:.2f} %)"
-    return (f"{outcome.file} on {outcome.engine}, {outcome.on}: agreement {100 * outcome.agreement:.2f} %, largest "
-            f"difference {outcome.max_abs_diff:.2e}{accuracy}")
+    said = [f"{outcome.file} on {outcome.engine}, {outcome.on}: "]
+    if outcome.agreement is None or outcome.max_abs_diff is None:
+        said.append("compared with nothing")
+    else:
+        said.append(f"agreement {100 * outcome.agreement:.2f} %, largest difference {outcome.max_abs_diff:.2e}")
+    if outcome.top1 is not None:
+        said.append(f", top-1 {outcome.top1:.2f} %")
+    if outcome.reference_top1 is not None:
+        said.append(f" (reference {outcome.reference_top1:.2f} %)")
+    return "".join(said)
 
 
 def _limits(tolerance: Mapping[str, float]) -> str:
@@ -185,7 +212,11 @@ def _limits(tolerance: Mapping[str, float]) -> str:
 
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Plain data: one object per artifact and engine, the test part's figures where it was measured, else golden's."""
+    """Plain data: one object per artifact and engine, the test part's figures where it was measured, else golden's.
+
+    Where the test part had no reference, its agreement and difference are None, and ``not_compared`` says why; what the
+    golden windows showed stands under ``golden``.
+    """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for outcome in outcomes:
         row = asdict(outcome)

@@ -98,6 +98,8 @@ def compress(config: Compress) -> Report:
     store = None if config.data is None else Store.open(config.data)
     parts = None if store is None else _parts(config, store, told)
     clips = None if store is None or parts is None else _clips(model, store, parts)
+    trained = record.Training.of(told)
+    unseen = None if store is None or trained is None or not trained.knows(store) else True
     inputs = None
     if config.method == "svd" and clips is not None:
         with console.status("looking at recorded clips"):
@@ -133,6 +135,7 @@ def compress(config: Compress) -> Report:
             row["median_ms"] = median
         result = {"model": config.model, "out": config.out, "method": config.method, "energy": config.energy,
                   "saving": saving, "ratio": config.ratio, "chosen": chosen, "least": config.least, "split": parts and parts.name,
+                  "unseen_in_training": unseen,
                   "fine_tune_epochs": config.fine_tune, "seed": config.seed,
                   "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows}
         _write(folder, result, told, source)
@@ -328,7 +331,7 @@ def _write(folder: Path, result: dict[str, Any], run: dict[str, Any], source: Pa
     lines = [card.read_text("utf-8").rstrip(), ""] if card.is_file() else []
     rows: Sequence[dict[str, Any]] = result["rows"]
     lines += ["## Compression", "", f"{result['layers']} layers in two factors, the rank {result['chosen']}; measured on"
-              f" {result['split']}.", "",
+              f" {result['split']}.{_doubt(result)}", "",
               f"| stage | parameters | MMAC | bytes | {_held_out(rows)} top-1 | test top-1 | ms, one core |",
               "|---|---:|---:|---:|---:|---:|---:|",
               *("| " + " | ".join(_cells(row)) + " |" for row in rows), ""]
@@ -338,6 +341,13 @@ def _write(folder: Path, result: dict[str, Any], run: dict[str, Any], source: Pa
 def _held_out(rows: Sequence[Mapping[str, Any]]) -> str:
     """What the first of the two columns of accuracy is measured on."""
     return "training clips" if any("training_top1" in row for row in rows) else "validation"
+
+
+def _doubt(result: Mapping[str, Any]) -> str:
+    """What the figures do not show: only of its own store is known which clips the model has seen."""
+    if result["split"] is None or result["unseen_in_training"]:
+        return ""
+    return " Whether the model was trained with these clips is not known."
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -360,7 +370,7 @@ def _draw(out: Console, result: dict[str, Any]) -> None:
         table.add_row(*_cells(row))
     out.print(table)
     if result["split"]:
-        out.print(f"top-1 in percent on {result['split']}", highlight=False)
+        out.print(f"top-1 in percent on {result['split']}.{_doubt(result)}", highlight=False)
     saving = "" if result["saving"] is None else f" (to save {result['saving']:.0%})"
     out.print(f"{result['layers']} layers in two factors; rank {result['chosen']}{saving}", highlight=False)
 

@@ -43,11 +43,12 @@ def export(config: Export) -> Report:
     from export.quiet import quiet
 
     profile = targets.get(config.target)  # before anything slow: a wrong name is told at once
-    wanted = ("torch", *(("onnx", "onnxsim", "onnxruntime") if _any(profile.artifacts, "onnx") else ()),
-                    *(("executorch", "torchao") if _any(profile.artifacts, "xnnpack") else ()))
+    wanted = ("torch", "safetensors",
+              *(("onnx", "onnxscript", "onnxsim", "onnxruntime") if _any(profile.artifacts, "onnx") else ()),
+              *(("executorch", "torchao") if _any(profile.artifacts, "xnnpack") else ()))
     with quiet():
         for package in wanted:
-            require(package, f"exporting for {profile.name}")
+            require(package, f"exporting for {profile.name}", profile.extra)
 
     from edgeskel import models
     from edgeskel.data import Store

@@ -37,10 +37,12 @@ def verify(config: Verify) -> Report:
     """Run golden inputs and the test part, compare, judge."""
     from rich.progress import Progress
 
+    from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle
     from export.verify import as_rows, describe
     from export.verify import verify as run
 
+    engines.check_threads(config.threads)
     bundle = Bundle.open(config.bundle)
     test = None
     if config.data is not None:
@@ -73,18 +75,29 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     for name in ("artifact", "engine", "agree", "diff", "top-1", "kB", "ms", ""):
         table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine", "") else "right")
     for row in data["artifacts"]:
-        table.add_row(row["file"].partition("/")[0], row["engine"], f"{100 * row['agreement']:.2f} %", f"{row['max_abs_diff']:.1e}",
+        agreement, difference = row["agreement"], row["max_abs_diff"]
+        table.add_row(row["file"].partition("/")[0], row["engine"],
+                      "-" if agreement is None else f"{100 * agreement:.2f} %",
+                      "-" if difference is None else f"{difference:.1e}",
                       "-" if row["top1"] is None else f"{row['top1']:.2f} %", f"{row['bytes'] / 1e3:.0f}",
-                      f"{row['median_ms']:.2f}", "agrees" if row["passed"] else "DISAGREES")
+                      f"{row['median_ms']:.2f}", _verdict(row))
     out.print(data["bundle"], highlight=False, markup=False)
     out.print(table)
     out.print("measured on " + " and ".join(sorted({f"{row['windows']} windows ({row['on']})" for row in data["artifacts"]})),
               highlight=False)
+    for why in dict.fromkeys(row["not_compared"] for row in data["artifacts"] if row["not_compared"]):
+        out.print(f"compared on the golden windows only: {why}", highlight=False, markup=False)
     for why in dict.fromkeys(data["not_run"].values()):
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
         out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
     for line in data["disagreements"]:
         out.print(f"disagreement: {line}", highlight=False, markup=False, style="red")
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if not row["passed"]:
+        return "DISAGREES"
+    return "agrees (golden)" if row["not_compared"] else "agrees"
 
 
 COMMAND = Command(Verify, verify)

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeskel.errors import UsageError
 from edgeskel.models.base import Recogniser, RecogniserConfig, register
+from edgeskel.models.checks import check_common, check_share, check_whole, check_wholes
 
 __all__ = ["Edge", "EdgeConfig"]
 
@@ -45,6 +47,22 @@ class EdgeConfig(RecogniserConfig):
     """Frames of a temporal convolution."""
     dropout: float = 0.2
     """Dropout before the classifier."""
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        for field in ("groups", "stem_kernel", "stem_stride", "kernel"):
+            check_whole(field, getattr(self, field))
+        check_wholes("widths", self.widths)
+        check_wholes("regions", self.regions, least=0)
+        check_wholes("blocks", self.blocks)
+        check_share("dropout", self.dropout)
+        if not len(self.widths) == len(self.regions) == len(self.blocks) > 0:
+            raise UsageError(f"widths of {len(self.widths)}, regions of {len(self.regions)} and blocks of {len(self.blocks)} "
+                             "stages", expected="the same number of each, at least one")
+        if any(width % self.groups for width in self.widths):
+            raise UsageError(f"widths = {self.widths!r} with groups = {self.groups}", expected="widths that groups divides")
+        if self.kernel % 2 == 0:
+            raise UsageError(f"kernel = {self.kernel}", expected="an odd number of frames: as many before as after")
 
 
 class JointMixing(nn.Module):

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from edgeskel.errors import UsageError
 from edgeskel.models.base import Recogniser, RecogniserConfig, register
+from edgeskel.models.checks import check_common, check_whole, check_wholes
 from edgeskel.skeleton import Topology
 
 __all__ = ["PARTITIONS", "Hyperformer", "HyperformerConfig"]
@@ -54,6 +55,18 @@ class HyperformerConfig(RecogniserConfig):
     """Groups of the projection after the attention (6 in the reference, whatever the number of heads)."""
     partition: tuple[int, ...] = ()
     """Body group of each joint; empty takes the reference's for its layouts and the body parts for any other."""
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        for field in ("width", "heads", "blocks", "groups"):
+            check_whole(field, getattr(self, field))
+        check_wholes("partition", self.partition, least=0)
+        if self.width % self.heads or self.width % self.groups or self.width % 4:
+            raise UsageError(f"hyperformer of width {self.width}, {self.heads} heads, {self.groups} groups",
+                             expected="a width that heads, groups and 4 divide")
+        if len(self.partition) not in (0, len(self.topology.joints)):
+            raise UsageError(f"a partition of {len(self.partition)} joints",
+                             expected=f"{len(self.topology.joints)}, as {self.topology.name} has")
 
 
 def body_groups(topology: Topology) -> tuple[int, ...]:
@@ -197,13 +210,7 @@ class Hyperformer(Recogniser):
     def __init__(self, config: HyperformerConfig) -> None:
         super().__init__(config)
         joints, width = len(config.topology.joints), config.width
-        if width % config.heads or width % config.groups or width % 4:
-            raise UsageError(f"hyperformer of width {width}, {config.heads} heads, {config.groups} groups",
-                             expected="a width that heads, groups and 4 divide")
         partition = config.partition or body_groups(config.topology)
-        if len(partition) != joints:
-            raise UsageError(f"a partition of {len(partition)} joints",
-                             expected=f"{joints}, as {config.topology.name} has")
         self.norm = nn.BatchNorm1d(config.persons * joints * self.streams.channels)
         self.blocks = nn.Sequential(*(
             Block(width if index > 1 else self.streams.channels, 2 if index in _STRIDED else 1, config, partition)

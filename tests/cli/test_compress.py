@@ -76,6 +76,7 @@ def test_the_table_and_the_checkpoint_agree(model: Path, store: Path, tmp_path: 
     assert {"macs", "bytes", "validation_top1", "test_top1", "median_ms"} <= after.keys()
     assert json.loads((out / "compression.json").read_text())["rows"] == found["rows"]
     card = (out / "README.md").read_text()
+    assert found["unseen_in_training"] is None and "trained with these clips is not known" in card
     assert card.startswith("# A card") and f"{after['parameters']:,}" in card
 
 
@@ -116,6 +117,7 @@ def test_where_nothing_was_held_out_the_saving_is_fixed_and_training_clips_are_c
     out, model = tmp_path / "small", trained()
     status, found = run(capsys, str(model), "--data", str(store), "--out", str(out))
     assert status == 0
+    assert found["unseen_in_training"] is True and "is not known" not in (out / "README.md").read_text()
     assert found["saving"] == compress.SAVING and found["chosen"].startswith("fixed") and found["tried"] == []
     for row in found["rows"]:
         assert "validation_top1" not in row and {"training_top1", "test_top1"} <= row.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 
 from edgeskel import models
 from edgeskel.cli.main import main
-from edgeskel.errors import CorruptFile, ExportError
-from edgeskel.runtime.bundle import Bundle
+from edgeskel.errors import CorruptFile, ExportError, LabelMismatch
+from edgeskel.runtime.bundle import Bundle, Window
 from export import build, executorch
 from export.ranges import Ranges
+from export.windows import synthetic_windows
 from tests.export.conftest import small_recogniser
 
 STRANGE = tuple(f"gesture {index}" for index in range(4))  # not the generator's actions: no data of its own kind here
@@ -124,11 +126,16 @@ def test_an_unknown_target_and_model_list_what_exists(capsys: pytest.CaptureFixt
     assert "no-such-model" in capsys.readouterr().err
 
 
-def test_a_missing_extra_says_the_command(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                          capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "onnxsim", None)
-    assert main(["export", str(checkpoint), "--target", "jetson", "--out", str(tmp_path / "b")]) == 2
-    assert "pip install 'edgeskel[export-jetson]'" in capsys.readouterr().err
+@pytest.mark.parametrize(("target", "package", "extra"), [
+    ("jetson", "onnxsim", "export-jetson"), ("jetson", "torch", "export-jetson"), ("android", "torch", "export-mobile"),
+    ("ios", "safetensors", "export-mobile"), ("host", "torch", "all")])
+def test_a_missing_extra_says_the_command_for_that_target(
+    target: str, package: str, extra: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["export", str(checkpoint), "--target", target, "--out", str(tmp_path / "b")]) == 2
+    assert f"pip install 'edgeskel[{extra}]'" in capsys.readouterr().err
 
 
 def test_the_training_record_travels(checkpoint: Path, tmp_path: Path, stub: None) -> None:
@@ -159,3 +166,16 @@ def test_broken_ranges_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "quantization.json").write_text(text)
     with pytest.raises(CorruptFile, match="recorded ranges"):
         Ranges.read(tmp_path)
+
+
+def test_calibration_with_clips_of_other_actions_is_refused(tmp_path: Path, stub: None) -> None:
+    recogniser = small_recogniser()
+    config = recogniser.config
+    window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
+    clips = synthetic_windows(config.topology, window, 3, config.labels)
+    foreign = replace(clips, labels=("throw", config.labels[0], "carry"), origin="nw-ucla, training part")
+    with pytest.raises(LabelMismatch, match=r"nw-ucla.*'carry', 'throw', which small does not know.*without labels"):
+        build.build(build.Source("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",), calibration=foreign)
+    assert list(tmp_path.iterdir()) == []
+    unlabelled = replace(clips, labels=("", "", ""))
+    assert build._Maker(build.Source("small", recogniser), unlabelled).calibration is unlabelled

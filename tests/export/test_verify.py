@@ -12,12 +12,13 @@ import pytest
 
 from edgeskel.cli.main import main
 from edgeskel.data import split
-from edgeskel.errors import LabelMismatch, TopologyMismatch
+from edgeskel.errors import BundleError, LabelMismatch, TopologyMismatch
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import MANIFEST, Bundle, file_digest, manifest_digest
-from export.verify import as_rows, require_agreement, run_windows, verify
+from export.verify import as_rows, describe, require_agreement, run_windows, verify
 from export.windows import Windows, calibration_windows, test_windows
 from tests.conftest import ROOT
+from tests.runtime.conftest import seal, write_bundle
 
 RUNS_HERE = {("model.onnx", "onnxruntime"), ("model.fp16.onnx", "onnxruntime"), ("model.int8.onnx", "onnxruntime"),
              ("model.pte", "executorch"), ("model.int8.pte", "executorch"), ("checkpoint/model.safetensors", "torch")}
@@ -42,6 +43,19 @@ def test_every_artifact_agrees_on_golden_and_real_clips(bundle_folder: Path, rea
         assert row["windows"] == 24 and row["golden"]["agreement"] >= row["tolerance"]["agreement"]
         if row["precision"] == "fp32":
             assert row["agreement"] == 1.0 and row["max_abs_diff"] < 1e-4
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "executorch", "torch"])
+def test_missing_joints_may_hold_nan_on_every_engine(bundle_folder: Path, name: str) -> None:
+    bundle = Bundle.open(bundle_folder)
+    artifact = next(a for a in bundle.artifacts if name in a.engines and a.precision == "fp32")
+    engine = engines.get(name)(bundle.file(artifact.file), bundle.manifest, 1)
+    joints, confidence = bundle.golden.joints[:1], bundle.golden.confidence[:1].copy()
+    confidence[:, :, 3:5, 2:9] = 0
+    expected = run_windows(engine, joints, confidence).probabilities
+    for other in (np.nan, np.inf, 1e6):
+        broken = np.where(confidence[..., None] > 0, joints, np.float32(other))
+        np.testing.assert_allclose(run_windows(engine, broken, confidence).probabilities, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "executorch"])
@@ -125,3 +139,40 @@ def test_bench_measures_every_pair(bundle_folder: Path, capsys: pytest.CaptureFi
     assert 1 in {row["threads"] for row in rows}
     for row in rows:
         assert 0 < row["median_ms"] <= row["p95_ms"] <= row["p99_ms"] and row["peak_memory_mb"] > 10
+
+
+@pytest.fixture
+def onnx_only(tmp_path: Path) -> Path:
+    """A bundle without the recogniser's own weights, as it lies on a device: nothing there gives reference answers."""
+    write_bundle(tmp_path / "onnx-only")
+    entry = {"file": "model.onnx", "format": "onnx", "precision": "fp32", "engines": ["onnxruntime"], "bytes": 400,
+             "tolerance": {"agreement": 1.0, "max_abs_diff": 1e-4, "top1_drop": 0.0}}
+    seal(tmp_path / "onnx-only", artifacts=[entry])
+    return tmp_path / "onnx-only"
+
+
+def test_without_the_reference_nothing_is_said_about_agreement(onnx_only: Path) -> None:
+    bundle = Bundle.open(onnx_only)
+    golden = bundle.golden
+    labels = tuple(bundle.labels[index] for index in golden.probabilities.argmax(1))
+    labelled = Windows(golden.joints, golden.confidence, labels, labels, "a test part")
+    outcomes, _ = verify(bundle, labelled, threads=1)
+    (row,) = as_rows(outcomes)
+    assert row["agreement"] is None and row["max_abs_diff"] is None and row["reference_top1"] is None
+    assert "torch" in row["not_compared"]
+    assert row["top1"] == 100.0 and row["passed"] and row["on"] == "a test part"
+    assert row["golden"]["agreement"] == 1.0 and row["golden"]["max_abs_diff"] < 1e-4
+    assert "compared with nothing, top-1 100.00 %" in describe(outcomes[-1])
+
+
+@pytest.mark.parametrize("change", [{"tolerance": None}, {"tolerance": {"agreement": 1.0}}, {"bytes": "many"}])
+def test_a_manifest_that_does_not_say_by_what_to_judge_is_refused(onnx_only: Path, change: dict[str, Any]) -> None:
+    entry = {**Bundle.open(onnx_only).artifacts[0].details, **change}
+    seal(onnx_only, artifacts=[entry])
+    with pytest.raises(BundleError, match=r"model\.onnx has .*max_abs_diff.*export anew"):
+        verify(Bundle.open(onnx_only))
+
+
+def test_no_threads_are_wrong_usage(onnx_only: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(onnx_only), "--threads", "0", "--json"]) == 2
+    assert "at least 1" in json.loads(capsys.readouterr().out)["error"]["expected"]
