@@ -45,6 +45,8 @@ class Flags(Flag):
     """Made from its neighbours, not measured."""
     REBOOTED = auto()
     """The first one after the device started anew: its clock and counter begin a new epoch."""
+    TIME_INTERPOLATED = auto()
+    """Measured, but the device sent its time for a whole batch: this one's was spread over it at the rate."""
 
 
 @dataclass(frozen=True, slots=True)
