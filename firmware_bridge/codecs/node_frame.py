@@ -155,7 +155,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The node's answer; ``device_us`` is when the command was there, ``data`` what the order returns."""
+    """The node's answer; ``device_us`` is when it took the command up, ``data`` what the order returns."""
 
     token: int
     order: int
