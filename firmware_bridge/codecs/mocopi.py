@@ -27,7 +27,7 @@ from firmware_bridge.codecs._euler import multiply
 from firmware_bridge.codecs._values import unit, within
 from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
 
-__all__ = ["BONES", "PARENTS", "PORT", "Bone", "MocopiCodec", "Transform", "encode_frame", "encode_skeleton", "fields"]
+__all__ = ["BONES", "PARENTS", "PORT", "Bone", "MocopiCodec", "Transform", "encode_frame", "encode_skeleton"]
 
 PORT = 12351
 BONES = (
@@ -62,7 +62,7 @@ class Bone(NamedTuple):
     position: Vector
 
 
-class Refused(Exception):
+class Refused(ValueError):
     """Not a packet of this format, or one with impossible values. Never leaves the module."""
 
 
@@ -102,7 +102,7 @@ class MocopiCodec:
 
     def _skeleton(self, value: bytes) -> list[Reading | Status]:
         bones = []
-        for number, part in _bones(dict(fields(value))[b"bons"], b"bndt"):
+        for number, part in _bones(dict(_fields(value))[b"bons"], b"bndt"):
             (parent,) = struct.unpack("<H", part[b"pbid"])
             if parent != (PARENTS[number] if number else NO_PARENT):
                 raise Refused  # another skeleton than the one we know
@@ -113,7 +113,7 @@ class MocopiCodec:
         return [Status(text="skeleton of 27 bones")] if skeleton != known else []
 
     def _frame(self, value: bytes) -> list[Reading | Status]:
-        parts = dict(fields(value))
+        parts = dict(_fields(value))
         (number,) = struct.unpack("<I", parts[b"fnum"])
         device_us = _microseconds(parts[b"uttm"]) if b"uttm" in parts else None
         local = [_transform(part[b"tran"]) for _, part in _bones(parts[b"btrs"], b"btdt")]
@@ -142,7 +142,7 @@ class MocopiCodec:
         return ()
 
 
-def fields(value: bytes) -> list[tuple[bytes, bytes]]:
+def _fields(value: bytes) -> list[tuple[bytes, bytes]]:
     """(tag, value) of the fields in ``value``, in order.
 
     Raises:
@@ -163,8 +163,8 @@ def fields(value: bytes) -> list[tuple[bytes, bytes]]:
 def _packet(data: bytes) -> dict[bytes, bytes]:
     if len(data) > LONGEST:
         raise Refused
-    packet = dict(fields(data))
-    if dict(fields(packet[b"head"]))[b"ftyp"] != FORMAT:
+    packet = dict(_fields(data))
+    if dict(_fields(packet[b"head"]))[b"ftyp"] != FORMAT:
         raise Refused
     return packet
 
@@ -172,10 +172,10 @@ def _packet(data: bytes) -> dict[bytes, bytes]:
 def _bones(value: bytes, tag: bytes) -> list[tuple[int, dict[bytes, bytes]]]:
     """The 27 bones by number; each must be there once."""
     bones = []
-    for inner, part in fields(value):
+    for inner, part in _fields(value):
         if inner != tag:
             raise Refused
-        of_bone = dict(fields(part))
+        of_bone = dict(_fields(part))
         bones.append((struct.unpack("<H", of_bone[b"bnid"])[0], of_bone))
     bones.sort(key=lambda bone: bone[0])
     if [number for number, _ in bones] != list(range(len(BONES))):
@@ -193,7 +193,7 @@ def _transform(value: bytes) -> Transform:
 
 
 def _microseconds(value: bytes) -> int:
-    (seconds,) = struct.unpack("<d", value)
+    seconds: float = struct.unpack("<d", value)[0]
     if not (math.isfinite(seconds) and 0 <= seconds < 1e11):
         raise Refused
     return round(seconds * 1e6)
