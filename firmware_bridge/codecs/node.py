@@ -131,8 +131,11 @@ class NodeCodec:
         return found
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """See :meth:`firmware_bridge.codecs.Codec.start`. Rates are whole numbers of Hz."""
-        writes = []
+        """See :meth:`firmware_bridge.codecs.Codec.start`. Rates are whole numbers of Hz.
+
+        It begins with *identify*: the status says who the node is, and a host may wait for that.
+        """
+        writes = [self.identify()]
         if self._fields is not None:
             writes.append(self.command(Order.FIELDS, bytes([self._fields])))
         if rate_hz is not None:
