@@ -35,6 +35,7 @@ class Books:
         ledger = self.ledgers.get(sensor)
         if ledger is None and len(self.ledgers) < MOST_SENSORS:
             ledger = self.ledgers[sensor] = self._make()
+            ledger.reboots = self.epoch  # a sensor that appears later lives in the present epoch
         return ledger
 
     def reopened(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from firmware_bridge.samples import Reading
+from firmware_bridge.samples import Flags, Reading
 
 __all__ = ["Ledger", "Verdict"]
 
@@ -74,6 +74,8 @@ class Ledger:
         device_us = reading.device_us if self._span_us else None
         if not self.received:
             verdict = NOTHING
+        elif Flags.REBOOTED in reading.flags:  # the protocol itself says so
+            verdict = self._reboot(sequence, device_us)
         else:
             verdict = self._judge(sequence, device_us, host_ns)
         if verdict.late:
@@ -99,7 +101,7 @@ class Ledger:
             if 2 * advance >= self._span_us:
                 advance -= self._span_us
         if not self._ordered and step is not None:
-            late = self._late(step, advance)
+            late = self._late(step, advance, host_us)
             if late is not None:
                 return late if late.late else self._reboot(sequence, device_us)
         if advance is not None and self._clock_restarted(step, advance, host_us):
@@ -150,11 +152,11 @@ class Ledger:
             return None
         return step + max(wraps, 0) * self._modulus
 
-    def _late(self, step: int, advance: float | None) -> Verdict | None:
+    def _late(self, step: int, advance: float | None, host_us: float) -> Verdict | None:
         """What a counter that does not go on means where packets may overtake each other; None if the rest decides."""
         if not step:  # the newest packet once more, or another reading in it
-            if advance != 0:
-                return None
+            if advance if advance is not None else not host_us:
+                return None  # several readings of one datagram share its number and its arrival
             self.late += 1
             return LATE
         behind = self._modulus - step
