@@ -131,14 +131,16 @@ class SlimeVRCodec:
         return readings + [self._reading(sensor, *parts) for sensor, parts in whole.items()]
 
     def _reading(self, sensor: str, rotation: Quaternion | None, acceleration: Vector | None, flags: Flags) -> Reading:
-        if self._missing:
-            flags |= Flags.GAP
         if sensor in self._restarted:
             self._restarted.discard(sensor)
             flags |= Flags.REBOOTED
-        sequence = (self._sequences.get(sensor, -1) + 1 + self._missing) % (1 << 32)
+        sequence = 0
+        if sensor in self._sequences:  # a sensor that was never heard cannot tell a gap
+            if self._missing:
+                flags |= Flags.GAP
+            sequence = (self._sequences[sensor] + 1 + self._missing) % (1 << 32)
+            self._missing = 0
         self._sequences[sensor] = sequence
-        self._missing = 0
         return Reading(sensor, sequence, None, rotation, linear_acceleration=acceleration, flags=flags)
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
