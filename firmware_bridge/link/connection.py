@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 
-from edgeskel.errors import DeviceError, EdgeskelError, UsageError
+from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
 from firmware_bridge.codecs import Codec, Write
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.link.backoff import Backoff
@@ -188,7 +188,7 @@ class Link:
                     if await self._connected():
                         return
                     reason, final = "", False
-                except UsageError as error:  # trying again would not help
+                except (UsageError, DataError) as error:  # trying again would not help
                     reason, final = str(error), True
                 except (EdgeskelError, OSError, TimeoutError, asyncio.TimeoutError) as error:
                     reason, final = str(error) or type(error).__name__, False
