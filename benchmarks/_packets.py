@@ -212,11 +212,12 @@ def _movesense() -> Specimen:
 
 def _polar() -> Specimen:
     from firmware_bridge.codecs import polar
+    from firmware_bridge.codecs.polar_control import FACTOR, encode_response
 
     (factor,) = struct.unpack("<I", struct.pack("<f", 2000 / 32768))
     chunks = [
-        polar.encode_response(2, polar.ACCELERATION, {}),
-        polar.encode_response(2, polar.ANGULAR_VELOCITY, {polar.FACTOR: (factor,)}),
+        encode_response(2, polar.ACCELERATION, {}),
+        encode_response(2, polar.ANGULAR_VELOCITY, {FACTOR: (factor,)}),
     ]
     for step in range(COUNT):
         time_ns = 600_000_000_000_000_000 + 80_000_000 * step

@@ -70,7 +70,7 @@ def false_accepts(name: str, megabytes: int, seed: int = SEED) -> int:
 
 def measure(quick: bool) -> dict[str, Any]:
     """Damaged packets and noise through every codec: exceptions, time per packet, growth, false accepts."""
-    packets = 20_000 if quick else 1_000_000
+    packets = 50_000 if quick else 1_000_000
     rows = []
     for name in SPECIMENS:
         rows.append(fuzz(name, packets))
@@ -82,7 +82,7 @@ def measure(quick: bool) -> dict[str, Any]:
         "largest_growth_bytes": max(row["growth_bytes"] for row in rows),
     }
     for name, megabytes in NOISE_MB.items():
-        megabytes = megabytes // 5 if quick else megabytes
+        megabytes = megabytes // 2 if quick else megabytes
         figures[f"{name}_noise_mb"] = megabytes
         figures[f"{name}_false_accepts"] = false_accepts(name, megabytes)
         console.print(f"{name}: {figures[f'{name}_false_accepts']} frames in {megabytes} MB of noise")

@@ -10,9 +10,9 @@ Source: polar-ble-sdk (Polar Electro), Android ``gatt/client/pmd`` and its tests
                                     01 types           the device has stopped these by itself
     data 5C82                       u8 type, u64 ns since 2000-01-01 of the LAST sample, u8 frame type, samples
 
-A setting is u8 kind, u8 count, values. Types: 2 acceleration, 5 angular velocity, 6 magnetic field. Bit 7 of the frame
-type says compressed (:mod:`firmware_bridge.codecs.polar_frame`). Each type comes in packets of its own, so a reading
-holds one quantity, in the sensor's axes.
+Types: 2 acceleration, 5 angular velocity, 6 magnetic field. Bit 7 of the frame type says compressed. Each type comes in
+packets of its own; they are brought together. All is in the sensor's axes. Settings are in
+:mod:`firmware_bridge.codecs.polar_control`, samples in ``polar_frame``, and what belongs together in ``polar_pairing``.
 """
 
 from __future__ import annotations
@@ -28,22 +28,32 @@ import numpy as np
 from edgeskel.errors import UsageError
 from firmware_bridge.codecs import Counts, Gatt, Write
 from firmware_bridge.codecs._values import DEGREE, LONGEST_ATTRIBUTE
+from firmware_bridge.codecs.polar_control import (
+    ALREADY,
+    CONTROL,
+    FACTOR,
+    GET_SETTINGS,
+    RANGE,
+    RATE,
+    REASONS,
+    RESPONSE,
+    START,
+    STOP,
+    STOPPED,
+    encode_settings,
+    parse_settings,
+)
 from firmware_bridge.codecs.polar_frame import Integers, compress, decompress, pack, unpack
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status
+from firmware_bridge.codecs.polar_pairing import Pairing, Sample
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
 
-__all__ = ["ACCELERATION", "ANGULAR_VELOCITY", "MAGNETIC_FIELD", "RATES", "PolarCodec", "encode_frame",
-           "encode_response", "encode_settings"]  # fmt: skip
+__all__ = ["ACCELERATION", "ANGULAR_VELOCITY", "MAGNETIC_FIELD", "RATES", "PolarCodec", "encode_frame"]
 
 SERVICE = "fb005c80-02e7-f387-1cad-8acd2d8df0c8"
-CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
 DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
 
 ACCELERATION, ANGULAR_VELOCITY, MAGNETIC_FIELD, SDK_MODE = 2, 5, 6, 9
 NAMES = {ACCELERATION: "acceleration", ANGULAR_VELOCITY: "angular velocity", MAGNETIC_FIELD: "magnetic field"}
-GET_SETTINGS, START, STOP = 1, 2, 3
-RESPONSE, STOPPED = 0xF0, 0x01
-RATE, RESOLUTION, RANGE, RANGE_MILLI, CHANNELS, FACTOR = range(6)
-SETTING_BYTES = (2, 2, 2, 4, 1, 4)
 
 H10_RATES = (25, 50, 100, 200)
 SDK_MODE_RATES = (26, 104, 208, 416)
@@ -52,13 +62,11 @@ RATES = tuple(sorted((*H10_RATES, 52, *SDK_MODE_RATES)))
 USUAL_RATE = 100
 """Without a wish the rate nearest to this is taken of those the device offers."""
 
-REASONS = ("success", "invalid command", "invalid type", "not supported", "invalid length", "invalid parameter",
-           "already in that state", "invalid resolution", "invalid rate", "invalid range", "MTU too small",
-           "invalid channels", "invalid state", "device is in its charger", "disk full")  # fmt: skip
-ALREADY = 6
 HEADER = struct.Struct("<BQB")
 COMPRESSED = 0x80
 HEADER_BITS = 0x7F
+LONGEST_PAUSE_NS = 10_000_000_000
+"""A frame later than this after the one before says nothing about the rate."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class _Stream:
     rate: int | None = None
     range: float | None = None  # SI
     factor: float | None = None
+    running: bool = False
     last_ns: int | None = None
 
 
@@ -125,7 +134,7 @@ class PolarCodec:
     def __init__(self) -> None:
         self.counts = Counts()
         self._wish: float | None = None
-        self._streams: dict[int, _Stream] = {kind: _Stream() for kind in _KINDS}
+        self.reset()
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:
         """The samples of a frame, in order, or what the device says about itself.
@@ -133,6 +142,9 @@ class PolarCodec:
         A frame's time belongs to its last sample. The others' are spread over the time since the frame before, or at
         the nominal rate when that does not fit (the first frame; a lost one), and are flagged ``TIME_INTERPOLATED``.
         Without either they have no time.
+
+        Where acceleration and angular velocity both run, a reading holds the two (and the magnetic field), so it may
+        come with a later chunk. Otherwise a reading holds what its packet holds.
         """
         found = None
         if len(chunk.data) <= LONGEST_ATTRIBUTE:
@@ -168,7 +180,7 @@ class PolarCodec:
         data = chunk.data
         if chunk.channel != CONTROL or len(data) < 5 or data[0] != RESPONSE or data[1] != GET_SETTINGS:
             return ()
-        kind, offered = data[2], _settings(data[5:])
+        kind, offered = data[2], parse_settings(data[5:])
         if kind not in _KINDS or data[3] or not offered:
             return ()
         rate = self._rate_of(kind, offered[RATE])
@@ -182,8 +194,9 @@ class PolarCodec:
         return (Write(bytes((START, kind)) + encode_settings({key: (value,) for key, value in chosen.items()}), CONTROL),)
 
     def reset(self) -> None:
-        """Forget factors, ranges and times: they belong to the link that was."""
-        self._streams = {kind: _Stream() for kind in _KINDS}
+        """Forget factors, ranges, times and what waits for its pair: they belong to the link that was."""
+        self._streams: dict[int, _Stream] = {kind: _Stream() for kind in _KINDS}
+        self._pairing = Pairing()
 
     def _rate_of(self, kind: int, offered: Sequence[int]) -> int | None:
         """None when the device does not have the wished rate; the magnetometer takes the next lower one it has."""
@@ -195,8 +208,12 @@ class PolarCodec:
 
     def _control(self, data: bytes) -> list[Reading | Status] | None:
         if data[:1] == bytes((STOPPED,)):
-            types = ", ".join(NAMES.get(kind & 0x3F, f"type {kind & 0x3F}") for kind in data[1:])
-            return [Status(text=f"the sensor has stopped: {types or 'no type named'}")]
+            kinds = [kind & 0x3F for kind in data[1:]]  # the two upper bits tell live from recorded
+            for kind in kinds:
+                if kind in self._streams:
+                    self._streams[kind].running = False
+            types = ", ".join(NAMES.get(kind, f"type {kind}") for kind in kinds)
+            return [*self._pairing.flush(), Status(text=f"the sensor has stopped: {types or 'no type named'}")]
         if len(data) < 4 or data[0] != RESPONSE:
             return None
         command, kind, status = data[1:4]
@@ -208,7 +225,7 @@ class PolarCodec:
             return [Status(text=f"refused to start {NAMES.get(kind, f'type {kind}')}: {reason}")]
         if kind not in _KINDS:
             return []
-        settings = _settings(data[5:])
+        settings = parse_settings(data[5:])
         if settings is None:
             return None
         if command == GET_SETTINGS and RATE in settings and self._rate_of(kind, settings[RATE]) is None:
@@ -219,7 +236,7 @@ class PolarCodec:
             (factor,) = struct.unpack("<f", struct.pack("<I", bits))
             if not 0 < factor < math.inf:
                 return None
-            self._streams[kind].factor = factor
+            self._streams[kind].factor, self._streams[kind].running = factor, True
         return []
 
     def _frame(self, data: bytes) -> list[Reading | Status] | None:
@@ -248,36 +265,47 @@ class PolarCodec:
     def _readings(
         self, number: int, time_ns: int, vectors: list[list[float]], clipped: list[bool]
     ) -> list[Reading | Status]:
-        stream, count = self._streams[number], len(vectors)
-        period_ns = None if stream.rate is None else 1e9 / stream.rate
-        lost = False
-        if stream.last_ns is not None and 0 < time_ns - stream.last_ns < 1e10:
-            measured = (time_ns - stream.last_ns) / count
-            if period_ns is None or abs(measured - period_ns) < 0.1 * period_ns:
-                period_ns = measured
-            else:
-                lost = measured * count > (count + 0.5) * period_ns
-        stream.last_ns = time_ns
-        readings: list[Reading | Status] = []
-        for row, (vector, saturated) in enumerate(zip(vectors, clipped, strict=True)):
-            behind = count - 1 - row
+        period_ns, lost = self._period(number, time_ns, len(vectors))
+        timed: list[tuple[int | None, Vector, Flags]] = []
+        for row, ((x, y, z), saturated) in enumerate(zip(vectors, clipped, strict=True)):
+            behind = len(vectors) - 1 - row
             flags = _FLAGS[behind > 0, saturated]
             if lost and row == 0:
                 flags |= Flags.GAP
-            if behind == 0:
-                device_us: int | None = time_ns // 1000
-            else:
-                device_us = None if period_ns is None else (time_ns - round(behind * period_ns)) // 1000
-            if device_us is not None and device_us < 0:
-                device_us = None
-            x, y, z = vector
-            acceleration = (x, y, z) if number == ACCELERATION else None
-            angular_velocity = (x, y, z) if number == ANGULAR_VELOCITY else None
-            magnetic_field = (x, y, z) if number == MAGNETIC_FIELD else None
-            readings.append(
-                Reading("", None, device_us, None, acceleration, None, angular_velocity, magnetic_field, flags)
-            )
-        return readings
+            device_us: int | None = time_ns // 1000
+            if behind:
+                begin_ns = None if period_ns is None else time_ns - round(behind * period_ns)
+                device_us = None if begin_ns is None or begin_ns < 0 else begin_ns // 1000
+            timed.append((device_us, (x, y, z), flags))
+        samples = [Sample(device_us, vector, flags) for device_us, vector, flags in timed if device_us is not None]
+        if self._paired and len(samples) == len(timed):
+            push = {ACCELERATION: self._pairing.accelerations, ANGULAR_VELOCITY: self._pairing.angular_velocities,
+                    MAGNETIC_FIELD: self._pairing.magnetic_fields}[number]  # fmt: skip
+            return [*push(samples)]
+        return [_single(number, *parts) for parts in timed]
+
+    @property
+    def _paired(self) -> bool:
+        return self._streams[ACCELERATION].running and self._streams[ANGULAR_VELOCITY].running
+
+    def _period(self, number: int, time_ns: int, count: int) -> tuple[float | None, bool]:
+        """Nanoseconds between the samples of a frame, None if unknown, and whether one was lost before it."""
+        stream = self._streams[number]
+        last_ns, stream.last_ns = stream.last_ns, time_ns
+        nominal = None if stream.rate is None else 1e9 / stream.rate
+        if last_ns is None or not 0 < time_ns - last_ns < LONGEST_PAUSE_NS:
+            return nominal, False
+        measured = (time_ns - last_ns) / count
+        if nominal is None or abs(measured - nominal) < 0.1 * nominal:
+            return measured, False
+        return nominal, measured * count > (count + 0.5) * nominal
+
+
+def _single(number: int, device_us: int | None, vector: Vector, flags: Flags) -> Reading:
+    acceleration = vector if number == ACCELERATION else None
+    angular_velocity = vector if number == ANGULAR_VELOCITY else None
+    magnetic_field = vector if number == MAGNETIC_FIELD else None
+    return Reading("", None, device_us, None, acceleration, None, angular_velocity, magnetic_field, flags)
 
 
 _FLAGS = {  # (time spread, saturated)
@@ -297,36 +325,6 @@ def _values(samples: Integers, size: int, is_float: bool) -> np.ndarray[tuple[in
     if samples.min() < -half or samples.max() >= half:
         return None
     return samples.astype(np.float64)
-
-
-def _settings(data: bytes) -> dict[int, list[int]] | None:
-    """Kind -> values offered; None when the bytes do not end with a setting."""
-    settings: dict[int, list[int]] = {}
-    at = 0
-    while at < len(data):
-        if at + 2 > len(data) or data[at] >= len(SETTING_BYTES):
-            return None
-        kind, count = data[at], data[at + 1]
-        size = SETTING_BYTES[kind]
-        at += 2
-        if not count or at + count * size > len(data):
-            return None
-        settings[kind] = [int.from_bytes(data[at + n * size : at + (n + 1) * size], "little") for n in range(count)]
-        at += count * size
-    return settings
-
-
-def encode_settings(settings: Mapping[int, Sequence[int]]) -> bytes:
-    """Settings as they travel: kind -> values. The factor is the bit pattern of a float32."""
-    return b"".join(
-        bytes((kind, len(values))) + b"".join(value.to_bytes(SETTING_BYTES[kind], "little") for value in values)
-        for kind, values in sorted(settings.items())
-    )
-
-
-def encode_response(command: int, kind: int, settings: Mapping[int, Sequence[int]], *, status: int = 0) -> Chunk:
-    """The device's answer to a command."""
-    return Chunk(bytes((RESPONSE, command, kind, status, 0)) + encode_settings(settings), 0, CONTROL)
 
 
 def encode_frame(kind: int, time_ns: int, samples: Sequence[Sequence[int]], frame_type: int) -> Chunk:

@@ -19,9 +19,8 @@ from firmware_bridge.codecs.polar import (
     RATES,
     PolarCodec,
     encode_frame,
-    encode_response,
-    encode_settings,
 )
+from firmware_bridge.codecs.polar_control import encode_response, encode_settings
 from firmware_bridge.codecs.polar_frame import compress, decompress, pack, unpack
 from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
 
@@ -304,3 +303,76 @@ def test_a_sum_that_leaves_its_sixteen_bits_is_refused() -> None:
     chunk = encode_frame(ACCELERATION, 0, [(0, 0, 0), (40_000, 0, 0)], 0x81)
     assert codec.decode(chunk) == []
     assert codec.counts.bad == 1
+
+
+def nine_axes() -> PolarCodec:
+    codec = PolarCodec()
+    codec.start(52)
+    for kind, offer in ((ACCELERATION, {0: (52,), 2: (8,)}), (ANGULAR_VELOCITY, {0: (52,), 2: (2000,)}),
+                        (MAGNETIC_FIELD, {0: (50,), 2: (50,)})):  # fmt: skip
+        assert codec.reply(encode_response(1, kind, offer))
+        (bits,) = struct.unpack("<I", struct.pack("<f", 1.0))
+        codec.decode(encode_response(2, kind, {5: (bits,)}))
+    return codec
+
+
+PERIOD = 1_000_000_000 // 52
+
+
+def gyroscope(end_ns: int, count: int) -> Chunk:
+    return encode_frame(ANGULAR_VELOCITY, end_ns, [(row, 0, 0) for row in range(count)], 0x80)
+
+
+def accelerometer(end_ns: int, count: int) -> Chunk:
+    return encode_frame(ACCELERATION, end_ns, [(row, 0, 1000) for row in range(count)], 0x81)
+
+
+def test_angular_velocities_wait_for_the_acceleration_measured_nearest_to_them() -> None:
+    codec = nine_axes()
+    assert codec.decode(accelerometer(1_000_000_000, 4)) == []
+    late = 1_000_000_000 + PERIOD // 4
+    found = codec.decode(gyroscope(late, 4))
+    assert len(found) == 3  # the last one lies behind the last acceleration
+    found += codec.decode(accelerometer(1_000_000_000 + 4 * PERIOD, 4))
+    assert times(found) == [(late - n * PERIOD) // 1000 for n in (3, 2, 1, 0)]
+    assert np.rad2deg(np.array(vectors(found, "angular_velocity")))[:, 0] == pytest.approx([0, 1, 2, 3])
+    assert np.array(vectors(found, "acceleration"))[:, 0] / MILLI_G == pytest.approx([0, 1, 2, 3])
+
+
+def test_the_magnetic_field_joins_and_is_not_waited_for() -> None:
+    codec = nine_axes()
+    codec.decode(encode_frame(MAGNETIC_FIELD, 1_000_000_000, [(200, 0, -400, 3)] * 4, 0x81))
+    codec.decode(accelerometer(1_000_000_000, 4))
+    found = codec.decode(gyroscope(1_000_000_000, 4))
+    assert vectors(found, "magnetic_field") == [pytest.approx((20, 0, -40))] * 4
+    codec.decode(accelerometer(1_000_000_000 + 4 * PERIOD, 4))
+    found = codec.decode(gyroscope(1_000_000_000 + 4 * PERIOD, 4))
+    assert len(found) == 4
+    assert vectors(found, "magnetic_field")[-1] is None  # three periods old
+
+
+def test_an_acceleration_that_was_lost_leaves_its_place_empty() -> None:
+    codec = nine_axes()
+    codec.decode(accelerometer(1_000_000_000, 4))
+    codec.decode(gyroscope(1_000_000_000, 4))
+    codec.decode(gyroscope(1_000_000_000 + 4 * PERIOD, 4))
+    found = codec.decode(accelerometer(1_000_000_000 + 12 * PERIOD, 4))
+    assert len(found) == 4
+    assert vectors(found, "acceleration")[2] is None
+
+
+def test_what_waits_is_bounded_and_never_lost() -> None:
+    codec = nine_axes()
+    found = [item for n in range(100) for item in codec.decode(gyroscope((n + 1) * 20 * PERIOD, 20))]
+    assert len(found) == 2000 - 256
+    found += codec.decode(Chunk(bytes((1, ANGULAR_VELOCITY)), 0, CONTROL))[:-1]
+    assert len(found) == 2000
+    assert vectors(found, "acceleration") == [None] * 2000
+
+
+def test_a_clock_that_was_set_back_pairs_nothing_across() -> None:
+    codec = nine_axes()
+    codec.decode(accelerometer(9_000_000_000, 4))
+    codec.decode(accelerometer(1_000_000_000, 4))
+    found = codec.decode(gyroscope(1_000_000_000, 4))
+    assert np.array(vectors(found, "acceleration"))[:, 0] / MILLI_G == pytest.approx([0, 1, 2, 3])
