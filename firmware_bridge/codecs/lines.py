@@ -164,6 +164,7 @@ def _csv(columns: Sequence[str], line: str) -> Mapping[str, Any]:
     if len(cells) != len(columns):
         raise Refused(f"{len(cells)} cells under {len(columns)} columns")
     row: dict[str, Any] = {}
+    vectors: dict[str, list[float | None]] = {}
     for column, cell in zip(columns, (cell.strip() for cell in cells), strict=True):
         vector, _, axis = column.rpartition("_")
         if column == "sensor":
@@ -171,13 +172,14 @@ def _csv(columns: Sequence[str], line: str) -> Mapping[str, Any]:
         elif column == "sequence":
             row[column] = int(cell) if cell else None
         elif vector == "quaternion" and axis in ("w", "x", "y", "z"):
-            row.setdefault("quaternion_wxyz", [None] * 4)["wxyz".index(axis)] = _cell(cell)
+            vectors.setdefault("quaternion_wxyz", [None] * 4)["wxyz".index(axis)] = _cell(cell)
         elif vector in VECTORS and axis in ("x", "y", "z"):
-            row.setdefault(vector, [None] * 3)["xyz".index(axis)] = _cell(cell)
+            vectors.setdefault(vector, [None] * 3)["xyz".index(axis)] = _cell(cell)
         else:
             row[column] = _cell(cell)
-    return {name: None if isinstance(value, list) and all(part is None for part in value) else value
-            for name, value in row.items()}
+    if vectors.keys() & row.keys():
+        raise Refused("a vector as one column and as several")
+    return row | {name: parts for name, parts in vectors.items() if any(part is not None for part in parts)}
 
 
 def _cell(cell: str) -> float | None:
