@@ -10,8 +10,9 @@ come from module 0x19, each in its own notification, without counter and without
     19 07           quaternion w, x, y, z: 4 x f32
     19 09, 0A       gravity, acceleration without it (m/s²), sensor axes: 3 x f32
 
-A reading holds one of them. The board says which accelerometer it has, and :meth:`MetaMotionCodec.reply` configures
-that one.
+The board sends what belongs to one step of the fusion one after the other; the codec puts it into one reading, which it
+hands over as soon as all outputs are there, or when one comes that the reading has already (another was lost, or is slower,
+as the magnetic field). The board says which accelerometer it has, and :meth:`MetaMotionCodec.reply` configures that one.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ OUTPUTS: dict[str, int] = {
     "linear_acceleration": 0x0A,
 }
 """What can be sent -> its register."""
+_BY_REGISTER = {register: output for output, register in OUTPUTS.items()}
 _VECTOR, _CORRECTED, _QUATERNION = struct.Struct("<3f"), struct.Struct("<3fB"), struct.Struct("<4f")
 _RATE_CODES = {100: 8, 50: 7, 25: 6}  # of both accelerometers
 
@@ -75,9 +77,10 @@ class MetaMotionCodec:
     """One MetaMotion board.
 
     Args:
-        outputs: what the board shall send, keys of :data:`OUTPUTS`. The maker counts on 100 notifications a second in
-            all, so that more than one output at 100 Hz may lose packets. Gravity is the fusion's estimate, not a
-            measurement: it comes as the acceleration of a sensor of its own, named ``gravity``.
+        outputs: what the board shall send, keys of :data:`OUTPUTS`. The maker's own apps allow 100 notifications a
+            second in all, so that more outputs at 100 Hz may lose some. By default the acceleration comes along, for
+            without it nothing tells which axis of the quaternion's world points up. Gravity is the fusion's estimate,
+            not a measurement: it comes as the acceleration of a sensor of its own, named ``gravity``.
         mode: a key of :data:`MODES`.
 
     Raises:
@@ -91,7 +94,7 @@ class MetaMotionCodec:
     clock_bits: ClassVar[int | None] = None
     clock_tick_us: ClassVar[float] = 1.0
 
-    def __init__(self, outputs: Sequence[str] = ("orientation",), mode: str = "ndof") -> None:
+    def __init__(self, outputs: Sequence[str] = ("acceleration", "orientation"), mode: str = "ndof") -> None:
         if mode not in MODES:
             raise UnknownChoice("fusion mode", mode, MODES)
         for output in outputs:
@@ -101,9 +104,11 @@ class MetaMotionCodec:
             raise UsageError("no output is asked for", expected=f"some of {', '.join(OUTPUTS)}")
         self.outputs, self.mode = tuple(dict.fromkeys(outputs)), MODES[mode]
         self.counts = Counts()
+        self._expected = {output for output in self.outputs if output != "gravity"}
+        self._step: dict[str, Reading] = {}
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:
-        """What one notification says; one of another length, cut by the MTU, is refused."""
+        """What one notification says or completes; one of another length, cut by the MTU, is refused."""
         data = chunk.data
         found: Reading | Status | None = None
         if chunk.channel == NOTIFY and 2 <= len(data) <= 20:
@@ -121,7 +126,9 @@ class MetaMotionCodec:
             self.counts.discarded += len(data)
             return []
         self.counts.frames += 1
-        return [found]
+        if isinstance(found, Status) or found.sensor:
+            return [found]
+        return self._join(_BY_REGISTER[data[1]], found)
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
         """Ask for battery, address and accelerometer; :meth:`reply` does the rest. See :class:`Codec`."""
@@ -150,7 +157,20 @@ class MetaMotionCodec:
         return tuple(Write(command, COMMAND) for command in (*self._configure(data[2]), *self._begin()))
 
     def reset(self) -> None:
-        """Nothing to forget: every notification stands for itself."""
+        """Forget the step whose rest has not come."""
+        self._step = {}
+
+    def _join(self, output: str, found: Reading) -> list[Reading | Status]:
+        whole: list[Reading | Status] = []
+        if output in self._step:
+            whole.append(_joined(self._step))
+            self._step = {}
+        self._step[output] = found
+        self._expected.add(output)  # a recording may hold more than this codec would ask for
+        if self._step.keys() == self._expected:
+            whole.append(_joined(self._step))
+            self._step = {}
+        return whole
 
     def _configure(self, accelerometer: int) -> list[bytes]:
         """±16 g, ±2000 degrees/s; the magnetometer at its 25 Hz."""
@@ -173,6 +193,13 @@ class MetaMotionCodec:
         commands += [bytes((sensor, 2, 1, 0)) for sensor in self.mode.sensors]
         commands += [bytes((sensor, 1, 1)) for sensor in self.mode.sensors]
         return [*commands, bytes((FUSION, 3, wanted, 0)), bytes((FUSION, 1, 1))]
+
+
+def _joined(step: dict[str, Reading]) -> Reading:
+    flags = Flags.NONE
+    for reading in step.values():
+        flags |= reading.flags
+    return Reading(flags=flags, **{output: getattr(reading, output) for output, reading in step.items()})
 
 
 def _output(register: int, body: bytes) -> Reading | None:

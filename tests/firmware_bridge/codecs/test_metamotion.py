@@ -18,7 +18,8 @@ COMMAND = "326a9001-85cb-9195-d9dd-464cfbbae75a"
 
 
 def only(data: bytes) -> Reading:
-    (reading,) = MetaMotionCodec().decode(Chunk(data, 0, NOTIFY))
+    output = next(output for output, register in OUTPUTS.items() if register == data[1])
+    (reading,) = MetaMotionCodec((output,)).decode(Chunk(data, 0, NOTIFY))
     assert isinstance(reading, Reading)
     return reading
 
@@ -119,6 +120,51 @@ def test_what_is_encoded_comes_back(output: str, vector: tuple[float, float, flo
     reading = only(encode_output(output, values).data)
     field = "acceleration" if output == "gravity" else output
     assert getattr(reading, field) == pytest.approx(values, rel=1e-6, abs=1e-6)
+
+
+def sent(*outputs: str) -> list[Chunk]:
+    values = {"orientation": (1.0, 0, 0, 0), "acceleration": (0, 0, 9.8), "magnetic_field": (20, 0, -40)}
+    return [encode_output(output, values.get(output, (1.0, 2, 3))) for output in outputs]
+
+
+def held(reading: Reading | Status) -> set[str]:
+    return {output for output in OUTPUTS if getattr(reading, output, None) is not None}
+
+
+def test_what_belongs_to_one_step_of_the_fusion_is_one_reading() -> None:
+    codec = MetaMotionCodec(("acceleration", "angular_velocity", "orientation"))
+    found = [item for chunk in sent("acceleration", "angular_velocity", "orientation") * 3 for item in codec.decode(chunk)]
+    assert [held(item) for item in found] == [{"acceleration", "angular_velocity", "orientation"}] * 3
+
+
+def test_a_lost_notification_costs_its_own_value_only() -> None:
+    codec = MetaMotionCodec(("acceleration", "orientation"))
+    chunks = sent("acceleration", "orientation", "acceleration", "acceleration", "orientation")
+    found = [item for chunk in chunks for item in codec.decode(chunk)]
+    whole = {"acceleration", "orientation"}
+    assert [held(item) for item in found] == [whole, {"acceleration"}, whole]
+
+
+def test_a_slower_magnetic_field_holds_up_a_reading_by_one_step_at_most() -> None:
+    codec = MetaMotionCodec(("acceleration", "magnetic_field", "orientation"))
+    step = sent("acceleration", "orientation")
+    chunks = [*step, *step, *sent("acceleration", "magnetic_field", "orientation"), *step, *step]
+    found = [item for chunk in chunks for item in codec.decode(chunk)]
+    assert [len(held(item)) for item in found] == [2, 2, 3, 2]
+
+
+def test_saturation_of_one_value_marks_the_reading() -> None:
+    codec = MetaMotionCodec(("acceleration", "orientation"))
+    codec.decode(encode_output("acceleration", (0, 0, 16 * STANDARD_GRAVITY)))
+    (reading,) = codec.decode(*sent("orientation"))
+    assert isinstance(reading, Reading) and reading.flags == Flags.SATURATED
+
+
+def test_reset_forgets_half_a_step() -> None:
+    codec = MetaMotionCodec(("acceleration", "orientation"))
+    codec.decode(*sent("acceleration"))
+    codec.reset()
+    assert codec.decode(*sent("orientation")) == []
 
 
 @pytest.mark.parametrize("output", sorted(OUTPUTS))
