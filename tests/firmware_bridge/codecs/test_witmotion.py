@@ -1,4 +1,4 @@
-"""WIT publishes the layout and no sample frames: these are packed by hand after the WT901 datasheet v20-0702."""
+"""WitMotion publishes the layout and no sample frames: these are packed by hand after the WT901 datasheet v20-0702."""
 
 from __future__ import annotations
 
