@@ -1,7 +1,8 @@
 """One Sony mocopi sensor over BLE, without the phone.
 
 Sony documents nothing of this. Source: what github.com/moslime found out and its programs use (mocopi-reverse-engineering:
-"Packet breakdown.txt", "BLE handles.txt", "Command log.txt", README; moslime: moslime.py, moslime_common.py).
+"Packet breakdown.txt", "BLE handles.txt", "Command log.txt", README; moslime: moslime.py, moslime_common.py), and
+github.com/Kirisame-Nanoha/mocopi-slimevr-hid-receiver (service and name in the advertisement).
 
     notification, 36 bytes, little-endian
       u64        time in nanoseconds

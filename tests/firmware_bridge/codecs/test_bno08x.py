@@ -69,7 +69,8 @@ def test_round_trip(angles: Vector, acceleration: Vector) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 400), max_size=30), st.binary(max_size=40))
+@given(st.lists(st.integers(0, 400), max_size=30),
+       st.binary(max_size=40) | st.lists(st.sampled_from([0xAA, 0xAA, 0x00]), max_size=60).map(bytes))
 def test_pieces_do_not_matter(places: list[int], noise: bytes) -> None:
     data = noise + stream(8) + noise + stream(8, 8)
     whole, pieces = Bno08xCodec(), Bno08xCodec()
