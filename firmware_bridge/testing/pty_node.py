@@ -7,13 +7,15 @@
         node.unplug()                      # as if the cable was pulled: the port is gone
         node.plug_in()                     # and comes back under the same address
 
-What it leaves out: baud rates, and everything that an electrical line adds but flipped bits.
+What it leaves out: baud rates, and everything that an electrical line adds but flipped bits. Like a node on USB it waits where
+the host does not read, for as long as its sensors keep their readings, and sends nothing while nobody has the port open.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import select
 import selectors
 import threading
 import time
@@ -31,7 +33,9 @@ __all__ = ["PtyNode"]
 
 STATUS_PERIOD_S = 10.0
 LONGEST_LAG_S = 1.0
-"""Instants that the system's scheduler held up for longer are missed, as on a real node."""
+"""Instants that were held up for longer are missed, as the firmware has it."""
+LOOK_S = 0.02
+"""How often it looks whether somebody has opened the port."""
 
 
 class PtyNode:
@@ -46,9 +50,8 @@ class PtyNode:
         node_options: further arguments of :class:`~firmware_bridge.testing.node.SimulatedNode`.
 
     Attributes:
-        sent: instants that were written to the port, of this start and those before.
-        missed: instants that did not reach the port whole: dropped by ``drops``, unplugged, nobody read and the port was
-            full, or too late.
+        sent: instants that somebody who had the port open could read.
+        missed: instants that he could not: dropped by ``drops``, or he did not read for too long.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class PtyNode:
         self._started_ns = time.monotonic_ns()
         self.node = SimulatedNode(sensors, rate_hz=rate_hz, micros=self.micros, **node_options)
         self._lock = threading.RLock()
-        self._master = self._slave = -1
+        self._master = -1
         self._stop = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         self._thread: threading.Thread | None = None
@@ -104,8 +107,7 @@ class PtyNode:
                 return
             self.path.unlink(missing_ok=True)
             os.close(self._master)
-            os.close(self._slave)
-            self._master = self._slave = -1
+            self._master = -1
         self._wake()
 
     def plug_in(self) -> None:
@@ -113,12 +115,13 @@ class PtyNode:
         with self._lock:
             if self._master >= 0:
                 return
-            self._master, self._slave = os.openpty()
-            tty.setraw(self._slave)
+            self._master, port = os.openpty()
+            tty.setraw(port)
             os.set_blocking(self._master, False)
             self._received = b""
             link = self.path.with_name("link")
-            link.symlink_to(os.ttyname(self._slave))
+            link.symlink_to(os.ttyname(port))
+            os.close(port)  # as long as nobody else opens it, the system says so
             link.replace(self.path)
         self._wake()
 
@@ -145,23 +148,23 @@ class PtyNode:
         status_at = time.monotonic() + STATUS_PERIOD_S
         while not self._stop.is_set():
             with self._lock:
-                master = self._master
+                master = self._master if self._heard() else -1
                 plan.follow(self.micros())
                 wait_s = plan.due_in_s(self.micros())
             with selectors.DefaultSelector() as selector:
                 selector.register(self._wake_read, selectors.EVENT_READ)
                 with suppress(ValueError, OSError):  # it may have been unplugged since
                     selector.register(master, selectors.EVENT_READ)
-                ready = [key.fd for key, _ in selector.select(max(0.0, wait_s))]
+                ready = [key.fd for key, _ in selector.select(max(0.0, min(wait_s, LOOK_S)))]
             if self._wake_read in ready:
                 os.read(self._wake_read, 4096)
             with self._lock:
-                if self._master in ready and master == self._master:
+                if master in ready and master == self._master:
                     self._take_commands()
                 plan.follow(self.micros())
                 for device_us in plan.take(self.micros()):
                     self._send_instant(device_us)
-                self.missed += plan.too_old
+                self.missed += plan.too_old if self._heard() else 0
                 plan.too_old = 0
                 if time.monotonic() >= status_at:
                     status_at += STATUS_PERIOD_S
@@ -169,6 +172,8 @@ class PtyNode:
 
     def _send_instant(self, device_us: int) -> None:
         bodies = self.node.samples(device_us)
+        if not self._heard():
+            return
         if self._chance.random() >= self.drops and self._send(bodies):
             self.sent += 1
         else:
@@ -177,16 +182,28 @@ class PtyNode:
     def _send(self, bodies: list[bytes]) -> bool:
         return self._write(b"".join(frame_of(body) for body in bodies))
 
-    def _write(self, data: bytes) -> bool:
+    def _heard(self, wait_s: float = 0.0) -> bool:
+        """Whether somebody has the port open; waits until he has taken something, at most ``wait_s``."""
         if self._master < 0:
             return False
+        poll = select.poll()
+        poll.register(self._master, select.POLLOUT if wait_s else 0)
+        return not any(event & select.POLLHUP for _, event in poll.poll(1000 * wait_s))
+
+    def _write(self, data: bytes) -> bool:
         if self.bit_errors:
             data = _flip(data, self.bit_errors, self._chance)
-        try:
-            # What does not fit is lost, and cuts a frame: a line has no memory of what nobody takes.
-            return os.write(self._master, data) == len(data)
-        except OSError:
-            return False
+        rest = memoryview(data)
+        deadline = time.monotonic() + LONGEST_LAG_S
+        while rest and self._heard():
+            try:
+                rest = rest[os.write(self._master, rest) :]
+            except BlockingIOError:
+                if time.monotonic() > deadline or not self._heard(LOOK_S):
+                    break  # the frame is cut
+            except OSError:
+                break
+        return not rest
 
     def _take_commands(self) -> None:
         try:
