@@ -43,6 +43,7 @@ class Source(Protocol):
 # scheme: (module, what the place is). The module holds ``open_source(place, options) -> Source``.
 SCHEMES = {
     "replay": ("firmware_bridge.replay", "a recording: .npz or .jsonl"),
+    "camera": ("firmware_bridge.cameras", "udp, mediapipe, realsense or depthai"),
 }
 
 
