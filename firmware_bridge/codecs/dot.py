@@ -47,6 +47,14 @@ CLIPPED = 0x003F  # accelerometer and gyroscope, three axes each (3.5.1)
 REPORTS = {1: "powered off", 4: "power saving", 5: "button pressed", 6: "button pressed twice", 7: "button pressed 3x"}
 
 
+_FLAGS = {  # (gap, saturated)
+    (False, False): Flags.NONE,
+    (False, True): Flags.SATURATED,
+    (True, False): Flags.GAP,
+    (True, True): Flags.GAP | Flags.SATURATED,
+}
+
+
 @dataclass(frozen=True)
 class Mode:
     """A payload mode.
@@ -108,9 +116,14 @@ class DotCodec:
         self.mode = MODES[mode]
         self.counts = Counts()
         self._layout = self.mode.layout
+        self._period_us: float | None = None  # known once we have set the rate
+        self._last_us: int | None = None
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:
-        """What one notification says. A packet of another length (cut by the MTU, or of another mode) is refused."""
+        """What one notification says. A packet of another length (cut by the MTU, or of another mode) is refused.
+
+        After :meth:`start` the rate is known, and a reading is flagged GAP when its clock is too far from the last one's.
+        """
         if chunk.channel == self.mode.channel:
             found: Reading | Status | None = self._reading(chunk.data)
         elif chunk.channel == BATTERY:
@@ -131,6 +144,7 @@ class DotCodec:
         rate = DEFAULT_RATE if rate_hz is None else rate_hz
         if rate not in RATES:
             raise UsageError(f"a DOT does not send at {rate_hz:g} Hz", expected=f"one of {', '.join(map(str, RATES))}")
+        self._period_us = 1e6 / rate
         settings = bytearray(32)
         settings[0] = 0x10  # of the settings, only the output rate
         struct.pack_into("<H", settings, 24, int(rate))
@@ -149,7 +163,14 @@ class DotCodec:
         return ()
 
     def reset(self) -> None:
-        """Nothing to forget: every notification stands for itself."""
+        """Forget the last time."""
+        self._last_us = None
+
+    def _gap(self, device_us: int) -> bool:
+        last_us, self._last_us = self._last_us, device_us
+        if last_us is None or self._period_us is None:
+            return False
+        return 1.5 * self._period_us < (device_us - last_us) % 2**32 < 2**31
 
     def _reading(self, data: bytes) -> Reading | None:
         size = self._layout.size
@@ -182,13 +203,14 @@ class DotCodec:
         acceleration, angular_velocity = vectors.get("a"), vectors.get("g")
         clipped = clipped or (acceleration is not None and reaches(acceleration, 0.999 * MOST_ACCELERATION))
         clipped = clipped or (angular_velocity is not None and reaches(angular_velocity, 0.999 * MOST_ANGULAR_VELOCITY))
+        flags = _FLAGS[self._gap(values[0]), clipped]
         return Reading(
             device_us=values[0],
             orientation=orientation,
             acceleration=acceleration,
             linear_acceleration=vectors.get("f"),
             angular_velocity=angular_velocity,
-            flags=Flags.SATURATED if clipped else Flags.NONE,
+            flags=flags,
         )
 
 

@@ -106,12 +106,13 @@ class MovesenseCodec:
         self._rate = DEFAULT_RATE
         self._begun = b""  # the first part of a batch, its reference in front
         self._held = 0  # bytes of the notifications behind it
+        self._due_us: int | None = None  # when the next batch begins
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:
         """The measurements that a notification completes.
 
-        The batch's time belongs to its first measurement. The others' are spread from there at the nominal rate and
-        flagged ``TIME_INTERPOLATED``.
+        The batch's time belongs to its first measurement, which is flagged GAP when it is later than the batch before
+        promised. The others' times are spread from there at the nominal rate and flagged ``TIME_INTERPOLATED``.
         """
         data = chunk.data
         if chunk.channel != DATA or not 2 <= len(data) <= LONGEST_ATTRIBUTE:
@@ -156,8 +157,9 @@ class MovesenseCodec:
         return ()
 
     def reset(self) -> None:
-        """Forget a batch whose rest has not come."""
+        """Forget a batch whose rest has not come, and the time of the next."""
         self._drop()
+        self._due_us = None
 
     def _refuse(self, size: int) -> list[Reading | Status]:
         self.counts.bad += 1
@@ -202,12 +204,17 @@ class MovesenseCodec:
         nothing: list[Vector | None] = [None] * count
         self.counts.frames += 1
         period_us, begin_us, wrap_us = 1e6 / rate, values[0] * 1000, 1000 << 32
+        due_us, self._due_us = self._due_us, (begin_us + round(count * period_us)) % wrap_us
+        # The clock counts milliseconds and the sensor's rate is its own: half a measurement is the finest that tells.
+        gap = due_us is not None and period_us / 2 + 1000 < (begin_us - due_us) % wrap_us < wrap_us / 2
         readings: list[Reading | Status] = []
         columns = zip(
             vectors.get("a", nothing), vectors.get("g", nothing), vectors.get("m", nothing), clipped, strict=True
         )
         for row, (acceleration, angular_velocity, magnetic_field, saturated) in enumerate(columns):
             flags = _FLAGS[row > 0, saturated]
+            if gap and not row:
+                flags |= Flags.GAP
             device_us = (begin_us + round(row * period_us)) % wrap_us
             readings.append(
                 Reading("", None, device_us, None, acceleration, None, angular_velocity, magnetic_field, flags)

@@ -55,6 +55,9 @@ DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
 ACCELERATION, ANGULAR_VELOCITY, MAGNETIC_FIELD, SDK_MODE = 2, 5, 6, 9
 NAMES = {ACCELERATION: "acceleration", ANGULAR_VELOCITY: "angular velocity", MAGNETIC_FIELD: "magnetic field"}
 
+SENSORS = {ACCELERATION: "", ANGULAR_VELOCITY: "gyroscope", MAGNETIC_FIELD: "magnetometer"}
+"""Names of what is not brought together."""
+
 H10_RATES = (25, 50, 100, 200)
 SDK_MODE_RATES = (26, 104, 208, 416)
 RATES = tuple(sorted((*H10_RATES, 52, *SDK_MODE_RATES)))
@@ -144,7 +147,8 @@ class PolarCodec:
         Without either they have no time.
 
         Where acceleration and angular velocity both run, a reading holds the two (and the magnetic field), so it may
-        come with a later chunk. Otherwise a reading holds what its packet holds.
+        come with a later chunk. Otherwise it holds what its packet holds, and ``gyroscope`` and ``magnetometer`` are
+        sensors of their own: their times go back and forth against those of the acceleration.
         """
         found = None
         if len(chunk.data) <= LONGEST_ATTRIBUTE:
@@ -305,7 +309,8 @@ def _single(number: int, device_us: int | None, vector: Vector, flags: Flags) ->
     acceleration = vector if number == ACCELERATION else None
     angular_velocity = vector if number == ANGULAR_VELOCITY else None
     magnetic_field = vector if number == MAGNETIC_FIELD else None
-    return Reading("", None, device_us, None, acceleration, None, angular_velocity, magnetic_field, flags)
+    sensor = SENSORS[number]
+    return Reading(sensor, None, device_us, None, acceleration, None, angular_velocity, magnetic_field, flags)
 
 
 _FLAGS = {  # (time spread, saturated)

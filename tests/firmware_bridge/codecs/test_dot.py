@@ -161,3 +161,14 @@ def test_a_rate_that_is_not_there_is_refused_with_those_that_are(rate: float) ->
 def test_a_mode_only_the_maker_reads_is_refused() -> None:
     with pytest.raises(UnknownChoice, match="custom-5"):
         DotCodec("high-fidelity")
+
+
+def test_a_lost_packet_is_flagged_once_the_rate_is_known() -> None:
+    codec = DotCodec()
+    codec.start(60)
+    clocks = [2**32 - 20_000, 2**32 - 3_333, 13_334, 46_667, 63_334]  # one packet is missing, behind the wrap
+    found = [only(codec, encode_packet("custom-5", Reading(device_us=us)).data, LONG) for us in clocks]
+    assert [Flags.GAP in reading.flags for reading in found] == [False, False, False, True, False]
+    unknown = DotCodec()
+    found = [only(unknown, encode_packet("custom-5", Reading(device_us=us)).data, LONG) for us in clocks]
+    assert not any(Flags.GAP in reading.flags for reading in found)

@@ -171,3 +171,11 @@ def test_a_rate_that_is_not_there_is_refused_with_those_that_are(rate: float) ->
 def test_a_resource_that_is_not_there_is_refused() -> None:
     with pytest.raises(UnknownChoice, match="IMU9"):
         MovesenseCodec("IMU12")
+
+
+def test_a_lost_batch_is_flagged_and_a_slow_clock_is_not() -> None:
+    codec = MovesenseCodec()
+    times = [round(n * 4 * 1000 / 51.5) for n in (0, 1, 2, 4, 5)]  # 1 % slow, and the fourth batch is lost
+    found = [codec.decode(encode_batch("IMU6", 52, time, [Reading()] * 4)[0]) for time in times]
+    gaps = [[Flags.GAP in reading.flags for reading in readings_of(batch)] for batch in found]
+    assert gaps == [[False] * 4] * 3 + [[True, False, False, False]] + [[False] * 4]

@@ -376,3 +376,10 @@ def test_a_clock_that_was_set_back_pairs_nothing_across() -> None:
     codec.decode(accelerometer(1_000_000_000, 4))
     found = codec.decode(gyroscope(1_000_000_000, 4))
     assert np.array(vectors(found, "acceleration"))[:, 0] / MILLI_G == pytest.approx([0, 1, 2, 3])
+
+
+def test_what_is_not_brought_together_is_a_sensor_of_its_own() -> None:
+    codec = PolarCodec()
+    (magnetic,) = codec.decode(encode_frame(MAGNETIC_FIELD, 5_000_000, [(200, 0, -400, 3)], 0x81))
+    (resting,) = codec.decode(encode_frame(ACCELERATION, 4_000_000, [(0, 0, 1000)], 1))
+    assert (magnetic.sensor, resting.sensor) == ("magnetometer", "")
