@@ -68,6 +68,8 @@ USUAL_RATE = 100
 HEADER = struct.Struct("<BQB")
 COMPRESSED = 0x80
 HEADER_BITS = 0x7F
+PAUSE_S = 0.1
+"""Between commands whose answers are not waited for."""
 LONGEST_PAUSE_NS = 10_000_000_000
 """A frame later than this after the one before says nothing about the rate."""
 
@@ -105,6 +107,13 @@ _KINDS = {
 }
 
 
+_FOLLOWING = {ACCELERATION: ANGULAR_VELOCITY, ANGULAR_VELOCITY: MAGNETIC_FIELD, MAGNETIC_FIELD: None}
+
+
+def _command(command: int, kind: int, settings: bytes = b"") -> tuple[Write]:
+    return (Write(bytes((command, kind)) + settings, CONTROL),)
+
+
 @dataclass
 class _Stream:
     """What is known of one running measurement."""
@@ -120,7 +129,7 @@ class PolarCodec:
     """One Polar sensor.
 
     Which rates and ranges it has, it says itself when asked: :meth:`start` asks, :meth:`reply` answers with the start
-    of each measurement. The factor of compressed frames comes with the device's answer to that.
+    of a measurement, and so on for the next. The factor of compressed frames comes with the device's answer to that.
     """
 
     name: ClassVar[str] = "polar"
@@ -164,38 +173,40 @@ class PolarCodec:
         return found
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Ask for the settings, after switching to SDK mode if the rate needs it. See :class:`Codec`.
+        """Ask for the first settings, or switch to SDK mode first if the rate needs it. See :class:`Codec`.
 
-        The rest is up to :meth:`reply`: the device's answer names what it has.
+        The device wants one command at a time, so :meth:`reply` goes on when it has answered.
         """
         if rate_hz is not None and rate_hz not in RATES:
             raise UsageError(f"no Polar sensor measures at {rate_hz:g} Hz",
                              expected=f"one of {', '.join(map(str, RATES))}")  # fmt: skip
         self._wish = rate_hz
-        sdk_mode = (Write(bytes((START, SDK_MODE)), CONTROL),) if rate_hz in SDK_MODE_RATES else ()
-        return (*sdk_mode, *(Write(bytes((GET_SETTINGS, kind)), CONTROL) for kind in _KINDS))
+        return _command(START, SDK_MODE) if rate_hz in SDK_MODE_RATES else _command(GET_SETTINGS, ACCELERATION)
 
     def stop(self) -> Sequence[Write]:
         """Stop the three measurements and SDK mode; the device refuses what does not run. See :class:`Codec`."""
-        return tuple(Write(bytes((STOP, kind)), CONTROL) for kind in (*_KINDS, SDK_MODE))
+        return tuple(Write(bytes((STOP, kind)), CONTROL, PAUSE_S) for kind in (*_KINDS, SDK_MODE))
 
     def reply(self, chunk: Chunk) -> Sequence[Write]:
-        """Start a measurement when its settings have come, at the wished rate and the largest range."""
+        """The next command: settings are answered with a start, a start (or what cannot be started) with the next kind."""
         data = chunk.data
-        if chunk.channel != CONTROL or len(data) < 5 or data[0] != RESPONSE or data[1] != GET_SETTINGS:
+        if chunk.channel != CONTROL or len(data) < 4 or data[0] != RESPONSE:
             return ()
-        kind, offered = data[2], parse_settings(data[5:])
-        if kind not in _KINDS or data[3] or not offered:
+        command, kind, status = data[1:4]
+        if command == START and kind == SDK_MODE:
+            return _command(GET_SETTINGS, ACCELERATION)
+        if command not in (GET_SETTINGS, START) or kind not in _KINDS:
             return ()
-        rate = self._rate_of(kind, offered[RATE])
-        if rate is None:
-            return ()
+        offered = parse_settings(data[5:]) if command == GET_SETTINGS and not status else None
+        rate = self._rate_of(kind, offered[RATE]) if offered and RATE in offered else None
+        if offered is None or rate is None:
+            following = _FOLLOWING[kind]
+            return () if following is None else _command(GET_SETTINGS, following)
         chosen = {setting: max(values) for setting, values in offered.items() if setting != FACTOR}
         chosen[RATE] = rate
-        unit = _KINDS[kind].range_unit
-        span = chosen[RANGE] * unit if RANGE in chosen else None
+        span = chosen[RANGE] * _KINDS[kind].range_unit if RANGE in chosen else None
         self._streams[kind] = _Stream(rate, span)
-        return (Write(bytes((START, kind)) + encode_settings({key: (value,) for key, value in chosen.items()}), CONTROL),)
+        return _command(START, kind, encode_settings({setting: (value,) for setting, value in chosen.items()}))
 
     def reset(self) -> None:
         """Forget factors, ranges, times and what waits for its pair: they belong to the link that was."""

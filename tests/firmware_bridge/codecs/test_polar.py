@@ -141,7 +141,8 @@ def test_makers_settings_are_answered_with_the_largest_range() -> None:
 
 @pytest.mark.parametrize("text", ["F0 01 02 00 00 FF FF FF", "F0 01 06 07 00"])
 def test_makers_responses_without_usable_settings_start_nothing(text: str) -> None:
-    assert PolarCodec().reply(Chunk(bytes.fromhex(text), 0, CONTROL)) == ()
+    written = PolarCodec().reply(Chunk(bytes.fromhex(text), 0, CONTROL))
+    assert all(write.data[0] != 2 for write in written)
 
 
 H10 = {0: (25, 50, 100, 200), 1: (16,), 2: (2, 4, 8)}
@@ -150,7 +151,7 @@ H10 = {0: (25, 50, 100, 200), 1: (16,), 2: (2, 4, 8)}
 @pytest.mark.parametrize(("wish", "taken"), [(200, 200), (25, 25), (None, 100)])
 def test_an_h10_starts_at_the_wished_or_the_usual_rate(wish: int | None, taken: int) -> None:
     codec = PolarCodec()
-    assert [write.data.hex() for write in codec.start(wish)] == ["0102", "0105", "0106"]
+    assert [write.data.hex() for write in codec.start(wish)] == ["0102"]
     (write,) = codec.reply(encode_response(1, ACCELERATION, H10))
     assert write.data == bytes((2, ACCELERATION)) + encode_settings({0: (taken,), 1: (16,), 2: (8,)})
 
@@ -159,14 +160,48 @@ def test_a_rate_that_this_device_lacks_is_told_and_not_started() -> None:
     codec = PolarCodec()
     codec.start(52)
     offer = encode_response(1, ACCELERATION, H10)
-    assert codec.reply(offer) == ()
+    assert [write.data.hex() for write in codec.reply(offer)] == ["0105"]
     assert codec.decode(offer) == [
         Status(text="acceleration has 25, 50, 100, 200 Hz, not the 52 Hz that were asked for")
     ]
 
 
 def test_the_rates_of_sdk_mode_switch_to_it_first() -> None:
-    assert [write.data.hex() for write in PolarCodec().start(208)] == ["0209", "0102", "0105", "0106"]
+    codec = PolarCodec()
+    assert [write.data.hex() for write in codec.start(208)] == ["0209"]
+    assert [write.data.hex() for write in codec.reply(encode_response(2, 9, {}))] == ["0102"]
+    assert [write.data.hex() for write in codec.reply(encode_response(2, 9, {}, status=6))] == ["0102"]  # is so already
+
+
+def conversation(codec: PolarCodec, rate: int, has: dict[int, dict[int, tuple[int, ...]]]) -> list[str]:
+    """What the codec writes to a sensor that answers one command at a time."""
+    waiting = list(codec.start(rate))
+    written = []
+    while waiting:
+        write = waiting.pop(0)
+        assert not waiting, "one command at a time"
+        written.append(write.data.hex())
+        command, kind = write.data[:2]
+        settings = has.get(kind, {}) if command == 1 else {}
+        answer = encode_response(command, kind, settings, status=0 if kind in has or kind == 9 else 3)
+        codec.decode(answer)
+        waiting += codec.reply(answer)
+    return written
+
+
+def test_a_whole_start_of_three_measurements() -> None:
+    verity = {ACCELERATION: {0: (26, 52, 104), 2: (8, 16)}, ANGULAR_VELOCITY: {0: (26, 52, 104), 2: (250, 2000)},
+              MAGNETIC_FIELD: {0: (10, 20, 50, 100), 2: (50,)}}  # fmt: skip
+    assert conversation(PolarCodec(), 104, verity) == [
+        "0209", "0102", "0202" + "00016800" + "02011000", "0105", "0205" + "00016800" + "0201d007",
+        "0106", "0206" + "00016400" + "02013200",
+    ]  # fmt: skip
+
+
+def test_a_whole_start_of_an_h10_that_has_acceleration_only() -> None:
+    assert conversation(PolarCodec(), 200, {ACCELERATION: H10}) == [
+        "0102", "0202" + "0001c800" + "01011000" + "02010800", "0105", "0106",
+    ]  # fmt: skip
 
 
 def test_the_magnetometer_takes_the_next_lower_rate() -> None:
