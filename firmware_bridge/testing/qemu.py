@@ -6,7 +6,8 @@
         node.power_on()
 
 It is the program of a real node: what differs is the board around it. QEMU has no baud rate (bytes pass at once), no noise
-on the line and, as the boards have no sensors, a motion that the firmware makes up.
+on the line and, as the boards have no sensors, a motion that the firmware makes up. It looks once a second whether somebody has
+opened the port, so the first commands after that may be heard a second late; what the node sends comes at once.
 """
 
 from __future__ import annotations
@@ -77,10 +78,12 @@ class QemuNode:
         """Start the board. Its port has another number each time; :attr:`path` leads there.
 
         Raises:
-            DeviceError: QEMU ended, or gave no port; the message has what it said.
+            DeviceError: the program is not there, QEMU ended, or gave no port; the message has what it said.
         """
         if self._process is not None:
             return
+        if not self.firmware.path.is_file():
+            raise DeviceError(f"{self.firmware.path} is not there", expected="a program for the board")
         self.boot = self.boot % 255 + 1
         number = f"loader,addr={self.firmware.board.boot_number_at:#x},data={self.boot},data-len=1"
         command = [self._qemu, "-M", self.firmware.board.name, "-kernel", str(self.firmware.path), "-display", "none",
