@@ -101,13 +101,13 @@ class UdpCamera:
         Raises:
             DeviceError: nothing came for ``silence_s``.
         """
-        while not self._listener.stopped:
+        while not self._listener.stopped():
             chunk = self._listener.next(self._silence)
             if self._listener.dropped:
                 lost, self._listener.dropped = self._listener.dropped, 0
                 self._intake.fault("overrun", f"{lost} datagrams came while the reader was busy", lost)
             if chunk is None:
-                if not self._listener.stopped:
+                if not self._listener.stopped():
                     raise self._silent()
                 return
             frame = self._frame(chunk)
@@ -156,7 +156,7 @@ class _Listener:
         self._transport = transport
         self._chunks: deque[Chunk] = deque(maxlen=KEPT)
         self._news = threading.Condition()
-        self._failure: BaseException | None = None
+        self._failures: list[BaseException] = []
         self._open = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
@@ -164,20 +164,19 @@ class _Listener:
         self._stop = threading.Event()
         self.dropped = 0
 
-    @property
     def stopped(self) -> bool:
         return self._stop.is_set()
 
     def start(self) -> None:
         self._stop.clear()
-        self._failure = None
+        self._failures.clear()
         self._open.clear()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=self._transport.address, daemon=True)
         self._thread.start()
         self._open.wait()
-        if self._failure is not None:
+        if self._failures:
             self._thread.join()
-            raise self._failure
+            raise self._failures[0]
 
     def stop(self) -> None:
         self._stop.set()
@@ -194,19 +193,20 @@ class _Listener:
         """The next datagram; None when stopped or when nothing came for so long."""
         until = time.monotonic() + silence_s if silence_s > 0 else None
         with self._news:
-            while not self._chunks and not self.stopped:
+            while not self._chunks and not self.stopped():
                 left = 1.0 if until is None else until - time.monotonic()
                 if left <= 0:
                     return None
                 self._news.wait(min(left, 1.0))  # in steps, so that an interrupt gets through everywhere
-            return self._chunks.popleft() if self._chunks and not self.stopped else None
+            return self._chunks.popleft() if self._chunks and not self.stopped() else None
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         try:
             await self._transport.open(self._take, lambda reason: None)
         except BaseException as error:
-            self._failure, self._loop = error, None
+            self._loop = None
+            self._failures.append(error)
             return
         finally:
             self._open.set()
