@@ -91,6 +91,8 @@ def footprint(codec: Codec) -> int:
             waiting += thing
         elif hasattr(thing, "__dict__"):
             waiting.append(vars(thing))
+        elif hasattr(thing, "__slots__"):
+            waiting += [getattr(thing, slot) for slot in thing.__slots__ if hasattr(thing, slot)]
     return total
 
 
