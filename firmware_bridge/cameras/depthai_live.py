@@ -112,7 +112,14 @@ def open_camera(options: Mapping[str, str]) -> DepthCamera:
         UsageError, UnknownChoice: options that make no sense, or no such pose function.
     """
     settings: dict[str, Any] = options_of(options, {**COMMON, "device": str}, "camera:depthai")
-    pose, topology = pose_of(settings, "camera:depthai")
+    finder = pose_of(settings, "camera:depthai")
     rate = settings.get("rate", 30.0)
     asked = {name: settings[name] for name in ("device", "width", "height") if name in settings}
-    return DepthCamera("camera:depthai", lambda: pictures(rate_hz=rate, **asked), pose, topology, rate_hz=rate)
+    return DepthCamera(
+        "camera:depthai",
+        lambda: pictures(rate_hz=rate, **asked),
+        finder.pose,
+        finder.topology,
+        rate_hz=rate,
+        done=finder.done,
+    )

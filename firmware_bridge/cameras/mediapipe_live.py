@@ -174,6 +174,8 @@ class Webcam:
                 expected="a camera that is plugged in and free" if live else "a video that OpenCV can read",
                 remedy="look for it with: ls /dev/video*; your user has to be in the group video" if live else "",
             )
+        if isinstance(self._video, int):
+            self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a slow model shall see the newest picture, not a queue
         said = self._capture.get(cv2.CAP_PROP_FPS)
         if self._said_rate is None and 1 <= said <= 1000:
             self.rate_hz = float(said)

@@ -6,7 +6,7 @@ The 2-D pose function finds the joints in the colour picture, the depth image al
 ==============  ======================================================================================================
 ``pose``        ``package.module:function``, or ``mediapipe`` with ``model``
 ``layout``      of what the function finds (coco-17)
-``serial``      which camera; ``file`` plays a recording (.bag) instead
+``serial``      which camera; ``file`` plays a recording of the SDK instead
 ``width``       ``height``, ``rate``: of both streams (640, 480, 30)
 ==============  ======================================================================================================
 """
@@ -44,9 +44,7 @@ def pictures(
     rs = imported("pyrealsense2", "camera:realsense")
     pipeline, config = rs.pipeline(), rs.config()
     if file:
-        config.enable_device_from_file(file, repeat_playback=False)
-        config.enable_stream(rs.stream.depth)
-        config.enable_stream(rs.stream.color, rs.format.rgb8)
+        config.enable_device_from_file(file, repeat_playback=False)  # with the streams that it has
     else:
         if serial:
             config.enable_device(serial)
@@ -54,6 +52,10 @@ def pictures(
         config.enable_stream(rs.stream.color, width, height, rs.format.rgb8, round(rate_hz))
     try:
         profile = pipeline.start(config)
+        streams = {stream.stream_type() for stream in profile.get_streams()}
+        if not {rs.stream.depth, rs.stream.color} <= streams:
+            pipeline.stop()
+            raise RuntimeError(f"no depth or no colour among {sorted(map(str, streams))}")
     except RuntimeError as error:
         raise DeviceError(
             f"camera:realsense{' ' + (file or serial) if file or serial else ''}: {error}",
@@ -72,7 +74,7 @@ def _pictures(rs: Any, pipeline: Any, device: Any) -> Iterator[Picture]:
     playing = device.is_playback()
     if playing:
         device.as_playback().set_real_time(False)  # every picture, however slow the pose function is
-    host_time = HostTime()
+    host_time, last = HostTime(), -1
     while True:
         good, frames = pipeline.try_wait_for_frames(PATIENCE_MS)
         arrived_ns = time.monotonic_ns()
@@ -85,17 +87,28 @@ def _pictures(rs: Any, pipeline: Any, device: Any) -> Iterator[Picture]:
             )
         aligned = align.process(frames)
         colour, depth = aligned.get_color_frame(), aligned.get_depth_frame()
-        if not colour or not depth:
-            continue
+        if not colour or not depth or colour.get_frame_number() == last:
+            continue  # the SDK gives a picture again when only the other stream has a new one
+        last = colour.get_frame_number()
         lens = colour.profile.as_video_stream_profile().intrinsics
         seconds = colour.get_timestamp() * 1e-3
         yield Picture(
             seconds if playing else host_time(seconds, arrived_ns),
-            np.asanyarray(colour.get_data()).copy(),  # the SDK uses its memory again
+            _red_first(rs, colour),
             np.asanyarray(depth.get_data()).copy(),
             Intrinsics(lens.fx, lens.fy, lens.ppx, lens.ppy),
             scale,
         )
+
+
+def _red_first(rs: Any, colour: Any) -> Any:
+    """(H, W, 3), a copy: the SDK uses its memory again. A recording may have another order than we ask of a camera."""
+    picture, kind = np.asanyarray(colour.get_data()), colour.profile.format()
+    if kind not in (rs.format.rgb8, rs.format.bgr8):
+        raise DeviceError(
+            f"camera:realsense: a recording with colour as {kind}", expected="rgb8 or bgr8", remedy="record it so"
+        )
+    return (picture if kind == rs.format.rgb8 else picture[..., ::-1]).copy()
 
 
 def open_camera(options: Mapping[str, str]) -> DepthCamera:
@@ -105,7 +118,14 @@ def open_camera(options: Mapping[str, str]) -> DepthCamera:
         UsageError, UnknownChoice: options that make no sense, or no such pose function.
     """
     settings: dict[str, Any] = options_of(options, {**COMMON, "serial": str, "file": str}, "camera:realsense")
-    pose, topology = pose_of(settings, "camera:realsense")
+    finder = pose_of(settings, "camera:realsense")
     rate = settings.get("rate", 30.0)
     asked = {name: settings[name] for name in ("serial", "file", "width", "height") if name in settings}
-    return DepthCamera("camera:realsense", lambda: pictures(rate_hz=rate, **asked), pose, topology, rate_hz=rate)
+    return DepthCamera(
+        "camera:realsense",
+        lambda: pictures(rate_hz=rate, **asked),
+        finder.pose,
+        finder.topology,
+        rate_hz=rate,
+        done=finder.done,
+    )

@@ -29,7 +29,7 @@ from firmware_bridge.cameras.pinhole import Intrinsics
 from firmware_bridge.cameras.pose_2d import convert
 from firmware_bridge.recording import Span
 
-__all__ = ["COMMON", "DepthCamera", "Picture", "Pose", "pose_of"]
+__all__ = ["COMMON", "DepthCamera", "Finder", "Picture", "Pose", "pose_of"]
 
 Pose = Callable[[NDArray[np.uint8]], "tuple[Any, Any]"]
 
@@ -64,15 +64,23 @@ class DepthCamera:
         pose: finds joints in a picture.
         topology: the layout of what ``pose`` finds.
         rate_hz: nominal.
+        done: called when the camera is closed, to let go what ``pose`` holds.
     """
 
     spans: tuple[Span, ...] = ()
 
     def __init__(
-        self, name: str, pictures: Pictures, pose: Pose, topology: Topology, *, rate_hz: float = 30.0
+        self,
+        name: str,
+        pictures: Pictures,
+        pose: Pose,
+        topology: Topology,
+        *,
+        rate_hz: float = 30.0,
+        done: Callable[[], None] | None = None,
     ) -> None:
         self.topology, self.rate_hz = topology, rate_hz
-        self._pictures, self._pose = pictures, pose
+        self._pictures, self._pose, self._done = pictures, pose, done
         self._intake = Intake(name, topology)
         self._stack = ExitStack()
         self._source: Iterator[Picture] | None = None
@@ -97,6 +105,8 @@ class DepthCamera:
         """Close it."""
         self._source = None
         self._stack.close()
+        if self._done is not None:
+            self._done()
 
     def __iter__(self) -> Iterator[Frame]:
         while self._source is not None:
@@ -128,8 +138,16 @@ COMMON: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def pose_of(settings: Mapping[str, Any], camera: str) -> tuple[Pose, Topology]:
-    """The pose function that an address names, and the layout of what it finds.
+class Finder(NamedTuple):
+    """A pose function, the layout of what it finds, and what to call when it is needed no more."""
+
+    pose: Pose
+    topology: Topology
+    done: Callable[[], None] | None = None
+
+
+def pose_of(settings: Mapping[str, Any], camera: str) -> Finder:
+    """The pose function that an address names.
 
     ``pose=package.module:function`` is imported; ``layout`` says what it finds (coco-17 by default). ``pose=mediapipe``
     takes MediaPipe's image landmarks and needs ``model``.
@@ -137,14 +155,14 @@ def pose_of(settings: Mapping[str, Any], camera: str) -> tuple[Pose, Topology]:
     Raises:
         UsageError: none named, or nothing of that name.
         UnknownChoice: no such layout.
-        DeviceError: MediaPipe or its model is absent.
     """
     said = settings.get("pose", "")
     example = f"{camera}?pose=package.module:function, or pose=mediapipe&model=pose_landmarker.task"
     if said == "mediapipe":
         from firmware_bridge.cameras.mediapipe_live import Landmarker
 
-        return Landmarker(settings.get("model", ""), settings.get("persons", 1)).pixels, adapter("mediapipe-33").topology
+        landmarker = Landmarker(settings.get("model", ""), settings.get("persons", 1))
+        return Finder(landmarker.pixels, adapter("mediapipe-33").topology, landmarker.close)
     module, colon, name = said.partition(":")
     if not colon:
         raise UsageError(f"{camera} names no pose function" if not said else f"pose={said}", expected=example)
@@ -157,4 +175,4 @@ def pose_of(settings: Mapping[str, Any], camera: str) -> tuple[Pose, Topology]:
         raise UsageError(f"pose={said}: {error}", expected=example) from error
     if not callable(pose):
         raise UsageError(f"pose={said} is a {type(pose).__name__}", expected="a function of a picture")
-    return pose, adapter(layout).topology
+    return Finder(pose, adapter(layout).topology)
