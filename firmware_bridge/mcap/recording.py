@@ -123,7 +123,7 @@ class Recorder:
     def frame(self, frame: Frame, topology: Topology, name: str = "fused") -> None:
         """One frame of joints; its time is the host's monotonic clock in seconds."""
         number = self._number(f"/frames/{name}", FRAME, {"topology": json.dumps(topology.to_dict())})
-        finite: NDArray[np.bool_] = np.isfinite(frame.joints).all(axis=-1)
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(frame.joints).all(axis=-1))
         joints = [[joint.tolist() if there else None for joint, there in zip(person, known, strict=True)]
                   for person, known in zip(frame.joints, finite, strict=True)]
         self._write(number, round(frame.time * 1e9),

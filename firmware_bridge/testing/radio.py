@@ -35,7 +35,7 @@ class RadioModel:
         queue: packets that the device can hold; more are lost.
         per_event: packets that fit into one connection event.
         supervision_s: the connection is lost after so long without a packet that got through.
-        fades: (begin, end) in seconds since the device began, in which nothing gets through.
+        fades: (begin, end) in seconds of the clock, in which nothing gets through.
         seed: of the packet errors.
     """
 
@@ -67,7 +67,7 @@ class RadioChannel:
         return True
 
     def event(self, now_s: float) -> list[bytes]:
-        """What gets through in the connection event at ``now_s``, seconds since the device began."""
+        """What gets through in the connection event at ``now_s``, seconds of the clock."""
         model = self._model
         if any(begin <= now_s < end for begin, end in model.fades):
             return []
@@ -84,7 +84,7 @@ class RadioChannel:
         return through
 
     def lost(self, now_s: float) -> bool:
-        """Whether the supervision timeout has passed."""
+        """Whether the supervision timeout has passed at ``now_s``, seconds of the clock."""
         return now_s - self._heard_s > self._model.supervision_s
 
 

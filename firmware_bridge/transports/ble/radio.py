@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -70,12 +71,15 @@ class Radio:
     Args:
         adapter: as Linux calls it (``hci0``); "" for the first that is on.
         scanner, client: bleak backend classes; None for the platform's own. Tests put a simulated radio here.
+        clock: nanoseconds, for the arrival of notifications.
     """
 
     _default: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Radio]]] = (
         weakref.WeakKeyDictionary())
 
-    def __init__(self, adapter: str = "", *, scanner: type | None = None, client: type | None = None) -> None:
+    def __init__(self, adapter: str = "", *, scanner: type | None = None, client: type | None = None,
+                 clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self.clock = clock
         self.known: dict[str, str] = {}
         """Name -> address of what has been connected before; it is taken without waiting for a namesake."""
         self._adapter = {"adapter": adapter} if adapter else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -158,13 +157,15 @@ class BleTransport:
             raise DeviceError(f"{self.address} ({found.address}) has no characteristic {missing[0]}; its services: {has}",
                               expected=f"a device that speaks {self._protocol or 'this protocol'}",
                               remedy="name its protocol: protocol=..., or another device")
+        clock = radio.clock
         for uuid in self._gatt.notify:
             def hear(_: Any, data: bytearray, channel: str = uuid) -> None:
-                received(Chunk(bytes(data), time.monotonic_ns(), channel))
+                received(Chunk(bytes(data), clock(), channel))
 
             try:
-                await within(CONNECT_S, client.start_notify(_characteristic(client, uuid), hear, bluez={"use_start_notify": not self._acquire}),
-                             asyncio.sleep)
+                subscribing = client.start_notify(_characteristic(client, uuid), hear,
+                                                  bluez={"use_start_notify": not self._acquire})
+                await within(CONNECT_S, subscribing, asyncio.sleep)
             except Exception as error:
                 raise explain(error, f"subscribing to {self.address}") from error
 
