@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from edgeskel.errors import EdgeskelError, UnknownChoice, UsageError
 from edgeskel.files import atomic_write
 
-__all__ = ["BOARDS", "Board", "Firmware", "build", "build_host_library"]
+__all__ = ["BOARDS", "Board", "Firmware", "build", "build_host_library", "need"]
 
 SOURCES = Path(__file__).parent / "firmware"
 CROSS = "arm-none-eabi-"

@@ -20,11 +20,17 @@ __all__ = [
     "Acknowledgement",
     "Command",
     "Fields",
+    "HEADER",
     "Kind",
     "LONGEST_BODY",
     "LONGEST_STUFFED",
+    "MISSING",
     "MOST_SENSORS",
     "Order",
+    "PER_METRE_PER_SECOND_SQUARED",
+    "PER_MICROTESLA",
+    "PER_RADIAN_PER_SECOND",
+    "PER_UNIT",
     "Result",
     "Samples",
     "StatusBody",
@@ -35,6 +41,7 @@ __all__ = [
     "encode_status",
     "frame_of",
     "parse",
+    "record_size",
 ]
 
 LONGEST_BODY = 512

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -95,6 +96,7 @@ class Link:
         self._signal_dbm: float | None = None
         self._received = self._faults = self._reopened = 0
         self._down_since_ns: int | None = None
+        self._most_wait_s = math.inf
         self._session: object | None = None
         self._senders_apart = self._silent = self._closing = False
         self._ordered = True
@@ -205,7 +207,8 @@ class Link:
                     self._down_since_ns = self._arrivals.last_ns or begun_ns
                 failures = 1 if self._received > received else failures + 1
                 spent_s = (self._clock() - begun_ns) / 1e9 if failures > 1 else 0.0
-                await self._sleep(max(0.02, self._backoff.delay_s(failures, self._chance) - spent_s))
+                delay_s = min(self._backoff.delay_s(failures, self._chance) - spent_s, self._most_wait_s)
+                await self._sleep(max(0.02, delay_s))
                 self._reopened += 1
         finally:
             self._state = "closed"
@@ -255,6 +258,8 @@ class Link:
             if self._open is not None and self._closing:
                 await self._say_goodbye(transport)
             self._open = None
+            # Looking for a serial port costs nothing, so it may be done often; connecting over the air is not so.
+            self._most_wait_s = getattr(transport, "most_wait_s", math.inf)
             with suppress(Exception):
                 await within(CLOSE_S, transport.close(), self._sleep)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import stat
 import time
@@ -28,6 +29,9 @@ DEFAULT_BAUD = 115200
 SAY_WHO_THEY_ARE = ("node",)
 """Protocols whose devices report a serial number of their own, which counts more than the adapter's."""
 READ_SIZE = 1 << 16
+LOOK_AGAIN_S = 0.1
+COMING_S = 5.0
+"""A port that has appeared is root's until udev has set its owner; for so long a refusal may pass."""
 SMALL_READ = 64
 GATHER_S = 0.001
 """A UART hands over a few bytes at a time, thousands of times a second. After a read of less than ``SMALL_READ`` bytes we
@@ -68,6 +72,8 @@ class SerialTransport:
         self.port, self.baud = port, baud
         self.identity: str | None = None
         """``serial:NUMBER`` of the USB port once it is open; None where it has none or the device knows better."""
+        self.most_wait_s = math.inf
+        """How long a link may wait before it tries again: shortly where the device was unplugged or is only coming."""
         self._known_by_port = known_by_port
         self._serial: Any = None  # serial.Serial
         self._fd = -1
@@ -91,6 +97,10 @@ class SerialTransport:
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unwanted)
             raise
+        except DeviceError:
+            self.most_wait_s = LOOK_AGAIN_S if _may_come(self.port) else math.inf
+            raise
+        self.most_wait_s = LOOK_AGAIN_S
         self._fd = self._serial.fileno()
         if self._known_by_port:
             self.identity = await loop.run_in_executor(None, _identity, self.port)
@@ -189,6 +199,14 @@ def _open(path: str, baud: int) -> Any:
     with suppress(OSError, ValueError, AttributeError, NotImplementedError):
         port.set_low_latency_mode(True)
     return port
+
+
+def _may_come(path: str) -> bool:
+    """Whether a port that could not be opened may soon be one: it is not there, or has only just appeared."""
+    try:
+        return time.time() - os.stat(path).st_ctime < COMING_S
+    except OSError:
+        return True
 
 
 def _identity(path: str) -> str | None:
