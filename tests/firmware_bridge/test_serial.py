@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import tty
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,6 +17,7 @@ import pytest
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs.node import NodeCodec
 from firmware_bridge.codecs.node_frame import Fields, Order
+from firmware_bridge.link import Lost, Sample, open_link
 from firmware_bridge.samples import Chunk, Flags, Reading, Status
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.transports import open_transport, serial
@@ -190,6 +192,51 @@ def test_unplugging_is_noticed_and_plugging_in_opens_again_under_the_same_addres
             assert not any(r.flags & Flags.REBOOTED for r in again.readings)  # it ran on, on its battery
 
     run(test())
+
+
+def test_a_link_looks_for_an_unplugged_port_without_growing_pauses() -> None:
+    """After a second away, an ordinary backoff would have it wait for up to another."""
+
+    async def test() -> None:
+        with PtyNode(1, 200) as node:
+            async with open_link(node.address) as link:
+                items: list[Any] = []
+
+                async def until(condition: Callable[[], bool]) -> None:
+                    async def wait() -> None:
+                        async for item in link:
+                            items.append(item)
+                            if condition():
+                                return
+
+                    await asyncio.wait_for(wait(), WAIT_S)
+
+                await until(lambda: isinstance(items[-1], Sample))
+                node.unplug()
+                await until(lambda: isinstance(items[-1], Lost))
+                before = link.health.reopened
+                begin = time.monotonic()
+                while link.health.reopened < before + 8:
+                    await asyncio.sleep(0.01)
+                # Eight attempts; backoff alone would take 0.1 + 0.2 + 0.4 + ... and more than ten seconds for them.
+                assert time.monotonic() - begin < 5.0
+                node.plug_in()
+                await until(lambda: isinstance(items[-1], Sample))
+
+    run(test())
+
+
+def test_a_port_that_refuses_for_good_is_not_tried_so_often(tmp_path: Path) -> None:
+    file = tmp_path / "old"
+    file.write_text("")
+    transport = SerialTransport(str(file))
+    assert transport.most_wait_s == float("inf")
+    for path, soon in ((file, True), (tmp_path / "absent", True), (Path("/dev/null"), False)):
+        transport = SerialTransport(str(path))
+        with pytest.raises(DeviceError):
+            asyncio.run(transport.open(lambda chunk: None, lambda reason: None))
+        just_made = path.exists() and time.time() - path.stat().st_ctime < serial.COMING_S
+        assert (transport.most_wait_s < 1.0) == (soon or just_made)
 
 
 def test_any_bytes_between_frames_cost_nothing() -> None:
