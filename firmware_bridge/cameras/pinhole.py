@@ -108,7 +108,7 @@ def depth_at(depth: NDArray[Any], pixels: Array, *, scale: float = 1.0, radius: 
     window = depth[rows.clip(0, height - 1), columns.clip(0, width - 1)].astype(np.float64) * scale
     with np.errstate(invalid="ignore"):
         window = np.where(within & (window >= NEAREST) & (window <= FARTHEST), window, np.inf)
-    window = np.sort(window.reshape(*window.shape[:-2], -1), axis=-1)  # measured ones first
+    window = np.sort(window.reshape(*pixels.shape[:2], len(steps) ** 2), axis=-1)  # measured ones first
     measured = np.isfinite(window).sum(axis=-1)
     middle = np.take_along_axis(window, np.maximum(measured - 1, 0)[..., None] // 2, axis=-1)[..., 0]
     found = np.where(measured >= LEAST_SHARE * window.shape[-1], middle, np.nan)

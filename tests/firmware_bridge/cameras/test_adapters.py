@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from edgeskel import topologies
 from edgeskel.data.axes import axes_matrix as imported_axes
@@ -225,21 +226,22 @@ def test_another_number_of_joints_is_refused_and_nobody_is_a_frame_of_nobody(lay
     assert nobody.joints.shape == (0, size, 3) and nobody.confidence.shape == (0, size)
 
 
-@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=75, max_size=75))
-def test_whatever_the_numbers_are_a_joint_is_finite_or_missing(values: list[float]) -> None:
+@given(arrays(np.float64, (1, 25, 3), elements=st.floats(), fill=st.floats()))
+@settings(max_examples=80, deadline=None)
+def test_whatever_the_numbers_are_a_joint_is_finite_or_missing(values: np.ndarray) -> None:
     try:
-        frame = kinect_v2.convert(0.0, np.reshape(values, (1, 25, 3)))
+        frame = kinect_v2.convert(0.0, values)
     except Refused as error:
         assert error.kind == "units"
     else:
         assert np.isfinite(frame.joints).all()
-        given_ = np.isfinite(np.reshape(values, (25, 3))).all(axis=1)
-        np.testing.assert_array_equal(frame.confidence[0] > 0, given_)
+        np.testing.assert_array_equal(frame.confidence > 0, np.isfinite(values).all(axis=-1))
 
 
 @given(
     st.sampled_from(EVERY_WAY), st.floats(-2, 2), st.floats(-1, 1), st.floats(2, 5), st.floats(-3.1, 3.1)
 )
+@settings(max_examples=80, deadline=None)
 def test_lengths_and_handedness_survive_every_door(
     way: tuple[str, Settings], x: float, y: float, z: float, turn: float
 ) -> None:
