@@ -11,7 +11,7 @@
 Real are: bleak and its BlueZ backend, dbus-fast, the bus, the passing of descriptors (AcquireNotify). The fake knows the
 objects, methods, properties and signals that a central uses (BlueZ's own doc/org.bluez.Adapter.rst, .Device.rst and
 .GattCharacteristic.rst), and faults on demand. It has no radio (see :mod:`.radio` and :mod:`.bumble_backend`), no
-pairing and no security. ``python -m firmware_bridge.testing.bluez --help`` runs it as a process.
+pairing and no security. :mod:`.processes` runs it in a process of its own.
 """
 
 from __future__ import annotations
@@ -136,10 +136,12 @@ class FakePeripheral:
     packet: Callable[[int], bytes] | None = None
     rate_hz: float = 100.0
     present: bool = True
-    sent: int = 0
-    """Packets that were handed to a subscriber: the next one's number."""
+    made: int = 0
+    """The next packet's number. It counts on while nobody is subscribed, as the clock of a device does."""
+    began: float | None = None
+    """When it was subscribed to first, on the loop's clock: the time of packet 0."""
     silent: bool = False
-    """Stays connected and sends nothing; its packets are counted as sent meanwhile."""
+    """Stays connected and sends nothing; it makes packets all the same."""
     written: list[tuple[str, bytes]] = field(default_factory=list)
     connects: int = 0
 
@@ -411,14 +413,17 @@ class FakeBluez:
     async def _notify(self, peripheral: FakePeripheral, packet: Callable[[int], bytes],
                       send: Callable[[bytes], None]) -> None:
         loop = asyncio.get_running_loop()
-        begin, first = loop.time(), peripheral.sent
+        if peripheral.began is None:
+            peripheral.began = loop.time()
+        else:
+            peripheral.made = int((loop.time() - peripheral.began) * peripheral.rate_hz)
         while True:
-            due = first + int((loop.time() - begin) * peripheral.rate_hz)
-            while peripheral.sent <= due:
+            due = int((loop.time() - peripheral.began) * peripheral.rate_hz)
+            while peripheral.made <= due:
                 if not (peripheral.silent or self._frozen):
-                    send(packet(peripheral.sent))
-                peripheral.sent += 1
-            await asyncio.sleep(max(0.0, begin + (peripheral.sent - first) / peripheral.rate_hz - loop.time()))
+                    send(packet(peripheral.made))
+                peripheral.made += 1
+            await asyncio.sleep(max(0.0, peripheral.began + peripheral.made / peripheral.rate_hz - loop.time()))
 
     def _stop_notify(self, path: str) -> None:
         pump = self._pumps.pop(path, None)

@@ -142,12 +142,12 @@ class SimulatedTransport:
     """
 
     def __init__(self, device: SimulatedDevice, address: str = "simulated:device", *, connect_s: float = 0.05,
-                 identity: str | None = None) -> None:
+                 identity: str | None = None, channel: str = "") -> None:
         self.address = address
         self.identity = identity
         self.hang = False
         self.closed = False
-        self._device, self._connect_s = device, connect_s
+        self._device, self._connect_s, self._channel = device, connect_s, channel
         self._pump: asyncio.Task[None] | None = None
         self._lost: Lost | None = None
 
@@ -212,4 +212,4 @@ class SimulatedTransport:
                     lost(DeviceError(f"{self.address} went out of reach (supervision timeout)"))
                     return
             for packet in packets:
-                received(Chunk(packet, device.clock()))
+                received(Chunk(packet, device.clock(), self._channel))
