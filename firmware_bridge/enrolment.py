@@ -22,10 +22,15 @@ from types import MappingProxyType
 from edgeskel.errors import CorruptFile, UsageError
 from edgeskel.files import atomic_write
 
-__all__ = ["Enrolment", "identity_of"]
+__all__ = ["Enrolment", "default_path", "identity_of"]
 
 KINDS = ("ble", "serial", "udp")
 VERSION = 1
+
+
+def default_path() -> Path:
+    """Where the user's list is kept: ``edgeskel/devices.json`` under ``$XDG_CONFIG_HOME`` (``~/.config``)."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgeskel" / "devices.json"
 
 
 def identity_of(text: str) -> str:

@@ -30,9 +30,9 @@ from firmware_bridge.link.events import (
     Stalled,
 )
 from firmware_bridge.link.ledger import Ledger, Verdict
-from firmware_bridge.link.links import Links, open_link
+from firmware_bridge.link.links import Links, open_link, protocol_of
 
 __all__ = [
     "Backoff", "Event", "Gap", "Health", "Item", "Ledger", "Link", "Links", "Lost", "Overflow", "Reboot", "Recovered",
-    "Refused", "Report", "Sample", "Stalled", "Verdict", "open_link",
+    "Refused", "Report", "Sample", "Stalled", "Verdict", "open_link", "protocol_of",
 ]

@@ -173,10 +173,11 @@ class Link:
             rate_hz=self._arrivals.rate_hz(self._clock()) / max(1, len(ledgers)),
             received=received, lost=lost, late=sum(ledger.late for ledger in ledgers),
             loss=lost / (received + lost) if received + lost else 0.0,
-            dropped=self.outbox.dropped, bad=sum(books.codec.counts.bad for books in self._senders.values()),
+            dropped=self.outbox.dropped, frames=sum(books.codec.counts.frames for books in self._senders.values()),
+            bad=sum(books.codec.counts.bad for books in self._senders.values()),
             faults=self._faults, reboots=sum(books.epoch for books in self._senders.values()), reopened=self._reopened,
             battery=self._battery, signal_dbm=self._signal_dbm, last_seen_ns=self._arrivals.last_ns,
-            problem="" if self._state == "streaming" else self._problem)
+            problem="" if self._state == "streaming" else self._problem, identity=self._identity)
 
     # -- connecting -----------------------------------------------------------------------------------------------
 
@@ -415,9 +416,11 @@ class Link:
 
     def _know(self, identity: str | None) -> None:
         """Who the device is, by what the transport or the device itself says; ends the connection if it is a stranger."""
-        if self._enrolment is None or self._senders_apart or identity is None:
+        if self._senders_apart or identity is None:
             return
         self._identity = identity
+        if self._enrolment is None:
+            return
         self._admitted = self._enrolment.admits(identity)
         if not self._admitted:
             self._refuse(identity)

@@ -122,6 +122,7 @@ class Health:
         late: readings that arrived after a newer one and were left out (datagrams only).
         loss: lost / (received + lost), 0..1.
         dropped: items that the reader was too slow for.
+        frames: frames or datagrams that the codec accepted.
         bad: frames that the codec refused.
         faults: chunks on which the codec itself failed (an error of ours; the link goes on).
         reboots: of the device.
@@ -130,6 +131,8 @@ class Health:
         signal_dbm: last known.
         last_seen_ns: host time of the last reading.
         problem: the last reason why the link was down; "" when it streams.
+        identity: who the device is (see :mod:`firmware_bridge.enrolment`); None until known, and for datagrams, where each
+            channel is one.
     """
 
     device: str
@@ -140,6 +143,7 @@ class Health:
     late: int
     loss: float
     dropped: int
+    frames: int
     bad: int
     faults: int
     reboots: int
@@ -148,3 +152,4 @@ class Health:
     signal_dbm: float | None
     last_seen_ns: int | None
     problem: str
+    identity: str | None = None

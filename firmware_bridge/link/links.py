@@ -14,9 +14,22 @@ from firmware_bridge.link.connection import Link
 from firmware_bridge.link.events import Health, Item
 from firmware_bridge.transports import open_transport
 
-__all__ = ["Links", "open_link"]
+__all__ = ["Links", "open_link", "protocol_of"]
 
 DEFAULT_PROTOCOL = {"serial": "node", "ble": "node"}
+
+
+def protocol_of(address: str) -> str:
+    """The protocol that a device at ``address`` is taken to speak; raises as :func:`open_link`."""
+    scheme = address.partition(":")[0]
+    protocol = dict(parse_qsl(address.partition("?")[2])).get("protocol") or DEFAULT_PROTOCOL.get(scheme)
+    transport = open_transport(address)  # refuses a wrong address now, not at the first attempt
+    protocol = protocol or getattr(transport, "protocol", None)
+    if not protocol:
+        raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(CODECS))
+    if protocol not in CODECS:
+        raise UnknownChoice("protocol", protocol, CODECS)
+    return protocol
 
 
 def open_link(address: str, *, wake: asyncio.Event | None = None, **options: Any) -> Link:
@@ -31,14 +44,7 @@ def open_link(address: str, *, wake: asyncio.Event | None = None, **options: Any
         UnknownChoice: no such transport, protocol or option.
         UsageError: the protocol is missing, or the address makes no sense.
     """
-    scheme = address.partition(":")[0]
-    protocol = dict(parse_qsl(address.partition("?")[2])).get("protocol") or DEFAULT_PROTOCOL.get(scheme)
-    transport = open_transport(address)  # refuses a wrong address now, not at the first attempt
-    protocol = protocol or getattr(transport, "protocol", None)
-    if not protocol:
-        raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(CODECS))
-    if protocol not in CODECS:
-        raise UnknownChoice("protocol", protocol, CODECS)
+    protocol = protocol_of(address)
     return Link(address, lambda: create(protocol), lambda: open_transport(address), wake=wake, **options)
 
 

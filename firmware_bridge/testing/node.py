@@ -78,6 +78,7 @@ class SimulatedNode:
         identity: its serial number.
         battery: share of full; it stays. None: no battery.
         longest: bytes of the longest body, for lines that carry less than 512.
+        motion: what the sensors measure, as :func:`simulated_motion` is called and gives it.
         micros: device time; called for the moments of commands.
     """
 
@@ -85,9 +86,10 @@ class SimulatedNode:
         self, sensors: int = 1, *, micros: Callable[[], int], rate_hz: int = 100,
         fields: Fields = Fields.QUATERNION | Fields.ACCELERATION | Fields.GYROSCOPE, identity: str = "simulated",
         battery: float | None = 0.8, longest: int = LONGEST_BODY,
+        motion: Callable[[int, int], NDArray[np.float64]] = simulated_motion,
     ) -> None:  # fmt: skip
         self.sensors, self.identity, self.battery = sensors, identity, battery
-        self._micros, self._longest = micros, longest
+        self._micros, self._longest, self._motion = micros, longest, motion
         self._defaults = (rate_hz, fields)
         self.boot = 0
         self.restart()
@@ -111,7 +113,7 @@ class SimulatedNode:
 
     def samples(self, device_us: int) -> list[bytes]:
         """Bodies of one instant; the next call is the next instant."""
-        motion = simulated_motion(self.sensors, device_us)
+        motion = self._motion(self.sensors, device_us).copy()
         w, x, y, z = motion[:, :4].T.copy()
         cos, sin = np.cos(self._turns[: self.sensors] / 2), np.sin(self._turns[: self.sensors] / 2)
         motion[:, :4] = np.stack([cos * w - sin * z, cos * x - sin * y, cos * y + sin * x, cos * z + sin * w], axis=1)
@@ -179,7 +181,7 @@ class SimulatedNode:
         if not wanted:
             self._turns[chosen] = 0.0
             return Result.DONE
-        w, x, y, z = simulated_motion(self.sensors, self._micros())[chosen, :4].T
+        w, x, y, z = self._motion(self.sensors, self._micros())[chosen, :4].T
         east, north = w * w + x * x - y * y - z * z, 2 * (x * y + w * z)
         if np.any(np.hypot(east, north) < LEAST_HORIZONTAL):
             return Result.FAILED
