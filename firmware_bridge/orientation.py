@@ -81,7 +81,8 @@ class Oriented(NamedTuple):
     Args:
         time: seconds, host's monotonic clock.
         quaternion: sensor -> world, y up.
-        rate: rad/s in sensor axes, with the filter's bias taken off; None where the device sends none.
+        rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how fast they turn;
+            None for its first.
         epoch: changes when the heading was lost (a long gap, a reboot): earlier headings do not compare with later ones.
     """
 
@@ -246,7 +247,12 @@ class Orientation:
         reading = step.reading
         if reading.orientation is None:
             return []
-        return [Oriented(step.time, _product(self._turn, reading.orientation), reading.angular_velocity, self.epoch)]
+        last, self._last = self._last, step
+        rate = reading.angular_velocity
+        if rate is None and last is not None and step.time - last.time <= BRIDGED_S:
+            assert last.reading.orientation is not None, "only those are kept"
+            rate = _rate(last.reading.orientation, reading.orientation, step.time - last.time)
+        return [Oriented(step.time, _product(self._turn, reading.orientation), rate, self.epoch)]
 
     def _lose_heading(self) -> None:
         self.epoch += 1
@@ -267,6 +273,16 @@ def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:
     """(K, 3) what there is of a field."""
     values = [getattr(reading, field) for reading in readings]
     return np.array([value for value in values if value is not None], dtype=np.float64).reshape(-1, 3)
+
+
+def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
+    """rad/s in sensor axes that carry one orientation to the other on the shorter way."""
+    w, x, y, z = before
+    turn = _product((w, -x, -y, -z), after)
+    sine = math.sqrt(turn[1] ** 2 + turn[2] ** 2 + turn[3] ** 2)
+    scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
+    scale = math.copysign(scale, turn[0])
+    return (scale * turn[1], scale * turn[2], scale * turn[3])
 
 
 def _product(first: Quaternion, second: Any) -> Quaternion:
