@@ -163,7 +163,7 @@ async def ble(seconds: float) -> dict[str, Any]:
     low, high = np.percentile(np.array(late) / 1e6, [50, 99])
     return {"ble_17x100_lost": absent + sum(h.dropped for h in health), "ble_17x100_readings": len(late),
             "latency_p50_ms": float(low), "latency_p99_ms": float(high), "client_cpu_fraction": cpu / len(late) * SENSORS * 100,
-            "frames_per_second": frames_per_second}
+            "ble_reopened": sum(h.reopened for h in health), "frames_per_second": frames_per_second}
 
 
 def resync(count: int) -> dict[str, Any]:

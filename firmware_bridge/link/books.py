@@ -54,6 +54,8 @@ class Arrivals:
 
     def __init__(self, nominal_hz: float | None) -> None:
         self.last_ns: int | None = None
+        self.deaf_ns = 0
+        """For how long since the last chunk the host could not listen."""
         self._nominal_s = 1.0 / nominal_hz if nominal_hz else 0.0
         self._times: deque[int] = deque(maxlen=33)
         self._begin_ns: int | None = None
@@ -62,7 +64,7 @@ class Arrivals:
 
     def add(self, now_ns: int, readings: int) -> None:
         """A chunk with so many readings arrived."""
-        self.last_ns = now_ns
+        self.last_ns, self.deaf_ns = now_ns, 0
         self._times.append(now_ns)
         if self._begin_ns is None:
             self._begin_ns = now_ns
@@ -71,9 +73,14 @@ class Arrivals:
             self._begin_ns, self._count = now_ns, 0
         self._count += readings
 
+    def excuse(self, deaf_ns: int) -> None:
+        """The host could not listen for so long."""
+        self.deaf_ns += deaf_ns
+
     def restart(self) -> None:
         """The link was opened anew: intervals begin again."""
         self._times.clear()
+        self.deaf_ns = 0
         self._begin_ns, self._count = None, 0
 
     @property

@@ -47,6 +47,8 @@ FIRST_READING_S = 3.0
 """How long a device may take from its start command to the first reading."""
 LEAST_SILENCE_S = 0.5
 PERIODS_OF_SILENCE = 10
+DEAF_NS = 50_000_000
+"""A timer that is later than that says that our own loop was held up; a device is not blamed for it."""
 MOST_SENDERS = 64
 """Senders of one transport that are decoded apart; more are left alone."""
 MOST_REPLIES = 64
@@ -163,6 +165,11 @@ class Link:
         await self._send(self._open, writes, "")
 
     @property
+    def identity(self) -> str | None:
+        """Who the device is (see :mod:`firmware_bridge.enrolment`), once it is known."""
+        return self._identity
+
+    @property
     def health(self) -> Health:
         """How the link is doing now."""
         ledgers = [ledger for books in self._senders.values() for ledger in books.ledgers.values()]
@@ -275,9 +282,13 @@ class Link:
                     return False
             # Never longer than the least silence: the interval, and with it what is allowed, may just have become known.
             wait_s = min(allowed_s - silence_s, LEAST_SILENCE_S) if silence_s < allowed_s else LEAST_SILENCE_S
+            asleep_ns = self._clock()
             try:
                 reason = await within(wait_s + 0.001, _result(ended), self._sleep)
             except TimeoutError:
+                overslept_ns = self._clock() - asleep_ns - round(wait_s * 1e9)
+                if overslept_ns > DEAF_NS:  # this program was held up: what came meanwhile has not been read yet
+                    self._arrivals.excuse(overslept_ns)
                 continue
             if reason is None:
                 return True
@@ -290,7 +301,7 @@ class Link:
             since_ns, allowed_s = max(last_ns or 0, opened_ns), FIRST_READING_S
         else:
             since_ns, allowed_s = last_ns, max(LEAST_SILENCE_S, PERIODS_OF_SILENCE * interval_s)
-        return (self._clock() - since_ns) / 1e9, allowed_s
+        return (self._clock() - since_ns - self._arrivals.deaf_ns) / 1e9, allowed_s
 
     def _fall_silent(self, silence_s: float) -> None:
         self._state, self._problem = "stalled", f"no reading for {silence_s:.2f} s"

@@ -33,7 +33,7 @@ from firmware_bridge.link import (
 )
 from firmware_bridge.samples import Chunk, Flags, Reading, Status
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice, SimulatedTransport
-from firmware_bridge.testing.virtual_time import run
+from firmware_bridge.testing.virtual_time import VirtualLoop, run
 
 
 class Counting:
@@ -170,6 +170,24 @@ def test_silence_is_noticed_within_half_a_second_and_a_period_although_connected
             recovered = bench.of(Recovered)[-1]
             assert recovered.after_s < 0.51 + 2.0 + 0.2 + 0.1  # stall, bounded close, first wait, connect
             assert link.health.lost == sum(gap.count for gap in bench.of(Gap)) > 150
+
+    run(scenario)
+
+
+def test_a_device_is_not_blamed_for_what_held_up_the_host() -> None:
+    async def scenario(clock: Callable[[], int]) -> None:
+        bench = Bench(clock)
+        async with bench.link() as link:
+            await bench.watch(link, 2.0)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            for _ in range(3):
+                loop.advance(1.3)  # as if a callback had taken so long: nothing was read meanwhile
+                await bench.watch(link, 0.3)
+            assert not bench.of(Stalled) and link.health.reopened == 0
+            bench.device.silent = True
+            await bench.watch(link, 1.0)
+            assert bench.of(Stalled)
 
     run(scenario)
 
