@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgeskel.skeleton import Frame
+from edgeskel.data.importers import utd_mhad
+from edgeskel.data.importers.common import Options
+from edgeskel.skeleton import Clip, Frame
 from firmware_bridge.cameras import ADAPTERS, FAULTS, Refused, Settings, adapter
 from firmware_bridge.cameras.axes import METRES
 from firmware_bridge.cameras.datagrams import pack, parse
@@ -107,6 +111,23 @@ def test_a_mirrored_camera_is_named_after_a_while_and_a_true_one_never(caplog: p
             assert taken is not None and len(taken.joints) == 1
         assert intake.faults == faults
     assert "left and right swapped" in caplog.text
+
+
+def test_real_people_before_a_real_camera_are_not_named(datasets: Path) -> None:
+    recordings = utd_mhad.recordings(datasets / "utd-mhad", Options())
+    clips = [clip for clip in islice(recordings.clips, 0, 120, 12) if isinstance(clip, Clip)]
+    assert len(clips) == 10
+    judge, judged = Body(recordings.topology), []
+    for clip in clips:
+        intake = Intake("kinect", recordings.topology)
+        for index, time in enumerate(clip.time):
+            frame = Frame(float(time), clip.joints[:, index], clip.confidence[:, index])
+            taken = intake.take(frame)
+            assert taken is not None and len(taken.joints) == len(frame.joints)
+            judged.append(judge.handedness(frame.joints[0], frame.confidence[0]))
+        assert not intake.faults
+    clear = [cosine for cosine in judged if cosine is not None]
+    assert len(clear) > 50 and np.mean(np.array(clear) > 0) > 0.95
 
 
 def test_a_fault_is_named_at_the_first_tenth_and_hundredth_time(caplog: pytest.LogCaptureFixture) -> None:

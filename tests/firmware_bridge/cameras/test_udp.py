@@ -15,7 +15,9 @@ from edgeskel.skeleton import Frame
 from firmware_bridge import open_source
 from firmware_bridge.cameras import ADAPTERS, Settings, adapter
 from firmware_bridge.cameras.udp import UdpCamera
+from firmware_bridge.samples import Chunk
 from firmware_bridge.testing.camera_peer import CameraPeer
+from firmware_bridge.transports import Lost, Received
 from tests.firmware_bridge.cameras.bodies import standing
 
 KINECT = adapter("kinect-v2").topology
@@ -130,16 +132,28 @@ def test_closing_wakes_the_reader_and_the_source_opens_again() -> None:
         reader.join()
 
 
-def test_a_slow_reader_loses_the_oldest_and_is_told() -> None:
-    with camera() as (source, frames), CameraPeer(source.port, layout="kinect-v2") as peer:
+class Burst:
+    """A transport that hands over everything before anybody reads."""
+
+    address, port, refused = "burst", 0, {}  # noqa: RUF012
+
+    async def open(self, received: Received, lost: Lost) -> None:
         for number in range(100):
-            peer.send_object({"time": number / 30, "persons": []})  # small, so that the kernel holds them all
-        seen = 0
-        while seen + source.faults.get("overrun", 0) < 100:
-            last = next(frames)
-            seen += 1
-    assert source.faults.keys() == {"overrun"} and 64 <= seen < 100  # the kernel holds some back meanwhile
-    assert last.joints.shape == (0, 25, 3)
+            data = json.dumps({"time": number / 30, "persons": []}).encode()
+            received(Chunk(data, 10**12 + number * 33_333_333, "127.0.0.1:9"))
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_slow_reader_loses_the_oldest_and_is_told() -> None:
+    with UdpCamera(Burst(), adapter("kinect-v2").door(), silence_s=0.05) as source:  # type: ignore[arg-type]
+        frames, times = iter(source), []
+        with pytest.raises(DeviceError, match="nothing came"):
+            while True:
+                times.append(next(frames).time)
+    assert source.faults == {"overrun": 36}
+    assert len(times) == 64 and times[-1] - times[0] == pytest.approx(63 / 30, abs=1e-6)
 
 
 def test_a_taken_port_is_a_device_error() -> None:
