@@ -287,8 +287,9 @@ class Link:
                 reason = await within(wait_s + 0.001, _result(ended), self._sleep)
             except TimeoutError:
                 overslept_ns = self._clock() - asleep_ns - round(wait_s * 1e9)
-                if overslept_ns > DEAF_NS:  # this program was held up: what came meanwhile has not been read yet
-                    self._arrivals.excuse(overslept_ns)
+                if overslept_ns > DEAF_NS:
+                    # This program was held up, and since before the timer was due, who knows how long: hence twice.
+                    self._arrivals.excuse(2 * overslept_ns)
                 continue
             if reason is None:
                 return True
