@@ -163,7 +163,7 @@ class Door:
         if not (np.abs(ours[~absent]) <= FARTHEST).all():
             raise Refused(
                 "units",
-                f"a joint {float(np.nanmax(np.abs(ours[~absent]))):.3g} m away",
+                f"a joint {float(np.nan_to_num(np.abs(ours[~absent]), nan=np.inf).max()):.3g} m away",
                 expected=f"at most {FARTHEST:g} m",
                 remedy="check the units of the sender",
             )

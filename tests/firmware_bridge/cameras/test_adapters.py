@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -236,6 +236,19 @@ def test_whatever_the_numbers_are_a_joint_is_finite_or_missing(values: np.ndarra
     else:
         assert np.isfinite(frame.joints).all()
         np.testing.assert_array_equal(frame.confidence > 0, np.isfinite(values).all(axis=-1))
+
+
+@given(arrays(np.float64, (1, 17, 3), elements=st.floats(), fill=st.floats()))
+@example(np.full((1, 17, 3), 1e300))
+@settings(max_examples=60, deadline=None)
+def test_whatever_pixels_and_depths_are_a_joint_is_finite_or_missing(values: np.ndarray) -> None:
+    try:
+        frame = adapter("coco-17").door(Settings("mm", intrinsics=CAMERA)).frame(0.0, values)
+    except Refused as error:
+        assert error.kind == "units"
+    else:
+        assert np.isfinite(frame.joints).all()
+        assert (frame.confidence[~(values[..., 2] > 0)] == 0).all()
 
 
 @given(
