@@ -1,8 +1,8 @@
 """A calibration step by step: when the pose is held and when a movement was done is seen, nobody has to press a key.
 
-The wearer stands still for two seconds: that was the pose. Something moves and comes to rest: that was the movement. The same works on
-a recording in which the wearer did the steps in this order. A movement in which the wrong limb moved stops the calibration there and
-then, with the two sensors by name.
+The wearer stands still for two seconds: that was the pose. Something moves and comes to rest: that was the movement. The same
+works on a recording in which the wearer did the steps in this order. A movement in which the wrong limb moved stops the calibration
+there and then, with the two sensors by name.
 """
 
 from __future__ import annotations
