@@ -59,7 +59,7 @@ class World:
 
     def __init__(self, *, mtu: int = 247, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.mtu, self.clock = mtu, clock
-        self.link = _Air()
+        self.link = _Air()  # type: ignore[no-untyped-call]
         self.central = self._device("central", CENTRAL)
         self.peripherals: list[Peripheral] = []
         self.on = True
@@ -218,7 +218,7 @@ class Peripheral:
                 await self._device.notify_subscriber(connection, self._notifying[0], packet)
 
 
-class _Scanner(BaseBleakScanner):
+class _Scanner(BaseBleakScanner):  # type: ignore[misc] (bleak's types are not followed)
     """bleak's scanner over the world's adapter."""
 
     world: World
@@ -230,7 +230,7 @@ class _Scanner(BaseBleakScanner):
         """Scan."""
         if not self.world.on:
             raise BleakError("No powered Bluetooth adapters found. Turn on Bluetooth and try again.")
-        self.seen_devices = {}
+        self.seen_devices: dict[str, Any] = {}
         self.world.central.on("advertisement", self._advertised)
         await self.world.central.start_scanning(filter_duplicates=False)
 
@@ -251,7 +251,7 @@ class _Scanner(BaseBleakScanner):
         self.call_detection_callbacks(device, said)
 
 
-class _Client(BaseBleakClient):
+class _Client(BaseBleakClient):  # type: ignore[misc] (bleak's types are not followed)
     """bleak's client over the world's adapter."""
 
     world: World
@@ -267,7 +267,7 @@ class _Client(BaseBleakClient):
     @property
     def name(self) -> str:
         """The address; bumble keeps no names."""
-        return self.address
+        return str(self.address)
 
     @property
     def mtu_size(self) -> int:

@@ -111,7 +111,8 @@ def _serial(devices: int, rate: int) -> None:
             if self.sent > sent:
                 self.numbers.append(number)
 
-    with Logged(sensors=devices, rate_hz=rate) as node:
+    node = Logged(sensors=devices, rate_hz=rate)
+    with node:
         _say({"addresses": [node.address]})
         sys.stdin.read()
         _say({"sent": node.sent, "missed": node.missed, "numbers": node.numbers})
