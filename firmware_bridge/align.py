@@ -1,9 +1,9 @@
 """Several sensors and a camera on one time axis and one vertical.
 
-Sensors sample when they like, arrive late and lose readings: each has a :class:`JitterBuffer` that gives its orientation at any
-instant. A camera's clock is late by an unknown exposure, computing and transport: :func:`camera_offset` finds by how much, from the
-speeds at which both see the same bones move. A camera is also tilted: :class:`CameraTilt` finds which way is up in its axes from bones
-whose inclination the sensors know.
+Sensors sample when they like, arrive late and lose readings: each has a :class:`JitterBuffer` that gives its orientation at
+any instant. A camera's clock is late by an unknown exposure, computing and transport: :func:`camera_offset` finds by how much,
+from the speeds at which both see the same bones move. A camera is also tilted: :class:`CameraTilt` finds which way is up in its
+axes from how high the sensors say that each joint is.
 
 Axes: K samples, L bones.
 """
@@ -11,6 +11,7 @@ Axes: K samples, L bones.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from firmware_bridge.body.segments import Float64
 from firmware_bridge.orientation import Oriented
 from firmware_bridge.quaternion import between, exponential, multiply, slerp
 
-__all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "camera_offset", "resample"]
+__all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "camera_offset", "orientations", "resample"]
 
 EXTRAPOLATED_S = 0.1
 """An orientation is carried on by the gyroscope for so long; limbs change their speed faster than that."""
@@ -58,25 +59,20 @@ class JitterBuffer:
         """Forget all: what came before does not compare with what comes."""
         self._count = 0
 
-    def at(self, time: float) -> tuple[Float64, float] | None:
-        """The orientation (4,) at ``time`` and how old, in seconds, the newest reading behind it is.
+    def around(self, time: float) -> tuple[Float64, Float64, float, float] | None:
+        """The readings before and after ``time``, its place between them (0..1), and the age of the one before, in seconds.
 
-        Between two readings it lies between them; after the newest it is carried on by the gyroscope for
-        :data:`EXTRAPOLATED_S` and then stays; before the oldest there is none.
+        After the newest reading both are that one; before the oldest there is nothing.
         """
         view = self._view()
         if not len(view) or time < view[0, 0]:
             return None
+        if time >= view[-1, 0]:
+            last = view[-1]
+            return last, last, 0.0, time - float(last[0])
         after = int(np.searchsorted(view[:, 0], time, side="right"))
-        if after < len(view):
-            a, b = view[after - 1], view[after]
-            share = np.asarray((time - a[0]) / (b[0] - a[0]))
-            return slerp(a[1:5], b[1:5], share), max(0.0, float(time - a[0]) if b[0] - a[0] > EXTRAPOLATED_S else 0.0)
-        last = view[-1]
-        age = float(time - last[0])
-        if math.isnan(last[5]) or age == 0.0:
-            return last[1:5].copy(), age
-        return multiply(last[1:5], exponential(last[5:8] * min(age, EXTRAPOLATED_S))), age
+        a, b = view[after - 1], view[after]
+        return a, b, (time - float(a[0])) / float(b[0] - a[0]), time - float(a[0])
 
     def track(self, start: float, end: float) -> Track:
         """The readings of ``start <= time <= end`` that have a rate."""
@@ -89,6 +85,34 @@ class JitterBuffer:
             return self._data[:self._count]
         row = self._count % self._size
         return self._data[row:row + self._size]
+
+
+def orientations(buffers: Sequence[JitterBuffer], time: float) -> tuple[Float64, Float64]:
+    """All sensors at one instant.
+
+    Between two readings an orientation lies between them; after the newest it is carried on by the gyroscope for
+    :data:`EXTRAPOLATED_S` and then stays.
+
+    Returns:
+        (S, 4) orientations, and (S,) seconds since the last reading; an age is infinite where there is no orientation.
+    """
+    before = np.zeros((len(buffers), 8))
+    after = np.zeros((len(buffers), 8))
+    before[:, 1] = after[:, 1] = 1.0
+    share = np.zeros(len(buffers))
+    age = np.full(len(buffers), math.inf)
+    ahead = np.zeros(len(buffers))
+    for row, buffer in enumerate(buffers):
+        found = buffer.around(time)
+        if found is not None:
+            before[row], after[row], share[row], age[row] = found
+            ahead[row] = age[row] if found[0] is found[1] else 0.0
+    turned = slerp(before[:, 1:5], after[:, 1:5], share)
+    late = (ahead > 0) & ~np.isnan(before[:, 5])
+    if late.any():
+        carried = before[late, 5:8] * np.minimum(ahead[late], EXTRAPOLATED_S)[:, None]
+        turned[late] = multiply(turned[late], exponential(carried))
+    return turned, age
 
 
 def resample(track: Track, time: Float64) -> Float64:
@@ -131,8 +155,8 @@ def camera_offset(camera_time: Float64, camera_speed: Float64, sensor_time: Floa
         step: of the grid, seconds; the parabola is finer.
 
     Returns:
-        (seconds to take off the camera's times, correlation at the peak). A correlation of 0 means that nothing was found: too little
-        in common, or the peak at the end of the reach.
+        (seconds to take off the camera's times, correlation at the peak). A correlation of 0 means that nothing was found: too
+        little in common, or the peak at the end of the reach.
     """
     begin = max(camera_time[0], sensor_time[0] + reach) if len(camera_time) and len(sensor_time) else 0.0
     end = min(camera_time[-1], sensor_time[-1] - reach) if len(camera_time) and len(sensor_time) else 0.0
@@ -173,32 +197,38 @@ def _interpolate(at: Float64, time: Float64, values: Float64) -> Float64:
 
 
 class CameraTilt:
-    """Which way is up in camera axes.
+    """Which way is up in camera axes: the rotation that carries a camera's joints onto the sensors' best, with a level camera as prior.
 
-    A bone's rise over the floor is the same whatever way a sensor's world faces, and it is the bone in camera axes times the up vector:
-    one linear equation per bone and frame, solved by least squares with a level camera as the prior.
+    Least squares of directions by singular value decomposition, as in Markley, "Attitude determination using vector observations and the
+    singular value decomposition", J. Astronautical Sciences 36 (1988). Of the rotation only what levels the camera is kept; the rest is
+    heading, which sensors do not know.
     """
 
     PRIOR = math.radians(10)
     """Standard deviation of a camera's tilt before anything was seen."""
     NOISE = 0.05
-    """Metres: error of a bone's rise as camera and sensors see it."""
+    """Metres: difference of a joint's place as camera and sensors see it."""
     MEMORY = 0.999
     """Per frame; about half a minute, so that a camera that was pushed is followed."""
     ALIKE = 30
     """Frames in a row that share their error: trackers wander, they do not jitter."""
 
     def __init__(self) -> None:
-        self._prior = (self.NOISE / self.PRIOR) ** 2 * self.ALIKE
-        self._square = np.zeros((3, 3))
-        self._cross = np.zeros(3)
+        self._prior = (self.NOISE / self.PRIOR) ** 2 * self.ALIKE * np.eye(3)
+        self._products = np.zeros((3, 3))
         self.rotation = np.array([1.0, 0.0, 0.0, 0.0])
         """(4,) camera axes -> ours: the smallest turn that makes up y."""
 
-    def push(self, seen: Float64, rise: Float64) -> None:
-        """Take a frame: bones (L, 3) metres in camera axes, and (L,) how far the sensors say that they rise."""
-        self._square = self.MEMORY * self._square + seen.T @ seen
-        self._cross = self.MEMORY * self._cross + seen.T @ rise
+    def push(self, seen: Float64, ours: Float64) -> None:
+        """Take a frame.
+
+        Args:
+            seen: (L, 3) metres, joints in camera axes about their mean.
+            ours: (L, 3) metres, the same by the sensors, about their mean, in our world. Where the sensors' heading is not known yet,
+                only the heights, with zeros beside them.
+        """
+        self._products = self.MEMORY * self._products + ours.T @ seen
+        left, _, right = np.linalg.svd(self._products + self._prior)
+        whole = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
         level = np.array([0.0, 1.0, 0.0])
-        up = np.linalg.solve(self._square + self._prior * np.eye(3), self._cross + self._prior * level)
-        self.rotation = between(up, level)
+        self.rotation = between(np.asarray(whole.T @ level, dtype=np.float64), level)

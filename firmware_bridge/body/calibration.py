@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +31,19 @@ from edgeskel.errors import CorruptFile, DeviceError, UnknownChoice
 from edgeskel.files import atomic_write
 from firmware_bridge.body.segments import SEGMENTS, Float64
 from firmware_bridge.quaternion import (
-    about_up, average, conjugate, exponential, from_axes, heading, logarithm, multiply, rotate, wrap,
+    about_up,
+    average,
+    conjugate,
+    exponential,
+    from_axes,
+    heading,
+    logarithm,
+    multiply,
+    rotate,
+    wrap,
 )
 
-__all__ = ["MOVEMENTS", "POSES", "Calibration", "Track", "calibrate", "check_limbs", "hinge_axis"]
+__all__ = ["MOVEMENTS", "POSES", "RESTING", "Calibration", "Track", "calibrate", "check_limbs", "hinge_axis"]
 
 _SIDES = ("left", "right")
 
@@ -54,15 +63,29 @@ def _swing(sign: int, *segments: str, sides: tuple[str, ...] = _SIDES) -> dict[s
 
 MOVEMENTS: dict[str, dict[str, int]] = {
     "raise arms": _swing(-1, "upper_arm", "forearm", "hand"),
-    "bow": {"pelvis": 1, "chest": 1, "head": 1},
+    "bow": {"pelvis": 1, "chest": 1, "head": 1} | _swing(1, "collar"),
     "squat": {"pelvis": 1, "chest": 1} | _swing(-1, "thigh") | _swing(1, "shank"),
+    "walk": _swing(-1, "thigh") | _swing(1, "shank", "foot"),
     "lift left leg": _swing(-1, "thigh", "shank", "foot", sides=("left",)),
     "lift right leg": _swing(-1, "thigh", "shank", "foot", sides=("right",)),
     "raise left arm": _swing(-1, "upper_arm", "forearm", "hand", sides=("left",)),
     "raise right arm": _swing(-1, "upper_arm", "forearm", "hand", sides=("right",)),
 }
-"""Movement -> segment -> the sign of its first turn about the body's lateral axis (x, to the left). Arms and legs are kept
-straight and swung ahead; the bow is from the hips, with the head; the squat is with the trunk leaning ahead."""
+"""Movement -> segment -> the sign of its widest turn from the pose about the body's lateral axis (x, to the left). Arms and legs are
+kept straight and swung ahead; the bow is from the hips, with the head; the squat is with the trunk leaning ahead. In a walk the thigh
+swings farthest ahead, the shank and the foot farthest back."""
+
+RESTING: dict[str, frozenset[str]] = {
+    "raise arms": frozenset({"pelvis", *_swing(0, "thigh", "shank", "foot")}),
+    "bow": frozenset(_swing(0, "shank", "foot")),
+    "squat": frozenset(_swing(0, "foot")),
+    "walk": frozenset(),
+    "lift left leg": frozenset(_swing(0, "thigh", "shank", "foot", sides=("right",))),
+    "lift right leg": frozenset(_swing(0, "thigh", "shank", "foot", sides=("left",))),
+    "raise left arm": frozenset(_swing(0, "upper_arm", "forearm", "hand", sides=("right",))),
+    "raise right arm": frozenset(_swing(0, "upper_arm", "forearm", "hand", sides=("left",))),
+}
+"""Movement -> segments that rest in it; whatever is in neither table may do as it likes."""
 
 STILL_RAD_S = 0.35
 """A pose is held still: the gyroscope's root mean square. Sway and breathing are below 0.1, a step is above 1."""
@@ -162,22 +185,21 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
         if segment not in SEGMENTS:
             raise UnknownChoice("segment", segment, SEGMENTS)
     _check_still(pose, held)
-    axes: dict[str, tuple[float, Float64]] = {}
+    swings: dict[str, list[tuple[Track, int]]] = {}
     for movement, tracks in (moved or {}).items():
         check_limbs(movement, tracks)
         for segment, sign in MOVEMENTS[movement].items():
-            if segment in tracks and tracks[segment].turned() >= MOVED_RAD:
-                axis, share = hinge_axis(tracks[segment], sign)
-                if share > axes.get(segment, (0.0, axis))[0]:
-                    axes[segment] = (share, axis)
+            if segment in held and segment in tracks and tracks[segment].turned() >= MOVED_RAD:
+                swings.setdefault(segment, []).append((tracks[segment], sign))
     mean = {segment: average(track.orientation) for segment, track in held.items()}
+    axes = {segment: hinge_axis(swung, mean[segment]) for segment, swung in swings.items()}
     mounting: dict[str, Float64] = {}
     by: dict[str, str] = {}
     for segment in held:
         stands = POSES[pose].get(segment, np.array([1.0, 0.0, 0.0, 0.0]))
         up = rotate(conjugate(mean[segment]), np.array([0.0, 1.0, 0.0]))
         if segment in axes and _usable(segment, pose, stands, up, *axes[segment]):
-            mounting[segment], by[segment] = _from_directions(stands, up, axes[segment][1]), "movement"
+            mounting[segment], by[segment] = _from_directions(stands, up, axes[segment][0]), "movement"
     # Sensors without an axis: their world faces as those of the others do, if the user says so.
     turn = {segment: _world(mean[segment], mounting[segment], pose, segment, facing) for segment in mounting}
     shared = _mean_angle(list(turn.values())) if turn else 0.0
@@ -196,19 +218,37 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
     return Calibration(mounting, {segment: float(turn[segment]) for segment in held}, by)
 
 
-def hinge_axis(track: Track, sign: int) -> tuple[Float64, float]:
-    """The axis, in sensor axes, about which a movement turned first in the direction ``sign``, and its share of all turning.
+def hinge_axis(swings: Sequence[tuple[Track, int]], pose: Float64) -> tuple[Float64, float]:
+    """The axis, in sensor axes, about which a segment swung, and its share of all turning.
 
-    The axis is the principal one of the gyroscope; its sign is that of the turn from the first orientation to the farthest.
+    The axis is the principal one of the gyroscope over all swings, so that what goes astray in one counts little; turning around on
+    the spot, about up, is taken off first. Its sense is that of the widest swing away from the pose, by how up moves in sensor axes.
+
+    Args:
+        swings: each a track and the sign of its widest swing about the axis.
+        pose: (4,) sensor -> world while the pose was held.
     """
-    spread = track.rate.T @ track.rate
+    upright = np.array([0.0, 1.0, 0.0])
+    spread = np.zeros((3, 3))
+    for track, _ in swings:
+        up = rotate(conjugate(track.orientation), upright)
+        level = track.rate - (track.rate * up).sum(axis=-1, keepdims=True) * up
+        spread += level.T @ level
     values, vectors = np.linalg.eigh(spread)
-    axis = vectors[:, -1]
-    away = logarithm(multiply(conjugate(track.orientation[0]), track.orientation))
-    farthest = away[int(np.argmax(np.linalg.norm(away, axis=-1)))]
-    if float(axis @ farthest) * sign < 0:
-        axis = -axis
-    return np.asarray(axis, dtype=np.float64), float(values[-1] / max(values.sum(), 1e-12))
+    axis = np.asarray(vectors[:, -1], dtype=np.float64)
+    before = _across(rotate(conjugate(pose), upright), axis)
+    sense = 0.0
+    for track, sign in swings:
+        now = _across(rotate(conjugate(track.orientation), upright), axis)
+        # Up moves in sensor axes against the way the sensor turns.
+        swung = -np.arctan2(np.cross(before, now) @ axis, now @ before)
+        sense += sign * float(swung[int(np.argmax(np.abs(swung)))])
+    return np.asarray(-axis if sense < 0 else axis, dtype=np.float64), float(values[-1] / max(values.sum(), 1e-12))
+
+
+def _across(vectors: Float64, axis: Float64) -> Float64:
+    """(..., 3) without their part along ``axis``."""
+    return np.asarray(vectors - (vectors @ axis)[..., None] * axis, dtype=np.float64)
 
 
 def check_limbs(movement: str, tracks: Mapping[str, Track]) -> None:
@@ -225,19 +265,20 @@ def check_limbs(movement: str, tracks: Mapping[str, Track]) -> None:
     if movement not in MOVEMENTS:
         raise UnknownChoice("movement", movement, MOVEMENTS)
     expected = MOVEMENTS[movement]
-    turned = {segment: track.turned() for segment, track in tracks.items()}
-    still = {segment: angle for segment, angle in turned.items() if segment in expected and angle < MOVED_RAD}
-    stray = {segment: angle for segment, angle in turned.items() if segment not in expected and angle >= MOVED_RAD}
-    for segment, angle in still.items():
+    turned = {segment: track.turned() for segment, track in tracks.items() if len(track.time)}
+    moved = {segment: angle for segment, angle in turned.items() if segment in expected}
+    stray = {segment: angle for segment, angle in turned.items()
+             if segment in RESTING[movement] and angle >= MOVED_RAD}
+    for segment, angle in moved.items():
         mirror = segment.replace("left_", "?").replace("right_", "left_").replace("?", "right_")
         other = mirror if mirror in stray else max(stray, key=lambda name: stray[name], default=None)
-        seen = f"during {movement!r} the sensor of {segment} turned by {math.degrees(angle):.0f} degrees"
-        if other is not None and stray[other] > 2 * angle:
-            raise DeviceError(f"{seen}, that of {other} by {math.degrees(stray[other]):.0f}",
+        if angle < MOVED_RAD and other is not None and stray[other] > 2 * angle:
+            raise DeviceError(f"during {movement!r} the sensor of {segment} turned by {math.degrees(angle):.0f} degrees, that of "
+                              f"{other} by {math.degrees(stray[other]):.0f}",
                               expected=f"{segment} to move and {other} to rest",
                               remedy=f"the sensors of {segment} and {other} seem swapped: change them, or their names")
-    if expected and still and not any(segment in expected and segment not in still for segment in turned):
-        raise DeviceError(f"during {movement!r} no sensor of " + ", ".join(still) + " turned by "
+    if moved and max(moved.values()) < MOVED_RAD:
+        raise DeviceError(f"during {movement!r} no sensor of " + ", ".join(moved) + " turned by "
                           f"{math.degrees(MOVED_RAD):.0f} degrees or more", expected="a swing of 30 degrees or more",
                           remedy="do the movement again, larger")
 
@@ -253,7 +294,7 @@ def _check_still(pose: str, held: Mapping[str, Track]) -> None:
                               expected=f"less than {STILL_RAD_S} rad/s", remedy="hold the pose still for two seconds and try again")
 
 
-def _usable(segment: str, pose: str, stands: Float64, up: Float64, share: float, axis: Float64) -> bool:
+def _usable(segment: str, pose: str, stands: Float64, up: Float64, axis: Float64, share: float) -> bool:
     """Whether an axis tells which way a sensor faces. Raises DeviceError where it contradicts the pose."""
     if share < PURE:
         return False

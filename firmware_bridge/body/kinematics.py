@@ -113,6 +113,10 @@ class FloorContact:
         self._side = 0
         self._before: Float64 | None = None
 
+    def forget(self) -> None:
+        """The next posture does not follow from the last one."""
+        self._before = None
+
     def push(self, turns: Float64) -> tuple[Float64, float]:
         """Take the next posture, (P, 4) segment -> world.
 

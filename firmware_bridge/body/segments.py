@@ -107,7 +107,7 @@ PLACES: dict[str, tuple[str, tuple[float, float, float]]] = {
     "toes": ("foot", (0.0, -0.035, 0.11)), "heel": ("foot", (0.0, -0.039, -0.03)),
     "eye": ("head", (0.02, 0.055, 0.05)), "ear": ("head", (0.045, 0.05, 0.0)),
 })
-"""Joint of our vocabulary -> (piece it lies on, place in its axes, fractions of stature). Other joints are only seen by a camera."""
+"""Joint of our vocabulary -> (piece it lies on, place in its axes, fractions of stature). Others only a camera can see."""
 
 LENGTHS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
     "trunk": ((("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")),),
@@ -158,15 +158,16 @@ _HANGING = {f"{side}_{piece}": parent for side in ("left", "right") for piece, p
 _TRUNK = ("pelvis", "chest", "head")
 
 
-def infer(turns: Float64, measured: Bool) -> Float64:
+def infer(turns: Float64, measured: Bool, facing: float = 0.0) -> Float64:
     """What the pieces without a sensor most likely do.
 
-    The trunk follows its nearest measured part; upper arms hang and thighs stand, facing with the trunk; what is further
-    out follows what it hangs on, feet stay level; abdomen and neck bend half of the way.
+    The trunk follows its nearest measured part, or faces ``facing``; upper arms hang and thighs stand, facing with the trunk; what
+    is further out follows what it hangs on, feet stay level; abdomen and neck bend half of the way.
 
     Args:
         turns: (P, 4) segment -> world where measured.
         measured: (P,) which are.
+        facing: radians about up, for a trunk without a sensor.
 
     Returns:
         (P, 4) complete.
@@ -175,9 +176,8 @@ def infer(turns: Float64, measured: Bool) -> Float64:
     pelvis, chest, head = (INDEX[name] for name in _TRUNK)
     if not measured[pelvis]:
         # Somebody who leans bends the trunk, but the pelvis less: only its heading follows.
-        known = [i for i in (chest, head) if measured[i]] or list(np.flatnonzero(measured))
-        if known:
-            done[pelvis] = about_up(_facing(done[known[0]]))
+        known = [i for i in (chest, head) if measured[i]]
+        done[pelvis] = about_up(_facing(done[known[0]]) if known else facing)
     if not measured[chest]:
         done[chest] = done[pelvis]
     if not measured[head]:
