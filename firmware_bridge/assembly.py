@@ -92,7 +92,7 @@ class Assembly:
         try:
             self.fusion.push_reading(place, sample.reading, sample.host_ns)
         except (DeviceError, UsageError) as error:  # said once: the fusion drops its readings from now on
-            self._say_once(place, "refused", f"{place}: {error}; this sensor is left out, the others go on")
+            self._say_once(place, "refused", f"{error}; this sensor is left out, the others go on")
 
     def _unknown(self, sample: Sample) -> None:
         device = self._addresses.get(sample.device)

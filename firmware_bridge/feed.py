@@ -16,8 +16,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -38,8 +39,11 @@ Result = TypeVar("Result")
 WAIT_S = 0.02
 """A batch comes at least so often, however quiet it is: frames are due without readings, too."""
 GATHER_S = 0.002
-"""Readings that come so close together are handed over at once; a hop between threads costs about 0.1 ms."""
-CAMERA_KEPT = 64
+"""Readings that come so close together are handed over at once: waking another thread costs more than a reading."""
+HEALTH_S = 0.2
+"""The links' state is looked at so often even when nothing comes."""
+KEPT = 1 << 15
+"""Items that wait for a reader who is busy: 20 s of 17 sensors at 100 Hz."""
 AGAIN_S = 1.0
 SLEPT_NS = 1_000_000_000
 
@@ -96,11 +100,14 @@ class LiveFeed(Feed):
         self._wake = asyncio.Event()
         self.links = [self._link(address, rate_hz, enrolment) for address, rate_hz in devices.items()]
         self.health = [link.health for link in self.links]
-        self._film: deque[CameraFrame | Said] = deque(maxlen=CAMERA_KEPT)
+        self._box: deque[Item | CameraFrame | Said] = deque()
+        self._unread = 0
+        self._news = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
         self._filming: threading.Thread | None = None
         self._closed = threading.Event()
+        self._pumping: asyncio.Task[None] | None = None
         self._slept = _slept_ns()
         self._disk: OSError | None = None
         self._recording = threading.Lock()
@@ -144,22 +151,43 @@ class LiveFeed(Feed):
             self._close_recorder()
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches until the feed is closed, at least one every 20 ms.
+        """Batches, at least one every 20 ms, until the feed is closed or nothing more will come (recordings that were played).
 
         Raises:
             OSError: the recording cannot be written any more; what was written is whole.
         """
         while not self._closed.is_set():
-            items = self._call(self._batch())
+            over = all(link.ended for link in self.links) and self.camera is None
+            items = self._take()
             if self._disk is not None:
                 raise self._disk
-            while self._film:
-                items.append(self._film.popleft())
             slept = _slept_ns() - self._slept
             if slept > SLEPT_NS:
                 self._slept += slept
                 items.append(Said(f"this computer was asleep for {slept / 1e9:.0f} s; what devices sent meanwhile is lost"))
             yield time.monotonic_ns(), items
+            if over and not items:
+                return
+
+    def _take(self) -> list[Item | CameraFrame | Said]:
+        """What waits; after :data:`WAIT_S` at the latest."""
+        with self._news:
+            if not self._box:
+                self._news.wait(WAIT_S)
+            items, self._box = list(self._box), deque()
+            unread, self._unread = self._unread, 0
+        if unread:
+            items.insert(0, Said(f"this computer is too slow: {unread} readings were not looked at"
+                                 + (" (they are in the recording)" if self._recorder is not None else "")))
+        return items
+
+    def _put(self, items: Iterable[Item | CameraFrame | Said]) -> None:
+        with self._news:
+            self._box.extend(items)
+            while len(self._box) > KEPT:
+                self._box.popleft()
+                self._unread += 1
+            self._news.notify()
 
     def record_frame(self, frame: Frame, topology: Topology, name: str) -> None:
         """Write a frame into the recording, if there is one.
@@ -200,23 +228,32 @@ class LiveFeed(Feed):
     async def _start(self) -> None:
         for link in self.links:
             link.start()
+        self._pumping = asyncio.create_task(self._pump())
+
+    async def _pump(self) -> None:
+        """Record readings and hand them over, as soon as they are there."""
+        while True:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), HEALTH_S)
+            self._wake.clear()
+            await asyncio.sleep(GATHER_S)
+            items = self._drain()
+            self._record_samples(items)
+            self.health = [link.health for link in self.links]
+            if items:
+                self._put(items)
 
     async def _stop(self) -> None:
+        if self._pumping is not None:
+            self._pumping.cancel()
+        before = [link.health for link in self.links]
         await asyncio.gather(*(link.close() for link in self.links))
         self._record_samples(self._drain())
-        self.health = [link.health for link in self.links]
-
-    async def _batch(self) -> list[Item | CameraFrame | Said]:
-        self._wake.clear()
-        items = self._drain()
-        if not items:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), WAIT_S)
-                await asyncio.sleep(GATHER_S)
-            items = self._drain()
-        self._record_samples(items)
-        self.health = [link.health for link in self.links]
-        return list(items)
+        # That they are closed now is no news; how they were is.
+        self.health = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
+                       for link, was in zip(self.links, before, strict=True)]
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.sleep(0)  # what was still being opened is closed by its callback
 
     def _drain(self) -> list[Item]:
         return [item for link in self.links for item in link.drain()]
@@ -237,7 +274,7 @@ class LiveFeed(Feed):
                     entered = True
                 for frame in camera:
                     self._write(lambda recorder: recorder.frame(frame, camera.topology, "camera"))  # noqa: B023
-                    self._film.append(CameraFrame(frame))
+                    self._put([CameraFrame(frame)])
                     said = ""
                     if self._closed.is_set():
                         break
@@ -250,7 +287,7 @@ class LiveFeed(Feed):
             if self._closed.is_set():
                 break
             if text != said:
-                self._film.append(Said(f"{text}; it is tried again, the sensors go on"))
+                self._put([Said(f"{text}; it is tried again, the sensors go on")])
                 said = text
             if entered:
                 with suppress(Exception):  # what is broken may not close; the next round says so
@@ -265,6 +302,7 @@ class RecordedFeed(Feed):
     Args:
         path: an MCAP recording with readings.
         devices: addresses whose readings are wanted; None for all.
+        camera: play the camera's frames, too.
         speed: 1 as it was, 2 twice as fast, 0 without waiting.
         sleep: waits for seconds.
 
@@ -273,15 +311,16 @@ class RecordedFeed(Feed):
         UsageError: it holds no readings of these devices.
     """
 
-    def __init__(self, path: str | os.PathLike[str], devices: Mapping[str, object] | None = None, *, speed: float = 1.0,
-                 sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, path: str | os.PathLike[str], devices: Mapping[str, object] | None = None, *, camera: bool = True,
+                 speed: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path = Path(path)
         self.health = []
         self._speed, self._sleep = speed, sleep
         self._devices = None if devices is None else set(devices)
         channels = McapReader(path).channels()
         found = {channel.metadata["device"] for channel in channels if channel.topic.startswith("/readings/")}
-        films = next(Recording(path).frames("camera"), None) if any(c.topic == "/frames/camera" for c in channels) else None
+        filmed = camera and any(channel.topic == "/frames/camera" for channel in channels)
+        films = next(Recording(path).frames("camera"), None) if filmed else None
         self.camera_topology: Topology | None = None if films is None else films[0]
         """Layout of the recorded camera frames; None where there are none."""
         self.devices = found if self._devices is None else found & self._devices
@@ -295,7 +334,7 @@ class RecordedFeed(Feed):
         """Batches; the last is followed by what is wrong with a file that was cut off."""
         recording, film = Recording(self.path), Recording(self.path)
         samples = (s for s in recording.samples() if s.device in self.devices)
-        frames = (CameraFrame(frame) for _, frame in film.frames("camera"))
+        frames = iter(()) if self.camera_topology is None else (CameraFrame(frame) for _, frame in film.frames("camera"))
         begin = first = None
         items: list[Item | CameraFrame | Said] = []
         now_ns = 0

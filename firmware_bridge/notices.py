@@ -46,7 +46,8 @@ class Notices:
         if isinstance(item, Reboot):
             return f"{device} started anew ({item.missed} readings since then did not arrive)"
         if isinstance(item, Stalled):
-            return f"{device} has been silent for {item.silence_s:.1f} s; it is opened again until it answers"
+            waited = "it is waited for" if device.startswith("udp:") else "it is opened again until it answers"
+            return f"{device} has been silent for {item.silence_s:.1f} s; {waited}"
         if isinstance(item, Lost):
             return f"{device}: {item.reason.removeprefix(device + ': ')}" + ("" if item.final else "; it is tried again")
         if isinstance(item, Recovered):

@@ -120,7 +120,8 @@ async def scan(seconds: float, *, enrolment: Enrolment, kinds: Sequence[str] = (
     if "udp" in kinds:
         jobs += [one(f"udp:{host}:{port}", udp(host, port, seconds), found.udp) for host, port in listen]
     await asyncio.gather(*jobs)
-    for each in (*found.serial, *found.ble, *found.udp):
+    devices: list[OnWire | OnAir | OnPort] = [*found.serial, *found.ble, *found.udp]
+    for each in devices:
         each.enrolled = each.identity is not None and enrolment.admits(each.identity)
     return found
 

@@ -149,7 +149,7 @@ class SessionFile:
 
 def toml_of(devices: Iterable[WornDevice], camera: str = "", *, stature: float | None = None, layout: str = "",
             enrolled: str = "") -> str:
-    """A file's text that :meth:`SessionFile.load` reads as these devices; sensors' settings are left at their defaults."""
+    """A file's text that :meth:`SessionFile.load` reads as these devices."""
     lines = [f"layout = {_quoted(layout)}"] if layout else []
     lines += [f"stature = {stature:g}"] if stature is not None else []
     lines += [f"enrolled = {_quoted(enrolled)}"] if enrolled else []
@@ -158,11 +158,19 @@ def toml_of(devices: Iterable[WornDevice], camera: str = "", *, stature: float |
         lines += ["", "[[device]]", f"address = {_quoted(device.address)}"]
         lines += [f"rate = {device.rate_hz:g}"] if device.rate_hz is not None else []
         if [worn.sensor for worn in device.sensors] == [""]:
-            lines.append(f"place = {_quoted(device.sensors[0].place)}")
+            lines += _sensor_lines(device.sensors[0])
             continue
         lines.append("[device.sensors]")
-        lines += [f"{_quoted(worn.sensor)} = {_quoted(worn.place)}" for worn in device.sensors]
+        lines += [f"{_quoted(worn.sensor)} = {{ {', '.join(_sensor_lines(worn))} }}" for worn in device.sensors]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _sensor_lines(worn: WornSensor) -> list[str]:
+    """A sensor's fields that differ from their defaults."""
+    settings, lines = worn.settings, [f"place = {_quoted(worn.place)}"]
+    lines += [f"mode = {_quoted(settings.mode)}"] if settings.mode != "auto" else []
+    lines += [f"up = {_quoted(settings.up)}"] if settings.up is not None else []
+    return lines + (["magnetometer = true"] if settings.magnetometer else [])
 
 
 def _quoted(text: str) -> str:

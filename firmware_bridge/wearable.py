@@ -114,16 +114,16 @@ class Wearable:
             log.warning("%s", text)
 
 
-def feed_of(session: SessionFile, *, record: Path | None = None, enrolled_only: bool = True) -> LiveFeed:
-    """The devices and the camera of a session file, live.
+def feed_of(session: SessionFile, *, record: Path | None = None, enrolled_only: bool = True, camera: bool = True) -> LiveFeed:
+    """The devices and, unless told otherwise, the camera of a session file, live.
 
     Raises:
         UsageError, UnknownChoice: an address that makes no sense.
         CorruptFile: the list of enrolled devices is damaged.
     """
-    camera = open_any_source(session.camera) if session.camera else None
+    film = open_any_source(session.camera) if session.camera and camera else None
     enrolment = Enrolment(session.enrolled) if enrolled_only else None
-    return LiveFeed({device.address: device.rate_hz for device in session.devices}, camera, enrolment=enrolment, record=record)
+    return LiveFeed({device.address: device.rate_hz for device in session.devices}, film, enrolment=enrolment, record=record)
 
 
 def _calibration(session: SessionFile, *, has_camera: bool) -> Calibration | None:

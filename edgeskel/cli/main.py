@@ -35,6 +35,7 @@ VERBS = {
     "verify": ("edgeskel.cli.verify", "check a bundle on every engine present"),
     "bench": ("edgeskel.cli.bench", "measure a bundle's latency and memory"),
     "run": ("edgeskel.cli.run", "recognise a source live"),
+    "devices": ("edgeskel.cli.devices", "find, look at, record, calibrate and simulate wearables"),
     "firmware": ("edgeskel.cli.firmware", "build a wearable node's firmware, run it without a board"),
     "demo": ("edgeskel.cli.demo", "all of it once, from data to live recognition"),
     "models": ("edgeskel.cli.models", "list the recognisers that come with edgeskel"),

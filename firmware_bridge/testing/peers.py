@@ -1,4 +1,4 @@
-"""Wearables that speak over UDP and are none, all on one simulated person: a SlimeVR tracker, a mocopi app, a sender of JSON lines.
+"""Wearables that speak over UDP and are none, all on one simulated person: a SlimeVR tracker, a mocopi app, a sender of JSON.
 
     person = Wearer()
     with Playing([SlimeVRPeer(6969, person, "left_upper_arm"), LinesPeer(9000, person, ("right_hand",))]):
@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.skeleton import Frame
 from firmware_bridge.body import POSES
 from firmware_bridge.body.segments import INDEX
 from firmware_bridge.codecs import mocopi
@@ -159,7 +160,7 @@ class SlimeVRPeer(_Sender):
             return
         w, x, y, z, *rest = self._motion(1, round(seconds * 1e6))[0].tolist()
         up = (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))  # of its world (z), in sensor axes
-        linear: Vector = tuple(a - STANDARD_GRAVITY * u for a, u in zip(rest[:3], up, strict=True))  # type: ignore[assignment]
+        linear: Vector = tuple(a - STANDARD_GRAVITY * u for a, u in zip(rest[:3], up, strict=True))
         parts = [encode_motion(0, (w, x, y, z), linear)]
         if now - self._status_at >= STATUS_S:
             self._status_at = now
@@ -181,7 +182,7 @@ class MocopiPeer(_Sender):
 
     def __init__(self, port: int, person: Wearer, *, host: str = "127.0.0.1") -> None:
         super().__init__(port, host)
-        self._person, self._port = person, port
+        self._turns, self._port = person.turned(), port
         self._number = 0
         self._status_at = -math.inf
         self._still = [mocopi.Transform((1.0, 0.0, 0.0, 0.0), (0.0, 0.05, 0.0))] * len(mocopi.BONES)
@@ -195,7 +196,7 @@ class MocopiPeer(_Sender):
         self._put(mocopi.encode_frame(self._number, self._bones(seconds), time.time(), port=self._port))
 
     def _bones(self, seconds: float) -> list[mocopi.Transform]:
-        turns = self._person.turns(seconds)
+        turns = self._turns(seconds)
         world: list[NDArray[np.float64]] = []
         bones = []
         for name, parent in zip(mocopi.BONES, mocopi.PARENTS, strict=True):
@@ -253,13 +254,13 @@ class FilmPeer:
 
     def __init__(self, port: int, person: Wearer, *, layout: str = "azure-kinect") -> None:
         self._camera = CameraPeer(port, layout=layout, clock=time.monotonic)
-        self._person = person
-        self._topology = self._camera.door.topology
+        self._joints = person.filmed(self._camera.door.topology)
 
     def send(self, seconds: float) -> None:
         """See :class:`Peer`."""
+        joints = self._joints(seconds)[None].astype(np.float32)
         try:
-            self._camera.send(self._person.frame(self._topology, seconds, time.monotonic()))
+            self._camera.send(Frame(time.monotonic(), joints, np.ones(joints.shape[:2], np.float32)))
         except OSError:
             return  # nobody listens just now
 

@@ -132,7 +132,7 @@ class Wearer:
         mounts = np.stack([(seats or {}).get(place, seat(row)) for row, place in enumerate(places)])
         headings = exponential(np.stack([[0.0, 0.0, 0.7 * row] for row in range(len(places))]))
         world = multiply(headings, exponential(np.array([np.pi / 2, 0.0, 0.0])))  # our y becomes its z
-        grid = np.arange(-2, round((self.begin_s + 2 * LOOP_S) / STEP_S) + 3) * STEP_S
+        grid = self._grid(-2)
         turns = self.turns(grid)
         sensors = multiply(multiply(world, turns[:, pieces]), conjugate(mounts))
         at = self._origins(turns)[:, pieces]
@@ -145,16 +145,38 @@ class Wearer:
         measured[1:, :, :4] *= np.cumprod(np.where(same, 1.0, -1.0), axis=0)
 
         def motion(count: int, device_us: int) -> Float64:
-            seconds = device_us / 1e6
-            if seconds > self.begin_s + LOOP_S:
-                seconds -= LOOP_S * ((seconds - self.begin_s) // LOOP_S - 1)
-            row, share = divmod((seconds - grid[1]) / STEP_S, 1.0)
-            before, after = measured[int(row), :count], measured[int(row) + 1, :count]
-            values = (1 - share) * before + share * after
+            values = self._between(grid[1:-1], measured, device_us / 1e6)[:count]
             values[:, :4] /= np.linalg.norm(values[:, :4], axis=-1, keepdims=True)
-            return np.asarray(values, dtype=np.float64)
+            return values
 
         return motion
+
+    def filmed(self, topology: Topology) -> Callable[[float], Float64]:
+        """:meth:`joints` of one instant after the other, worked out beforehand; for ever."""
+        grid = self._grid(0)[::2]
+        joints = self.joints(topology, grid)
+        return lambda seconds: self._between(grid, joints, seconds)
+
+    def turned(self) -> Callable[[float], Float64]:
+        """:meth:`turns` of the nearest instant of a grid, worked out beforehand; for ever."""
+        grid = self._grid(0)
+        turns = self.turns(grid)
+        return lambda seconds: turns[round((self._looped(seconds) - grid[0]) / STEP_S)]
+
+    def _grid(self, first: int) -> Float64:
+        """Seconds from ``first`` steps on, to a little after the second round of what repeats."""
+        return np.asarray(np.arange(first, round((self.begin_s + 2 * LOOP_S) / STEP_S) + 4) * STEP_S, dtype=np.float64)
+
+    def _looped(self, seconds: float) -> float:
+        """The same moment of the movement, not later than the second round of what repeats."""
+        if seconds > self.begin_s + LOOP_S:
+            seconds -= LOOP_S * ((seconds - self.begin_s) // LOOP_S - 1)
+        return max(seconds, 0.0)
+
+    def _between(self, grid: Float64, values: Float64, seconds: float) -> Float64:
+        """``values`` (T, ...) on an even grid, linear between its points."""
+        row, share = divmod((self._looped(seconds) - grid[0]) / (grid[1] - grid[0]), 1.0)
+        return np.asarray((1 - share) * values[int(row)] + share * values[int(row) + 1], dtype=np.float64)
 
     def _bent(self, time: Float64) -> dict[str, Float64]:
         """Piece -> (..., 3) rotation vector in its parent's axes, for the pieces that are bent at any of the times."""
