@@ -13,11 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from firmware_bridge.link.bounded import within
+
 __all__ = ["DaemonWatch"]
 
 log = logging.getLogger(__name__)
 
 NAME = "org.bluez"
+CONNECT_S = 2.0
 _RULE = ("type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
          f"member='NameOwnerChanged',arg0='{NAME}'")
 
@@ -50,13 +53,14 @@ class DaemonWatch:
 
         bus = MessageBus(bus_type=BusType.SYSTEM)
         try:
-            await bus.connect()
+            # A bus that dies just now takes the connection and never answers.
+            await within(CONNECT_S, bus.connect(), asyncio.sleep)
             bus.add_message_handler(self._hear)
 
             async def ask(member: str, body: str) -> Any:
-                reply = await bus.call(Message(destination="org.freedesktop.DBus", path="/org/freedesktop/DBus",
-                                               interface="org.freedesktop.DBus", member=member, signature="s",
-                                               body=[body]))
+                question = Message(destination="org.freedesktop.DBus", path="/org/freedesktop/DBus",
+                                   interface="org.freedesktop.DBus", member=member, signature="s", body=[body])
+                reply = await within(CONNECT_S, bus.call(question), asyncio.sleep)
                 if reply is None or reply.message_type == MessageType.ERROR:
                     raise OSError(f"{member}: {reply.body if reply else 'no reply'}")
                 return reply.body

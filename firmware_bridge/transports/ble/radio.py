@@ -17,7 +17,7 @@ from firmware_bridge.transports.ble.errors import explain
 
 __all__ = ["Found", "Radio"]
 
-START_S = 5.0
+START_S = 3.0
 """Starting a scan takes milliseconds; a daemon that hangs takes forever."""
 STOP_S = 2.0
 BUSY_ATTEMPTS = 5
