@@ -34,6 +34,8 @@ NOMINAL_SPREAD = 0.02
 """Prior spread of a nominal sampling rate: makers' oscillators without a crystal are a few per cent off."""
 EDGE_NOISE_S = 2e-3
 """How far the lower edge of a short window wanders, for weighing its slope against the prior."""
+RATE_KNOWN_S = 10.0
+"""Losses are looked for when the rate rests on so long: 2 ms of noise over it is 0.2 ms in the next second."""
 SLEW_S = 0.5
 """A new line is approached over so long, so that two readings never swap places."""
 JUMP_S = 10.0
@@ -96,6 +98,11 @@ class LowerHull:
         left, since = self._slew
         return self._line(device) + left * math.exp(-max(0.0, device - since) / SLEW_S)
 
+    @property
+    def span(self) -> float:
+        """Seconds of the device's clock that the line rests on."""
+        return self._minima[-1][0] - self._minima[0][0] if self._minima else 0.0
+
     def _line(self, device: float) -> float:
         assert self._anchor is not None
         return self._anchor[1] + self.rate * (device - self._anchor[0])
@@ -115,7 +122,7 @@ class LowerHull:
         self.least_late = self._above(*self._low)
         self._minima.append(self._low)
         self._low = None
-        while self._minima[0][0] < now - self._window:
+        while len(self._minima) > 1 and self._minima[0][0] < now - self._window:
             self._minima.popleft()
         points = list(self._minima)
         span = points[-1][0] - points[0][0]
@@ -238,7 +245,12 @@ class Clock:
         return step * scale
 
     def _notice_loss(self) -> None:
-        """Counted readings: when even the quickest of a second is a period late, and that of the next one too."""
+        """Counted readings: when even the quickest of a second is a period late, and that of the next one too.
+
+        Not before the rate is known: until then a nominal rate that is off looks the same.
+        """
+        if self._hull.span < RATE_KNOWN_S:
+            return
         late, self._late_before = min(self._hull.least_late, self._late_before), self._hull.least_late
         periods = math.floor(late / self._period + 0.25)
         if periods >= 1:

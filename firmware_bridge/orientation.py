@@ -203,7 +203,7 @@ class Orientation:
     def _check_complete(self, mode: str, readings: list[Reading]) -> None:
         needed = {"acceleration": "acceleration with gravity", "angular_velocity": "angular velocity"}
         if mode == "9-axis":
-            needed["magnetic_field"] = "a magnetic field"
+            needed["magnetic_field"] = "magnetic field"
         for field, words in needed.items():
             if any(getattr(reading, field) is not None for reading in readings):
                 continue
