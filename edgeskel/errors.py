@@ -13,7 +13,8 @@
     ├── ExportError               an artifact cannot be made, or a target cannot run it
     ├── BundleError               a bundle is incomplete, altered or of another schema
     ├── EngineError               no engine here runs this artifact, or one failed while running it
-    └── VerificationFailed        an engine disagrees with the reference
+    ├── VerificationFailed        an engine disagrees with the reference
+    └── DeviceError               a wearable, camera or port is absent, refused, busy or silent
 
 Each carries ``seen``, ``expected`` and ``remedy``; the command line prints the three and exits 1 (2 for UsageError).
 """
@@ -27,6 +28,7 @@ __all__ = [
     "BundleError",
     "CorruptFile",
     "DataError",
+    "DeviceError",
     "EdgeskelError",
     "EngineError",
     "ExportError",
@@ -148,3 +150,7 @@ class EngineError(EdgeskelError):
 
 class VerificationFailed(EdgeskelError):
     """An engine disagrees with the reference."""
+
+
+class DeviceError(EdgeskelError):
+    """A wearable, camera or port is absent, refused, busy or silent; the message says which and what to do."""

@@ -19,12 +19,15 @@ import numpy as np
 from edgeskel.errors import UnknownChoice
 from edgeskel.skeleton import Frame
 from firmware_bridge.jsonl import load_jsonl
+from firmware_bridge.mcap.frames import load_mcap
 from firmware_bridge.recording import Recording, load_recording
 from firmware_bridge.source import options_of
 
-__all__ = ["Replay", "open_source", "read_recording"]
+__all__ = ["Replay", "open_source", "read_recording", "speed_of"]
 
-READERS: dict[str, Callable[[Path], Recording]] = {".npz": load_recording, ".jsonl": load_jsonl}
+READERS: dict[str, Callable[[Path], Recording]] = {
+    ".npz": load_recording, ".jsonl": load_jsonl, ".mcap": load_mcap,
+}
 
 
 def read_recording(path: str | Path) -> Recording:
@@ -101,11 +104,16 @@ class Replay:
 
 def open_source(place: str, options: Mapping[str, str]) -> Replay:
     """Open ``place``, a recording's path; options as in the module's docstring."""
-    settings: dict[str, Any] = options_of(options, {"speed": _speed, "loop": _loop}, "replay")
+    settings: dict[str, Any] = options_of(options, {"speed": speed_of, "loop": _loop}, "replay")
     return Replay(read_recording(place), **settings)
 
 
-def _speed(text: str) -> float:
+def speed_of(text: str) -> float:
+    """The option ``speed`` of whatever plays a recording.
+
+    Raises:
+        ValueError: no factor; the message says what is one.
+    """
     try:
         speed = float(text)
     except ValueError:

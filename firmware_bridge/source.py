@@ -42,7 +42,9 @@ class Source(Protocol):
 
 # scheme: (module, what the place is). The module holds ``open_source(place, options) -> Source``.
 SCHEMES = {
-    "replay": ("firmware_bridge.replay", "a recording: .npz or .jsonl"),
+    "replay": ("firmware_bridge.replay", "a recording: .npz, .jsonl or .mcap"),
+    "wearable": ("firmware_bridge.wearable", "a TOML file that says what is worn"),
+    "camera": ("firmware_bridge.cameras", "udp, mediapipe, realsense or depthai"),
 }
 
 

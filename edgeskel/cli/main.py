@@ -35,6 +35,8 @@ VERBS = {
     "verify": ("edgeskel.cli.verify", "check a bundle on every engine present"),
     "bench": ("edgeskel.cli.bench", "measure a bundle's latency and memory"),
     "run": ("edgeskel.cli.run", "recognise a source live"),
+    "devices": ("edgeskel.cli.devices", "find, look at, record, calibrate and simulate wearables"),
+    "firmware": ("edgeskel.cli.firmware", "build a wearable node's firmware, run it without a board"),
     "demo": ("edgeskel.cli.demo", "all of it once, from data to live recognition"),
     "models": ("edgeskel.cli.models", "list the recognisers that come with edgeskel"),
     "doctor": ("edgeskel.cli.doctor", "what is installed, what is missing, which engines run here"),
@@ -130,6 +132,9 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
             stack.enter_context(frame.only_results_on_stdout())
         report = choices[name].function(config)
     frame.show(report, as_json=as_json)
+    if report.stay is not None:
+        sys.stdout.flush()
+        report.stay()
     return 0 if report.ok else 1
 
 

@@ -30,11 +30,13 @@ class Report:
         data: the result by name; ``--json`` prints exactly this. Paths, arrays and dataclasses are allowed.
         text: draws the same for a person; None prints the names and values.
         ok: False ends the program with status 1 although nothing was raised (a disagreement found by ``verify``).
+        stay: called once the result has been printed; for what goes on until it is interrupted (a simulated device).
     """
 
     data: dict[str, Any]
     text: Callable[[Console], None] | None = None
     ok: bool = True
+    stay: Callable[[], None] | None = None
 
 
 class Command(NamedTuple):

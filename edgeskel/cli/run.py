@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +50,14 @@ class Run:
     """Speed of a replay: 2 is twice as fast, 0 does not wait. By default as recorded."""
     threshold: float = 0.5
     """Probability under which motion is no action."""
+    seconds: float | None = None
+    """End after so long, from the first frame. By default with the source, or when interrupted."""
     view: bool = True
     """Draw in the terminal."""
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise UsageError(f"--seconds {self.seconds:g}", expected="a number above 0")
 
 
 def run(config: Run) -> Report:
@@ -66,15 +73,20 @@ def run(config: Run) -> Report:
         convert = converter(source.topology, session.topology)
         spotter = Spotter(session, decision)
         frame: Frame | None = None
+        first: float | None = None
         begin = time.perf_counter()
         with _screen(config, spotter, source.rate_hz) as screen:
-            for frame in source:
-                start = time.perf_counter()
-                action = spotter.push(convert(frame))
-                seconds.append(time.perf_counter() - start)
-                if action is not None:
-                    actions.append(action)
-                screen.show(convert(frame), action, seconds[-1])
+            with _until_interrupted(config):
+                for frame in source:
+                    start = time.perf_counter()
+                    action = spotter.push(convert(frame))
+                    seconds.append(time.perf_counter() - start)
+                    if action is not None:
+                        actions.append(action)
+                    screen.show(convert(frame), action, seconds[-1])
+                    first = frame.time if first is None else first
+                    if config.seconds is not None and frame.time - first >= config.seconds:
+                        break
             if (action := spotter.finish()) is not None:
                 actions.append(action)
                 if frame is not None:
@@ -96,6 +108,11 @@ def run(config: Run) -> Report:
         "agreement": agreement(spans, actions) if known else None,
     }
     return Report(data, lambda out: _summary(out, data))
+
+
+def _until_interrupted(config: Run) -> Any:
+    """An interrupt is how a live source ends; of a recording it leaves a part unread, which is an error."""
+    return nullcontext() if config.source.startswith("replay:") else suppress(KeyboardInterrupt)
 
 
 def open_session(config: Run) -> Session:

@@ -1,0 +1,234 @@
+"""Several sensors and a camera on one time axis and one vertical.
+
+Sensors sample when they like, arrive late and lose readings: each has a :class:`JitterBuffer` that gives its orientation at
+any instant. A camera's clock is late by an unknown exposure, computing and transport: :func:`camera_offset` finds by how much,
+from the speeds at which both see the same bones move. A camera is also tilted: :class:`CameraTilt` finds which way is up in its
+axes from how high the sensors say that each joint is.
+
+Axes: K samples, L bones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from firmware_bridge.body.calibration import Track
+from firmware_bridge.body.segments import Float64
+from firmware_bridge.orientation import Oriented
+from firmware_bridge.quaternion import between, exponential, multiply, slerp
+
+__all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "camera_offset", "orientations", "resample"]
+
+EXTRAPOLATED_S = 0.1
+"""An orientation is carried on by the gyroscope for so long; limbs change their speed faster than that."""
+
+
+class JitterBuffer:
+    """The last readings of one sensor, by time.
+
+    Args:
+        size: how many are kept.
+    """
+
+    def __init__(self, size: int = 8192) -> None:
+        self._size = size
+        # Everything is written twice, ``size`` apart, so that the last ``size`` are always contiguous.
+        self._data = np.full((2 * size, 8), np.nan)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return min(self._count, self._size)
+
+    @property
+    def newest(self) -> float:
+        """Seconds of the newest reading; -inf before the first."""
+        return float(self._data[(self._count - 1) % self._size, 0]) if self._count else -math.inf
+
+    def push(self, oriented: Oriented) -> None:
+        """Keep a reading; those that are not newer than the newest are refused by :class:`Orientation` before."""
+        row = self._count % self._size
+        rate = oriented.rate or (math.nan, math.nan, math.nan)
+        self._data[row] = (oriented.time, *oriented.quaternion, *rate)
+        self._data[row + self._size] = self._data[row]
+        self._count += 1
+
+    def clear(self) -> None:
+        """Forget all: what came before does not compare with what comes."""
+        self._count = 0
+
+    def around(self, time: float) -> tuple[Float64, Float64, float, float] | None:
+        """The readings before and after ``time``, its place between them (0..1), and the age of the one before, in seconds.
+
+        After the newest reading both are that one; before the oldest there is nothing.
+        """
+        view = self._view()
+        if not len(view) or time < view[0, 0]:
+            return None
+        if time >= view[-1, 0]:
+            last = view[-1]
+            return last, last, 0.0, time - float(last[0])
+        after = int(np.searchsorted(view[:, 0], time, side="right"))
+        a, b = view[after - 1], view[after]
+        return a, b, (time - float(a[0])) / float(b[0] - a[0]), time - float(a[0])
+
+    def track(self, start: float, end: float) -> Track:
+        """The readings of ``start <= time <= end`` that have a rate."""
+        view = self._view()
+        inside = (view[:, 0] >= start) & (view[:, 0] <= end) & ~np.isnan(view[:, 5])
+        return Track(view[inside, 0].copy(), view[inside, 1:5].copy(), view[inside, 5:8].copy())
+
+    def _view(self) -> Float64:
+        if self._count <= self._size:
+            return self._data[:self._count]
+        row = self._count % self._size
+        return self._data[row:row + self._size]
+
+
+def orientations(buffers: Sequence[JitterBuffer], time: float) -> tuple[Float64, Float64]:
+    """All sensors at one instant.
+
+    Between two readings an orientation lies between them; after the newest it is carried on by the gyroscope for
+    :data:`EXTRAPOLATED_S` and then stays.
+
+    Returns:
+        (S, 4) orientations, and (S,) seconds since the last reading; an age is infinite where there is no orientation.
+    """
+    before = np.zeros((len(buffers), 8))
+    after = np.zeros((len(buffers), 8))
+    before[:, 1] = after[:, 1] = 1.0
+    share = np.zeros(len(buffers))
+    age = np.full(len(buffers), math.inf)
+    ahead = np.zeros(len(buffers))
+    for row, buffer in enumerate(buffers):
+        found = buffer.around(time)
+        if found is not None:
+            before[row], after[row], share[row], age[row] = found
+            ahead[row] = age[row] if found[0] is found[1] else 0.0
+    turned = slerp(before[:, 1:5], after[:, 1:5], share)
+    late = (ahead > 0) & ~np.isnan(before[:, 5])
+    if late.any():
+        carried = before[late, 5:8] * np.minimum(ahead[late], EXTRAPOLATED_S)[:, None]
+        turned[late] = multiply(turned[late], exponential(carried))
+    return turned, age
+
+
+def resample(track: Track, time: Float64) -> Float64:
+    """(N, 4) orientations at ``time`` (N,), on the shortest arc between readings; the ends are held."""
+    after = np.clip(np.searchsorted(track.time, time, side="right"), 1, len(track.time) - 1)
+    begin, end = track.time[after - 1], track.time[after]
+    share = np.clip((time - begin) / (end - begin), 0.0, 1.0)
+    return slerp(track.orientation[after - 1], track.orientation[after], share)
+
+
+def bone_speed(time: Float64, bones: Float64, span: float) -> tuple[Float64, Float64]:
+    """Speed at which bones change, as differences over ``span`` seconds centred on each instant.
+
+    Both sides of a comparison take the same span, so that what it smooths away is missing on both and shifts nothing.
+
+    Args:
+        time: (K,) seconds, increasing.
+        bones: (K, L, 3) metres from one end of each bone to the other; NaN where it was not seen.
+
+    Returns:
+        (K',) seconds and (K', L) m/s; NaN where a bone was not seen.
+    """
+    inside = time[(time >= time[0] + span / 2) & (time <= time[-1] - span / 2)]
+    ahead, behind = (_interpolate(inside + half, time, bones) for half in (span / 2, -span / 2))
+    return inside, np.asarray(np.linalg.norm(ahead - behind, axis=-1) / span, dtype=np.float64)
+
+
+def camera_offset(camera_time: Float64, camera_speed: Float64, sensor_time: Float64, sensor_speed: Float64, *,
+                  reach: float = 0.5, step: float = 0.005) -> tuple[float, float]:
+    """By how much the camera's times are late, and how sure that is.
+
+    The correlation of the speeds of all bones is summed for every shift, and the top of a parabola through its peak taken.
+
+    Args:
+        camera_time: (K,) seconds.
+        camera_speed: (K, L) of each bone, NaN where unseen.
+        sensor_time: (K',) seconds.
+        sensor_speed: (K', L) of the same bones.
+        reach: the largest offset that is looked for, either way.
+        step: of the grid, seconds; the parabola is finer.
+
+    Returns:
+        (seconds to take off the camera's times, correlation at the peak). A correlation of 0 means that nothing was found: too
+        little in common, or the peak at the end of the reach.
+    """
+    begin = max(camera_time[0], sensor_time[0] + reach) if len(camera_time) and len(sensor_time) else 0.0
+    end = min(camera_time[-1], sensor_time[-1] - reach) if len(camera_time) and len(sensor_time) else 0.0
+    if end - begin < 2 * reach:
+        return 0.0, 0.0
+    grid = np.arange(begin, end, step)
+    lags = np.arange(-round(reach / step), round(reach / step) + 1)
+    wide = begin + step * np.arange(lags[0], len(grid) + lags[-1])
+    camera = _interpolate(grid, camera_time, camera_speed)
+    sensor = _interpolate(wide, sensor_time, sensor_speed)
+    seen = np.isfinite(camera)
+    counts = np.maximum(seen.sum(axis=0), 1)
+    camera = np.where(seen, camera - np.where(seen, camera, 0.0).sum(axis=0) / counts, 0.0)
+    known = np.isfinite(sensor)
+    sensor = np.where(known, sensor - np.where(known, sensor, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), 0.0)
+    score = np.zeros(len(lags))
+    power = np.zeros(len(lags))
+    for bone in range(camera.shape[1]):
+        score += np.correlate(sensor[:, bone], camera[:, bone], mode="valid")
+        power += np.correlate(sensor[:, bone] ** 2, seen[:, bone].astype(np.float64), mode="valid")
+    score /= np.sqrt(np.maximum(power * float((camera**2).sum()), 1e-12))
+    peak = int(np.argmax(score))
+    if peak in (0, len(lags) - 1):
+        return 0.0, 0.0
+    left, top, right = score[peak - 1:peak + 2]
+    bend = left - 2 * top + right
+    fine = 0.0 if bend == 0 else 0.5 * (left - right) / bend
+    # The sensors' course lies ``lag`` after the camera's when the camera's times are early, hence the sign.
+    return -float(step * (lags[peak] + fine)), float(top)
+
+
+def _interpolate(at: Float64, time: Float64, values: Float64) -> Float64:
+    """(N, ...) linear between neighbours; NaN where one of them is."""
+    after = np.clip(np.searchsorted(time, at, side="right"), 1, len(time) - 1)
+    share = np.clip((at - time[after - 1]) / (time[after] - time[after - 1]), 0.0, 1.0)
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray((1 - share) * values[after - 1] + share * values[after], dtype=np.float64)
+
+
+class CameraTilt:
+    """Which way is up in camera axes: the rotation that carries a camera's joints onto the sensors' best, with a level camera as prior.
+
+    Least squares of directions by singular value decomposition, as in Markley, "Attitude determination using vector observations and the
+    singular value decomposition", J. Astronautical Sciences 36 (1988). Of the rotation only what levels the camera is kept; the rest is
+    heading, which sensors do not know.
+    """
+
+    PRIOR = math.radians(10)
+    """Standard deviation of a camera's tilt before anything was seen."""
+    NOISE = 0.05
+    """Metres: difference of a joint's place as camera and sensors see it."""
+    MEMORY = 0.999
+    """Per frame; about half a minute, so that a camera that was pushed is followed."""
+    ALIKE = 30
+    """Frames in a row that share their error: trackers wander, they do not jitter."""
+
+    def __init__(self) -> None:
+        self._prior = (self.NOISE / self.PRIOR) ** 2 * self.ALIKE * np.eye(3)
+        self._products = np.zeros((3, 3))
+        self.rotation = np.array([1.0, 0.0, 0.0, 0.0])
+        """(4,) camera axes -> ours: the smallest turn that makes up y."""
+
+    def push(self, seen: Float64, ours: Float64) -> None:
+        """Take a frame.
+
+        Args:
+            seen: (L, 3) metres, joints in camera axes about their mean.
+            ours: (L, 3) metres, the same by the sensors, about their mean, in our world. Where the sensors' heading is not known yet,
+                only the heights, with zeros beside them.
+        """
+        self._products = self.MEMORY * self._products + ours.T @ seen
+        left, _, right = np.linalg.svd(self._products + self._prior)
+        whole = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+        level = np.array([0.0, 1.0, 0.0])
+        self.rotation = between(np.asarray(whole.T @ level, dtype=np.float64), level)

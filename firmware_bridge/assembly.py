@@ -1,0 +1,110 @@
+"""A session file put together: which reading belongs to which segment, and the fusion behind it.
+
+No input or output: items and camera frames are given in, frames come out, and what the user should know is in
+:attr:`Assembly.said`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edgeskel.errors import DeviceError, EdgeskelError, UsageError
+from edgeskel.skeleton import Topology
+from firmware_bridge.body import Body, Calibration
+from firmware_bridge.codecs import create
+from firmware_bridge.feed import CameraFrame, Said
+from firmware_bridge.fuse import Fused, Fusion, Worn
+from firmware_bridge.link import Item, Sample
+from firmware_bridge.notices import Notices
+from firmware_bridge.session_file import SessionFile
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """Items of the devices in a session file -> fused frames.
+
+    Args:
+        session: what is worn.
+        topology: layout of the camera's frames; None without a camera, and the file's layout counts.
+        calibration: how the sensors sit; None before it is known, and then only a camera tells about the body.
+
+    Raises:
+        UnknownChoice, UsageError: see :class:`~firmware_bridge.session_file.SessionFile`.
+        TopologyMismatch: the camera's layout has too little in common with the body.
+    """
+
+    def __init__(self, session: SessionFile, topology: Topology | None = None, calibration: Calibration | None = None) -> None:
+        self.session = session
+        self.notices = Notices()
+        self.said: deque[str] = deque(maxlen=256)
+        """Sentences for the user, oldest first; whoever shows them takes them out."""
+        self._names: dict[tuple[str, str], str] = {}
+        worn: dict[str, Worn] = {}
+        for device in session.devices:
+            codec = create(device.protocol)
+            for sensor in device.sensors:
+                self._names[device.address, sensor.sensor] = sensor.place
+                worn[sensor.place] = Worn.of(codec, sensor.place, rate_hz=device.rate_hz, settings=sensor.settings)
+        self.fusion = Fusion(topology or session.topology, worn, body=Body(session.stature), rate_hz=session.rate_hz,
+                             delay_s=session.delay_s, calibration=calibration)
+        self._addresses = {device.address: device for device in session.devices}
+        self._senders: dict[tuple[str, str], str] = {}
+        self._strange: set[tuple[str, str]] = set()
+        self.heard: set[str] = set()
+        """Places whose sensors have sent something."""
+
+    def take(self, item: Item | CameraFrame | Said) -> None:
+        """Give in what a feed brought; never raises for what a device or camera sent."""
+        if isinstance(item, Said):
+            self.said.append(item.text)
+        elif isinstance(item, CameraFrame):
+            self._film(item)
+        else:
+            text = self.notices.of(item)
+            if text:
+                self.said.append(text)
+            if isinstance(item, Sample):
+                self._feel(item)
+
+    def frames(self, now_ns: int) -> list[Fused]:
+        """Frames that are due at ``now_ns``, oldest first."""
+        return self.fusion.frames(now_ns)
+
+    def _film(self, item: CameraFrame) -> None:
+        try:
+            self.fusion.push_camera(item.frame)
+        except EdgeskelError as error:
+            self._say_once("camera", "frame", f"the camera: {error}")
+
+    def _feel(self, sample: Sample) -> None:
+        place = self._names.get((sample.device, sample.reading.sensor))
+        if place is None:
+            self._unknown(sample)
+            return
+        # Two senders must not share a segment; one that began anew has another port.
+        host = sample.channel.rpartition(":")[0] if sample.device.startswith("udp:") else ""
+        if self._senders.setdefault((sample.device, sample.reading.sensor), host) != host:
+            self._say_once(sample.device, host, f"{sample.device}: {host} sends as well; give each sender a [[device]] of its own, "
+                           f"with from={host} in its address")
+            return
+        self.heard.add(place)
+        try:
+            self.fusion.push_reading(place, sample.reading, sample.host_ns)
+        except (DeviceError, UsageError) as error:  # said once: the fusion drops its readings from now on
+            self._say_once(place, "refused", f"{error}; this sensor is left out, the others go on")
+
+    def _unknown(self, sample: Sample) -> None:
+        device = self._addresses.get(sample.device)
+        if device is None:
+            return
+        sensor = sample.reading.sensor
+        known = ", ".join(repr(worn.sensor) for worn in device.sensors)
+        self._say_once(sample.device, sensor, f"{sample.device} has a sensor {sensor!r} that {self.session.path} does not place "
+                       f"(it places {known}); it is left out")
+
+    def _say_once(self, who: str, what: str, sentence: str) -> None:
+        if (who, what) not in self._strange and len(self._strange) < 1024:
+            self._strange.add((who, what))
+            self.said.append(sentence)
+

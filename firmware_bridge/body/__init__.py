@@ -1,0 +1,17 @@
+"""The body that wears the sensors: its segments, where a sensor sits on them, how they move, which way they face.
+
+    segments      which segments there are, how long, and what is assumed of those without a sensor
+    kinematics    orientations of segments -> positions of joints, feet on the floor
+    calibration   from a pose and a movement: how each sensor sits on its segment
+    heading       which way each sensor's world faces, and slow correction of its drift
+
+Axes of every segment, in the standing pose with hanging arms (N-pose): x to the body's left, y up, z ahead.
+"""
+
+from firmware_bridge.body.calibration import MOVEMENTS, POSES, Calibration, Track, calibrate, check_limbs
+from firmware_bridge.body.heading import Headings
+from firmware_bridge.body.kinematics import FloorContact, Skeleton
+from firmware_bridge.body.segments import SEGMENTS, Body, infer
+
+__all__ = ["MOVEMENTS", "POSES", "SEGMENTS", "Body", "Calibration", "FloorContact", "Headings", "Skeleton", "Track", "calibrate",
+           "check_limbs", "infer"]

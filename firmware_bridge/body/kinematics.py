@@ -1,0 +1,140 @@
+"""Forward kinematics of the body, and the height of its root from the foot on the floor.
+
+Axes: P pieces (``segments.PIECES``), V joints of a topology; the last axis is x, y, z in metres (y up) or w, x, y, z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeskel.errors import TopologyMismatch
+from edgeskel.skeleton import Topology
+from firmware_bridge.body.segments import INDEX, LENGTHS, PIECES, PLACES, Body, Float64
+from firmware_bridge.quaternion import rotate
+
+__all__ = ["FloorContact", "Skeleton"]
+
+_PARENTS = np.array([INDEX.get(piece.parent, 0) for piece in PIECES])
+
+
+def _lineage() -> Float64:
+    """(P, P) 1 where the column's piece is the row's piece or above it: sums offsets from the root outwards."""
+    lineage = np.eye(len(PIECES))
+    for index, piece in enumerate(PIECES):
+        if piece.parent:
+            lineage[index] += lineage[INDEX[piece.parent]]
+    return lineage
+
+
+_LINEAGE = _lineage()
+
+
+class Skeleton:
+    """A body in a joint layout.
+
+    Args:
+        topology: whose joints are wanted; those of ``segments.PLACES`` are placed, by name.
+        body: sizes.
+
+    Raises:
+        TopologyMismatch: the layout shares too few joints with the body to say where it is.
+    """
+
+    def __init__(self, topology: Topology, body: Body | None = None) -> None:
+        self.topology = topology
+        self.placed = np.array([joint in PLACES for joint in topology.joints])
+        """(V,) joints that lie on a piece; the others are seen by a camera only and ride on the nearest one that does."""
+        if self.placed.sum() < 3:
+            raise TopologyMismatch(f"{topology.name} has {int(self.placed.sum())} joints that the body has",
+                                   expected="at least three of " + ", ".join(PLACES))
+        self._carrier = [self._nearest_placed(joint) for joint in range(len(topology.joints))]
+        self.resize(body or Body())
+
+    def resize(self, body: Body) -> None:
+        """Give it another size."""
+        self.body = body
+        self._offsets = body.offsets()
+        places = [body.place(self.topology.joints[joint]) for joint in self._carrier]
+        self.pieces = np.array([piece for piece, _ in places])
+        """(V,) the piece that each joint lies on."""
+        self._places = np.stack([place for _, place in places])
+
+    def forward(self, turns: Float64) -> Float64:
+        """(..., P, 4) segment -> world -> (..., V, 3) joints, the pelvis segment's origin at 0."""
+        origins = _LINEAGE @ rotate(turns[..., _PARENTS, :], self._offsets)
+        joints = origins[..., self.pieces, :] + rotate(turns[..., self.pieces, :], self._places)
+        return np.asarray(joints, dtype=np.float64)
+
+    def table_length(self, group: str) -> float | None:
+        """Metres by which ``group`` of ``segments.LENGTHS`` is measured on this body at scale 1; None where the layout lacks it."""
+        standing = np.zeros((len(PIECES), 4))
+        standing[:, 0] = 1
+        plain = Skeleton(self.topology, Body(self.body.stature))
+        lengths = plain.lengths(plain.forward(standing), np.ones(len(self.topology.joints)))
+        return lengths.get(group)
+
+    def lengths(self, joints: Float64, confidence: Float64) -> dict[str, float]:
+        """Group -> metres, as joints (V, 3) show it, where every joint of it is sure (confidence (V,) of 1); mean of the sides."""
+        found: dict[str, list[float]] = {}
+        names = self.topology.joints
+        for group, distances in LENGTHS.items():
+            for ends in distances:
+                if not all(joint in names and confidence[names.index(joint)] >= 1 for end in ends for joint in end):
+                    continue
+                a, b = (joints[[names.index(joint) for joint in end]].mean(axis=0) for end in ends)
+                found.setdefault(group, []).append(float(np.linalg.norm(a - b)))
+        return {group: float(np.mean(values)) for group, values in found.items()}
+
+    def _nearest_placed(self, joint: int) -> int:
+        reach = np.where(self.placed, self.topology.hops[joint], np.iinfo(np.int64).max)
+        return int(np.argmin(reach))
+
+
+SOLES = tuple((INDEX[f"{side}_foot"], place) for side in ("left", "right") for place in (
+    (0.0, -0.039, -0.03), (0.0, -0.039, 0.11)))
+"""Heel and ball of each foot: (piece, place in fractions of stature)."""
+
+
+class FloorContact:
+    """Walks the root by the foot that stands: while no camera says where the body is, that foot stays where it is.
+
+    The lower foot carries the body, with some slack so that it does not change at every step of noise; the lowest sole is on
+    the floor. Jumping is not seen: the body then stays on the floor.
+
+    Args:
+        body: sizes.
+    """
+
+    SLACK = 0.02
+    """Metres by which the other foot must be lower to take over."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self._side = 0
+        self._before: Float64 | None = None
+
+    def forget(self) -> None:
+        """The next posture does not follow from the last one."""
+        self._before = None
+
+    def push(self, turns: Float64) -> tuple[Float64, float]:
+        """Take the next posture, (P, 4) segment -> world.
+
+        Returns:
+            (3,) metres by which the root moved along the floor since the last posture (y is 0), and the root's height over
+            the floor.
+        """
+        origins = _LINEAGE @ rotate(turns[_PARENTS], self.body.offsets())
+        pieces = [piece for piece, _ in SOLES]
+        places = np.array([place for _, place in SOLES]) * self.body.stature * self.body.scale.get("foot", 1.0)
+        soles = origins[pieces] + rotate(turns[pieces], places)
+        feet = soles.reshape(2, 2, 3).mean(axis=1)
+        low = soles[:, 1].reshape(2, 2).min(axis=1)
+        if low[1 - self._side] < low[self._side] - self.SLACK:
+            self._side = 1 - self._side
+        moved = np.zeros(3)
+        if self._before is not None:
+            moved = -(feet[self._side] - self._before[self._side])
+            moved[1] = 0.0
+        self._before = feet
+        return moved, -float(low.min())

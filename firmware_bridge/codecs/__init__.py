@@ -1,0 +1,133 @@
+"""Protocols of wearable devices, one file each: bytes in, readings out, commands as bytes.
+
+A codec does no input or output, never raises on bad bytes and never grows: what it keeps between two chunks (the
+beginning of a frame, a reference sample) is bounded by twice its longest frame. A new protocol is one new file with a
+class that has the members of :class:`Codec`, and one line in :data:`CODECS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import ClassVar, Protocol
+
+from edgeskel.errors import UnknownChoice
+from firmware_bridge.samples import Chunk, Reading, Status
+
+__all__ = ["CODECS", "Codec", "Counts", "Gatt", "Write", "create"]
+
+
+@dataclass
+class Counts:
+    """What a codec did with the bytes so far; each count only grows.
+
+    Args:
+        frames: frames or packets that were accepted.
+        bad: frames or packets that were refused (checksum, length, impossible value).
+        discarded: bytes that belong to no accepted frame.
+    """
+
+    frames: int = 0
+    bad: int = 0
+    discarded: int = 0
+
+
+@dataclass(frozen=True)
+class Write:
+    """A command to the device.
+
+    Args:
+        data: the bytes.
+        channel: characteristic UUID (lower case), or ``""`` for a stream or datagram.
+        pause_s: how long the device needs before the next command.
+    """
+
+    data: bytes
+    channel: str = ""
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gatt:
+    """How a device is found and listened to over BLE. UUIDs in lower case, 128 bits.
+
+    Args:
+        service: advertised or primary service.
+        notify: characteristics to subscribe to, in order.
+        names: advertised names begin with one of these.
+        least_mtu: the smallest ATT MTU at which its packets arrive whole.
+        manufacturer: Bluetooth SIG company identifier in its advertisement, if it has one.
+    """
+
+    service: str
+    notify: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    least_mtu: int = 23
+    manufacturer: int | None = None
+
+
+class Codec(Protocol):
+    """One device's protocol and the little state that decoding needs. One instance per device, never shared."""
+
+    name: ClassVar[str]
+    """As in an address: ``protocol=slimevr``."""
+    gatt: ClassVar[Gatt | None]
+    """How it speaks over BLE; None where it does not."""
+    sequence_bits: ClassVar[int | None]
+    """After how many bits ``Reading.sequence`` wraps; None where there is no counter."""
+    clock_bits: ClassVar[int | None]
+    """After how many bits the device clock wraps (``Reading.device_us`` wraps at 2**clock_bits ticks of
+    ``clock_tick_us``); None where there is no clock."""
+    clock_tick_us: ClassVar[float]
+    """Microseconds of one tick of the device clock; 1.0 where it counts microseconds."""
+    counts: Counts
+
+    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+        """What ``chunk`` completes, in order. Never raises, whatever the bytes."""
+
+    def start(self, rate_hz: float | None = None) -> Sequence[Write]:
+        """Commands that make the device send, at ``rate_hz`` or its default.
+
+        Raises:
+            UsageError: a rate that the device does not have; the message lists those it has.
+        """
+
+    def stop(self) -> Sequence[Write]:
+        """Commands that make it be silent."""
+
+    def reply(self, chunk: Chunk) -> Sequence[Write]:
+        """What the protocol obliges the host to answer to ``chunk`` (handshakes, heartbeats); mostly nothing."""
+
+    def reset(self) -> None:
+        """Forget the pieces kept between chunks: the link was opened anew. The counts stay."""
+
+
+# name -> "module:class"; imported when used.
+CODECS: dict[str, str] = {
+    "node": "firmware_bridge.codecs.node:NodeCodec",
+    "slimevr": "firmware_bridge.codecs.slimevr:SlimeVRCodec",
+    "witmotion": "firmware_bridge.codecs.witmotion:WitMotionCodec",
+    "witmotion-ble": "firmware_bridge.codecs.witmotion_ble:WitMotionBleCodec",
+    "dot": "firmware_bridge.codecs.dot:DotCodec",
+    "mocopi": "firmware_bridge.codecs.mocopi:MocopiCodec",
+    "mocopi-ble": "firmware_bridge.codecs.mocopi_ble:MocopiBleCodec",
+    "movesense": "firmware_bridge.codecs.movesense:MovesenseCodec",
+    "polar": "firmware_bridge.codecs.polar:PolarCodec",
+    "metamotion": "firmware_bridge.codecs.metamotion:MetaMotionCodec",
+    "bno08x": "firmware_bridge.codecs.bno08x:Bno08xCodec",
+    "lines": "firmware_bridge.codecs.lines:LinesCodec",
+}
+
+
+def create(name: str) -> Codec:
+    """A codec for one device, by protocol name.
+
+    Raises:
+        UnknownChoice: no such protocol; the message lists those that there are.
+    """
+    if name not in CODECS:
+        raise UnknownChoice("protocol", name, CODECS)
+    module, _, attribute = CODECS[name].partition(":")
+    codec: Codec = getattr(import_module(module), attribute)()
+    return codec

@@ -1,0 +1,377 @@
+"""Several devices and a camera read together from an ordinary loop: live ones, or a recording of them.
+
+    with LiveFeed({"serial:/dev/ttyUSB0": None}) as feed:
+        for now_ns, items in feed:
+            ...
+
+Links run in a thread with an event loop of its own, so that bytes get their time of arrival however busy the reader is. What
+waits is bounded there; what a slow reader loses is counted and said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+from edgeskel.errors import DataError, EdgeskelError, UsageError
+from edgeskel.skeleton import Frame, Topology
+from firmware_bridge.enrolment import Enrolment
+from firmware_bridge.link import Health, Item, Link, Sample, open_link, protocol_of
+from firmware_bridge.mcap import McapReader, Recorder, Recording
+from firmware_bridge.samples import Chunk
+from firmware_bridge.source import Source
+
+__all__ = ["CameraFrame", "Feed", "LiveFeed", "RecordedFeed", "Said"]
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+WAIT_S = 0.02
+"""A batch comes at least so often, however quiet it is: frames are due without readings, too."""
+GATHER_S = 0.002
+"""Readings that come so close together are handed over at once: waking another thread costs more than a reading."""
+HEALTH_S = 0.2
+"""The links' state is looked at so often even when nothing comes."""
+KEPT = 1 << 15
+"""Items that wait for a reader who is busy: 20 s of 17 sensors at 100 Hz."""
+AGAIN_S = 1.0
+SLEPT_NS = 1_000_000_000
+
+
+class CameraFrame(NamedTuple):
+    """A frame of the camera; its time is on the host's monotonic clock."""
+
+    frame: Frame
+
+
+class Said(NamedTuple):
+    """Something for the user that no link says: about the camera, or about this computer."""
+
+    text: str
+
+
+Batch = tuple[int, list[Item | CameraFrame | Said]]
+
+
+class Feed:
+    """What :class:`LiveFeed` and :class:`RecordedFeed` have in common: a context manager to iterate."""
+
+    health: list[Health]
+    """One for each device, as of the last batch."""
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Batch]:
+        """(``time.monotonic_ns()`` or a recording's, what came since the last batch)."""
+        raise NotImplementedError
+
+
+class LiveFeed(Feed):
+    """Devices as they send.
+
+    Args:
+        devices: address -> rate in Hz to ask for, None for the device's default.
+        camera: a source of frames that is not entered yet; entered and left here, and entered again when it fails.
+        enrolment: who may be heard; None hears every device (to look at, or to record).
+        record: an MCAP file that must not exist: takes bytes, readings and camera frames, each written before it is handed over.
+
+    Raises:
+        UsageError, UnknownChoice: an address that makes no sense, or a recording that exists.
+    """
+
+    def __init__(self, devices: Mapping[str, float | None], camera: Source | None = None, *,
+                 enrolment: Enrolment | None = None, record: str | os.PathLike[str] | None = None) -> None:
+        self.camera = camera
+        self._wake = asyncio.Event()
+        self.links = [self._link(address, rate_hz, enrolment) for address, rate_hz in devices.items()]
+        self.health = [link.health for link in self.links]
+        self._box: deque[Item | CameraFrame | Said] = deque()
+        self._unread = 0
+        self._news = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
+        self._filming: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._pumping: asyncio.Task[None] | None = None
+        self._slept = _slept_ns()
+        self._disk: OSError | None = None
+        self._recording = threading.Lock()
+        self._recorder = None if record is None else Recorder(record)
+
+    def __enter__(self) -> LiveFeed:
+        """Open the camera and begin to connect to the devices; those that are not there are waited for.
+
+        Raises:
+            DeviceError: the camera is not there.
+        """
+        try:
+            if self.camera is not None:
+                self.camera.__enter__()
+        except BaseException:
+            self._loop.close()
+            self._close_recorder()
+            raise
+        self._thread.start()
+        self._call(self._start())
+        if self.camera is not None:
+            self._filming = threading.Thread(target=self._film_on, name="camera", daemon=True)
+            self._filming.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        """Let all devices go; iterating ends."""
+        self._closed.set()
+        if self.camera is not None:
+            with suppress(Exception):  # it is let go; what it thinks of that helps nobody
+                self.camera.__exit__(None, None, None)
+        try:
+            self._call(self._stop())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            if self._filming is not None:
+                self._filming.join(timeout=2 * AGAIN_S)
+            self._close_recorder()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches, at least one every 20 ms, until the feed is closed or nothing more will come (recordings that were played).
+
+        Raises:
+            OSError: the recording cannot be written any more; what was written is whole.
+        """
+        while not self._closed.is_set():
+            over = all(link.ended for link in self.links) and self.camera is None
+            items = self._take()
+            if self._disk is not None:
+                raise self._disk
+            slept = _slept_ns() - self._slept
+            if slept > SLEPT_NS:
+                self._slept += slept
+                items.append(Said(f"this computer was asleep for {slept / 1e9:.0f} s; what devices sent meanwhile is lost"))
+            yield time.monotonic_ns(), items
+            if over and not items:
+                return
+
+    def _take(self) -> list[Item | CameraFrame | Said]:
+        """What waits; after :data:`WAIT_S` at the latest."""
+        with self._news:
+            if not self._box:
+                self._news.wait(WAIT_S)
+            items, self._box = list(self._box), deque()
+            unread, self._unread = self._unread, 0
+        if unread:
+            items.insert(0, Said(f"this computer is too slow: {unread} readings were not looked at"
+                                 + (" (they are in the recording)" if self._recorder is not None else "")))
+        return items
+
+    def _put(self, items: Iterable[Item | CameraFrame | Said]) -> None:
+        with self._news:
+            self._box.extend(items)
+            while len(self._box) > KEPT:
+                self._box.popleft()
+                self._unread += 1
+            self._news.notify()
+
+    def record_frame(self, frame: Frame, topology: Topology, name: str) -> None:
+        """Write a frame into the recording, if there is one.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        if self._recorder is not None:
+            with self._recording:
+                self._recorder.frame(frame, topology, name)
+
+    def _link(self, address: str, rate_hz: float | None, enrolment: Enrolment | None) -> Link:
+        protocol = protocol_of(address)
+
+        def tap(chunk: Chunk) -> None:
+            self._write(lambda recorder: recorder.chunk(address, protocol, chunk, link.identity or ""))
+
+        link = open_link(address, rate_hz=rate_hz, enrolment=enrolment, tap=tap, wake=self._wake)
+        return link
+
+    def _write(self, write: Callable[[Recorder], None]) -> None:
+        if self._recorder is None or self._disk is not None:
+            return
+        try:
+            with self._recording:
+                write(self._recorder)
+        except OSError as error:  # raised where somebody can do something about it
+            self._disk = error
+
+    def _close_recorder(self) -> None:
+        if self._recorder is not None:
+            with self._recording:
+                self._recorder.close()
+
+    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _start(self) -> None:
+        for link in self.links:
+            link.start()
+        self._pumping = asyncio.create_task(self._pump())
+
+    async def _pump(self) -> None:
+        """Record readings and hand them over, as soon as they are there."""
+        while True:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), HEALTH_S)
+            self._wake.clear()
+            await asyncio.sleep(GATHER_S)
+            items = self._drain()
+            self._record_samples(items)
+            self.health = [link.health for link in self.links]
+            if items:
+                self._put(items)
+
+    async def _stop(self) -> None:
+        if self._pumping is not None:
+            self._pumping.cancel()
+        before = [link.health for link in self.links]
+        await asyncio.gather(*(link.close() for link in self.links))
+        self._record_samples(self._drain())
+        # That they are closed now is no news; how they were is.
+        self.health = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
+                       for link, was in zip(self.links, before, strict=True)]
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.sleep(0)  # what was still being opened is closed by its callback
+
+    def _drain(self) -> list[Item]:
+        return [item for link in self.links for item in link.drain()]
+
+    def _record_samples(self, items: list[Item]) -> None:
+        for item in items:
+            if isinstance(item, Sample):
+                sample = item
+                self._write(lambda recorder: recorder.sample(sample))  # noqa: B023 (called at once)
+
+    def _film_on(self) -> None:
+        camera, said, entered = self.camera, "", True
+        assert camera is not None
+        while not self._closed.is_set():
+            try:
+                if not entered:
+                    camera.__enter__()
+                    entered = True
+                for frame in camera:
+                    self._write(lambda recorder: recorder.frame(frame, camera.topology, "camera"))  # noqa: B023
+                    self._put([CameraFrame(frame)])
+                    said = ""
+                    if self._closed.is_set():
+                        break
+                text = "the camera has ended"
+            except EdgeskelError as error:
+                text = str(error)
+            except Exception as error:  # a maker's SDK: the sensors go on
+                log.exception("the camera failed")
+                text = f"the camera failed: {type(error).__name__}: {error}"
+            if self._closed.is_set():
+                break
+            if text != said:
+                self._put([Said(f"{text}; it is tried again, the sensors go on")])
+                said = text
+            if entered:
+                with suppress(Exception):  # what is broken may not close; the next round says so
+                    camera.__exit__(None, None, None)
+                entered = False
+            self._closed.wait(AGAIN_S)
+
+
+class RecordedFeed(Feed):
+    """What :class:`LiveFeed` recorded, in the order and, unless told otherwise, at the pace in which it came.
+
+    Args:
+        path: an MCAP recording with readings.
+        devices: addresses whose readings are wanted; None for all.
+        camera: play the camera's frames, too.
+        speed: 1 as it was, 2 twice as fast, 0 without waiting.
+        sleep: waits for seconds.
+
+    Raises:
+        CorruptFile, DataError: it is no recording.
+        UsageError: it holds no readings of these devices.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], devices: Mapping[str, object] | None = None, *, camera: bool = True,
+                 speed: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.path = Path(path)
+        self.health = []
+        self._speed, self._sleep = speed, sleep
+        self._devices = None if devices is None else set(devices)
+        channels = McapReader(path).channels()
+        found = {channel.metadata["device"] for channel in channels if channel.topic.startswith("/readings/")}
+        filmed = camera and any(channel.topic == "/frames/camera" for channel in channels)
+        films = next(Recording(path).frames("camera"), None) if filmed else None
+        self.camera_topology: Topology | None = None if films is None else films[0]
+        """Layout of the recorded camera frames; None where there are none."""
+        self.devices = found if self._devices is None else found & self._devices
+        """Whose readings are played."""
+        if not self.devices and films is None:
+            raise UsageError(f"{path} holds readings of " + (", ".join(sorted(found)) or "nobody"),
+                             expected="one of " + ", ".join(sorted(self._devices)) if self._devices else
+                             "a recording that edgeskel devices record wrote")
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches; the last is followed by what is wrong with a file that was cut off."""
+        recording, film = Recording(self.path), Recording(self.path)
+        samples = (s for s in recording.samples() if s.device in self.devices)
+        frames = iter(()) if self.camera_topology is None else (CameraFrame(frame) for _, frame in film.frames("camera"))
+        begin = first = None
+        items: list[Item | CameraFrame | Said] = []
+        now_ns = 0
+        try:
+            for at_ns, item in _merged(samples, frames):
+                if begin is None or first is None:
+                    begin, first = time.monotonic(), at_ns
+                wait = begin + (at_ns - first) / 1e9 / self._speed - time.monotonic() if self._speed else 0.0
+                due = at_ns - now_ns > WAIT_S * 1e9 if not self._speed else wait > 0
+                if items and due:
+                    yield now_ns, items
+                    items = []
+                if wait > 0:
+                    self._sleep(wait)
+                items.append(item)
+                now_ns = max(now_ns, at_ns)
+        except DataError as error:
+            items.append(Said(str(error)))
+        if recording.damage:
+            items.append(Said(f"{self.path}: {recording.damage}; everything before that was played"))
+        yield now_ns, items
+
+
+def _merged(samples: Iterator[Sample], frames: Iterator[CameraFrame]) -> Iterator[tuple[int, Item | CameraFrame]]:
+    """Both in the order of their times, each as it was written: within a batch links were read one after the other."""
+    sample, film = next(samples, None), next(frames, None)
+    while sample is not None or film is not None:
+        film_ns = None if film is None else round(film.frame.time * 1e9)
+        if sample is not None and (film_ns is None or sample.host_ns <= film_ns):
+            yield sample.host_ns, sample
+            sample = next(samples, None)
+        elif film is not None and film_ns is not None:
+            yield film_ns, film
+            film = next(frames, None)
+
+
+def _slept_ns() -> int:
+    """How long this computer has been asleep since it was started; 0 where the system does not say."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0 if clock is None else time.clock_gettime_ns(clock) - time.monotonic_ns()

@@ -1,0 +1,358 @@
+"""One skeleton from worn sensors and a camera.
+
+The sensors carry the pose: forward kinematics of the measured segments, the others inferred. A camera tells what sensors cannot
+know and corrects what they get wrong, each at its own pace:
+
+    root          where the body is: the mean offset of all tracked joints, so that one joint's noise hardly counts
+    heading       which way each sensor's world faces, at most half a degree per second (:mod:`firmware_bridge.body.heading`)
+    bone lengths  medians of what it measured
+    residual      per joint, what is left between camera and kinematics, in the axes of the bone that leads there. It is weighted
+                  by what is known of both sides (a Kalman filter per joint): a joint whose bones are measured moves with its
+                  sensors and takes over a slow correction only; one without sensors follows the camera. What a camera places off
+                  for good, by a centimetre or two, is kept apart. When the camera loses the joint, the residual fades.
+
+So limbs go on moving through occlusion and between camera frames, and a late camera frame corrects the present through the past
+that it belongs to. While no camera sees the body, the standing foot carries the root.
+
+Axes: P pieces, S sensors, V joints of the layout, L bones that a camera measures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskel.errors import DeviceError, UnknownChoice
+from edgeskel.skeleton import Frame, Topology
+from firmware_bridge.align import JitterBuffer, orientations
+from firmware_bridge.body.calibration import Calibration, Track, calibrate
+from firmware_bridge.body.camera import CameraSide, Seen
+from firmware_bridge.body.heading import Headings
+from firmware_bridge.body.kinematics import Skeleton
+from firmware_bridge.body.root import Root
+from firmware_bridge.body.segments import INDEX, PIECES, Body, infer, segment_of
+from firmware_bridge.clock import Clock
+from firmware_bridge.orientation import Orientation, Settings
+from firmware_bridge.quaternion import about_up, multiply
+from firmware_bridge.samples import Reading
+
+__all__ = ["Fused", "Fusion", "Origin", "Worn"]
+
+Float64 = NDArray[np.float64]
+
+STALE_S = 0.25
+"""A sensor that has been silent for longer measures nothing any more."""
+LIVE_S = 0.5
+"""A frame waits for sensors that have sent something within so long."""
+
+
+class Origin(IntEnum):
+    """Where a joint's value comes from."""
+
+    MISSING = 0
+    """Nothing is known: confidence 0."""
+    INFERRED = 1
+    """From the rest of the body: no sensor on its bones, no camera."""
+    CAMERA = 2
+    """A camera saw it within the last :data:`STALE_S`; none of its bones has a sensor."""
+    INERTIAL = 3
+    """Sensors on all of its bones."""
+    BOTH = 4
+    """Both."""
+
+
+@dataclass(frozen=True)
+class Worn:
+    """One sensor.
+
+    Args:
+        place: segment of ``imu-17``, or a wrist or an ankle.
+        clock: stamps its readings; None takes their arrival.
+        settings: how its orientation is made.
+    """
+
+    place: str
+    clock: Clock | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def of(cls, codec: Any, place: str, *, rate_hz: float | None = None, settings: Settings | None = None) -> Worn:
+        """A sensor of a device that speaks ``codec`` (:mod:`firmware_bridge.codecs`); ``rate_hz`` where it has no clock."""
+        clock = None
+        if codec.clock_bits is not None or rate_hz:
+            clock = Clock(clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits,
+                          rate_hz=rate_hz)
+        return cls(place, clock, settings or Settings())
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A frame and what is behind it.
+
+    Args:
+        frame: one person; world y up, metres. Where a camera is, its place and heading; else the start.
+        origin: (V,) of :class:`Origin`.
+        age_s: (V,) seconds since the oldest of the readings, or the camera frame, that the joint rests on; infinite where inferred.
+        turns: (P, 4) segment -> world of ``segments.PIECES``.
+        measured: (P,) which of them carry a live sensor.
+        root_age_s: seconds since a camera saw where the body is; infinite before.
+    """
+
+    frame: Frame
+    origin: NDArray[np.int8]
+    age_s: Float64
+    turns: Float64
+    measured: NDArray[np.bool_]
+    root_age_s: float
+
+
+class _Sensor:
+    """A worn sensor's state."""
+
+    def __init__(self, name: str, worn: Worn) -> None:
+        self.segment = segment_of(worn.place)
+        self.clock = worn.clock
+        self.orientation = Orientation(worn.settings, name=name)
+        self.buffer = JitterBuffer()
+        self.epoch = self.clock_epoch = 0
+        self.refused: DeviceError | None = None
+
+
+class Fusion:
+    """What a live source drives: push readings and camera frames as they come, take frames as they are due.
+
+        fusion = Fusion(topology, {"hip": Worn("pelvis"), "7C:F2": Worn("left_forearm")})
+        fusion.push_reading("hip", reading, host_ns)      # any order between sensors; in order for one
+        fusion.push_camera(frame)
+        fusion.calibrate("n-pose", (12.0, 14.0), {"raise arms": (15.0, 18.0)})
+        for fused in fusion.frames(time.monotonic_ns()):
+            session.push(fused.frame)
+
+    Not thread-safe: drive it from one loop. Memory is bounded; nothing waits.
+
+    Args:
+        topology: layout of the frames, and of the camera's.
+        sensors: name -> what it is.
+        body: sizes; a camera's measurements replace them.
+        rate_hz: frames per second.
+        delay_s: the longest that a frame waits for late readings. It is due earlier when all live sensors have reached it.
+        calibration: from an earlier time, if sensors sit as they did.
+
+    Raises:
+        UnknownChoice: a place that is none.
+        DeviceError: two sensors on one segment.
+        TopologyMismatch: the layout has too little in common with the body.
+    """
+
+    def __init__(self, topology: Topology, sensors: Mapping[str, Worn], *, body: Body | None = None, rate_hz: float = 30.0,
+                 delay_s: float = 0.06, calibration: Calibration | None = None) -> None:
+        self.topology = topology
+        self.rate_hz = rate_hz
+        self.delay_s = delay_s
+        self.sensors = {name: _Sensor(name, worn) for name, worn in sensors.items()}
+        self.segments = tuple(sensor.segment for sensor in self.sensors.values())
+        for segment in self.segments:
+            if self.segments.count(segment) > 1:
+                both = [name for name, sensor in self.sensors.items() if sensor.segment == segment]
+                raise DeviceError(f"{' and '.join(both)} both sit on {segment}", expected="one sensor per segment",
+                                  remedy="leave one out, or name its place")
+        self.skeleton = Skeleton(topology, body)
+        self.camera = CameraSide(self.skeleton, self.segments)
+        self.headings = Headings(self.segments, known=False)
+        self.root = Root(self.skeleton.body)
+        self._buffers = [sensor.buffer for sensor in self.sensors.values()]
+        self._pieces = np.array([INDEX[segment] for segment in self.segments], dtype=np.int64)
+        self._mounting: Float64 | None = None
+        self._turn = np.zeros(len(self.segments))
+        self._facing = 0.0
+        self._now = -math.inf
+        self._next: float | None = None
+        self._last: float | None = None
+        self.calibration = calibration
+        if calibration is not None:
+            self.use(calibration)
+
+    @property
+    def refused(self) -> dict[str, DeviceError]:
+        """Sensor -> why its readings are refused (:mod:`firmware_bridge.plausibility`); the others go on."""
+        return {name: sensor.refused for name, sensor in self.sensors.items() if sensor.refused is not None}
+
+    def push_reading(self, sensor: str, reading: Reading, host_ns: int) -> None:
+        """Take a reading of one sensor, which arrived at ``host_ns`` (``time.monotonic_ns()``).
+
+        Raises:
+            UnknownChoice: no such sensor.
+            DeviceError: its readings cannot be what they claim to be. Raised once; after that they are dropped, and
+                :attr:`refused` says why.
+        """
+        if sensor not in self.sensors:
+            raise UnknownChoice("sensor", sensor, self.sensors)
+        state = self.sensors[sensor]
+        self._now = max(self._now, host_ns * 1e-9)
+        if state.refused is not None:
+            return
+        time = host_ns * 1e-9
+        if state.clock is not None:
+            time, clock_epoch = state.clock.push(reading, host_ns)
+            if clock_epoch != state.clock_epoch:
+                state.clock_epoch = clock_epoch
+                state.orientation.restart()
+        try:
+            oriented = state.orientation.push(reading, time)
+        except DeviceError as error:
+            state.refused = error
+            raise
+        for one in oriented:
+            if one.epoch != state.epoch:
+                state.epoch = one.epoch
+                state.buffer.clear()
+                self.headings.lose(state.segment)
+            state.buffer.push(one)
+            if self._next is None:
+                self._next = one.time
+
+    def push_camera(self, frame: Frame) -> None:
+        """Take a camera frame, of the same layout; its time is on the host's monotonic clock, late by whatever the camera takes.
+
+        Where it shows several persons, the wearer is the one who is nearest to where the wearer was.
+
+        Raises:
+            InvalidClip: another number of joints, or values that are none.
+        """
+        self.camera.push(frame)
+        self._now = max(self._now, frame.time)
+        if self._next is None:
+            self._next = frame.time
+
+    def track(self, sensor: str, start: float, end: float) -> Track:
+        """What a sensor gave from ``start`` to ``end`` (host seconds), of the last minute or so."""
+        if sensor not in self.sensors:
+            raise UnknownChoice("sensor", sensor, self.sensors)
+        return self.sensors[sensor].buffer.track(start, end)
+
+    def calibrate(self, pose: str, held: tuple[float, float], moved: Mapping[str, tuple[float, float]] | None = None, *,
+                  facing: float = 0.0, common_heading: bool = False) -> Calibration:
+        """Calibrate from what was just recorded, and go on with that.
+
+        Args:
+            pose: of ``body.POSES``.
+            held: (start, end) host seconds during which the pose was held.
+            moved: movement of ``body.MOVEMENTS`` -> (start, end).
+            facing, common_heading: as in :func:`firmware_bridge.body.calibrate`.
+
+        Raises:
+            UnknownChoice, DeviceError: as :func:`firmware_bridge.body.calibrate`.
+        """
+        live = {sensor.segment: sensor for sensor in self.sensors.values() if sensor.refused is None}
+        made = calibrate(
+            pose, {segment: sensor.buffer.track(*held) for segment, sensor in live.items()},
+            {movement: {segment: sensor.buffer.track(*when) for segment, sensor in live.items()}
+             for movement, when in (moved or {}).items()}, facing=facing, common_heading=common_heading)
+        self._facing = facing
+        self.use(made)
+        return made
+
+    def use(self, calibration: Calibration) -> None:
+        """Go on with a calibration; sensors that it does not know measure nothing."""
+        self.calibration = calibration
+        still = np.array([1.0, 0.0, 0.0, 0.0])
+        self._mounting = np.array([calibration.mounting.get(segment, still * np.nan) for segment in self.segments]).reshape(-1, 4)
+        self._turn = np.array([calibration.heading.get(segment, 0.0) for segment in self.segments])
+        self.headings = Headings(self.segments, known=True)
+        self.camera.begin()
+
+    def frames(self, now_ns: int | None = None) -> list[Fused]:
+        """The frames that are due at ``now_ns``, oldest first; without it, as of the last thing that was pushed."""
+        now = self._now if now_ns is None else now_ns * 1e-9
+        made: list[Fused] = []
+        while self._next is not None and self._due(self._next, now):
+            made.append(self._frame(self._next))
+            self._next += 1 / self.rate_hz
+        return made
+
+    def _due(self, time: float, now: float) -> bool:
+        if now >= time + self.delay_s:
+            return True
+        newest = [buffer.newest for buffer in self._buffers]
+        live = [at for at in newest if at > time - LIVE_S]
+        return bool(live) and min(live) >= time
+
+    def _posture(self, time: float, *, unfaced: bool = False, corrected: bool = True) -> tuple[Float64, NDArray[np.bool_], Float64]:
+        """(P, 4) segment -> world, (P,) measured, and (S,) ages of the sensors.
+
+        While it is unknown how the sensors' world lies to the camera's, a camera alone is followed, unless ``unfaced``. Without
+        ``corrected``, what the camera found out about the pose is left out.
+        """
+        turns = np.zeros((len(PIECES), 4))
+        turns[:, 0] = 1.0
+        measured = np.zeros(len(PIECES), dtype=bool)
+        age = np.full(len(self.segments), math.inf)
+        if self._mounting is not None and len(self.segments) and (unfaced or self.camera.faced or not self.camera.active):
+            quaternions, age = orientations(self._buffers, time)
+            world = multiply(about_up(self._turn + self.headings.angle), quaternions)
+            worn = multiply(world, self._mounting)
+            if corrected:
+                worn = multiply(worn, self.headings.tilt)
+            fresh = (age < STALE_S) & ~np.isnan(worn[:, 0])
+            turns[self._pieces[fresh]] = worn[fresh]
+            measured[self._pieces[fresh]] = True
+        return infer(turns, measured, self._facing), measured, age
+
+    def _frame(self, time: float) -> Fused:
+        passed = 0.0 if self._last is None else time - self._last
+        self._last = time
+        self.headings.wait(passed)
+        for seen in self.camera.due(time):
+            self._look(seen)
+        turns, measured, age = self._posture(time)
+        self.headings.hold_joints(turns, passed)
+        self.root.walk(time, turns)
+        joints = self.skeleton.forward(turns)
+        residual, variance, seen_age = self.camera.residuals(time, turns, measured)
+        root, root_age = self.root.at(time)
+        sensor_age = self._joint_ages(measured, age)
+        inertial = np.isfinite(sensor_age)
+        filmed = seen_age < STALE_S
+        known = self.skeleton.placed | np.isfinite(seen_age)
+        origin = np.where(inertial, np.where(filmed, Origin.BOTH, Origin.INERTIAL),
+                          np.where(filmed, Origin.CAMERA, np.where(known, Origin.INFERRED, Origin.MISSING)))
+        confidence = np.where(known, 1 / (1 + variance / self.camera.HALF_SURE**2), 0.0)
+        frame = Frame(time, (root + joints + residual)[None].astype(np.float32), confidence[None].astype(np.float32))
+        return Fused(frame, origin.astype(np.int8), np.where(inertial, sensor_age, np.where(filmed, seen_age, math.inf)), turns,
+                     measured, root_age)
+
+    def _joint_ages(self, measured: NDArray[np.bool_], age: Float64) -> Float64:
+        """(V,) age of the oldest sensor on a joint's bones; infinite where one has none."""
+        ages = np.full(len(PIECES), math.inf)
+        ages[self._pieces] = age
+        ages[~measured] = math.inf
+        return self.camera.chains.oldest(ages)
+
+    def _look(self, seen: Seen) -> None:
+        """Let a camera frame correct heading, lengths, root and residuals, at the instant that it shows."""
+        camera = self.camera
+        turns, measured, _ = self._posture(seen.time, unfaced=True, corrected=False)
+        world = camera.level(seen, self.skeleton.forward(turns), measured)
+        turns, measured, _ = self._posture(seen.time, unfaced=True)
+        bones = camera.bones(world, turns, measured, self.skeleton)
+        if camera.faced:
+            self.headings.observe(*bones, camera.passed(seen.time))
+        elif len(bones.rows):
+            common = camera.common_heading(bones)
+            if common is not None:  # the sensors' world turns into the camera's, once
+                self._turn = self._turn + common
+        facing = camera.facing(world)
+        if facing is not None:
+            self._facing = facing
+        if camera.measure(world, self.skeleton):
+            self.root.resize(self.skeleton.body)
+        turns, measured, _ = self._posture(seen.time)
+        camera.correct(world, self.skeleton.forward(turns), turns, measured, self.root)
+        if self._mounting is not None:
+            camera.find_offset(seen.time, self._mounting, self._buffers, self.skeleton)

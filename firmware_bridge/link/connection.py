@@ -1,0 +1,460 @@
+"""One device's link: open, configure, decode, watch, and open again, for as long as it is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+
+from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
+from firmware_bridge.codecs import Codec, Write
+from firmware_bridge.enrolment import Enrolment
+from firmware_bridge.link.backoff import Backoff
+from firmware_bridge.link.books import Arrivals, Books
+from firmware_bridge.link.bounded import Sleep, within
+from firmware_bridge.link.events import (
+    Gap,
+    Health,
+    Item,
+    Lost,
+    Reboot,
+    Recovered,
+    Refused,
+    Report,
+    Sample,
+    Stalled,
+)
+from firmware_bridge.link.outbox import Outbox
+from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.transports import Transport
+
+__all__ = ["Link"]
+
+log = logging.getLogger(__name__)
+
+OPEN_S = 30.0
+"""A transport that has neither opened nor failed after so long hangs."""
+CLOSE_S = 2.0
+"""What a transport may take to close; then it is abandoned."""
+FIRST_READING_S = 3.0
+"""How long a device may take from its start command to the first reading."""
+LEAST_SILENCE_S = 0.5
+PERIODS_OF_SILENCE = 10
+DEAF_NS = 50_000_000
+"""A timer that is later than that says that our own loop was held up; a device is not blamed for it."""
+MOST_SENDERS = 64
+"""Senders of one transport that are decoded apart; more are left alone."""
+MOST_REPLIES = 64
+
+
+class Link:
+    """A device that is kept connected.
+
+    ``async with Link(...) as link`` starts it; :meth:`drain` or iteration gives what arrives. It never ends by itself
+    but at the end of a replay or where the way it is used is wrong (:class:`~firmware_bridge.link.Lost` with
+    ``final``); nothing that a device does raises out of it, so that one bad device never harms the others.
+
+    Args:
+        address: names the device in every item.
+        codec: makes a fresh codec; called once for each sender.
+        transport: makes a transport that is not open yet; called for each attempt, so that one that hangs is left behind.
+        rate_hz: what to ask of the device; None for its default. Also the nominal interval of the watchdog.
+        enrolment: hand over nothing of a device that is not in it; None lets every device through (for recording only).
+        limit: items that wait for the reader at most; the oldest samples are dropped and counted beyond.
+        tap: called with every chunk as it came, before it is decoded: a recorder.
+        backoff: waits between attempts.
+        open_s: see :data:`OPEN_S`.
+        clock: nanoseconds, as the transport's ``host_ns``; replaced by tests in virtual time, together with ``sleep``.
+        wake: an event that is set when something arrives; links may share one.
+        seed: of the random part of the backoff.
+    """
+
+    def __init__(self, address: str, codec: Callable[[], Codec], transport: Callable[[], Transport], *,
+                 rate_hz: float | None = None, enrolment: Enrolment | None = None, limit: int = 8192,
+                 tap: Callable[[Chunk], None] | None = None, backoff: Backoff | None = None, open_s: float = OPEN_S,
+                 clock: Callable[[], int] = time.monotonic_ns, sleep: Sleep = asyncio.sleep,
+                 wake: asyncio.Event | None = None, seed: int | None = None) -> None:
+        self.address = address
+        self._codec, self._transport = codec, transport
+        self._rate_hz, self._enrolment, self._tap, self._open_s = rate_hz, enrolment, tap, open_s
+        self._backoff = backoff or Backoff()
+        self._clock, self._sleep = clock, sleep
+        self._chance = random.Random(seed)
+        self.outbox = Outbox(address, limit, wake)
+        self._senders: dict[str, Books] = {}
+        self._arrivals = Arrivals(rate_hz)
+        self._refused: set[str] = set()
+        self._identity: str | None = None
+        self._admitted = enrolment is None
+        self._state, self._problem = "closed", ""
+        self._battery: float | None = None
+        self._signal_dbm: float | None = None
+        self._received = self._faults = self._reopened = 0
+        self._down_since_ns: int | None = None
+        self._most_wait_s = math.inf
+        self._session: object | None = None
+        self._senders_apart = self._silent = self._closing = False
+        self._ordered = True
+        self._end: Callable[[BaseException | None], None] | None = None
+        self._open: Transport | None = None
+        self._writes: deque[tuple[Write, str]] = deque()
+        self._to_write = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # -- for the reader -------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Link:
+        self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        await self.close()
+
+    def start(self) -> None:
+        """Begin to connect, in the running loop; returns at once."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"link {self.address}")
+
+    async def close(self) -> None:
+        """Make the device silent and let it go; at most about three seconds. What waits can still be drained."""
+        task, self._task = self._task, None
+        self._closing = True
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self._state = "closed"
+        self.outbox.wake.set()
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will come: closed, or ``Lost`` with ``final``."""
+        return self._task is None or self._task.done()
+
+    def drain(self) -> list[Item]:
+        """Everything that waits, oldest first; never waits itself."""
+        return self.outbox.drain()
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        while True:
+            self.outbox.wake.clear()
+            items = self.drain()
+            for item in items:
+                yield item
+            if not items:
+                if self.ended:
+                    return
+                await self.outbox.wake.wait()
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Send commands to the device now.
+
+        Raises:
+            DeviceError: it is not connected, or went while we wrote.
+        """
+        if self._open is None:
+            raise DeviceError(f"{self.address} is not connected", remedy=self._problem)
+        await self._send(self._open, writes, "")
+
+    @property
+    def identity(self) -> str | None:
+        """Who the device is (see :mod:`firmware_bridge.enrolment`), once it is known."""
+        return self._identity
+
+    @property
+    def health(self) -> Health:
+        """How the link is doing now."""
+        ledgers = [ledger for books in self._senders.values() for ledger in books.ledgers.values()]
+        lost = sum(ledger.lost for ledger in ledgers)
+        received = self._received
+        return Health(
+            device=self.address, state=self._state,
+            rate_hz=self._arrivals.rate_hz(self._clock()) / max(1, len(ledgers)),
+            received=received, lost=lost, late=sum(ledger.late for ledger in ledgers),
+            loss=lost / (received + lost) if received + lost else 0.0,
+            dropped=self.outbox.dropped, frames=sum(books.codec.counts.frames for books in self._senders.values()),
+            bad=sum(books.codec.counts.bad for books in self._senders.values()),
+            faults=self._faults, reboots=sum(books.epoch for books in self._senders.values()), reopened=self._reopened,
+            battery=self._battery, signal_dbm=self._signal_dbm, last_seen_ns=self._arrivals.last_ns,
+            problem="" if self._state == "streaming" else self._problem, identity=self._identity)
+
+    # -- connecting -----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        failures = 0
+        try:
+            while True:
+                begun_ns = self._clock()
+                received = self._received
+                try:
+                    if await self._connected():
+                        return
+                    reason, final = "", False
+                except (UsageError, DataError) as error:  # trying again would not help
+                    reason, final = str(error), True
+                except (EdgeskelError, OSError, TimeoutError, asyncio.TimeoutError) as error:
+                    reason, final = str(error) or type(error).__name__, False
+                except Exception as error:  # a fault of ours or of a library: this device suffers, the others do not
+                    log.exception("%s: the link failed", self.address)
+                    reason, final = f"{type(error).__name__}: {error}", False
+                if reason and (reason != self._problem or self._state == "streaming" or final):
+                    self.outbox.put(Lost(self.address, self._clock(), reason, final))
+                self._problem = reason or self._problem
+                self._state = "lost" if reason else self._state
+                if final:
+                    return
+                if self._down_since_ns is None:
+                    self._down_since_ns = self._arrivals.last_ns or begun_ns
+                failures = 1 if self._received > received else failures + 1
+                spent_s = (self._clock() - begun_ns) / 1e9 if failures > 1 else 0.0
+                delay_s = min(self._backoff.delay_s(failures, self._chance) - spent_s, self._most_wait_s)
+                await self._sleep(max(0.02, delay_s))
+                self._reopened += 1
+        finally:
+            self._state = "closed"
+            self.outbox.wake.set()
+
+    async def _connected(self) -> bool:
+        """One connection from opening to its end; True when there will be no other (the end of a replay)."""
+        self._state = "opening"
+        session = self._session = object()
+        transport = self._transport()
+        self._senders_apart = getattr(transport, "senders_apart", False)
+        self._ordered = getattr(transport, "ordered", True)
+        if hasattr(transport, "room"):
+            setattr(transport, "room", self.outbox.room)  # noqa: B010 (not in the protocol: a file can be held up)
+        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+        def received(chunk: Chunk) -> None:
+            if self._session is session:  # an abandoned transport may still speak
+                if self._identity is None:
+                    self._know(getattr(transport, "identity", None))
+                self._take(chunk)
+
+        def lost(reason: BaseException | None) -> None:
+            if not ended.done():
+                ended.set_result(reason)
+
+        writer: asyncio.Task[None] | None = None
+        try:
+            self._writes.clear()
+            self._arrivals.restart()
+            for books in self._senders.values():
+                books.reopened()
+            self._identity, self._admitted, self._end = None, self._enrolment is None, lost
+            await within(self._open_s, transport.open(received, lost), self._sleep)
+            self._open = transport
+            self._know(getattr(transport, "identity", None))
+            writer = asyncio.create_task(self._write_replies(transport, lost))
+            if not self._senders_apart:
+                await self._send(transport, self._books("").codec.start(self._rate_hz), "")
+            if self._state == "opening":
+                self._state = "waiting"
+            return await self._watch(ended, getattr(transport, "on_silence", "reopen"))
+        finally:
+            self._session = self._end = None
+            if writer is not None:
+                writer.cancel()
+            if self._open is not None and self._closing:
+                await self._say_goodbye(transport)
+            self._open = None
+            # Looking for a serial port costs nothing, so it may be done often; connecting over the air is not so.
+            self._most_wait_s = getattr(transport, "most_wait_s", math.inf)
+            with suppress(Exception):
+                await within(CLOSE_S, transport.close(), self._sleep)
+
+    async def _watch(self, ended: asyncio.Future[BaseException | None], on_silence: str) -> bool:
+        """Until the transport ends or falls silent. bleak says "connected" of a dead daemon, so silence decides."""
+        opened_ns = self._clock()
+        while True:
+            silence_s, allowed_s = self._silence(opened_ns)
+            if silence_s >= allowed_s and on_silence != "ignore":
+                self._fall_silent(silence_s)
+                if on_silence == "reopen":
+                    return False
+            # Never longer than the least silence: the interval, and with it what is allowed, may just have become known.
+            wait_s = min(allowed_s - silence_s, LEAST_SILENCE_S) if silence_s < allowed_s else LEAST_SILENCE_S
+            asleep_ns = self._clock()
+            try:
+                reason = await within(wait_s + 0.001, _result(ended), self._sleep)
+            except TimeoutError:
+                overslept_ns = self._clock() - asleep_ns - round(wait_s * 1e9)
+                if overslept_ns > DEAF_NS:
+                    # This program was held up, and since before the timer was due, who knows how long: hence twice.
+                    self._arrivals.excuse(2 * overslept_ns)
+                continue
+            if reason is None:
+                return True
+            raise reason
+
+    def _silence(self, opened_ns: int) -> tuple[float, float]:
+        """Seconds since the last reading, and how many of them are allowed."""
+        interval_s, last_ns = self._arrivals.interval_s, self._arrivals.last_ns
+        if last_ns is None or last_ns < opened_ns or interval_s is None:
+            since_ns, allowed_s = max(last_ns or 0, opened_ns), FIRST_READING_S
+        else:
+            since_ns, allowed_s = last_ns, max(LEAST_SILENCE_S, PERIODS_OF_SILENCE * interval_s)
+        return (self._clock() - since_ns - self._arrivals.deaf_ns) / 1e9, allowed_s
+
+    def _fall_silent(self, silence_s: float) -> None:
+        self._state, self._problem = "stalled", f"no reading for {silence_s:.2f} s"
+        if self._silent:
+            return  # said once; the next reading is what changes something
+        self._silent = True
+        self.outbox.put(Stalled(self.address, self._clock(), silence_s))
+        self._down_since_ns = self._down_since_ns or self._arrivals.last_ns or self._clock()
+        for books in self._senders.values():
+            for ledger in books.ledgers.values():
+                ledger.reopened()
+
+    async def _say_goodbye(self, transport: Transport) -> None:
+        with suppress(Exception):
+            stop = [write for books in self._senders.values() for write in books.codec.stop()]
+            await within(1.0, self._send(transport, stop, ""), self._sleep)
+
+    async def _send(self, transport: Transport, writes: Sequence[Write], channel: str) -> None:
+        for write in writes:
+            await transport.write(write.data, write.channel or channel)
+            if write.pause_s:
+                await self._sleep(write.pause_s)
+
+    async def _write_replies(self, transport: Transport, lost: Callable[[BaseException | None], None]) -> None:
+        try:
+            while True:
+                await self._to_write.wait()
+                self._to_write.clear()
+                while self._writes:
+                    write, channel = self._writes.popleft()
+                    await self._send(transport, [write], channel)
+        except (EdgeskelError, OSError) as error:
+            lost(error)
+
+    # -- receiving ------------------------------------------------------------------------------------------------
+
+    def _books(self, channel: str) -> Books:
+        key = channel if self._senders_apart else ""
+        books = self._senders.get(key)
+        if books is not None and self._senders_apart:
+            self._senders[key] = self._senders.pop(key)  # the last to speak stands last
+        if books is None:
+            if len(self._senders) >= MOST_SENDERS:  # the one that has been silent longest makes room
+                self._senders.pop(next(iter(self._senders)))
+            books = self._senders[key] = Books(self._codec(), ordered=self._ordered)
+        return books
+
+    def _take(self, chunk: Chunk) -> None:
+        if self._tap is not None:
+            self._tap(chunk)
+        if self._senders_apart and not self._sender_admitted(chunk.channel):
+            return
+        try:
+            fresh = self._senders_apart and chunk.channel not in self._senders
+            books = self._books(chunk.channel)
+            if fresh:
+                self._queue_writes(books.codec.start(self._rate_hz), chunk.channel)
+            decoded = books.codec.decode(chunk)
+            self._queue_writes(books.codec.reply(chunk), chunk.channel)
+        except Exception:
+            self._faults += 1
+            if self._faults == 1:
+                log.exception("%s: the codec failed on %d bytes", self.address, len(chunk.data))
+            return
+        readings = 0
+        for item in decoded:
+            if isinstance(item, Status):
+                self._hear(item, chunk, books)
+            elif self._admitted:
+                readings += self._book(item, chunk, books)
+        if readings:
+            self._arrived(readings)
+
+    def _book(self, reading: Reading, chunk: Chunk, books: Books) -> int:
+        ledger = books.ledger(reading.sensor)
+        if ledger is None:
+            self._faults += 1
+            return 0
+        verdict = ledger.enter(reading, chunk.host_ns)
+        if verdict.late:
+            return 1
+        flags = reading.flags
+        if verdict.rebooted:
+            flags |= Flags.REBOOTED
+            if ledger.reboots > books.epoch:
+                books.epoch = ledger.reboots
+                self.outbox.put(Reboot(self.address, chunk.host_ns, books.epoch, verdict.missing, reading.sensor,
+                                       chunk.channel))
+        elif verdict.missing:
+            flags |= Flags.GAP
+            self.outbox.put(Gap(self.address, chunk.host_ns, verdict.missing, reading.sensor, chunk.channel))
+        if flags is not reading.flags:
+            reading = replace(reading, flags=flags)
+        self._received += 1
+        self.outbox.put(Sample(self.address, chunk.host_ns, books.epoch, reading, chunk.channel))
+        return 1
+
+    def _arrived(self, readings: int) -> None:
+        now_ns = self._clock()
+        if self._down_since_ns is not None:
+            self.outbox.put(Recovered(self.address, now_ns, (now_ns - self._down_since_ns) / 1e9))
+            self._down_since_ns = None
+        self._state, self._problem, self._silent = "streaming", "", False
+        self._arrivals.add(now_ns, readings)
+
+    def _hear(self, status: Status, chunk: Chunk, books: Books) -> None:
+        if status.identity and books.identity != status.identity:
+            books.identity = status.identity
+            if not self._senders_apart and self._identity is None:
+                self._know(f"serial:{status.identity}")
+        if status.battery is not None:
+            self._battery = status.battery
+        if status.signal_dbm is not None:
+            self._signal_dbm = status.signal_dbm
+        self.outbox.put(Report(self.address, chunk.host_ns, status, chunk.channel))
+
+    def _queue_writes(self, writes: Sequence[Write], channel: str) -> None:
+        if writes and len(self._writes) < MOST_REPLIES:
+            self._writes.extend((write, channel) for write in writes)
+            self._to_write.set()
+
+    # -- who may speak --------------------------------------------------------------------------------------------
+
+    def _know(self, identity: str | None) -> None:
+        """Who the device is, by what the transport or the device itself says; ends the connection if it is a stranger."""
+        if self._senders_apart or identity is None:
+            return
+        self._identity = identity
+        if self._enrolment is None:
+            return
+        self._admitted = self._enrolment.admits(identity)
+        if not self._admitted:
+            self._refuse(identity)
+            if self._end is not None:
+                self._end(DeviceError(f"{self.address} is {identity}, which is not enrolled",
+                                      expected="a device that was enrolled", remedy=f"enrol {identity} first"))
+
+    def _sender_admitted(self, channel: str) -> bool:
+        if self._enrolment is None:
+            return True
+        self._admitted = self._enrolment.admits(f"udp:{channel}")
+        if not self._admitted:
+            self._refuse(f"udp:{channel}")
+        return self._admitted
+
+    def _refuse(self, identity: str) -> None:
+        if identity not in self._refused and len(self._refused) < MOST_SENDERS:
+            self._refused.add(identity)
+            self.outbox.put(Refused(self.address, self._clock(), identity))
+
+
+async def _result(future: asyncio.Future[BaseException | None]) -> BaseException | None:
+    """``future``'s result; it is not cancelled with whoever waits."""
+    waiter: Awaitable[BaseException | None] = asyncio.shield(future)
+    return await waiter

@@ -1,0 +1,155 @@
+"""What a link hands over: samples, what a device says about itself, and what happened on the way.
+
+Every item says which device and when on the host. Nothing is lost without an item that counts it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_bridge.samples import Reading, Status
+
+__all__ = [
+    "Event", "Gap", "Health", "Item", "Lost", "Overflow", "Reboot", "Recovered", "Refused", "Report", "Sample", "Stalled",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading with everything that its place in time needs.
+
+    Args:
+        device: the link's name for the device.
+        host_ns: when its bytes arrived, ``time.monotonic_ns()``.
+        epoch: counts the device's reboots; its clock and counter are comparable within one epoch only.
+        reading: what the codec understood; ``flags`` says if readings are missing before it.
+        channel: where it came in (see :class:`~firmware_bridge.samples.Chunk`).
+    """
+
+    device: str
+    host_ns: int
+    epoch: int
+    reading: Reading
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a device said about itself; ``device``, ``host_ns`` and ``channel`` as in :class:`Sample`."""
+
+    device: str
+    host_ns: int
+    status: Status
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened on a link at ``host_ns`` (``time.monotonic_ns()``)."""
+
+    device: str
+    host_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap(Event):
+    """``count`` readings of ``sensor`` were lost before the one that follows; exact, from the device's counter."""
+
+    count: int
+    sensor: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot(Event):
+    """The device began anew. ``missed`` readings since then did not arrive, as far as its counter tells."""
+
+    epoch: int
+    missed: int = 0
+    sensor: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled(Event):
+    """No reading for ``silence_s`` although the transport says that it is connected; the link opens it anew."""
+
+    silence_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Event):
+    """The transport ended or could not be opened, and why; the link tries again unless ``final``."""
+
+    reason: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered(Event):
+    """Readings arrive again, ``after_s`` seconds after the last one (or after the first attempt)."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow(Event):
+    """The reader was too slow: the ``count`` oldest items were dropped here, on the host."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """``identity`` is not enrolled; nothing of it is handed over."""
+
+    identity: str
+
+
+Item = Sample | Report | Event
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a link is doing.
+
+    Args:
+        device: the link's name for the device.
+        state: ``opening``, ``waiting`` (for the first reading), ``streaming``, ``stalled``, ``lost`` or ``closed``.
+        rate_hz: readings per second of one sensor, over the last second or two.
+        received: readings that arrived and were understood.
+        lost: readings that the device counted and that did not arrive, net of those that came late.
+        late: readings that arrived after a newer one and were left out (datagrams only).
+        loss: lost / (received + lost), 0..1.
+        dropped: items that the reader was too slow for.
+        frames: frames or datagrams that the codec accepted.
+        bad: frames that the codec refused.
+        faults: chunks on which the codec itself failed (an error of ours; the link goes on).
+        reboots: of the device.
+        reopened: how often the link was opened again.
+        battery: 0..1, last known.
+        signal_dbm: last known.
+        last_seen_ns: host time of the last reading.
+        problem: the last reason why the link was down; "" when it streams.
+        identity: who the device is (see :mod:`firmware_bridge.enrolment`); None until known, and for datagrams, where each
+            channel is one.
+    """
+
+    device: str
+    state: str
+    rate_hz: float
+    received: int
+    lost: int
+    late: int
+    loss: float
+    dropped: int
+    frames: int
+    bad: int
+    faults: int
+    reboots: int
+    reopened: int
+    battery: float | None
+    signal_dbm: float | None
+    last_seen_ns: int | None
+    problem: str
+    identity: str | None = None

@@ -1,0 +1,192 @@
+"""Exact accounting of loss: what a device's counter and clock say about the readings between two that arrived.
+
+A counter of ``bits`` wraps at 2**bits, so two values alone tell the number of readings between them only modulo that.
+The device's clock says how many wraps fit in between. Either one that goes back says that the device began anew (an
+epoch), except on a transport that may reorder (datagrams), where it can be a late packet.
+
+What cannot be told: a reboot of a device without a clock whose new counter lies ahead of the old one, and readings that
+were taken but never counted. Both need a device clock, and the documentation of each device says if it has one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from firmware_bridge.samples import Flags, Reading
+
+__all__ = ["Ledger", "Verdict"]
+
+LATE_WINDOW = 64
+"""A datagram that comes so many numbers late is still recognised as late."""
+STALE_RUN = 8
+"""So many old numbers in a row are no late packets: the device began anew."""
+CLOCK_SLACK_US = 10_000_000
+"""A device clock that ran so much further than ours between two readings was set or started anew."""
+LATE_CLOCK_US = 2_000_000
+"""A datagram whose device time lies further back than this is not late but of a new epoch."""
+
+
+class Verdict(NamedTuple):
+    """What one reading revealed. ``missing``: lost right before it. ``late``: older than one that was handed over."""
+
+    missing: int = 0
+    rebooted: bool = False
+    late: bool = False
+
+
+NOTHING = Verdict()
+LATE = Verdict(late=True)
+
+
+class Ledger:
+    """The books of one series: one sensor of one device.
+
+    Args:
+        sequence_bits: after how many bits the counter wraps; None without a counter.
+        clock_bits, clock_tick_us: after how many ticks of how many microseconds the device clock wraps; None without.
+        ordered: False where the transport may reorder or repeat.
+    """
+
+    def __init__(self, sequence_bits: int | None, clock_bits: int | None, clock_tick_us: float = 1.0, *,
+                 ordered: bool = True) -> None:
+        self.received = 0
+        self.lost = 0
+        self.late = 0
+        self.reboots = 0
+        self.period_us: float | None = None
+        self._modulus = 1 << sequence_bits if sequence_bits is not None else 0
+        self._span_us = float(1 << clock_bits) * clock_tick_us if clock_bits is not None else 0.0
+        self._ordered = ordered
+        self._sequence: int | None = None
+        self._device_us: int | None = None
+        self._host_ns = 0
+        self._reopened = False
+        self._holes: set[int] = set()
+        self._stale = 0
+
+    def reopened(self) -> None:
+        """The transport was opened anew: nothing older waits in a buffer any more."""
+        self._reopened = True
+
+    def enter(self, reading: Reading, host_ns: int) -> Verdict:
+        """Book a reading that arrived at ``host_ns`` and say what it reveals."""
+        sequence = reading.sequence if self._modulus else None
+        device_us = reading.device_us if self._span_us else None
+        if not self.received:
+            verdict = NOTHING
+        elif Flags.REBOOTED in reading.flags:  # the protocol itself says so
+            verdict = self._reboot(sequence, device_us)
+        else:
+            verdict = self._judge(sequence, device_us, host_ns)
+        if verdict.late:
+            return verdict
+        self.received += 1
+        self.lost += verdict.missing
+        self.reboots += verdict.rebooted
+        if sequence is not None:
+            self._sequence = sequence
+        if device_us is not None:
+            self._device_us = device_us
+        self._host_ns = host_ns
+        self._reopened = False
+        self._stale = 0
+        return verdict
+
+    def _judge(self, sequence: int | None, device_us: int | None, host_ns: int) -> Verdict:
+        host_us = (host_ns - self._host_ns) / 1e3
+        step = (sequence - self._sequence) % self._modulus if sequence is not None and self._sequence is not None else None
+        advance = None
+        if device_us is not None and self._device_us is not None:
+            advance = (device_us - self._device_us) % self._span_us
+            if 2 * advance >= self._span_us:
+                advance -= self._span_us
+        if not self._ordered and step is not None:
+            late = self._late(step, advance, host_us)
+            if late is not None:
+                return late if late.late else self._reboot(sequence, device_us)
+        if advance is not None and self._clock_restarted(step, advance, host_us):
+            return self._reboot(sequence, device_us)
+        if step is None:
+            return NOTHING
+        elapsed = advance if advance is not None else host_us if self._reopened else 0.0
+        total = self._unwrap(step, elapsed)
+        if total is None:
+            return self._reboot(sequence, device_us)
+        if not total:  # another reading of the same packet
+            return NOTHING
+        if elapsed > 0 and total < self._modulus // 2:
+            period = elapsed / total
+            self.period_us = period if self.period_us is None else self.period_us + (period - self.period_us) / 16
+        elif advance is None and self._ordered and 0 < host_us < 1e6:
+            period = host_us / total
+            self.period_us = period if self.period_us is None else self.period_us + (period - self.period_us) / 64
+        if not self._ordered and total > 1:
+            self._remember(total)
+        return Verdict(total - 1) if total > 1 else NOTHING
+
+    def _clock_restarted(self, step: int | None, advance: float, host_us: float) -> bool:
+        if advance < 0:
+            return self._ordered or advance < -LATE_CLOCK_US
+        if self._span_us < 4 * host_us:  # it may have wrapped more than once: it says nothing
+            return False
+        if advance > host_us + CLOCK_SLACK_US + host_us / 100:
+            # Ours stands still while the host sleeps; then the device's counter has moved on with its clock.
+            return step is None or not self._agrees(step, advance)
+        return self._reopened and advance < host_us - CLOCK_SLACK_US - host_us / 100
+
+    def _agrees(self, step: int, elapsed_us: float) -> bool:
+        if self.period_us is None:
+            return False
+        expected = elapsed_us / self.period_us
+        apart = (step - expected) % self._modulus
+        return min(apart, self._modulus - apart) <= min(self._modulus / 4, max(8.0, expected / 20))
+
+    def _unwrap(self, step: int, elapsed_us: float) -> int | None:
+        """Readings from the last one to this, whole wraps included; None if only a reboot explains the numbers."""
+        half = self._modulus / 2
+        expected = elapsed_us / self.period_us if self.period_us else 0.0
+        if step < half and expected < half:
+            return step
+        wraps = round((expected - step) / self._modulus)
+        if step >= half and (wraps < 0 or not self._agrees(step, elapsed_us)):
+            return None
+        return step + max(wraps, 0) * self._modulus
+
+    def _late(self, step: int, advance: float | None, host_us: float) -> Verdict | None:
+        """What a counter that does not go on means where packets may overtake each other; None if the rest decides."""
+        if not step:  # the newest packet once more, or another reading in it
+            if advance if advance is not None else not host_us:
+                return None  # several readings of one datagram share its number and its arrival
+            self.late += 1
+            return LATE
+        behind = self._modulus - step
+        if behind > LATE_WINDOW or (advance is not None and not -LATE_CLOCK_US <= advance <= 0):
+            return None
+        self._stale += 1
+        if self._stale >= STALE_RUN:
+            return Verdict(rebooted=True)
+        assert self._sequence is not None
+        number = (self._sequence - behind) % self._modulus
+        if number in self._holes:
+            self._holes.discard(number)
+            self.lost -= 1
+        self.late += 1
+        return LATE
+
+    def _remember(self, total: int) -> None:
+        assert self._sequence is not None
+        newest = self._sequence + total
+        for number in range(max(self._sequence + 1, newest - LATE_WINDOW), newest):
+            self._holes.add(number % self._modulus)
+        if len(self._holes) > 4 * LATE_WINDOW:
+            self._holes = {n for n in self._holes if (newest - n) % self._modulus <= LATE_WINDOW}
+
+    def _reboot(self, sequence: int | None, device_us: int | None) -> Verdict:
+        """A new epoch. Counters begin at 0: what is missing since then is counted if the new clock agrees with that."""
+        self._holes.clear()
+        self._sequence = self._device_us = None
+        missing = 0
+        if sequence is not None and device_us is not None and self.period_us:
+            if sequence <= 8 + 1.5 * device_us / self.period_us:
+                missing = sequence
+        return Verdict(missing, rebooted=True)

@@ -1,0 +1,68 @@
+"""The bounded queue between a link and whoever reads it: when it is full the oldest samples go, and are counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from firmware_bridge.link.events import Item, Overflow, Sample
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Items in order. ``put`` never waits; a reader that is too slow finds an :class:`Overflow` before the rest.
+
+    Args:
+        device: for the :class:`Overflow` item.
+        limit: items that wait at most.
+        wake: set whenever something is put; links may share one.
+    """
+
+    def __init__(self, device: str, limit: int, wake: asyncio.Event | None = None) -> None:
+        self.dropped = 0
+        self.wake = wake or asyncio.Event()
+        self._device = device
+        self._limit = limit
+        self._items: deque[Item] = deque()
+        self._unreported = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Item) -> None:
+        """Append; at the limit drop the oldest sample (an event only where nothing but events waits)."""
+        if len(self._items) >= self._limit:
+            self._drop()
+        self._items.append(item)
+        if 2 * len(self._items) >= self._limit:
+            self._room.clear()
+        self.wake.set()
+
+    def drain(self) -> list[Item]:
+        """Everything that waits, oldest first."""
+        if not self._items:
+            return []
+        items = list(self._items)
+        self._items.clear()
+        self._room.set()
+        if self._unreported:
+            items.insert(0, Overflow(self._device, items[0].host_ns, self._unreported))
+            self._unreported = 0
+        return items
+
+    async def room(self) -> None:
+        """Wait until less than half of the limit waits: for a source that can be held up, such as a file."""
+        await self._room.wait()
+
+    def _drop(self) -> None:
+        for index, item in enumerate(self._items):
+            if isinstance(item, Sample):
+                del self._items[index]
+                break
+        else:
+            self._items.popleft()
+        self.dropped += 1
+        self._unreported += 1

@@ -1,0 +1,293 @@
+"""From readings to the sensor's orientation in one world: y up, metres, radians. Units, axes and gravity are settled here.
+
+Two ways, and what a device sends decides between them unless the settings do:
+
+    device   its own quaternion; its world is turned so that up is y
+    9-axis   VQF on gyroscope, accelerometer and magnetometer: the heading is magnetic
+    6-axis   VQF on gyroscope and accelerometer: the heading starts anywhere and drifts slowly
+
+VQF: Laidig and Seel, "VQF: highly accurate IMU orientation estimation with bias estimation and magnetic disturbance
+rejection", Information Fusion 91 (2023), 10.1016/j.inffus.2022.10.014; the package ``vqf``, at its own defaults.
+
+Its filter has one fixed period. Real readings do not: the turn of each step is scaled to the time that really passed, a
+short gap is bridged by steps between the two readings around it, and after a long one the filter starts anew with the
+bias it had, and says so, because the heading is then lost.
+
+Input that could mean two things is refused: what is refused, what was expected and what to do are in the error.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskel.errors import DeviceError, MissingExtra, UnknownChoice
+from firmware_bridge.plausibility import GyroscopeScale, check_acceleration, up_axis
+from firmware_bridge.samples import Quaternion, Reading, Vector
+
+__all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
+
+MODES = ("auto", "device", "9-axis", "6-axis")
+
+_HALF = math.sqrt(0.5)
+UPS: dict[str, Quaternion] = {
+    "+x": (_HALF, 0.0, 0.0, _HALF), "-x": (_HALF, 0.0, 0.0, -_HALF), "+y": (1.0, 0.0, 0.0, 0.0),
+    "-y": (0.0, 1.0, 0.0, 0.0), "+z": (_HALF, -_HALF, 0.0, 0.0), "-z": (_HALF, _HALF, 0.0, 0.0),
+}
+"""Axis of a device's world that points up -> the rotation into our world."""
+
+WARM_UP_S = 1.0
+"""Readings of so long are looked at before anything is believed; they are not lost, but filtered then."""
+WARM_UP_LEAST = 20
+"""And at least so many."""
+BRIDGED_S = 0.25
+"""The longest gap that is bridged: a body segment turns by less than half a turn in it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one sensor's orientation is made.
+
+    Args:
+        mode: one of :data:`MODES`; ``auto`` takes the device's quaternion where there is one, else VQF, with the
+            magnetometer only if ``magnetometer`` says so.
+        up: axis of the device's world that points up (``"+z"``), for its own quaternions; None finds out from the
+            accelerometer, and refuses where there is none.
+        magnetometer: ``auto`` may use it. Indoors it is disturbed more often than not, hence off.
+
+    Raises:
+        UnknownChoice: another mode or axis.
+    """
+
+    mode: str = "auto"
+    up: str | None = None
+    magnetometer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UnknownChoice("way to an orientation", self.mode, MODES)
+        if self.up is not None and self.up not in UPS:
+            raise UnknownChoice("axis", self.up, UPS)
+
+
+class Oriented(NamedTuple):
+    """A sensor's orientation at one instant.
+
+    Args:
+        time: seconds, host's monotonic clock.
+        quaternion: sensor -> world, y up.
+        rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how fast they turn;
+            None for its first.
+        epoch: changes when the heading was lost (a long gap, a reboot): earlier headings do not compare with later ones.
+    """
+
+    time: float
+    quaternion: Quaternion
+    rate: Vector | None
+    epoch: int
+
+
+class _Step(NamedTuple):
+    time: float
+    reading: Reading
+
+
+class Orientation:
+    """Turns the readings of one sensor into orientations, in order.
+
+    Args:
+        settings: how.
+        name: of the sensor, for messages.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, name: str = "sensor") -> None:
+        self.settings = settings or Settings()
+        self.name = name
+        self.mode: str | None = None
+        """The way that was taken; None until the first second is over."""
+        self.epoch = 0
+        self._waiting: list[_Step] = []
+        self._refused: DeviceError | None = None
+        self._scale = GyroscopeScale(name)
+        self._time = -math.inf
+        self._filter: Any = None
+        self._period = 0.0
+        self._last: _Step | None = None
+        self._turn: Quaternion = UPS["+y"]
+
+    def push(self, reading: Reading, time: float) -> list[Oriented]:
+        """Take the next reading, measured at ``time`` seconds.
+
+        Returns:
+            What follows from it: nothing during the first second, then that second at once, then one for each.
+            A reading that is not newer than the last, or that lacks what the way needs, gives nothing.
+
+        Raises:
+            DeviceError: the readings cannot mean what they should (see the module); every later reading raises it too.
+            MissingExtra: VQF is needed and not installed.
+        """
+        if self._refused is not None:
+            raise self._refused
+        if not time > self._time:
+            return []
+        self._time = time
+        try:
+            if self.mode is None:
+                return self._warm_up(_Step(time, reading))
+            return self._one(_Step(time, reading))
+        except DeviceError as error:
+            self._refused = error
+            self._waiting.clear()
+            raise
+
+    def restart(self) -> None:
+        """The device began anew: its heading means nothing any more, its bias still does."""
+        if self.mode is not None:
+            self._lose_heading()
+
+    def _warm_up(self, step: _Step) -> list[Oriented]:
+        self._waiting.append(step)
+        first = self._waiting[0]
+        if step.time - first.time < WARM_UP_S or len(self._waiting) < WARM_UP_LEAST:
+            return []
+        waiting, self._waiting = self._waiting, []
+        self._decide(waiting)
+        return [oriented for waited in waiting for oriented in self._one(waited)]
+
+    def _decide(self, steps: list[_Step]) -> None:
+        """Choose the way from what the first second holds, and check it."""
+        readings = [step.reading for step in steps]
+        acceleration = _column(readings, "acceleration")
+        rate = _column(readings, "angular_velocity")
+        mode = self.settings.mode
+        if mode == "auto":
+            if any(r.orientation is not None for r in readings):
+                mode = "device"
+            else:
+                compass = self.settings.magnetometer and any(r.magnetic_field is not None for r in readings)
+                mode = "9-axis" if compass else "6-axis"
+        if len(acceleration):
+            check_acceleration(self.name, acceleration, rate)
+        if mode == "device":
+            self._turn = UPS[self._device_up(readings)]
+        else:
+            self._check_complete(mode, readings)
+            self._period = float(np.median(np.diff([step.time for step in steps])))
+            self._filter = _vqf(self._period)
+        self.mode = mode
+
+    def _device_up(self, readings: list[Reading]) -> str:
+        pairs = [(r.orientation, r.acceleration) for r in readings if r.orientation and r.acceleration]
+        if not any(r.orientation for r in readings):
+            raise DeviceError(f"{self.name} sends no quaternion", expected="the orientation of the device's own filter",
+                              remedy="set mode to 6-axis, or switch the device's output")
+        if not pairs:
+            if self.settings.up is None:
+                raise DeviceError(f"{self.name} sends quaternions and no acceleration, so that nothing tells which axis "
+                                  "of its world points up", expected="up, one of " + ", ".join(UPS),
+                                  remedy="say it (most devices: up=+z), or let the device send acceleration too")
+            return self.settings.up
+        quaternions, accelerations = (np.array(part, dtype=np.float64) for part in zip(*pairs, strict=True))
+        found = up_axis(self.name, quaternions, accelerations)
+        if self.settings.up not in (None, found):
+            raise DeviceError(f"{self.name}: the accelerometer points along {found} of the device's world",
+                              expected=f"{self.settings.up}, as the settings say",
+                              remedy="leave up out, or correct it")
+        return found
+
+    def _check_complete(self, mode: str, readings: list[Reading]) -> None:
+        needed = {"acceleration": "acceleration with gravity", "angular_velocity": "angular velocity"}
+        if mode == "9-axis":
+            needed["magnetic_field"] = "magnetic field"
+        for field, words in needed.items():
+            if any(getattr(reading, field) is not None for reading in readings):
+                continue
+            linear = field == "acceleration" and any(r.linear_acceleration is not None for r in readings)
+            raise DeviceError(f"{self.name} sends " + ("acceleration with gravity taken off" if linear else f"no {words}"),
+                              expected=f"{words}: {mode} orientation needs it",
+                              remedy="choose an output of the device that has it" + (
+                                  ", or mode 6-axis" if field == "magnetic_field" else ", or its own quaternion"))
+
+    def _one(self, step: _Step) -> list[Oriented]:
+        reading = step.reading
+        if self.mode == "device":
+            return self._pass_through(step)
+        if reading.acceleration is None or reading.angular_velocity is None:
+            return []
+        self._scale.push(step.time, reading.angular_velocity, reading.acceleration)
+        last, self._last = self._last, step
+        passed = self._period if last is None else step.time - last.time
+        steps = max(1, round(passed / self._period))
+        if last is not None and passed > BRIDGED_S:
+            self._lose_heading()
+            passed, steps = self._period, 1
+        scale = passed / (steps * self._period)
+        gyroscope = reading.angular_velocity
+        before = gyroscope if last is None else last.reading.angular_velocity
+        for k in range(1, steps + 1):
+            turn = gyroscope
+            if steps > 1 and before is not None:
+                share = k / steps
+                turn = tuple(b + share * (g - b) for b, g in zip(before, gyroscope, strict=True))  # type: ignore[assignment]
+            self._filter.updateGyr(np.array(turn) * scale)
+            self._filter.updateAcc(np.array(reading.acceleration))
+            if self.mode == "9-axis" and reading.magnetic_field is not None:
+                self._filter.updateMag(np.array(reading.magnetic_field))
+        quaternion = self._filter.getQuat9D() if self.mode == "9-axis" else self._filter.getQuat6D()
+        bias, _ = self._filter.getBiasEstimate()
+        rate = (gyroscope[0] - float(bias[0]), gyroscope[1] - float(bias[1]), gyroscope[2] - float(bias[2]))
+        return [Oriented(step.time, _product(UPS["+z"], quaternion), rate, self.epoch)]
+
+    def _pass_through(self, step: _Step) -> list[Oriented]:
+        reading = step.reading
+        if reading.orientation is None:
+            return []
+        last, self._last = self._last, step
+        rate = reading.angular_velocity
+        if rate is None and last is not None and step.time - last.time <= BRIDGED_S:
+            assert last.reading.orientation is not None, "only those are kept"
+            rate = _rate(last.reading.orientation, reading.orientation, step.time - last.time)
+        return [Oriented(step.time, _product(self._turn, reading.orientation), rate, self.epoch)]
+
+    def _lose_heading(self) -> None:
+        self.epoch += 1
+        if self._filter is not None:
+            bias, sigma = self._filter.getBiasEstimate()
+            self._filter.resetState()
+            self._filter.setBiasEstimate(bias, sigma)
+
+
+def _vqf(period: float) -> Any:
+    try:
+        return import_module("vqf").VQF(period)
+    except ImportError as error:
+        raise MissingExtra("vqf", "sensors", "orientation from gyroscope and accelerometer") from error
+
+
+def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:
+    """(K, 3) what there is of a field."""
+    values = [getattr(reading, field) for reading in readings]
+    return np.array([value for value in values if value is not None], dtype=np.float64).reshape(-1, 3)
+
+
+def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
+    """rad/s in sensor axes that carry one orientation to the other on the shorter way."""
+    w, x, y, z = before
+    turn = _product((w, -x, -y, -z), after)
+    sine = math.sqrt(turn[1] ** 2 + turn[2] ** 2 + turn[3] ** 2)
+    scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
+    scale = math.copysign(scale, turn[0])
+    return (scale * turn[1], scale * turn[2], scale * turn[3])
+
+
+def _product(first: Quaternion, second: Any) -> Quaternion:
+    # One product of scalars: numpy's calls would cost more than the filter.
+    w, x, y, z = first
+    a, b, c, d = float(second[0]), float(second[1]), float(second[2]), float(second[3])
+    return (w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b,
+            w * d + x * c - y * b + z * a)

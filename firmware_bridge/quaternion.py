@@ -1,0 +1,147 @@
+"""Unit quaternions in numpy: (..., 4) as (w, x, y, z), sensor -> world; a product turns by its right factor first.
+
+The world is right-handed with y up, so a heading is a turn about y.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "about_up", "average", "between", "conjugate", "exponential", "from_axes", "heading", "logarithm", "multiply",
+    "normalise", "rotate", "slerp", "wrap",
+]
+
+Float64 = NDArray[np.float64]
+
+
+def multiply(first: Float64, second: Float64) -> Float64:
+    """Hamilton product of (..., 4) and (..., 4)."""
+    w, x, y, z = first[..., 0], first[..., 1], first[..., 2], first[..., 3]
+    a, b, c, d = second[..., 0], second[..., 1], second[..., 2], second[..., 3]
+    product = np.empty(np.broadcast_shapes(first.shape, second.shape))
+    product[..., 0] = w * a - x * b - y * c - z * d
+    product[..., 1] = w * b + x * a + y * d - z * c
+    product[..., 2] = w * c - x * d + y * a + z * b
+    product[..., 3] = w * d + x * c - y * b + z * a
+    return product
+
+
+_INVERSE = np.array([1.0, -1.0, -1.0, -1.0])
+
+
+def conjugate(quaternion: Float64) -> Float64:
+    """(..., 4) the inverse rotation."""
+    return np.asarray(quaternion * _INVERSE, dtype=np.float64)
+
+
+def normalise(quaternion: Float64) -> Float64:
+    """(..., 4) of length 1; the length must not be 0."""
+    return np.asarray(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True), dtype=np.float64)
+
+
+def rotate(quaternion: Float64, vector: Float64) -> Float64:
+    """(..., 3) vectors turned by (..., 4)."""
+    w, x, y, z = quaternion[..., 0], quaternion[..., 1], quaternion[..., 2], quaternion[..., 3]
+    a, b, c = vector[..., 0], vector[..., 1], vector[..., 2]
+    p, q, r = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)
+    turned = np.empty((*np.broadcast_shapes(quaternion.shape[:-1], vector.shape[:-1]), 3))
+    turned[..., 0] = a + w * p + y * r - z * q
+    turned[..., 1] = b + w * q + z * p - x * r
+    turned[..., 2] = c + w * r + x * q - y * p
+    return turned
+
+
+def exponential(vector: Float64) -> Float64:
+    """(..., 3) rotation vector in radians -> (..., 4)."""
+    angle = np.linalg.norm(vector, axis=-1, keepdims=True)
+    return np.concatenate([np.cos(angle / 2), 0.5 * np.sinc(angle / (2 * np.pi)) * vector], axis=-1)
+
+
+def logarithm(quaternion: Float64) -> Float64:
+    """(..., 4) -> (..., 3) the shorter rotation vector, radians."""
+    quaternion = np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    sine = np.linalg.norm(quaternion[..., 1:], axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(sine, quaternion[..., :1])
+    return np.asarray(np.where(sine > 1e-12, angle / np.maximum(sine, 1e-12), 2.0) * quaternion[..., 1:],
+                      dtype=np.float64)
+
+
+def slerp(first: Float64, second: Float64, share: Float64) -> Float64:
+    """(..., 4) on the shorter arc from ``first`` (share 0) to ``second`` (share 1); share is (...,)."""
+    dot = (first * second).sum(axis=-1, keepdims=True)
+    second = np.where(dot < 0, -second, second)
+    half = np.arccos(np.clip(np.abs(dot), 0.0, 1.0))
+    share = np.asarray(share, dtype=np.float64)[..., None]
+    near = half < 1e-4  # there the chord is the arc
+    sine = np.where(near, 1.0, np.sin(half))
+    a = np.where(near, 1 - share, np.sin((1 - share) * half) / sine)
+    b = np.where(near, share, np.sin(share * half) / sine)
+    return normalise(a * first + b * second)
+
+
+def average(quaternions: Float64, weights: Float64 | None = None) -> Float64:
+    """(K, 4) -> (4,) the mean rotation, whatever the signs: the largest eigenvector of the weighted sum of outer products.
+
+    Source: Markley, Cheng, Crassidis and Oshman, "Averaging quaternions", J. Guidance Control Dynamics 30 (2007),
+    10.2514/1.28949.
+    """
+    weighted = quaternions if weights is None else quaternions * weights[:, None]
+    values, vectors = np.linalg.eigh(weighted.T @ quaternions)
+    mean = vectors[:, np.argmax(values)]
+    return np.asarray(mean if mean[0] >= 0 else -mean, dtype=np.float64)
+
+
+def heading(quaternion: Float64) -> Float64:
+    """(...,) radians: the turn about y in ``quaternion = about_up(heading) * tilt``, where tilt has no turn about y."""
+    return np.asarray(2 * np.arctan2(quaternion[..., 2], quaternion[..., 0]), dtype=np.float64)
+
+
+def about_up(angle: Float64 | float) -> Float64:
+    """(...,) radians about y -> (..., 4)."""
+    half = np.asarray(angle, dtype=np.float64) / 2
+    quaternion = np.zeros((*half.shape, 4))
+    quaternion[..., 0] = np.cos(half)
+    quaternion[..., 2] = np.sin(half)
+    return quaternion
+
+
+def wrap(angle: Float64) -> Float64:
+    """(...,) the same angle in -pi .. pi."""
+    return np.asarray(angle - 2 * np.pi * np.round(angle / (2 * np.pi)), dtype=np.float64)
+
+
+def between(first: Float64, second: Float64) -> Float64:
+    """(..., 4) the smallest rotation that turns direction ``first`` (..., 3) into direction ``second`` (..., 3)."""
+    a = first / np.linalg.norm(first, axis=-1, keepdims=True)
+    b = second / np.linalg.norm(second, axis=-1, keepdims=True)
+    a, b = np.broadcast_arrays(a, b)
+    real = 1 + (a * b).sum(axis=-1, keepdims=True)
+    # Opposite directions: half a turn about any axis across.
+    across = np.cross(a, np.where(np.abs(a[..., :1]) < 0.9, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
+    opposite = real < 1e-12
+    return normalise(np.concatenate([np.where(opposite, 0.0, real), np.where(opposite, across, np.cross(a, b))], -1))
+
+
+def from_axes(x: Float64, y: Float64, z: Float64) -> Float64:
+    """(4,) the rotation that carries the coordinate axes to three orthonormal right-handed vectors (3,)."""
+    matrix = np.stack([x, y, z], axis=-1)
+    # Of the four ways to divide, the one by the largest component (Shepperd 1978).
+    trace = float(np.trace(matrix))
+    squares = np.array([trace, *np.diagonal(matrix)])
+    largest = int(np.argmax(squares))
+    if largest == 0:
+        quaternion = np.array([1 + trace, matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0],
+                               matrix[1, 0] - matrix[0, 1]])
+    else:
+        i = largest - 1
+        j, k = (i + 1) % 3, (i + 2) % 3
+        quaternion = np.empty(4)
+        quaternion[0] = matrix[k, j] - matrix[j, k]
+        quaternion[1 + i] = 1 + 2 * matrix[i, i] - trace
+        quaternion[1 + j] = matrix[j, i] + matrix[i, j]
+        quaternion[1 + k] = matrix[k, i] + matrix[i, k]
+    return np.asarray(quaternion / math.sqrt(float(quaternion @ quaternion)), dtype=np.float64)

@@ -1,0 +1,99 @@
+"""What travels through the bridge: bytes with the moment they arrived, then readings in SI units.
+
+Everything behind a codec is in metres, seconds, radians, m/s², rad/s and µT; whatever a maker writes otherwise is
+converted in its codec, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Flag, auto
+
+__all__ = ["Chunk", "Reading", "Flags", "Status", "Vector", "Quaternion"]
+
+Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+
+STANDARD_GRAVITY = 9.80665
+"""m/s²: what makers call 1 g (BIPM, 3rd CGPM 1901)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes as a transport hands them over; one datagram, one notification, or any piece of a stream.
+
+    Args:
+        data: the bytes.
+        host_ns: ``time.monotonic_ns()`` at the earliest point where we saw them.
+        channel: where they came in: a characteristic's UUID (lower case), a sender ``"host:port"``, or ``""``.
+    """
+
+    data: bytes
+    host_ns: int
+    channel: str = ""
+
+
+class Flags(Flag):
+    """What is to be known about a reading."""
+
+    NONE = 0
+    GAP = auto()
+    """Readings were lost right before this one."""
+    SATURATED = auto()
+    """A value stands at the end of the sensor's range."""
+    INTERPOLATED = auto()
+    """Made from its neighbours, not measured."""
+    REBOOTED = auto()
+    """The first one after the device started anew: its clock and counter begin a new epoch."""
+    TIME_INTERPOLATED = auto()
+    """Measured, but the device sent its time for a whole batch: this one's was spread over it at the rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One instant of one sensor, as its codec understood it. None where the packet has no such value.
+
+    Args:
+        sensor: which sensor of the device; ``""`` where it has one only.
+        sequence: the device's own counter, as sent; it wraps as the codec's ``sequence_bits`` says.
+        device_us: the device's own clock in microseconds, as sent; it wraps as the codec's ``clock_bits`` says.
+        orientation: unit quaternion (w, x, y, z), sensor -> world of the device's own filter.
+        acceleration: specific force, m/s², sensor axes: a sensor at rest reads +g upwards.
+        linear_acceleration: without gravity, m/s², in the axes that the codec's docstring says.
+        angular_velocity: rad/s, sensor axes.
+        magnetic_field: µT, sensor axes.
+        flags: see :class:`Flags`.
+    """
+
+    sensor: str = ""
+    sequence: int | None = None
+    device_us: int | None = None
+    orientation: Quaternion | None = None
+    acceleration: Vector | None = None
+    linear_acceleration: Vector | None = None
+    angular_velocity: Vector | None = None
+    magnetic_field: Vector | None = None
+    flags: Flags = Flags.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a device says about itself.
+
+    Args:
+        sensor: which sensor; ``""`` for the whole device.
+        battery: share of full, 0..1.
+        temperature: °C.
+        signal_dbm: received signal strength.
+        identity: serial number or MAC address, as the device gives it.
+        firmware: version text.
+        text: anything else it reported, for the user.
+    """
+
+    sensor: str = ""
+    battery: float | None = None
+    temperature: float | None = None
+    signal_dbm: float | None = None
+    identity: str | None = None
+    firmware: str | None = None
+    text: str | None = None

@@ -1,0 +1,506 @@
+"""BlueZ without Bluetooth: a fake ``org.bluez`` on a D-Bus daemon of its own, for bleak's real Linux backend.
+
+    async with PrivateBus() as bus:              # a dbus-daemon; bleak finds it by DBUS_SYSTEM_BUS_ADDRESS
+        bluez = FakeBluez([FakePeripheral("AA:BB:CC:00:00:01", "left-wrist", ...)])
+        await bluez.start()
+        link = open_link("ble:left-wrist?protocol=node")
+        ...
+        await bluez.kill()                       # as SIGKILL: bleak notices nothing
+        await bluez.start()
+
+Real are: bleak and its BlueZ backend, dbus-fast, the bus, the passing of descriptors (AcquireNotify). The fake knows the
+objects, methods, properties and signals that a central uses (BlueZ's own doc/org.bluez.Adapter.rst, .Device.rst and
+.GattCharacteristic.rst), and faults on demand. It has no radio (see :mod:`.radio` and :mod:`.bumble_backend`), no
+pairing and no security. :mod:`.processes` runs it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import shutil
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgeskel.errors import DeviceError
+
+__all__ = ["FakeBluez", "FakePeripheral", "PrivateBus", "dbus_daemon"]
+
+ADAPTER_PATH = "/org/bluez/hci0"
+ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
+SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
+MANAGER, PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
+ADVERTISE_S = 0.05
+CONNECT_S = 0.02
+
+_CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="*" eavesdrop="true"/>
+<allow receive_type="*" eavesdrop="true"/></policy></busconfig>
+"""
+
+
+def dbus_daemon() -> str | None:
+    """The path of ``dbus-daemon``; None where it is not installed (Debian: ``apt-get install dbus-daemon``)."""
+    return shutil.which("dbus-daemon")
+
+
+class PrivateBus:
+    """A system bus of one's own; an async context manager that sets ``DBUS_SYSTEM_BUS_ADDRESS`` meanwhile.
+
+    Raises:
+        DeviceError: dbus-daemon is not installed or does not start.
+    """
+
+    def __init__(self) -> None:
+        self.address = ""
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._daemon: asyncio.subprocess.Process | None = None
+        self._before: str | None = None
+
+    async def __aenter__(self) -> PrivateBus:
+        self._folder = tempfile.TemporaryDirectory(prefix="edgeskel-dbus-")
+        place = Path(self._folder.name) / "bus"
+        self.address = f"unix:path={place}"
+        (Path(self._folder.name) / "bus.conf").write_text(_CONFIGURATION.format(socket=place))
+        await self.start()
+        self._before = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS")
+        os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self.address
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        if self._before is None:
+            os.environ.pop("DBUS_SYSTEM_BUS_ADDRESS", None)
+        else:
+            os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self._before
+        await self.kill()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    async def start(self) -> None:
+        """Start the daemon, again after :meth:`kill`."""
+        program = dbus_daemon()
+        if program is None:
+            raise DeviceError("dbus-daemon is not installed", remedy="run: apt-get install dbus-daemon")
+        assert self._folder is not None
+        self._daemon = await asyncio.create_subprocess_exec(
+            program, f"--config-file={self._folder.name}/bus.conf", "--nofork", "--nopidfile", "--print-address",
+            stdout=asyncio.subprocess.PIPE)
+        assert self._daemon.stdout is not None
+        if not await self._daemon.stdout.readline():
+            raise DeviceError("dbus-daemon did not start", expected="its address on stdout")
+
+    async def kill(self) -> None:
+        """SIGKILL the bus itself."""
+        daemon, self._daemon = self._daemon, None
+        if daemon is not None:
+            with suppress(ProcessLookupError):
+                daemon.kill()
+            await daemon.wait()
+            transport = getattr(daemon, "_transport", None)
+            if transport is not None:
+                transport.close()
+        if self._folder is not None:
+            (Path(self._folder.name) / "bus").unlink(missing_ok=True)
+
+
+@dataclass(eq=False)
+class FakePeripheral:
+    """A device as BlueZ sees it.
+
+    Args:
+        address, name: as it advertises.
+        service: UUID of its service.
+        notify: UUIDs of characteristics that notify; the first one sends ``packet``.
+        write: UUIDs of characteristics that are written to.
+        packet: its ``n``-th packet; None for a device that sends nothing by itself.
+        rate_hz: packets a second while somebody is subscribed.
+        present: whether it advertises and can be connected.
+    """
+
+    address: str
+    name: str
+    service: str
+    notify: tuple[str, ...]
+    write: tuple[str, ...] = ()
+    packet: Callable[[int], bytes] | None = None
+    rate_hz: float = 100.0
+    present: bool = True
+    made: int = 0
+    """The next packet's number. It counts on while nobody is subscribed, as the clock of a device does."""
+    began: float | None = None
+    """When it was subscribed to first, on the loop's clock: the time of packet 0."""
+    silent: bool = False
+    """Stays connected and sends nothing; it makes packets all the same."""
+    written: list[tuple[str, bytes]] = field(default_factory=list)
+    connects: int = 0
+
+    @property
+    def path(self) -> str:
+        """Its object on the bus."""
+        return f"{ADAPTER_PATH}/dev_{self.address.replace(':', '_')}"
+
+    def objects(self) -> dict[str, str]:
+        """Characteristic UUID -> object path."""
+        return {uuid: f"{self.path}/service0001/char{index + 2:04x}"
+                for index, uuid in enumerate((*self.notify, *self.write))}
+
+
+class FakeBluez:
+    """The daemon. Runs in the loop that starts it.
+
+    Attributes to set at any time: ``busy`` scans to refuse with InProgress; ``aborts`` connections to break off with
+    le-connection-abort-by-local; ``denied`` to refuse everything; ``acquire`` False for characteristics without
+    AcquireNotify.
+    """
+
+    def __init__(self, peripherals: Sequence[FakePeripheral] = (), *, mtu: int = 247) -> None:
+        self.peripherals = list(peripherals)
+        self.busy = self.aborts = 0
+        self.denied = self.acquire_refused = False
+        self.scans = 0
+        """Scans that were started."""
+        self.most_at_once = 0
+        """The most connections that were being made at the same moment."""
+        self._mtu = mtu
+        self._powered = True
+        self._frozen = False
+        self._bus: Any = None
+        self._objects: dict[str, dict[str, dict[str, Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pumps: dict[str, asyncio.Task[None]] = {}
+        self._pipes: dict[str, socket.socket] = {}
+        self._lent: dict[str, socket.socket] = {}
+        self._outgoing: deque[Any] = deque()
+        self._scanning = False
+        self._connecting = 0
+
+    # -- the daemon -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Come up on the bus, knowing nothing of what was before, and announce the adapter."""
+        from dbus_fast import BusType, RequestNameReply
+        from dbus_fast.aio import MessageBus
+
+        self._frozen = self._scanning = False
+        bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
+        self._bus = await bus.connect()
+        self._bus.add_message_handler(self._serve)
+        if await self._bus.request_name("org.bluez") != RequestNameReply.PRIMARY_OWNER:
+            raise DeviceError("org.bluez is taken on this bus", expected="a private bus")
+        self._objects = {"/org/bluez": {}}
+        self._add(ADAPTER_PATH, {ADAPTER: {
+            "Address": ("s", "00:00:00:00:00:01"), "Name": ("s", "fake"), "Alias": ("s", "fake"),
+            "Powered": ("b", self._powered), "Discovering": ("b", False), "UUIDs": ("as", []),
+            "Roles": ("as", ["central", "peripheral"])}})
+
+    async def kill(self) -> None:
+        """Vanish as after SIGKILL: no goodbye, every connection and subscription is gone."""
+        bus, self._bus = self._bus, None
+        for task in [*self._tasks, *self._pumps.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._pumps.values(), return_exceptions=True)
+        self._tasks.clear()
+        self._pumps.clear()
+        for pipe in [*self._pipes.values(), *self._lent.values()]:
+            pipe.close()
+        self._pipes.clear()
+        self._lent.clear()
+        self._outgoing.clear()
+        if bus is not None:
+            bus.disconnect()
+            with suppress(Exception):
+                await bus.wait_for_disconnect()
+        self._objects = {}
+
+    def freeze(self) -> None:
+        """Keep the name and do nothing any more, as a daemon that hangs or is stopped."""
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Go on; what was asked meanwhile stays without an answer."""
+        self._frozen = False
+
+    def power(self, on: bool) -> None:
+        """Switch the adapter; off ends every connection."""
+        self._powered = on
+        if not on:
+            for peripheral in self.peripherals:
+                self.drop(peripheral)
+            self._change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", False)})
+            self._scanning = False
+        self._change(ADAPTER_PATH, ADAPTER, {"Powered": ("b", on)})
+
+    # -- the devices ----------------------------------------------------------------------------------------------
+
+    def connected(self, peripheral: FakePeripheral) -> bool:
+        """Whether the daemon holds a connection to it."""
+        return bool(self._objects.get(peripheral.path, {}).get(DEVICE, {}).get("Connected", ("b", False))[1])
+
+    def drop(self, peripheral: FakePeripheral, *, present: bool | None = None) -> None:
+        """It ends the connection (and is gone if ``present`` is False)."""
+        if present is not None:
+            peripheral.present = present
+        for path in peripheral.objects().values():
+            self._stop_notify(path)
+        if self.connected(peripheral):
+            self._change(peripheral.path, DEVICE, {"ServicesResolved": ("b", False), "Connected": ("b", False)})
+
+    def remove(self, peripheral: FakePeripheral) -> None:
+        """The daemon forgets it, without a word about its connection."""
+        for path in peripheral.objects().values():
+            self._stop_notify(path)
+        for path in [p for p in self._objects if p == peripheral.path or p.startswith(peripheral.path + "/")]:
+            interfaces = list(self._objects.pop(path))
+            self._signal("/", MANAGER, "InterfacesRemoved", "oas", [path, interfaces])
+
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    def _serve(self, message: Any) -> Any:
+        from dbus_fast import Message, MessageType
+
+        if message.message_type != MessageType.METHOD_CALL or message.path is None:
+            return None
+        if message.destination not in ("org.bluez", self._bus.unique_name):
+            return None
+        if self._frozen:
+            return True  # taken, never answered
+        if self.denied:
+            return Message.new_error(message, "org.freedesktop.DBus.Error.AccessDenied", "rejected send message")
+        handler = getattr(self, f"_do_{message.member}", None)
+        if handler is None:
+            return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", message.member)
+        if message.path not in self._objects and message.path != "/":
+            return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", message.path)
+        reply = handler(message)
+        if reply is not True:
+            self._send(reply)
+        return True
+
+    def _do_GetManagedObjects(self, message: Any) -> Any:
+        whole = {path: {name: _variants(values) for name, values in interfaces.items()}
+                 for path, interfaces in self._objects.items() if interfaces}
+        return self._answer(message, "a{oa{sa{sv}}}", [whole])
+
+    def _do_SetDiscoveryFilter(self, message: Any) -> Any:
+        return self._answer(message)
+
+    def _do_StartDiscovery(self, message: Any) -> Any:
+        if not self._powered:
+            return self._error(message, "NotReady", "Resource Not Ready")
+        if self.busy:
+            self.busy -= 1
+            return self._error(message, "InProgress", "Operation already in progress")
+        self.scans += 1
+        if not self._scanning:
+            self._scanning = True
+            self._spawn(self._advertise())
+        self._change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", True)})
+        return self._answer(message)
+
+    def _do_StopDiscovery(self, message: Any) -> Any:
+        self._scanning = False
+        self._change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", False)})
+        return self._answer(message)
+
+    def _do_Connect(self, message: Any) -> Any:
+        peripheral = self._peripheral(message.path)
+        self._spawn(self._connect(message, peripheral))
+        return True
+
+    def _do_Disconnect(self, message: Any) -> Any:
+        self.drop(self._peripheral(message.path))
+        return self._answer(message)
+
+    def _do_StartNotify(self, message: Any) -> Any:
+        peripheral = self._peripheral(message.path)
+        if not self.connected(peripheral):
+            return self._error(message, "Failed", "Not connected")
+        self._change(message.path, CHARACTERISTIC, {"Notifying": ("b", True)})
+        self._pump(peripheral, message.path, lambda data: self._change(
+            message.path, CHARACTERISTIC, {"Value": ("ay", data)}, keep=False))
+        return self._answer(message)
+
+    def _do_StopNotify(self, message: Any) -> Any:
+        self._stop_notify(message.path)
+        return self._answer(message)
+
+    def _do_AcquireNotify(self, message: Any) -> Any:
+        peripheral = self._peripheral(message.path)
+        if self.acquire_refused:
+            return self._error(message, "NotPermitted", "Operation not permitted")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self._pipes[message.path] = ours
+
+        def send(data: bytes) -> None:
+            with suppress(BlockingIOError):  # as BlueZ: what does not fit into the socket is gone
+                try:
+                    ours.send(data)
+                except (BrokenPipeError, ConnectionResetError):
+                    self._stop_notify(message.path)
+
+        self._pump(peripheral, message.path, send)
+        from dbus_fast import Message
+
+        self._send(Message.new_method_return(message, "hq", [0, self._mtu], [theirs.fileno()]))
+        self._lent[message.path] = theirs  # closed with ours: the bus has its own copy once the reply is written
+        return True
+
+    def _do_WriteValue(self, message: Any) -> Any:
+        peripheral = self._peripheral(message.path)
+        uuid = next(uuid for uuid, path in peripheral.objects().items() if path == message.path)
+        peripheral.written.append((uuid, bytes(message.body[0])))
+        return self._answer(message)
+
+    async def _connect(self, message: Any, peripheral: FakePeripheral) -> None:
+        self._connecting += 1
+        self.most_at_once = max(self.most_at_once, self._connecting)
+        try:
+            await asyncio.sleep(CONNECT_S)
+            if not peripheral.present:
+                self._send(self._error(message, "Failed", "le-connection-abort-by-peer"))
+                return
+            self._change(peripheral.path, DEVICE, {"Connected": ("b", True)})
+            if self.aborts:
+                self.aborts -= 1
+                self._send(self._error(message, "Failed", "le-connection-abort-by-local"))
+                await asyncio.sleep(CONNECT_S)
+                self._change(peripheral.path, DEVICE, {"Connected": ("b", False)})
+                return
+            self._add_services(peripheral)
+            self._change(peripheral.path, DEVICE, {"ServicesResolved": ("b", True)})
+            peripheral.connects += 1
+            self._send(self._answer(message))
+        finally:
+            self._connecting -= 1
+
+    # -- what goes on by itself -----------------------------------------------------------------------------------
+
+    async def _advertise(self) -> None:
+        strength = 0
+        while self._scanning:
+            for peripheral in self.peripherals:
+                if not peripheral.present or self.connected(peripheral) or self._frozen:
+                    continue
+                if peripheral.path not in self._objects:
+                    self._add(peripheral.path, {DEVICE: {
+                        "Address": ("s", peripheral.address), "AddressType": ("s", "random"),
+                        "Name": ("s", peripheral.name), "Alias": ("s", peripheral.name), "Paired": ("b", False),
+                        "Trusted": ("b", False), "Connected": ("b", False), "ServicesResolved": ("b", False),
+                        "UUIDs": ("as", [peripheral.service]), "Adapter": ("o", ADAPTER_PATH), "RSSI": ("n", -60)}})
+                else:
+                    strength = (strength + 1) % 10
+                    self._change(peripheral.path, DEVICE, {"RSSI": ("n", -60 - strength)})
+            await asyncio.sleep(ADVERTISE_S)
+
+    def _pump(self, peripheral: FakePeripheral, path: str, send: Callable[[bytes], None]) -> None:
+        if path in self._pumps:
+            self._pumps[path].cancel()
+        if peripheral.packet is not None and path == peripheral.objects()[peripheral.notify[0]]:
+            self._pumps[path] = asyncio.create_task(self._notify(peripheral, peripheral.packet, send))
+
+    async def _notify(self, peripheral: FakePeripheral, packet: Callable[[int], bytes],
+                      send: Callable[[bytes], None]) -> None:
+        loop = asyncio.get_running_loop()
+        if peripheral.began is None:
+            peripheral.began = loop.time()
+        else:
+            peripheral.made = int((loop.time() - peripheral.began) * peripheral.rate_hz)
+        while True:
+            due = int((loop.time() - peripheral.began) * peripheral.rate_hz)
+            while peripheral.made <= due:
+                if not (peripheral.silent or self._frozen):
+                    send(packet(peripheral.made))
+                peripheral.made += 1
+            await asyncio.sleep(max(0.0, peripheral.began + peripheral.made / peripheral.rate_hz - loop.time()))
+
+    def _stop_notify(self, path: str) -> None:
+        pump = self._pumps.pop(path, None)
+        if pump is not None:
+            pump.cancel()
+        for pipes in (self._pipes, self._lent):
+            if path in pipes:
+                pipes.pop(path).close()
+
+    # -- objects and messages -------------------------------------------------------------------------------------
+
+    def _peripheral(self, path: str) -> FakePeripheral:
+        return next(each for each in self.peripherals if path == each.path or path.startswith(each.path + "/"))
+
+    def _add_services(self, peripheral: FakePeripheral) -> None:
+        service = f"{peripheral.path}/service0001"
+        if service in self._objects:
+            return
+        self._add(service, {SERVICE: {"UUID": ("s", peripheral.service), "Device": ("o", peripheral.path),
+                                      "Primary": ("b", True)}})
+        for uuid, path in peripheral.objects().items():
+            flags = ["notify"] if uuid in peripheral.notify else ["write", "write-without-response"]
+            values: dict[str, Any] = {"UUID": ("s", uuid), "Service": ("o", service), "Flags": ("as", flags),
+                                      "MTU": ("q", self._mtu)}
+            if uuid in peripheral.notify:
+                values |= {"Notifying": ("b", False), "NotifyAcquired": ("b", False)}
+            self._add(path, {CHARACTERISTIC: values})
+
+    def _add(self, path: str, interfaces: dict[str, dict[str, Any]]) -> None:
+        self._objects[path] = interfaces
+        self._signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}",
+                     [path, {name: _variants(values) for name, values in interfaces.items()}])
+
+    def _change(self, path: str, interface: str, values: dict[str, Any], *, keep: bool = True) -> None:
+        if keep and path in self._objects:
+            self._objects[path].setdefault(interface, {}).update(values)
+        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, _variants(values), []])
+
+    def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        from dbus_fast import Message
+
+        if self._bus is not None and not self._frozen:
+            self._send(Message.new_signal(path, interface, member, signature, body))
+
+    def _answer(self, message: Any, signature: str = "", body: Sequence[Any] = ()) -> Any:
+        from dbus_fast import Message
+
+        return Message.new_method_return(message, signature, list(body))
+
+    def _error(self, message: Any, name: str, text: str) -> Any:
+        from dbus_fast import Message
+
+        return Message.new_error(message, f"org.bluez.Error.{name}", text)
+
+    def _send(self, message: Any) -> None:
+        self._outgoing.append(message)
+        if len(self._outgoing) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write while the bus takes it. dbus-fast (5.2) ends a connection whose socket is full for a moment."""
+        bus = self._bus
+        while self._outgoing and bus is not None and bus.connected:
+            if not select.select((), (bus._fd,), (), 0)[1]:
+                asyncio.get_running_loop().call_later(0.001, self._flush)
+                return
+            # The future fails when the bus goes; nobody waits for it.
+            bus.send(self._outgoing.popleft()).add_done_callback(lambda sent: sent.cancelled() or sent.exception())
+        self._outgoing.clear()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _variants(values: dict[str, Any]) -> dict[str, Any]:
+    from dbus_fast import Variant
+
+    return {name: Variant(signature, value) for name, (signature, value) in values.items()}

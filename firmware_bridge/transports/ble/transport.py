@@ -1,0 +1,212 @@
+"""One BLE device as a transport."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from edgeskel.errors import DeviceError, UnknownChoice, UsageError
+from firmware_bridge.codecs import Gatt, create
+from firmware_bridge.link.bounded import within
+from firmware_bridge.samples import Chunk
+from firmware_bridge.transports import Lost, Received
+from firmware_bridge.transports.ble.errors import explain
+from firmware_bridge.transports.ble.radio import Found, Radio
+
+__all__ = ["BleTransport", "open_transport"]
+
+SEARCH_S = 10.0
+CONNECT_S = 10.0
+CLOSE_S = 2.0
+SETTLE_S = 0.5
+"""How long a namesake is waited for before a device that was never connected is taken by its name."""
+NOTIFY = ("start", "acquire")
+OPTIONS = ("adapter", "notify", "pair", "protocol", "seconds")
+_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
+
+
+class BleTransport:
+    """A device that is found by name or address and listened to as its protocol says.
+
+    Args:
+        place: its advertised name, or its address.
+        gatt: the protocol's characteristics.
+        protocol: for messages.
+        acquire: take notifications through a socket of their own (BlueZ's AcquireNotify): about half the work, but no
+            other program can then subscribe, and some devices refuse it.
+        pair: bond with the device first.
+        search_s: how long to look for it.
+        adapter: see :class:`Radio`.
+        radio: a radio of one's own; None for the loop's.
+    """
+
+    def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool = False, pair: bool = False,
+                 search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
+        self.address = f"ble:{place}"
+        self.identity: str | None = None
+        self._place, self._gatt, self._protocol = place, gatt, protocol
+        self._acquire, self._pair, self._search_s, self._adapter = acquire, pair, search_s, adapter
+        self._by_address = _ADDRESS.fullmatch(place) is not None
+        self._radio = radio
+        self._client: Any = None
+        self._lost: Lost | None = None
+
+    async def open(self, received: Received, lost: Lost) -> None:
+        """Find it, connect, and subscribe.
+
+        Raises:
+            DeviceError: not found, two of one name, adapter off, no permission, or another kind of device.
+        """
+        radio = self._radio = self._radio or Radio.of(self._adapter)
+        gone = asyncio.Event()
+        reason: list[DeviceError] = []
+
+        def end(error: DeviceError) -> None:
+            reason.append(error)
+            gone.set()
+            if self._lost is not None:
+                told, self._lost = self._lost, None
+                told(error)
+
+        await radio.enter(self, end)
+        try:
+            found = await self._find(radio)
+            self.identity = f"ble:{found.address.upper()}"
+            await self._connect(radio, found, received, end)
+            if gone.is_set():
+                raise reason[0]
+            radio.known[self._place] = found.address
+            self._lost = lost
+        except BaseException:
+            await self.close()
+            raise
+
+    async def write(self, data: bytes, channel: str = "") -> None:
+        """Write to the characteristic ``channel``.
+
+        Raises:
+            DeviceError: not connected, no such characteristic, or the device refuses.
+        """
+        client = self._client
+        if client is None:
+            raise DeviceError(f"{self.address} is not connected")
+        characteristic = _characteristic(client, channel)
+        if characteristic is None:
+            raise DeviceError(f"{self.address} has no characteristic {channel!r} to write to")
+        try:
+            await client.write_gatt_char(characteristic, data, response="write" in characteristic.properties)
+        except Exception as error:
+            raise explain(error, f"writing to {self.address}") from error
+
+    async def close(self) -> None:
+        """Disconnect, within two seconds or not at all: with a dead daemon bleak would wait forever."""
+        self._lost = None
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(Exception):
+                await within(CLOSE_S, client.disconnect(), asyncio.sleep)
+        if self._radio is not None:
+            await self._radio.leave(self)
+
+    async def _find(self, radio: Radio) -> Found:
+        known = radio.known.get(self._place)
+
+        def settle_s(first: Found) -> float:
+            return 0.0 if self._by_address or first.address == known else SETTLE_S
+
+        what = f"looking for {self.address}"
+        found = await radio.find(self._matches, limit_s=self._search_s, settle_s=settle_s, what=what)
+        if known is not None and len(found) > 1:
+            found = [each for each in found if each.address == known] or found
+        if len(found) > 1:
+            addresses = ", ".join(sorted(each.address for each in found))
+            raise DeviceError(f"{len(found)} devices are called {self._place!r}: {addresses}", expected="one",
+                              remedy=f"use the address of the one you mean: ble:{min(each.address for each in found)}")
+        if not found:
+            raise DeviceError(f"{self.address} was not found within {self._search_s:g} s",
+                              expected="a device that is on, near, and not connected elsewhere",
+                              remedy="switch it on or wake it up, and end its connection to a phone")
+        return found[0]
+
+    def _matches(self, found: Found) -> bool:
+        if self._by_address:
+            return found.address.upper() == self._place.upper()
+        return self._place in (found.name, found.device.name)
+
+    async def _connect(self, radio: Radio, found: Found, received: Received, end: Callable[[DeviceError], None]) -> None:
+        what = f"connecting to {self.address}"
+
+        def disconnected(client: Any) -> None:
+            if self._client is client:
+                end(DeviceError(f"{self.address} has disconnected", expected="a device that stays in reach",
+                                remedy="it is connected again when it is back"))
+
+        client = radio.client(found.device, disconnected, pair=self._pair, timeout_s=CONNECT_S)
+        self._client = client
+        try:
+            async with radio.connecting(what):
+                await within(CONNECT_S + 2.0, client.connect(), asyncio.sleep)
+        except Exception as error:
+            raise explain(error, what) from error
+        missing = [uuid for uuid in self._gatt.notify if _characteristic(client, uuid) is None]
+        if missing:
+            has = ", ".join(sorted(service.uuid for service in client.services or ())) or "none"
+            raise DeviceError(f"{self.address} ({found.address}) has no characteristic {missing[0]}; its services: {has}",
+                              expected=f"a device that speaks {self._protocol or 'this protocol'}",
+                              remedy="name its protocol: protocol=..., or another device")
+        clock = radio.clock
+        for uuid in self._gatt.notify:
+            def hear(_: Any, data: bytearray, channel: str = uuid) -> None:
+                received(Chunk(bytes(data), clock(), channel))
+
+            try:
+                subscribing = client.start_notify(_characteristic(client, uuid), hear,
+                                                  bluez={"use_start_notify": not self._acquire})
+                await within(CONNECT_S, subscribing, asyncio.sleep)
+            except Exception as error:
+                raise explain(error, f"subscribing to {self.address}") from error
+
+
+def _characteristic(client: Any, uuid: str) -> Any:
+    """The characteristic of a connected client; the first of several, as a device with two services may have."""
+    for service in client.services or ():
+        for characteristic in service.characteristics:
+            if characteristic.uuid == uuid:
+                return characteristic
+    return None
+
+
+def open_transport(place: str, options: Mapping[str, str]) -> BleTransport:
+    """The transport of ``ble:PLACE``, a name or an address.
+
+    Options: ``protocol`` (``node`` unless told otherwise); ``notify=start`` or ``acquire``; ``pair=1`` to bond;
+    ``adapter=hci1``; ``seconds`` to look for it.
+
+    Raises:
+        UnknownChoice: no such option, protocol or way to be notified.
+        UsageError: a protocol that is not spoken over BLE, or a value that makes no sense.
+    """
+    for name in options:
+        if name not in OPTIONS:
+            raise UnknownChoice("option of ble", name, OPTIONS)
+    protocol = options.get("protocol", "node")
+    gatt = create(protocol).gatt
+    if gatt is None:
+        raise UsageError(f"protocol={protocol} is not spoken over BLE", expected="a protocol of a BLE device",
+                         remedy=f"for a serial port: serial:/dev/ttyUSB0?protocol={protocol}")
+    notify, pair = options.get("notify", "start"), options.get("pair", "0")
+    if notify not in NOTIFY:
+        raise UnknownChoice("way to be notified", notify, NOTIFY)
+    if pair not in ("0", "1"):
+        raise UsageError(f"ble: pair={pair}", expected="0 or 1")
+    try:
+        search_s = float(options.get("seconds", SEARCH_S))
+    except ValueError:
+        search_s = 0.0
+    if not 0 < search_s < 1e6:
+        raise UsageError(f"ble: seconds={options['seconds']}", expected="a number above 0")
+    return BleTransport(place, gatt, protocol=protocol, acquire=notify == "acquire", pair=pair == "1", search_s=search_s,
+                        adapter=options.get("adapter", ""))

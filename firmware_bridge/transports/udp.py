@@ -1,0 +1,387 @@
+"""Datagrams: ``udp:127.0.0.1:6969?from=10.0.0.7,10.0.0.8:4210&rate=2000``.
+
+Anybody may send a datagram, so the address says who is listened to. Without ``from`` only this machine is; a place that
+other machines reach has to be named (``udp:0.0.0.0:6969``) together with its senders.
+
+A flood from one sender costs the others nothing: each sender has a socket of its own, connected to it, so the kernel
+sorts the datagrams into buffers apart (Linux prefers the socket that is connected to the sender; udp(7), connect(2)). A
+sender beyond its rate, and everybody who is not listed, is not even read for a moment: what the kernel then drops costs
+no time here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from edgeskel.errors import DeviceError, UnknownChoice, UsageError
+from firmware_bridge.samples import Chunk
+from firmware_bridge.transports import Lost, Received
+
+__all__ = ["Sender", "UdpTransport", "open_transport"]
+
+LONGEST = 65535
+BUFFER = 1 << 20
+"""Bytes that the kernel holds for one sender while we are busy: 4 s of 17 sensors at 100 Hz."""
+READS = 64
+"""Datagrams that one sender may have read before the others have their turn."""
+PAUSE_S = 0.05
+DEFAULT_RATE = 5000.0
+"""Datagrams a second from one sender."""
+MOST_SENDERS = 64
+OPTIONS = ("from", "protocol", "rate")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A host that may send, from any port or from one."""
+
+    host: str
+    port: int | None = None
+
+    def admits(self, address: tuple[str, int]) -> bool:
+        """Whether ``address`` is it."""
+        return self.host == address[0] and self.port in (None, address[1])
+
+
+class UdpTransport:
+    """Listens to the listed senders. ``Chunk.channel`` is the sender, ``"host:port"``.
+
+    Several transports of one program may listen on one port for different senders: one device each.
+
+    Args:
+        host, port: where to listen; port 0 takes a free one (see ``port`` after opening).
+        senders: who is listened to.
+        rate: datagrams a second that one sender may send; it may be ahead by a tenth of a second.
+    """
+
+    ordered = False
+    senders_apart = True
+    on_silence = "report"
+
+    def __init__(self, host: str, port: int, senders: tuple[Sender, ...], *, rate: float = DEFAULT_RATE) -> None:
+        self.address = f"udp:{_channel((host, port))}"
+        self.port = port
+        self.senders, self.rate = senders, rate
+        self.received: Received | None = None
+        self.throttled: dict[str, int] = {}
+        """How often a sender was not read for a moment because it sent too much."""
+        self._host = host
+        self._listener: _Listener | None = None
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Datagrams that were read and dropped because nobody listens to their host; at most 64 hosts by name."""
+        return self._listener.refused if self._listener is not None else {}
+
+    async def open(self, received: Received, lost: Lost) -> None:
+        """Listen.
+
+        Raises:
+            DeviceError: the port is taken, or the address is not one of this machine.
+        """
+        self.received = received
+        try:
+            self._listener = _Listener.at(self._host, self.port)
+        except OSError as error:
+            raise DeviceError(f"{self.address}: {error.strerror or error}",
+                              expected="a free port on an address of this machine",
+                              remedy=f"see who has it: ss -ulpn sport = :{self.port}") from error
+        self.port = self._listener.port
+        self._listener.join(self)
+
+    async def write(self, data: bytes, channel: str = "") -> None:
+        """Send a datagram to ``channel``; "" is the only listed sender that has a port.
+
+        Raises:
+            DeviceError: not open, no such receiver, or the network refuses.
+        """
+        if self._listener is None:
+            raise DeviceError(f"{self.address} is not open")
+        if channel:
+            host, _, port = channel.rpartition(":")
+            receiver = (host.strip("[]"), int(port))
+        else:
+            known = [(sender.host, sender.port) for sender in self.senders if sender.port is not None]
+            if len(known) != 1:
+                raise DeviceError(f"{self.address} does not know whom to write to", expected="a receiver HOST:PORT",
+                                  remedy="name one sender with its port: from=HOST:PORT")
+            receiver = known[0]
+        try:
+            self._listener.send(data, receiver)
+        except OSError as error:
+            raise DeviceError(f"{self.address}: to {_channel(receiver)}: {error.strerror or error}") from error
+
+    async def close(self) -> None:
+        """Stop listening."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.leave(self)
+
+
+class _Listener:
+    """One port of this program: a door for everybody, and behind it a room for each sender that is listed."""
+
+    _open: ClassVar[dict[tuple[asyncio.AbstractEventLoop, str, int], _Listener]] = {}
+
+    @classmethod
+    def at(cls, host: str, port: int) -> _Listener:
+        """The listener of the running loop at a port, opened if there is none yet."""
+        loop = asyncio.get_running_loop()
+        listener = cls._open.get((loop, host, port)) if port else None
+        if listener is None:
+            listener = cls(loop, host, port)
+            cls._open[(loop, host, listener.port)] = listener
+        return listener
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
+        self.refused: dict[str, int] = {}
+        self._loop, self._host = loop, host
+        self._members: list[UdpTransport] = []
+        self._rooms: dict[tuple[str, int], _Room] = {}
+        self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._strangers = _Budget(200.0)
+        self._door = self._bound(port)
+        self.port = int(self._door.getsockname()[1])
+        loop.add_reader(self._door, self._answer_door)
+
+    def join(self, member: UdpTransport) -> None:
+        """Listen for one more transport."""
+        self._members.append(member)
+        for sender in member.senders:
+            if sender.port is not None:
+                self._let_in((sender.host, sender.port), member)
+
+    def leave(self, member: UdpTransport) -> None:
+        """Close its rooms, and the door after the last."""
+        self._members.remove(member)
+        for sender in [sender for sender, room in self._rooms.items() if room.member is member]:
+            self._show_out(sender)
+        if not self._members:
+            self._close(self._door)
+            self._open.pop((self._loop, self._host, self.port), None)
+
+    def send(self, data: bytes, receiver: tuple[str, int]) -> None:
+        """Send from our port."""
+        room = self._rooms.get(receiver)
+        if room is not None:
+            room.socket.send(data)
+        else:
+            self._door.sendto(data, receiver)
+
+    def _bound(self, port: int) -> socket.socket:
+        made = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_DGRAM)
+        ours = [made, self._door, *(room.socket for room in self._rooms.values())] if hasattr(self, "_door") else []
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            made.setblocking(False)
+            for each in ours:  # only while we bind: at any other time another program could join us on our port
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((self._host, port))
+        except BaseException:
+            made.close()
+            raise
+        finally:
+            for each in ours:
+                if each.fileno() >= 0:
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        return made
+
+    def _let_in(self, sender: tuple[str, int], member: UdpTransport) -> None:
+        """Give a listed sender its own socket. The one silent longest goes when there are too many."""
+        if len(self._rooms) >= MOST_SENDERS:
+            self._show_out(min(self._rooms, key=lambda key: self._rooms[key].heard_ns))
+        made = self._bound(self.port)
+        try:
+            made.connect(sender)
+        except OSError:
+            made.close()  # no route to it now; it is let in at its first datagram
+            return
+        room = self._rooms[sender] = _Room(made, _channel(sender), member, _Budget(member.rate), time.monotonic_ns())
+        self._loop.add_reader(made, self._read_room, room)
+
+    def _show_out(self, sender: tuple[str, int]) -> None:
+        self._close(self._rooms.pop(sender).socket)
+
+    def _close(self, which: socket.socket) -> None:
+        pause = self._pauses.pop(which, None)
+        if pause is not None:
+            pause.cancel()
+        self._loop.remove_reader(which)
+        which.close()
+
+    def _read_room(self, room: _Room) -> None:
+        for _ in range(READS):
+            if room.socket.fileno() < 0:
+                return  # what it sent made its transport close
+            if not room.budget.take():
+                throttled = room.member.throttled
+                throttled[room.channel] = throttled.get(room.channel, 0) + 1
+                self._pause(room.socket, lambda: self._read_room(room))
+                return
+            try:
+                data = room.socket.recv(LONGEST)
+            except (BlockingIOError, InterruptedError):
+                room.budget.put_back()
+                return
+            except OSError:
+                continue  # "connection refused": our answer found nobody; the sender may come back
+            room.heard_ns = time.monotonic_ns()
+            self._hand_over(room.member, data, room.heard_ns, room.channel)
+
+    def _answer_door(self) -> None:
+        """A datagram of somebody without a room: let him in if he is listed, else name him."""
+        for _ in range(READS):
+            if self._door.fileno() < 0:
+                return
+            if not self._strangers.take():
+                self._pause(self._door, self._answer_door)
+                return
+            try:
+                data, where = self._door.recvfrom(LONGEST)
+            except (BlockingIOError, InterruptedError):
+                self._strangers.put_back()
+                return
+            except OSError:
+                continue
+            now_ns = time.monotonic_ns()
+            sender = (str(where[0]), int(where[1]))
+            member = next((m for m in self._members if any(listed.admits(sender) for listed in m.senders)), None)
+            if member is not None:
+                self._strangers.put_back()
+                if sender not in self._rooms:
+                    self._let_in(sender, member)
+                self._hand_over(member, data, now_ns, _channel(sender))
+            elif sender[0] in self.refused or len(self.refused) < MOST_SENDERS:
+                self.refused[sender[0]] = self.refused.get(sender[0], 0) + 1
+
+    def _hand_over(self, member: UdpTransport, data: bytes, host_ns: int, channel: str) -> None:
+        if member.received is not None:
+            member.received(Chunk(data, host_ns, channel))
+
+    def _pause(self, which: socket.socket, read: Callable[[], None]) -> None:
+        self._loop.remove_reader(which)
+
+        def resume() -> None:
+            self._pauses.pop(which, None)
+            self._loop.add_reader(which, read)
+
+        self._pauses[which] = self._loop.call_later(PAUSE_S, resume)
+
+
+@dataclass
+class _Room:
+    """A sender's own socket; ``heard_ns`` is when it last sent."""
+
+    socket: socket.socket
+    channel: str
+    member: UdpTransport
+    budget: _Budget
+    heard_ns: int
+
+
+class _Budget:
+    """A token bucket: ``rate`` a second, a tenth of a second ahead, but never less than one reading round."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._most = self._left = max(rate / 10, READS)
+        self._filled_ns = time.monotonic_ns()
+
+    def take(self) -> bool:
+        """One more, if there is one."""
+        if self._left < 1:
+            now_ns = time.monotonic_ns()
+            self._left = min(self._most, self._left + (now_ns - self._filled_ns) * 1e-9 * self._rate)
+            self._filled_ns = now_ns
+            if self._left < 1:
+                return False
+        self._left -= 1
+        return True
+
+    def put_back(self) -> None:
+        """It was not needed."""
+        self._left = min(self._most, self._left + 1)
+
+
+def open_transport(place: str, options: Mapping[str, str]) -> UdpTransport:
+    """The transport of ``udp:PLACE``: ``PORT``, ``HOST:PORT`` or ``[V6]:PORT``.
+
+    Options: ``from`` lists senders by address, with or without their port, separated by commas; ``rate`` is the number of
+    datagrams a second that one of them may send.
+
+    Raises:
+        UsageError: no port, a name instead of an address, or a place that others reach without a list of senders.
+        UnknownChoice: an option that there is not.
+    """
+    for name in options:
+        if name not in OPTIONS:
+            raise UnknownChoice("option of udp", name, OPTIONS)
+    host, port = _split(place, "udp")
+    host = host or "127.0.0.1"
+    if port is None:
+        raise UsageError(f"udp:{place} has no port", expected="udp:PORT or udp:HOST:PORT, for example udp:6969")
+    address = _address(host, f"udp:{place}")
+    senders = tuple(_sender(text) for text in options.get("from", "").split(",") if text.strip())
+    if not senders:
+        if not address.is_loopback:
+            raise UsageError(f"udp:{place} is open to other machines and names no senders",
+                             expected="from= with the addresses that may send",
+                             remedy=f"udp:{place}?from=192.168.1.20, or udp:{port} for this machine only")
+        senders = (Sender("::1" if address.version == 6 else "127.0.0.1"),)
+    try:
+        rate = float(options.get("rate", DEFAULT_RATE))
+    except ValueError:
+        rate = 0.0
+    if not 1 <= rate <= 1e6:
+        raise UsageError(f"udp: rate={options['rate']}", expected="datagrams a second from one sender, 1 to 1000000")
+    return UdpTransport(str(address), port, senders, rate=rate)
+
+
+def _sender(text: str) -> Sender:
+    host, port = _split(text.strip(), "from")
+    if not host:
+        raise UsageError(f"udp: from={text} is no sender", expected="HOST or HOST:PORT")
+    return Sender(str(_address(host, f"from={text}")), port)
+
+
+def _split(text: str, what: str) -> tuple[str, int | None]:
+    """``HOST:PORT``, ``[V6]:PORT``, ``HOST`` or ``PORT`` -> (host, port)."""
+    try:
+        if text.startswith("["):
+            host, _, rest = text[1:].partition("]")
+            port = _port(rest[1:]) if rest else None
+        elif text.isdecimal():
+            host, port = "", _port(text)
+        elif text.count(":") == 1:
+            host, _, rest = text.partition(":")
+            port = _port(rest)
+        else:
+            host, port = text, None
+    except ValueError as error:
+        raise UsageError(f"{what}: {text!r} has no port that there is", expected="a number from 0 to 65535") from error
+    return host, port
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError(text)
+    return port
+
+
+def _address(host: str, where: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise UsageError(f"{where}: {host!r} is not an IP address", expected="an address such as 192.168.1.20",
+                         remedy="names are not looked up: who may send must not depend on a name server") from error
+
+
+def _channel(sender: tuple[str, int]) -> str:
+    return f"[{sender[0]}]:{sender[1]}" if ":" in sender[0] else f"{sender[0]}:{sender[1]}"

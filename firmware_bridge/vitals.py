@@ -1,0 +1,105 @@
+"""What a device's readings say about the device: rate, drift of its clock, and whether gravity is what it should be."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from dataclasses import dataclass
+
+from firmware_bridge.clock import Clock
+from firmware_bridge.codecs import Codec, create
+from firmware_bridge.link import Health, Sample, protocol_of
+
+__all__ = ["Vitals", "Vital"]
+
+REST_RAD_S = 0.2
+"""A sensor that turns slower than this is at rest, as far as gravity is concerned."""
+KEPT = 500
+SETTLED_S = 10.0
+MOST_SENSORS = 256
+
+
+@dataclass(frozen=True)
+class Vital:
+    """One sensor, or one sender's.
+
+    Args:
+        sensor: the device's name for it; with the sender in front where there are several senders.
+        rate_hz: readings per second, from the first to the last; None with fewer than two.
+        readings: how many.
+        drift_ppm: by how much the device's clock runs slow (above 0) or fast (below 0); None without a clock or too early to say.
+        rest_m_s2: median size of the acceleration while at rest, about 9.81; None where it never was, or does not send both.
+    """
+
+    sensor: str
+    rate_hz: float | None
+    readings: int
+    drift_ppm: float | None
+    rest_m_s2: float | None
+
+
+class _Sensor:
+    def __init__(self, codec: Codec) -> None:
+        self.clock = None if codec.clock_bits is None else Clock(
+            clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits)
+        self.readings = 0
+        self.first_ns = self.last_ns = 0
+        self.rest: deque[float] = deque(maxlen=KEPT)
+
+    def take(self, sample: Sample) -> None:
+        reading = sample.reading
+        if not self.readings:
+            self.first_ns = sample.host_ns
+        self.readings += 1
+        self.last_ns = sample.host_ns
+        if self.clock is not None:
+            self.clock.push(reading, sample.host_ns)
+        rate = reading.angular_velocity
+        if reading.acceleration is not None and rate is not None and math.hypot(*rate) < REST_RAD_S:
+            self.rest.append(math.hypot(*reading.acceleration))
+
+    def vital(self, name: str) -> Vital:
+        span_s = (self.last_ns - self.first_ns) / 1e9
+        settled = self.clock is not None and span_s >= SETTLED_S  # before that the line has no slope of its own
+        return Vital(
+            name, (self.readings - 1) / span_s if span_s > 0 else None, self.readings,
+            self.clock.drift_ppm if settled and self.clock is not None else None,
+            statistics.median(self.rest) if self.rest else None)
+
+
+class Vitals:
+    """Of one device, by its address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.protocol = protocol_of(address)
+        self._codec = create(self.protocol)
+        self._sensors: dict[tuple[str, str], _Sensor] = {}
+
+    def take(self, sample: Sample) -> None:
+        """The next reading of the device."""
+        sender = sample.channel if self.address.startswith("udp:") else ""
+        key = (sender, sample.reading.sensor)
+        sensor = self._sensors.get(key)
+        if sensor is None:
+            if len(self._sensors) >= MOST_SENSORS:
+                return
+            sensor = self._sensors[key] = _Sensor(self._codec)
+        sensor.take(sample)
+
+    @property
+    def senders(self) -> list[str]:
+        """``host:port`` of each sender of datagrams."""
+        return sorted({sender for sender, _ in self._sensors if sender})
+
+    def identities(self, health: Health) -> list[str]:
+        """Who the device is, or are its senders."""
+        if self.senders:
+            return [f"udp:{sender}" for sender in self.senders]
+        return [health.identity] if health.identity else []
+
+    def sensors(self) -> list[Vital]:
+        """One for each sensor that was heard."""
+        apart = len(self.senders) > 1
+        return [sensor.vital(f"{sender} {name}".strip() if apart else name) for (sender, name), sensor in self._sensors.items()]
