@@ -337,16 +337,17 @@ class RecordedFeed(Feed):
         frames = iter(()) if self.camera_topology is None else (CameraFrame(frame) for _, frame in film.frames("camera"))
         begin = first = None
         items: list[Item | CameraFrame | Said] = []
-        now_ns = 0
+        now_ns = batch_ns = 0
         try:
             for at_ns, item in _merged(samples, frames):
                 if begin is None or first is None:
                     begin, first = time.monotonic(), at_ns
                 wait = begin + (at_ns - first) / 1e9 / self._speed - time.monotonic() if self._speed else 0.0
-                due = at_ns - now_ns > WAIT_S * 1e9 if not self._speed else wait > 0
-                if items and due:
+                if items and (wait > 0 or at_ns - batch_ns > WAIT_S * 1e9):
                     yield now_ns, items
                     items = []
+                if not items:
+                    batch_ns = at_ns
                 if wait > 0:
                     self._sleep(wait)
                 items.append(item)

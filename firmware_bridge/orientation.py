@@ -45,6 +45,8 @@ WARM_UP_S = 1.0
 """Readings of so long are looked at before anything is believed; they are not lost, but filtered then."""
 WARM_UP_LEAST = 20
 """And at least so many."""
+TURNING_S = 0.03
+"""Two orientations so far apart say how fast a sensor turns; nearer ones say mostly how unevenly they arrived."""
 BRIDGED_S = 0.25
 """The longest gap that is bridged: a body segment turns by less than half a turn in it."""
 
@@ -82,7 +84,7 @@ class Oriented(NamedTuple):
         time: seconds, host's monotonic clock.
         quaternion: sensor -> world, y up.
         rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how fast they turn;
-            None for its first.
+            None for its first few.
         epoch: changes when the heading was lost (a long gap, a reboot): earlier headings do not compare with later ones.
     """
 
@@ -119,6 +121,8 @@ class Orientation:
         self._period = 0.0
         self._last: _Step | None = None
         self._turn: Quaternion = UPS["+y"]
+        self._turned_from: tuple[float, Quaternion] | None = None
+        self._rate: Vector | None = None
 
     def push(self, reading: Reading, time: float) -> list[Oriented]:
         """Take the next reading, measured at ``time`` seconds.
@@ -247,12 +251,20 @@ class Orientation:
         reading = step.reading
         if reading.orientation is None:
             return []
-        last, self._last = self._last, step
         rate = reading.angular_velocity
-        if rate is None and last is not None and step.time - last.time <= BRIDGED_S:
-            assert last.reading.orientation is not None, "only those are kept"
-            rate = _rate(last.reading.orientation, reading.orientation, step.time - last.time)
+        if rate is None:
+            rate = self._turning(step.time, reading.orientation)
         return [Oriented(step.time, _product(self._turn, reading.orientation), rate, self.epoch)]
+
+    def _turning(self, time: float, orientation: Quaternion) -> Vector | None:
+        """rad/s in sensor axes, of a device that sends its orientation only; held between differences over :data:`TURNING_S`."""
+        if self._turned_from is None or time - self._turned_from[0] > BRIDGED_S:
+            self._turned_from, self._rate = (time, orientation), None
+        passed = time - self._turned_from[0]
+        if passed >= TURNING_S:
+            self._rate = _rate(self._turned_from[1], orientation, passed)
+            self._turned_from = (time, orientation)
+        return self._rate
 
     def _lose_heading(self) -> None:
         self.epoch += 1
