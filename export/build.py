@@ -5,7 +5,6 @@ Axes: G golden windows.
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 import shutil
@@ -354,15 +353,6 @@ def _license() -> str:
         text = None
     beside = Path(__file__).resolve().parent.parent / "LICENSE"
     return text or (beside.read_text("utf-8") if beside.is_file() else "Apache License 2.0\n")
-
-
-def read_training(folder: Path) -> dict[str, Any]:
-    """``run.json`` of a checkpoint, or nothing."""
-    try:
-        run = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return run if isinstance(run, dict) else {}
 
 
 def safe_name(text: str) -> str:

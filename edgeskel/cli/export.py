@@ -63,7 +63,7 @@ def export(config: Export) -> Report:
     folder = Path(config.model) if (Path(config.model) / "config.json").is_file() else WEIGHTS / config.model
     card = folder / "README.md"
     source = build.Source(build.safe_name(folder.resolve().name), recogniser,
-                          card.read_text("utf-8") if card.is_file() else "", build.read_training(folder),
+                          card.read_text("utf-8") if card.is_file() else "", record.read(folder),
                           Ranges.read(folder))
     settings = recogniser.config
     windows = None

@@ -63,6 +63,8 @@ def test_export_calibrates_with_the_training_part_of_the_models_own_fold(
     assert chosen[0].name == "loso, fold 2 of 4, no validation part"
     assert main([*words, "--fold", "1"]) == 2
     assert "trained with" in json.loads(capsys.readouterr().out)["error"]["seen"]
+    (tmp_path / "model" / record.FILE).write_text("{")
+    assert main(words) == 1 and record.FILE in json.loads(capsys.readouterr().out)["error"]["seen"]
     (tmp_path / "model" / record.FILE).unlink()
     assert main([*words, "--protocol", "loso", "--fold", "1"]) == 1
     assert chosen[1].protocol == "loso" and chosen[1].fold == 1
