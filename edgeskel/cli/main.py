@@ -134,7 +134,10 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
     frame.show(report, as_json=as_json)
     if report.stay is not None:
         sys.stdout.flush()
-        report.stay()
+        try:
+            report.stay()
+        except _Terminated as stop:  # its one answer has been given
+            return stop.status
     return 0 if report.ok else 1
 
 

@@ -62,7 +62,7 @@ def test_a_list_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     enrolment = Enrolment(path)
     path.mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(UsageError, match="is a folder"):
         enrolment.add("serial:N01")
     assert not enrolment.admits("serial:N01") and list(tmp_path.iterdir()) == [path]
 
