@@ -34,6 +34,7 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
 
     store = Store.open(store_path)
     run = record.read(checkpoint)
+    run = {**run, "teachers": [Path(teacher).name for teacher in run["teachers"]]}  # where they lay is nobody's business
     parts = split(store, run["protocol"], fold=run["fold"])
     folder = WEIGHTS / name
     shutil.rmtree(folder, ignore_errors=True)
