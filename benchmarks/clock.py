@@ -4,9 +4,10 @@ The link is a model, not a radio: a packet waits for the next connection event, 
 order, and an event fails with the packet error rate, which holds everything up until the next one. A fixed
 millisecond is added for the stack; no one-way method can see it, so that it is part of the error reported here.
 
-Inertial sensors sample by an oscillator of their own, within a per cent of the nominal rate, and the node's clock stamps
-what they deliver. ``locked`` is the worst case beside it: samples at exactly two thirds of the connection interval by the
-node's crystal. The least delay then creeps through 5 ms over minutes, and no one-way method sees it move.
+Inertial sensors sample by an oscillator of their own, within a per cent of the nominal rate, and the node's clock
+stamps what they deliver. ``locked`` is the worst case beside it: samples at exactly two thirds of the connection
+interval by the node's crystal. The least delay then creeps through 5 ms over minutes, and no one-way method sees it
+move.
 
 Figures are over the seconds after the first thirty of ten minutes; ``relock_s`` is how long after a reboot the error
 stays above the 4 ms that the 99th percentile may have.

@@ -1,21 +1,26 @@
-"""The fused skeleton against the truth of synthetic motion, and knees and hips of a real walk against an optical system.
+"""The fused skeleton against the truth of synthetic motion, and knees and hips of a real walk against an optical
+system.
 
 **Paired truth.** People of random size, habit and hand perform; a depth camera with noise, dropouts, an unknown tilt and an unknown
 delay films them, and seventeen inertial sensors with noise, biases and straps that sit askew measure the same motion. The whole
 person is hidden from the camera for 30 % of the time, in runs of one to three seconds. Everything goes through what a live source
 uses: VQF without a compass, calibration from an N-pose and movements that are as imperfect as people make them, and
-:class:`firmware_bridge.fuse.Fusion`. Errors are the mean distance of joints, each skeleton placed by its own pelvis, over all frames after
-the calibration, hidden ones included. Camera alone holds what it saw last. Sensors alone know the stature, and which way the person
-faced in the N-pose.
+:class:`firmware_bridge.fuse.Fusion`. Errors are the mean distance of joints, each skeleton placed by its own pelvis,
+over all frames after the calibration, hidden ones included. Camera alone holds what it saw last. Sensors alone know
+the stature, and which way the person faced in the N-pose.
 
-``occluded_gain`` is 1 - fused / (the better of the two alone), over all frames; ``hidden_gain`` the same over the hidden frames only.
+``occluded_gain`` is 1 - fused / (the better of the two alone), over all frames; ``hidden_gain`` the same over the
+hidden frames only.
 
-**Walk.** One walk with Xsens sensors and a Vicon system (gaittoolbox's sample), through the same pipeline: mounting from the first frame (the recording begins as the person sets off from standing) and from the swing of the
-walk itself, then flexion of knee and hip against Vicon's joint centres and pelvis markers, with nothing shifted. ``from_pose`` figures
-count both from the first frame, ``model`` figures take the joint angles of Vicon's own model. Orientations are the sensors' own, which were running before; ``vqf9`` and ``vqf6`` figures start VQF cold in the
+**Walk.** One walk with Xsens sensors and a Vicon system (gaittoolbox's sample), through the same pipeline: mounting
+from the first frame (the recording begins as the person sets off from standing) and from the swing of the walk
+itself, then flexion of knee and hip against Vicon's joint centres and pelvis markers, with nothing shifted.
+``from_pose`` figures count both from the first frame, ``model`` figures take the joint angles of Vicon's own model.
+Orientations are the sensors' own, which were running before; ``vqf9`` and ``vqf6`` figures start VQF cold in the
 first step, with and without the magnetometer.
 
-No parameter of the bridge was set on either; they are round numbers from data sheets and anatomy, given where they are defined.
+No parameter of the bridge was set on either; they are round numbers from data sheets and anatomy, given where they
+are defined.
 """
 
 from __future__ import annotations
@@ -49,7 +54,7 @@ Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 SEEDS, QUICK_SEEDS = range(6), range(2)
-ACTIONS, QUICK_ACTIONS = 20, 8
+ACTIONS, QUICK_ACTIONS = 60, 16
 HIDDEN = 0.3
 LATE_S = 0.083
 START_S = 100.0
@@ -89,7 +94,7 @@ def record(seed: int, actions: int) -> Recorded:
     person, habit = random_body(rng), random_style(rng)
     tracks, moved = _calibration(rng)
     pieces = [tracks]
-    labels = rng.permutation(sorted(_labels()))[:actions]
+    labels = rng.choice(sorted(_labels()), actions)
     for label in labels:
         score = play(str(label), random_style(rng, habit), rng)
         lead = minimum_jerk(np.linspace(0, 1, int(0.8 * RATE_HZ)))[:, None]
@@ -235,7 +240,8 @@ def _camera_alone(made: Recorded, hidden: Bool, truth: Float64, root: int) -> di
             "camera_only_seen_mm": relative[~behind].mean(), "camera_only_absolute_mm": absolute.mean()}
 
 
-WALK = {"pelvis": "Pelvis", "left_thigh": "L_UpLeg", "right_thigh": "R_UpLeg", "left_shank": "L_LowLeg", "right_shank": "R_LowLeg"}
+WALK = {"pelvis": "Pelvis", "left_thigh": "L_UpLeg", "right_thigh": "R_UpLeg", "left_shank": "L_LowLeg",
+        "right_shank": "R_LowLeg"}
 STANDING_S = 0.005
 
 
@@ -243,10 +249,11 @@ def read_walk(folder: Path) -> tuple[dict[str, Float64], dict[str, Float64], dic
     """The walk at 100 Hz: sensors, and angles by Vicon in two ways, on the same frames.
 
     Returns:
-        Segment -> (T, 13) orientation w x y z, acceleration m/s², rate rad/s, magnetic field in units of the local one; joint -> (T,)
-        degrees of flexion between bones from joint centre to joint centre, the hip against the pelvis' markers; and joint -> (T,) as
-        Vicon's own model writes them (of the hip, here with flexion positive). The two differ where the model's axes are off: its left
-        hip jumps to 77 degrees in the turn, with the thigh upright.
+        Segment -> (T, 13) orientation w x y z, acceleration m/s², rate rad/s, magnetic field in units of the local
+        one; joint -> (T,) degrees of flexion between bones from joint centre to joint centre, the hip against the
+        pelvis' markers; and joint -> (T,) as Vicon's own model writes them (of the hip, here with flexion positive).
+        The two differ where the model's axes are off: its left hip jumps to 77 degrees in the turn, with the thigh
+        upright.
     """
     from scipy.io import loadmat
 
@@ -302,8 +309,9 @@ def walk_angles(sensors: dict[str, Float64], mode: str) -> dict[str, Float64]:
 
 
 def _flexion(turn: Float64) -> Float64:
-    """(T,) radians about the parent's lateral axis, by where the child's long axis points: the first angle of the joint coordinate
-    system of Grood and Suntay, J. Biomechanical Engineering 105 (1983), 10.1115/1.3138397. Backwards is positive."""
+    """(T,) radians about the parent's lateral axis, by where the child's long axis points: the first angle of the
+    joint coordinate system of Grood and Suntay, J. Biomechanical Engineering 105 (1983), 10.1115/1.3138397. Backwards
+    is positive."""
     along = rotate(turn, np.array([0.0, -1.0, 0.0]))
     return np.asarray(np.arctan2(-along[:, 2], -along[:, 1]), dtype=np.float64)
 

@@ -1,9 +1,10 @@
 """Orientation through the streaming pipeline on BROAD, by BROAD's own metric.
 
 Laidig, Caruso, Cereatti and Seel, "BROAD: a benchmark for robust inertial orientation estimation", Data 6 (2021),
-10.3390/data6070072. Root mean square, over the samples where the sensor moves and is tracked, of the angle between estimated
-and optical orientation: all of it (total), its part about the vertical (heading), and the rest (inclination). Readings are
-pushed one at a time, as a live sensor's are; no parameter was chosen on these recordings (VQF is at its package's defaults).
+10.3390/data6070072. Root mean square, over the samples where the sensor moves and is tracked, of the angle between
+estimated and optical orientation: all of it (total), its part about the vertical (heading), and the rest
+(inclination). Readings are pushed one at a time, as a live sensor's are; no parameter was chosen on these recordings
+(VQF is at its package's defaults).
 """
 
 from __future__ import annotations

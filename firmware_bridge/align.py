@@ -1,9 +1,9 @@
 """Several sensors and a camera on one time axis and one vertical.
 
-Sensors sample when they like, arrive late and lose readings: each has a :class:`JitterBuffer` that gives its orientation at
-any instant. A camera's clock is late by an unknown exposure, computing and transport: :func:`camera_offset` finds by how much,
-from the speeds at which both see the same bones move. A camera is also tilted: :class:`CameraTilt` finds which way is up in its
-axes from how high the sensors say that each joint is.
+Sensors sample when they like, arrive late and lose readings: each has a :class:`JitterBuffer` that gives its
+orientation at any instant. A camera's clock is late by an unknown exposure, computing and transport:
+:func:`camera_offset` finds by how much, from the speeds at which both see the same bones move. A camera is also
+tilted: :class:`CameraTilt` finds which way is up in its axes from how high the sensors say that each joint is.
 
 Axes: K samples, L bones.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from firmware_bridge.body.calibration import Track
 from firmware_bridge.body.segments import Float64
 from firmware_bridge.orientation import Oriented
-from firmware_bridge.quaternion import between, exponential, multiply, slerp
+from firmware_bridge.quaternion import between, conjugate, exponential, from_axes, heading, multiply, slerp
 
 __all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "camera_offset", "orientations", "resample"]
 
@@ -60,7 +60,8 @@ class JitterBuffer:
         self._count = 0
 
     def around(self, time: float) -> tuple[Float64, Float64, float, float] | None:
-        """The readings before and after ``time``, its place between them (0..1), and the age of the one before, in seconds.
+        """The readings before and after ``time``, its place between them (0..1), and the age of the one before, in
+        seconds.
 
         After the newest reading both are that one; before the oldest there is nothing.
         """
@@ -144,7 +145,8 @@ def camera_offset(camera_time: Float64, camera_speed: Float64, sensor_time: Floa
                   reach: float = 0.5, step: float = 0.005) -> tuple[float, float]:
     """By how much the camera's times are late, and how sure that is.
 
-    The correlation of the speeds of all bones is summed for every shift, and the top of a parabola through its peak taken.
+    The correlation of the speeds of all bones is summed for every shift, and the top of a parabola through its peak
+    taken.
 
     Args:
         camera_time: (K,) seconds.
@@ -155,8 +157,8 @@ def camera_offset(camera_time: Float64, camera_speed: Float64, sensor_time: Floa
         step: of the grid, seconds; the parabola is finer.
 
     Returns:
-        (seconds to take off the camera's times, correlation at the peak). A correlation of 0 means that nothing was found: too
-        little in common, or the peak at the end of the reach.
+        (seconds to take off the camera's times, correlation at the peak). A correlation of 0 means that nothing was
+        found: too little in common, or the peak at the end of the reach.
     """
     begin = max(camera_time[0], sensor_time[0] + reach) if len(camera_time) and len(sensor_time) else 0.0
     end = min(camera_time[-1], sensor_time[-1] - reach) if len(camera_time) and len(sensor_time) else 0.0
@@ -197,11 +199,13 @@ def _interpolate(at: Float64, time: Float64, values: Float64) -> Float64:
 
 
 class CameraTilt:
-    """Which way is up in camera axes: the rotation that carries a camera's joints onto the sensors' best, with a level camera as prior.
+    """Which way is up in camera axes: the rotation that carries a camera's joints onto the sensors' best, with a
+    level camera as prior.
 
-    Least squares of directions by singular value decomposition, as in Markley, "Attitude determination using vector observations and the
-    singular value decomposition", J. Astronautical Sciences 36 (1988). Of the rotation only what levels the camera is kept; the rest is
-    heading, which sensors do not know.
+    Least squares of directions by singular value decomposition, as in Markley, "Attitude determination using vector
+    observations and the singular value decomposition", J. Astronautical Sciences 36 (1988). Of the rotation, what
+    levels the camera is the tilt; the rest is by how much the sensors' common heading is off, over all joints, whose
+    single errors cancel.
     """
 
     PRIOR = math.radians(10)
@@ -218,17 +222,27 @@ class CameraTilt:
         self._products = np.zeros((3, 3))
         self.rotation = np.array([1.0, 0.0, 0.0, 0.0])
         """(4,) camera axes -> ours: the smallest turn that makes up y."""
+        self.heading = 0.0
+        """Radians about up by which the sensors' world must be turned to agree with the camera's."""
+
+    def turn(self, angle: float) -> None:
+        """The sensors' world was turned about up by ``angle`` radians."""
+        cosine, sine = math.cos(angle), math.sin(angle)
+        self._products = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]]) @ self._products
+        self.heading -= angle
 
     def push(self, seen: Float64, ours: Float64) -> None:
         """Take a frame.
 
         Args:
             seen: (L, 3) metres, joints in camera axes about their mean.
-            ours: (L, 3) metres, the same by the sensors, about their mean, in our world. Where the sensors' heading is not known yet,
-                only the heights, with zeros beside them.
+            ours: (L, 3) metres, the same by the sensors, about their mean, in our world. Where the sensors' heading
+                is not known yet, only the heights, with zeros beside them.
         """
         self._products = self.MEMORY * self._products + ours.T @ seen
         left, _, right = np.linalg.svd(self._products + self._prior)
         whole = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
         level = np.array([0.0, 1.0, 0.0])
         self.rotation = between(np.asarray(whole.T @ level, dtype=np.float64), level)
+        left_over = multiply(self.rotation, conjugate(from_axes(whole[:, 0], whole[:, 1], whole[:, 2])))
+        self.heading = float(heading(left_over))

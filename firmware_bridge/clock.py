@@ -3,11 +3,12 @@
 A packet arrives some delay after its sample, never before it. Of many pairs (device clock, arrival) the best guess of
 the line ``host = offset + rate * device`` therefore lies *under* all of them: the edge of the lower convex hull below
 the pairs' middle, as in Moon, Skelly and Towsley, "Estimation and removal of clock skew from network delay
-measurements", INFOCOM 1999, 10.1109/INFCOM.1999.749287. A fit through the middle of the pairs would keep the mean delay.
+measurements", INFOCOM 1999, 10.1109/INFCOM.1999.749287. A fit through the middle of the pairs would keep the mean
+delay.
 
 Only the smallest pair of every second of the device's clock can touch the hull, so that a minute of any rate is sixty
-points and a reading costs the same however many came before it. What no one-way method can see is the least delay itself
-(a millisecond or so over BLE): it stays in the result.
+points and a reading costs the same however many came before it. What no one-way method can see is the least delay
+itself (a millisecond or so over BLE): it stays in the result.
 
 Where a device has no clock, its counter times the nominal period is the device clock; where it has no counter either,
 readings are counted, and a delay that grows by whole periods and stays is taken for lost readings.
@@ -25,8 +26,8 @@ from firmware_bridge.samples import Flags, Reading
 __all__ = ["Clock", "LowerHull", "Stamp"]
 
 WINDOW_S = 120.0
-"""How far back the line looks. From arithmetic, not from a benchmark: a crystal that wanders by 10 ppm within five minutes
-bends 0.4 ms away from a line over 120 s, and 1 ms of noise over 120 s is 8 ppm."""
+"""How far back the line looks. From arithmetic, not from a benchmark: a crystal that wanders by 10 ppm within five
+minutes bends 0.4 ms away from a line over 120 s, and 1 ms of noise over 120 s is 8 ppm."""
 BUCKET_S = 1.0
 CRYSTAL_SPREAD = 1e-4
 """Prior spread of the rate of a crystal, 100 ppm."""

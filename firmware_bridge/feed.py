@@ -103,8 +103,7 @@ class LiveFeed(Feed):
         self._box: deque[Item | CameraFrame | Said] = deque()
         self._unread = 0
         self._news = threading.Condition()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._filming: threading.Thread | None = None
         self._closed = threading.Event()
         self._pumping: asyncio.Task[None] | None = None
@@ -123,9 +122,10 @@ class LiveFeed(Feed):
             if self.camera is not None:
                 self.camera.__enter__()
         except BaseException:
-            self._loop.close()
             self._close_recorder()
             raise
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
         self._thread.start()
         self._call(self._start())
         if self.camera is not None:
@@ -140,6 +140,7 @@ class LiveFeed(Feed):
         if self.camera is not None:
             with suppress(Exception):  # it is let go; what it thinks of that helps nobody
                 self.camera.__exit__(None, None, None)
+        assert self._loop is not None, "it was entered"
         try:
             self._call(self._stop())
         finally:
@@ -223,6 +224,7 @@ class LiveFeed(Feed):
                 self._recorder.close()
 
     def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        assert self._loop is not None, "it was entered"
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _start(self) -> None:
@@ -246,6 +248,7 @@ class LiveFeed(Feed):
     async def _stop(self) -> None:
         if self._pumping is not None:
             self._pumping.cancel()
+            await asyncio.wait({self._pumping})
         before = [link.health for link in self.links]
         await asyncio.gather(*(link.close() for link in self.links))
         self._record_samples(self._drain())

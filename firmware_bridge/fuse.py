@@ -1,18 +1,20 @@
 """One skeleton from worn sensors and a camera.
 
-The sensors carry the pose: forward kinematics of the measured segments, the others inferred. A camera tells what sensors cannot
-know and corrects what they get wrong, each at its own pace:
+The sensors carry the pose: forward kinematics of the measured segments, the others inferred. A camera tells what
+sensors cannot know and corrects what they get wrong, each at its own pace:
 
     root          where the body is: the mean offset of all tracked joints, so that one joint's noise hardly counts
-    heading       which way each sensor's world faces, at most half a degree per second (:mod:`firmware_bridge.body.heading`)
+    heading       which way each sensor's world faces, at most half a degree per second, and how its segment really
+                  stood in the calibration pose (:mod:`firmware_bridge.body.heading`)
     bone lengths  medians of what it measured
-    residual      per joint, what is left between camera and kinematics, in the axes of the bone that leads there. It is weighted
-                  by what is known of both sides (a Kalman filter per joint): a joint whose bones are measured moves with its
-                  sensors and takes over a slow correction only; one without sensors follows the camera. What a camera places off
-                  for good, by a centimetre or two, is kept apart. When the camera loses the joint, the residual fades.
+    residual      per joint, what is left between camera and kinematics, in the axes of the bone that leads there. It
+                  is weighted by what is known of both sides (a Kalman filter per joint): a joint whose bones are
+                  measured moves with its sensors and takes over a slow correction only; one without sensors follows
+                  the camera. What a camera places off for good, by a centimetre or two, is kept apart. When the camera
+                  loses the joint, the residual fades.
 
-So limbs go on moving through occlusion and between camera frames, and a late camera frame corrects the present through the past
-that it belongs to. While no camera sees the body, the standing foot carries the root.
+So limbs go on moving through occlusion and between camera frames, and a late camera frame corrects the present
+through the past that it belongs to. While no camera sees the body, the standing foot carries the root.
 
 Axes: P pieces, S sensors, V joints of the layout, L bones that a camera measures.
 """
@@ -33,7 +35,7 @@ from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.align import JitterBuffer, orientations
 from firmware_bridge.body.calibration import Calibration, Track, calibrate
 from firmware_bridge.body.camera import CameraSide, Seen
-from firmware_bridge.body.heading import Headings
+from firmware_bridge.body.heading import FASTEST, Headings
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer, segment_of
@@ -83,7 +85,8 @@ class Worn:
 
     @classmethod
     def of(cls, codec: Any, place: str, *, rate_hz: float | None = None, settings: Settings | None = None) -> Worn:
-        """A sensor of a device that speaks ``codec`` (:mod:`firmware_bridge.codecs`); ``rate_hz`` where it has no clock."""
+        """A sensor of a device that speaks ``codec`` (:mod:`firmware_bridge.codecs`); ``rate_hz`` where it has no
+        clock."""
         clock = None
         if codec.clock_bits is not None or rate_hz:
             clock = Clock(clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits,
@@ -98,7 +101,8 @@ class Fused:
     Args:
         frame: one person; world y up, metres. Where a camera is, its place and heading; else the start.
         origin: (V,) of :class:`Origin`.
-        age_s: (V,) seconds since the oldest of the readings, or the camera frame, that the joint rests on; infinite where inferred.
+        age_s: (V,) seconds since the oldest of the readings, or the camera frame, that the joint rests on; infinite
+            where inferred.
         turns: (P, 4) segment -> world of ``segments.PIECES``.
         measured: (P,) which of them carry a live sensor.
         root_age_s: seconds since a camera saw where the body is; infinite before.
@@ -141,7 +145,8 @@ class Fusion:
         sensors: name -> what it is.
         body: sizes; a camera's measurements replace them.
         rate_hz: frames per second.
-        delay_s: the longest that a frame waits for late readings. It is due earlier when all live sensors have reached it.
+        delay_s: the longest that a frame waits for late readings. It is due earlier when all live sensors have
+            reached it.
         calibration: from an earlier time, if sensors sit as they did.
 
     Raises:
@@ -218,7 +223,8 @@ class Fusion:
                 self._next = one.time
 
     def push_camera(self, frame: Frame) -> None:
-        """Take a camera frame, of the same layout; its time is on the host's monotonic clock, late by whatever the camera takes.
+        """Take a camera frame, of the same layout; its time is on the host's monotonic clock, late by whatever the
+        camera takes.
 
         Where it shows several persons, the wearer is the one who is nearest to where the wearer was.
 
@@ -283,18 +289,24 @@ class Fusion:
         live = [at for at in newest if at > time - LIVE_S]
         return bool(live) and min(live) >= time
 
-    def _posture(self, time: float, *, unfaced: bool = False, corrected: bool = True) -> tuple[Float64, NDArray[np.bool_], Float64]:
-        """(P, 4) segment -> world, (P,) measured, and (S,) ages of the sensors.
+    def _sample(self, time: float) -> tuple[Float64, Float64]:
+        """(S, 4) sensors -> their worlds at an instant, and (S,) ages; nothing before a calibration."""
+        if self._mounting is None or not len(self.segments):
+            return np.zeros((len(self.segments), 4)), np.full(len(self.segments), math.inf)
+        return orientations(self._buffers, time)
 
-        While it is unknown how the sensors' world lies to the camera's, a camera alone is followed, unless ``unfaced``. Without
-        ``corrected``, what the camera found out about the pose is left out.
+    def _posture(self, sample: tuple[Float64, Float64], *, unfaced: bool = False,
+                 corrected: bool = True) -> tuple[Float64, NDArray[np.bool_]]:
+        """(P, 4) segment -> world and (P,) measured, from a :meth:`_sample`.
+
+        While it is unknown how the sensors' world lies to the camera's, a camera alone is followed, unless
+        ``unfaced``. Without ``corrected``, what the camera found out about the pose is left out.
         """
         turns = np.zeros((len(PIECES), 4))
         turns[:, 0] = 1.0
         measured = np.zeros(len(PIECES), dtype=bool)
-        age = np.full(len(self.segments), math.inf)
+        quaternions, age = sample
         if self._mounting is not None and len(self.segments) and (unfaced or self.camera.faced or not self.camera.active):
-            quaternions, age = orientations(self._buffers, time)
             world = multiply(about_up(self._turn + self.headings.angle), quaternions)
             worn = multiply(world, self._mounting)
             if corrected:
@@ -302,7 +314,7 @@ class Fusion:
             fresh = (age < STALE_S) & ~np.isnan(worn[:, 0])
             turns[self._pieces[fresh]] = worn[fresh]
             measured[self._pieces[fresh]] = True
-        return infer(turns, measured, self._facing), measured, age
+        return infer(turns, measured, self._facing), measured
 
     def _frame(self, time: float) -> Fused:
         passed = 0.0 if self._last is None else time - self._last
@@ -310,13 +322,14 @@ class Fusion:
         self.headings.wait(passed)
         for seen in self.camera.due(time):
             self._look(seen)
-        turns, measured, age = self._posture(time)
+        sample = self._sample(time)
+        turns, measured = self._posture(sample)
         self.headings.hold_joints(turns, passed)
         self.root.walk(time, turns)
         joints = self.skeleton.forward(turns)
         residual, variance, seen_age = self.camera.residuals(time, turns, measured)
         root, root_age = self.root.at(time)
-        sensor_age = self._joint_ages(measured, age)
+        sensor_age = self._joint_ages(measured, sample[1])
         inertial = np.isfinite(sensor_age)
         filmed = seen_age < STALE_S
         known = self.skeleton.placed | np.isfinite(seen_age)
@@ -337,11 +350,17 @@ class Fusion:
     def _look(self, seen: Seen) -> None:
         """Let a camera frame correct heading, lengths, root and residuals, at the instant that it shows."""
         camera = self.camera
-        turns, measured, _ = self._posture(seen.time, unfaced=True, corrected=False)
+        sample = self._sample(seen.time)
+        turns, measured = self._posture(sample, unfaced=True, corrected=False)
         world = camera.level(seen, self.skeleton.forward(turns), measured)
-        turns, measured, _ = self._posture(seen.time, unfaced=True)
+        turns, measured = self._posture(sample, unfaced=True)
+        before = self.skeleton.forward(turns)
         bones = camera.bones(world, turns, measured, self.skeleton)
         if camera.faced:
+            limit = FASTEST * camera.passed(seen.time)
+            turn = min(limit, max(-limit, camera.tilt.heading))
+            camera.tilt.turn(turn)
+            self._turn = self._turn + turn
             self.headings.observe(*bones, camera.passed(seen.time))
         elif len(bones.rows):
             common = camera.common_heading(bones)
@@ -352,7 +371,9 @@ class Fusion:
             self._facing = facing
         if camera.measure(world, self.skeleton):
             self.root.resize(self.skeleton.body)
-        turns, measured, _ = self._posture(seen.time)
-        camera.correct(world, self.skeleton.forward(turns), turns, measured, self.root)
+        turns, measured = self._posture(sample)
+        joints = self.skeleton.forward(turns)
+        camera.explain(joints - before, turns)
+        camera.correct(world, joints, turns, measured, self.root)
         if self._mounting is not None:
             camera.find_offset(seen.time, self._mounting, self._buffers, self.skeleton)

@@ -1,4 +1,5 @@
-"""From readings to the sensor's orientation in one world: y up, metres, radians. Units, axes and gravity are settled here.
+"""From readings to the sensor's orientation in one world: y up, metres, radians. Units, axes and gravity are settled
+here.
 
 Two ways, and what a device sends decides between them unless the settings do:
 
@@ -83,9 +84,10 @@ class Oriented(NamedTuple):
     Args:
         time: seconds, host's monotonic clock.
         quaternion: sensor -> world, y up.
-        rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how fast they turn;
-            None for its first few.
-        epoch: changes when the heading was lost (a long gap, a reboot): earlier headings do not compare with later ones.
+        rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how
+            fast they turn; None for its first few.
+        epoch: changes when the heading was lost (a long gap, a reboot): earlier headings do not compare with later
+            ones.
     """
 
     time: float
@@ -257,7 +259,8 @@ class Orientation:
         return [Oriented(step.time, _product(self._turn, reading.orientation), rate, self.epoch)]
 
     def _turning(self, time: float, orientation: Quaternion) -> Vector | None:
-        """rad/s in sensor axes, of a device that sends its orientation only; held between differences over :data:`TURNING_S`."""
+        """rad/s in sensor axes, of a device that sends its orientation only; held between differences over
+        :data:`TURNING_S`."""
         if self._turned_from is None or time - self._turned_from[0] > BRIDGED_S:
             self._turned_from, self._rate = (time, orientation), None
         passed = time - self._turned_from[0]

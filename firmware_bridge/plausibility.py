@@ -102,7 +102,8 @@ class GyroscopeScale:
     QUIET = 0.1
     """Compared while every acceleration is within so much of 1 g: there its direction is gravity's."""
     FASTEST = 40.0
-    """rad/s: a little over 2000 degrees/s, the range of the sensors in use and faster than limbs for any length of time."""
+    """rad/s: a little over 2000 degrees/s, the range of the sensors in use and faster than limbs for any length of
+    time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -154,7 +155,8 @@ class GyroscopeScale:
             return
         passed = middle - before[0]
         seen = (direction - before[2]) / passed
-        said = -np.cross(0.5 * (rate + before[1]), 0.5 * (direction + before[2]))
+        (p, q, r), (x, y, z) = 0.5 * (rate + before[1]), 0.5 * (direction + before[2])
+        said = np.array([r * y - q * z, p * z - r * x, q * x - p * y])
         self._cross += float(seen @ said) * passed
         self._square += float(said @ said) * passed
         self._turned += float(np.linalg.norm(said)) * passed

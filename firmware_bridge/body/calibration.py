@@ -3,16 +3,18 @@
 **Pose.** The wearer stands still, arms hanging (N-pose) or held out sideways, palms down (T-pose). Every segment's axes in the
 world are then known but for the direction the wearer faces, and the accelerometer shows which way is up in sensor axes.
 
-**Movement.** Limbs are then swung ahead. Whatever swings ahead turns about the body's lateral axis, so that the principal
-axis of the gyroscope *is* that axis, in sensor axes; the way it turned gives its sign. Up and the lateral axis in sensor axes
-are the whole mounting (two directions fix a rotation), and no compass is asked. The heading of each sensor's world then follows
+**Movement.** Limbs are then swung ahead. Whatever swings ahead turns about the body's lateral axis, so that the
+principal axis of the gyroscope *is* that axis, in sensor axes; the way it turned gives its sign. Up and the lateral
+axis in sensor axes are the whole mounting (two directions fix a rotation), and no compass is asked. The heading of
+each sensor's world then follows
 from the pose: all segments face the same way.
 
 **Common heading.** Sensors with a compass, or reset side by side, share a heading. Then the pose alone is enough.
 
-Sources: principal gyroscope axis of a hinge as in Seel, Raisch and Schauer, "IMU-based joint angle measurement for gait analysis",
-Sensors 14 (2014), 10.3390/s140406891; two directions to a rotation as in Black, "A passive system for determining the attitude of
-a satellite", AIAA J. 2 (1964), 10.2514/3.2555 (TRIAD); mean rotation see :func:`firmware_bridge.quaternion.average`.
+Sources: principal gyroscope axis of a hinge as in Seel, Raisch and Schauer, "IMU-based joint angle measurement for
+gait analysis", Sensors 14 (2014), 10.3390/s140406891; two directions to a rotation as in Black, "A passive system for
+determining the attitude of a satellite", AIAA J. 2 (1964), 10.2514/3.2555 (TRIAD); mean rotation see
+:func:`firmware_bridge.quaternion.average`.
 
 Axes: K samples of one sensor.
 """
@@ -54,7 +56,8 @@ def _arms(turn: float) -> dict[str, Float64]:
 
 
 POSES: dict[str, dict[str, Float64]] = {"n-pose": {}, "t-pose": _arms(math.pi / 2)}
-"""Pose -> segment -> (4,) its axes against the N-pose, seen from the front-facing body; those left out are as in the N-pose."""
+"""Pose -> segment -> (4,) its axes against the N-pose, seen from the front-facing body; those left out are as in the
+N-pose."""
 
 
 def _swing(sign: int, *segments: str, sides: tuple[str, ...] = _SIDES) -> dict[str, int]:
@@ -71,9 +74,9 @@ MOVEMENTS: dict[str, dict[str, int]] = {
     "raise left arm": _swing(-1, "upper_arm", "forearm", "hand", sides=("left",)),
     "raise right arm": _swing(-1, "upper_arm", "forearm", "hand", sides=("right",)),
 }
-"""Movement -> segment -> the sign of its widest turn from the pose about the body's lateral axis (x, to the left). Arms and legs are
-kept straight and swung ahead; the bow is from the hips, with the head; the squat is with the trunk leaning ahead. In a walk the thigh
-swings farthest ahead, the shank and the foot farthest back."""
+"""Movement -> segment -> the sign of its widest turn from the pose about the body's lateral axis (x, to the left).
+Arms and legs are kept straight and swung ahead; the bow is from the hips, with the head; the squat is with the trunk
+leaning ahead. In a walk the thigh swings farthest ahead, the shank and the foot farthest back."""
 
 RESTING: dict[str, frozenset[str]] = {
     "raise arms": frozenset({"pelvis", *_swing(0, "thigh", "shank", "foot")}),
@@ -92,7 +95,9 @@ STILL_RAD_S = 0.35
 MOVED_RAD = math.radians(15)
 """A segment took part in a movement when it turned by so much."""
 PURE = 0.6
-"""Share of the gyroscope's energy about one axis, below which a movement has no axis."""
+"""Share of the turning about level axes that is about one, below which a movement has no axis."""
+SWUNG = 0.25
+"""Share of all turning that is about level axes, below which a segment twisted and did not swing."""
 ACROSS = math.radians(40)
 """The lateral axis is level in the pose; it may lie so far off before something is wrong."""
 
@@ -124,7 +129,8 @@ class Track:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How sensors sit, and which way their worlds face. ``about_up(heading) * orientation * mounting`` is the segment in our world.
+    """How sensors sit, and which way their worlds face. ``about_up(heading) * orientation * mounting`` is the segment
+    in our world.
 
     Args:
         mounting: segment -> (4,) segment axes -> sensor axes.
@@ -172,12 +178,13 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
         held: segment -> what its sensor gave while the pose was held; two seconds are plenty.
         moved: movement of :data:`MOVEMENTS` -> segment -> what its sensor gave, from just before it began.
         facing: radians about up that the wearer faces in our world, 0 being along z.
-        common_heading: all sensors' worlds share one heading (compass, or reset side by side); the sensors that no movement told
-            about are then mounted by the pose alone.
+        common_heading: all sensors' worlds share one heading (compass, or reset side by side); the sensors that no
+            movement told about are then mounted by the pose alone.
 
     Raises:
         UnknownChoice: no such pose, movement or segment.
-        DeviceError: the wearer moved in the pose, a sensor is on the wrong limb, or a sensor's forward direction is unknown.
+        DeviceError: the wearer moved in the pose, a sensor is on the wrong limb, or a sensor's forward direction is
+            unknown.
     """
     if pose not in POSES:
         raise UnknownChoice("pose", pose, POSES)
@@ -219,10 +226,11 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
 
 
 def hinge_axis(swings: Sequence[tuple[Track, int]], pose: Float64) -> tuple[Float64, float]:
-    """The axis, in sensor axes, about which a segment swung, and its share of all turning.
+    """The axis, in sensor axes, about which a segment swung, and its share of all level turning.
 
-    The axis is the principal one of the gyroscope over all swings, so that what goes astray in one counts little; turning around on
-    the spot, about up, is taken off first. Its sense is that of the widest swing away from the pose, by how up moves in sensor axes.
+    The axis is the principal one of the gyroscope over all swings, so that what goes astray in one counts little;
+    turning around on the spot, about up, is taken off first. Its sense is that of the widest swing away from the
+    pose, by how up moves in sensor axes.
 
     Args:
         swings: each a track and the sign of its widest swing about the axis.
@@ -243,7 +251,9 @@ def hinge_axis(swings: Sequence[tuple[Track, int]], pose: Float64) -> tuple[Floa
         # Up moves in sensor axes against the way the sensor turns.
         swung = -np.arctan2(np.cross(before, now) @ axis, now @ before)
         sense += sign * float(swung[int(np.argmax(np.abs(swung)))])
-    return np.asarray(-axis if sense < 0 else axis, dtype=np.float64), float(values[-1] / max(values.sum(), 1e-12))
+    energy = sum(float((track.rate**2).sum()) for track, _ in swings)
+    share = float(values[-1] / values.sum()) if values.sum() > SWUNG * energy else 0.0
+    return np.asarray(-axis if sense < 0 else axis, dtype=np.float64), share
 
 
 def _across(vectors: Float64, axis: Float64) -> Float64:

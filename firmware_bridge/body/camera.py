@@ -1,7 +1,8 @@
-"""What a camera's joints correct: vertical, heading, bone lengths, root, and each joint's residual; and by how much they are late.
+"""What a camera's joints correct: vertical, heading, bone lengths, root, and each joint's residual; and by how much
+they are late.
 
-Standard deviations of a camera's joints are round numbers for depth-camera trackers, a few centimetres; they were not fitted to any
-recording that is reported.
+Standard deviations of a camera's joints are round numbers for depth-camera trackers, a few centimetres; they were not
+fitted to any recording that is reported.
 
 Axes: M persons, V joints, P pieces, S segments that carry a sensor, L bones.
 """
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgeskel.skeleton import Frame, Topology, check_window
 from firmware_bridge.align import CameraTilt, JitterBuffer, bone_speed, camera_offset, resample
-from firmware_bridge.body.heading import AFTER_POSE
+from firmware_bridge.body.heading import AFTER_POSE, LONG, POSE
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import GROUPS, INDEX, PIECES, PLACES, SEGMENTS, Float64
@@ -33,9 +34,10 @@ SURE = 0.03
 """Metres, each axis, of a tracked joint; one of confidence c has SURE / c²."""
 ALIKE_S = 0.5
 """A tracker's errors wander: those of frames within so long are about the same, and count once."""
-MEASURED = (0.01, math.radians(3), 5.0)
-"""Residual of a joint whose bones carry sensors: metres by which a joint is no point, radians by which each bone on the way there is off
-after all corrections, and seconds for which it stays alike."""
+MEASURED = (0.015, math.radians(3), 60.0)
+"""Residual of a joint whose bones carry sensors: metres by which layouts differ in where a joint is, radians by which
+each long bone on the way there is off after all corrections (others by what the pose leaves), and seconds for which
+it stays alike: as long as straps."""
 GUESSED = (0.15, 0.3)
 """Metres and seconds for a joint without sensors."""
 OUTLIER = 3.0
@@ -43,10 +45,11 @@ OUTLIER = 3.0
 LENGTHS_KEPT, LENGTHS_LEAST = 300, 30
 """Frames whose bone lengths are kept, and needed."""
 LENGTH_SPREAD, PLACED = 0.05, 0.015
-"""Standard deviation of people's proportions as a share, and metres by which a camera places a joint off for good: the median of a
-long bone replaces the table, that of a short one hardly does."""
-OFFSET_EVERY_S, OFFSET_WINDOW_S, OFFSET_SPAN_S, OFFSET_SURE = 5.0, 20.0, 0.133, 0.5
-"""When the camera's lateness is looked for, in how much, by differences over how long, from which correlation it is believed."""
+"""Standard deviation of people's proportions as a share, and metres by which a camera places a joint off for good:
+the median of a long bone replaces the table, that of a short one hardly does."""
+OFFSET_EVERY_S, OFFSET_WINDOW_S, OFFSET_SPAN_S, OFFSET_SURE = (5.0, 60.0), 30.0, 0.133, 0.5
+"""How often the camera's lateness is looked for at first and later, in how much, by differences over how long, and
+from which correlation it is believed."""
 
 # Segment -> its bone in joints: from the first of these to the second, where the layout has both.
 _BONES: dict[str, tuple[str, str]] = {"pelvis": ("right_hip", "left_hip"), "chest": ("right_shoulder", "left_shoulder"),
@@ -76,6 +79,7 @@ class Bones(NamedTuple):
     ours: Float64
     theirs: Float64
     variance: Float64
+    lasting: Float64
 
 
 class Chains:
@@ -111,8 +115,9 @@ class Chains:
         squares = np.zeros(len(PIECES))
         for index, piece in enumerate(PIECES):
             if piece.parent:
-                squares[index] = squares[INDEX[piece.parent]] + float((ends[index] ** 2).sum())
-        return np.asarray(np.hypot(MEASURED[0], MEASURED[1] * np.sqrt(squares[skeleton.pieces])), dtype=np.float64)
+                off = MEASURED[1] if piece.parent.endswith(LONG) else POSE
+                squares[index] = squares[INDEX[piece.parent]] + off**2 * float((ends[index] ** 2).sum())
+        return np.asarray(np.sqrt(MEASURED[0] ** 2 + squares[skeleton.pieces]), dtype=np.float64)
 
     def oldest(self, ages: Float64) -> Float64:
         """(V,) the greatest age of a joint's pieces, of (P,)."""
@@ -136,7 +141,7 @@ class CameraSide:
         self.tilt = CameraTilt()
         self.late = 0.0
         """Seconds by which the camera's times are late, as found."""
-        self.late_known = False
+        self._finds = 0
         self._segments = tuple(segments)
         names = topology.joints
         self._names = names
@@ -153,6 +158,7 @@ class CameraSide:
         self._middle: Float64 | None = None
         size = len(names)
         self._spread = self.chains.spread(skeleton)
+        self._carried = np.zeros(size, dtype=bool)
         self._residual = np.zeros((size, 2, 3))  # of the body, in its bones' axes; and of the camera, in the world's
         self._covariance = np.zeros((size, 2, 2))
         self._covariance[:, [0, 1], [0, 1]] = GUESSED[0] ** 2, PLACED**2
@@ -211,8 +217,8 @@ class CameraSide:
 
         Args:
             seen: in camera axes.
-            joints: (V, 3) by the sensors and the calibration alone, root at 0: what the camera has corrected must not tell
-                the camera where up is.
+            joints: (V, 3) by the sensors and the calibration alone, root at 0: what the camera has corrected must not
+                tell the camera where up is.
             measured: (P,).
         """
         used = self.chains.measured(measured) & (seen.confidence >= 1)
@@ -229,7 +235,8 @@ class CameraSide:
         return Seen(seen.time, rotate(self.tilt.rotation, seen.joints), seen.confidence)
 
     def bones(self, seen: Seen, turns: Float64, measured: Bool, skeleton: Skeleton) -> Bones:
-        """The bones that carry a sensor and are seen, by both; each by its own sensor alone, so that others' errors stay out.
+        """The bones that carry a sensor and are seen, by both; each by its own sensor alone, so that others' errors
+        stay out.
 
         Args:
             seen: levelled.
@@ -244,9 +251,9 @@ class CameraSide:
         ours, theirs = rotate(turned, _standing_bones(skeleton, a, b)), seen.joints[b] - seen.joints[a]
         length = np.linalg.norm(theirs, axis=-1)
         alike = max(1.0, 2 * ALIKE_S / self.passed(seen.time))
-        variance = 2 * (SURE / np.maximum(length, SURE)) ** 2 * alike
+        variance, lasting = (2 * (off / np.maximum(length, SURE)) ** 2 for off in (SURE, PLACED))
         return Bones(row, turned, ours / np.linalg.norm(ours, axis=-1, keepdims=True),
-                     theirs / np.maximum(length, 1e-6)[:, None], variance)
+                     theirs / np.maximum(length, 1e-6)[:, None], alike * variance, lasting)
 
     def common_heading(self, bones: Bones) -> float | None:
         """The heading of all sensors together against the camera, once enough frames agree; else None."""
@@ -262,7 +269,8 @@ class CameraSide:
         return math.atan2(self._sine, self._cosine)
 
     def facing(self, seen: Seen) -> float | None:
-        """Radians about up that the trunk faces by hips and shoulders, where both ends are tracked and the line is level."""
+        """Radians about up that the trunk faces by hips and shoulders, where both ends are tracked and the line is
+        level."""
         lines = [seen.joints[b] - seen.joints[a] for a, b in self._across if seen.confidence[a] >= 1 and seen.confidence[b] >= 1]
         if not lines:
             return None
@@ -301,6 +309,11 @@ class CameraSide:
         passed = self.passed(seen.time)
         carried = self.chains.measured(measured)
         self._residual, self._covariance = self._faded(seen.time, carried)
+        changed = carried != self._carried  # a sensor came or went: what was left over before means nothing now
+        self._residual[changed, 0] = 0.0
+        self._covariance[changed, 0, 1] = self._covariance[changed, 1, 0] = 0.0
+        self._covariance[changed, 0, 0] = np.where(carried, self._spread, GUESSED[0])[changed] ** 2
+        self._carried = carried
         self._stepped, self._last = seen.time, seen.time
         used = seen.confidence > 0
         if not used.any():
@@ -327,10 +340,21 @@ class CameraSide:
         self._covariance = self._covariance - gain[:, :, None] * seen_by[:, None, :]
         self._when[used] = seen.time
 
+    def explain(self, moved: Float64, turns: Float64) -> None:
+        """A correction of heading, pose or length moved the joints by (V, 3) metres: so much of the residuals is
+        explained by it."""
+        moved = np.where(self._carried[:, None], moved, 0.0)
+        self._residual[:, 0] -= rotate(conjugate(turns[self.chains.lead]), moved)
+
     def residuals(self, time: float, turns: Float64, measured: Bool) -> tuple[Float64, Float64, Float64]:
-        """(V, 3) metres to add to the sensors' joints, (V,) m² of what is still unknown, (V,) seconds since each was seen."""
-        residual, covariance = self._faded(time, self.chains.measured(measured))
-        return rotate(turns[self.chains.lead], residual[:, 0]), covariance[:, 0, 0], time - self._when
+        """(V, 3) metres to add to the sensors' joints, (V,) m² of what is still unknown, (V,) seconds since each was
+        seen."""
+        carried = self.chains.measured(measured)
+        residual, covariance = self._faded(time, carried)
+        variance = covariance[:, 0, 0]
+        if not self.active:  # no camera has shown anything yet: what is known is what the sensors know
+            variance = np.where(carried, self._spread, GUESSED[0]) ** 2
+        return rotate(turns[self.chains.lead], residual[:, 0]), variance, time - self._when
 
     def find_offset(self, time: float, mounting: Float64, buffers: Sequence[JitterBuffer], skeleton: Skeleton) -> None:
         """Look, every few seconds, for how late the camera is.
@@ -341,11 +365,12 @@ class CameraSide:
             buffers: S.
             skeleton: gives the bones.
         """
-        if time - self._searched < OFFSET_EVERY_S or len(self._film) < 2:
+        pause = min(OFFSET_EVERY_S[0] * (1 + self._finds), OFFSET_EVERY_S[1])
+        if time - self._searched < pause or len(self._film) < 2:
             return
         self._searched = time
         film = [(at, bones) for at, bones in self._film if at > time - OFFSET_WINDOW_S]
-        if len(film) < 2 or film[-1][0] - film[0][0] < OFFSET_WINDOW_S / 2:
+        if len(film) < 2 or film[-1][0] - film[0][0] < OFFSET_WINDOW_S / 3:
             return
         row, a, b = self._bones.T
         own = _standing_bones(skeleton, a, b)
@@ -359,9 +384,8 @@ class CameraSide:
         ours_at, ours = bone_speed(grid, bones, OFFSET_SPAN_S)
         late, correlation = camera_offset(seen_at, seen, ours_at, ours)
         if correlation >= OFFSET_SURE:
-            # Later searches see other movement; each refines the last.
-            self.late = late if not self.late_known else self.late + 0.3 * (late - self.late)
-            self.late_known = True
+            self._finds += 1  # each sees other movement; they are averaged, the later ones a little more
+            self.late += max(1 / self._finds, 0.2) * (late - self.late)
 
     def _faded(self, time: float, carried: Bool) -> tuple[Float64, Float64]:
         """Residuals (V, 2, 3) and their covariance (V, 2, 2) as they have become by ``time``."""
@@ -377,7 +401,8 @@ class CameraSide:
         return residual, covariance
 
     def _strangeness(self, person: Seen) -> float:
-        """How unlikely a person is the wearer: the distance from where the wearer was; at first, how badly it is tracked."""
+        """How unlikely a person is the wearer: the distance from where the wearer was; at first, how badly it is
+        tracked."""
         if self._middle is None:
             return -float(person.confidence.sum())
         return float(np.linalg.norm(_middle(person) - self._middle))

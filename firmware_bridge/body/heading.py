@@ -1,15 +1,17 @@
 """Which way each sensor's world faces and how its segment really stood in the pose, and what holds both there.
 
-Without a compass a sensor's heading is arbitrary at first and drifts by degrees per minute; with one it is bent by iron. And nobody
-stands in a pose to the degree. Three things correct it, none of them fast:
+Without a compass a sensor's heading is arbitrary at first and drifts by degrees per minute; with one it is bent by
+iron. And nobody stands in a pose to the degree. Three things correct it, none of them fast:
 
     yaw reset     at the calibration pose all segments face the same way
-    joints        knees and ankles hardly twist, the spine little: what goes beyond comes off by a fraction of a degree per second
-    camera        the direction of a bone: its part about up is heading, what stays alike in the segment's axes is the pose's error
+    joints        knees and ankles hardly twist, the spine little: what goes beyond comes off, slowly
+    camera        the direction of a bone: its part about up is heading, what stays alike in the segment's axes is the
+                  pose's error
 
-Per sensor one small Kalman filter of three angles: heading, and two turns of the segment across its bone. How much of each a camera
-frame can tell follows from how the bone stands; an upright one tells no heading. A known heading is never moved faster than
-:data:`FASTEST`, so that a wrong camera frame cannot throw a limb around.
+Per sensor one small Kalman filter: heading, two turns of the segment across its bone, and beside them how far off the
+camera sees the bone for good, which must not be taken for either. How much of each a camera frame can tell follows
+from how the bone stands; an upright one tells no heading. A known heading is never moved faster than :data:`FASTEST`,
+so that a wrong camera frame cannot throw a limb around.
 
 Axes: S segments that carry a sensor, L bones; angles in radians.
 """
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 from firmware_bridge.body.segments import INDEX, Float64
 from firmware_bridge.quaternion import exponential, rotate, wrap
 
-__all__ = ["Headings"]
+__all__ = ["AFTER_POSE", "FASTEST", "LONG", "POSE", "Headings"]
 
 FASTEST = math.radians(0.5)
 """rad/s: the fastest correction of a known heading."""
@@ -35,19 +37,22 @@ KNOWN = math.radians(10)
 """A heading is known when its standard deviation is below this."""
 AFTER_POSE = math.radians(5)
 """Standard deviation after a yaw reset: nobody's knees and elbows all face exactly ahead."""
-DRIFT = math.radians(0.2)
-"""Growth of the standard deviation in one second, as a random walk: 1.5 degrees in a minute."""
+DRIFT = math.radians(0.5)
+"""Growth of the standard deviation in one second, as a random walk: 2.5 degrees in 25 s, as much as a tenth of a
+degree per second of gyroscope bias that the filter has not found."""
 
 POSE = math.radians(5)
 """Standard deviation of a segment's tilt in the calibration pose against what the pose says."""
 SLIP = math.radians(0.05)
 """Growth of that in one second, as a random walk: straps slip."""
 
-# Parent, child, and how far the child's lateral axis may be twisted away from the parent's before it is held to be drift.
-_JOINTS = (("pelvis", "chest", 40.0), ("chest", "head", 60.0), ("pelvis", "left_thigh", 40.0), ("pelvis", "right_thigh", 40.0),
-           ("left_thigh", "left_shank", 15.0), ("right_thigh", "right_shank", 15.0), ("left_shank", "left_foot", 25.0),
-           ("right_shank", "right_foot", 25.0), ("left_forearm", "left_hand", 25.0), ("right_forearm", "right_hand", 25.0))
-_LONG = ("upper_arm", "forearm", "thigh", "shank")
+# Parent, child, and how far the child's lateral axis may be twisted away from the parent's before it is held to be drift: the
+# ranges of everyday movement. Joints go farther now and then; the correction is slow enough not to mind.
+_JOINTS = (("pelvis", "chest", 25.0), ("chest", "head", 40.0), ("pelvis", "left_thigh", 20.0), ("pelvis", "right_thigh", 20.0),
+           ("left_thigh", "left_shank", 15.0), ("right_thigh", "right_shank", 15.0), ("left_shank", "left_foot",
+           25.0), ("right_shank", "right_foot", 25.0), ("left_forearm", "left_hand", 25.0), ("right_forearm",
+           "right_hand", 25.0))
+LONG = ("upper_arm", "forearm", "thigh", "shank")
 _LEVEL = 0.7
 """The lateral axis has a direction over the floor while so much of it is level."""
 
@@ -63,11 +68,14 @@ class Headings:
     def __init__(self, segments: Sequence[str], *, known: bool = True) -> None:
         self.segments = tuple(segments)
         size = len(self.segments)
-        self.state = np.zeros((size, 3))
-        """(S, 3) radians: heading, and the turns about two axes of the segment across its bone."""
-        self.covariance = np.zeros((size, 3, 3))
-        """(S, 3, 3) rad²."""
+        self.state = np.zeros((size, 6))
+        """(S, 6) radians: heading, the turns about two axes of the segment across its bone, and (x, y, z) by which
+        the camera sees the bone's direction off for good."""
+        self.covariance = np.zeros((size, 6, 6))
+        """(S, 6, 6) rad². That of the camera's part is set when a bone is first seen, since it depends on its
+        length."""
         self.covariance[:, [0, 1, 2], [0, 1, 2]] = [AFTER_POSE**2 if known else math.pi**2, POSE**2, POSE**2]
+        self._met = np.zeros(size, dtype=bool)
         where = {segment: row for row, segment in enumerate(self.segments)}
         joints = [(where[a], where[b], math.radians(slack)) for a, b, slack in _JOINTS if a in where and b in where]
         self._parent = np.array([a for a, _, _ in joints], dtype=np.int64)
@@ -75,8 +83,9 @@ class Headings:
         self._slack = np.array([slack for _, _, slack in joints])
         self._pieces = np.array([INDEX[segment] for segment in self.segments], dtype=np.int64)
         # Cameras place joints a centimetre or two off for good: short bones and the trunk's tell nothing about the pose.
-        short = np.array([not segment.endswith(_LONG) for segment in self.segments], dtype=bool)
+        short = np.array([not segment.endswith(LONG) for segment in self.segments], dtype=bool)
         self.covariance[short, 1:] = 0.0
+        self._posed = ~short
         self._across = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # long bones lie along y
 
     @property
@@ -92,7 +101,7 @@ class Headings:
     @property
     def tilt(self) -> Float64:
         """(S, 4) how each segment stands against what its mounting says, in its own axes."""
-        return exponential((self.state[:, 1:, None] * self._across).sum(axis=1))
+        return exponential((self.state[:, 1:3, None] * self._across).sum(axis=1))
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -108,9 +117,9 @@ class Headings:
     def wait(self, seconds: float) -> None:
         """Time passes: headings drift, straps slip."""
         self.covariance[:, 0, 0] = np.minimum(self.covariance[:, 0, 0] + DRIFT**2 * seconds, math.pi**2)
-        self.covariance[:, [1, 2], [1, 2]] += np.where(self.covariance[:, 1:2, 1] > 0, SLIP**2 * seconds, 0.0)
+        self.covariance[:, [1, 2], [1, 2]] += np.where(self._posed, SLIP**2 * seconds, 0.0)[:, None]
 
-    def observe(self, rows: NDArray[np.int64], turns: Float64, ours: Float64, theirs: Float64, variance: Float64,
+    def observe(self, rows: NDArray[np.int64], turns: Float64, ours: Float64, theirs: Float64, variance: Float64, lasting: Float64,
                 seconds: float) -> None:
         """A camera saw bones.
 
@@ -120,24 +129,35 @@ class Headings:
             ours: (L, 3) unit, the bones by the sensors, world.
             theirs: (L, 3) unit, the bones by the camera, world.
             variance: (L,) rad² of a camera's direction, each way across it.
+            lasting: (L,) rad² of what a camera is off by for good.
             seconds: since the last one, for the speed limit.
         """
+        if not len(rows):
+            return
+        new = ~self._met[rows]
+        self.covariance[rows[new][:, None], [3, 4, 5], [3, 4, 5]] = lasting[new][:, None]
+        self._met[rows] = True
         axes = np.empty((len(rows), 3, 3))
         axes[:, 0] = [0.0, 1.0, 0.0]
         axes[:, 1:] = rotate(turns[:, None], self._across)
         # What each angle moves the bone by; everything lies in the plane across it, to first order.
-        moves = np.cross(axes, ours[:, None]).transpose(0, 2, 1)
-        error = theirs - ours * (theirs * ours).sum(axis=-1, keepdims=True)
+        plane = np.eye(3) - ours[:, :, None] * ours[:, None, :]
+        moves = np.concatenate([np.cross(axes, ours[:, None]).transpose(0, 2, 1), plane], axis=2)
+        error = (plane @ (theirs - self.state[rows, 3:])[:, :, None])[:, :, 0]
         covariance = self.covariance[rows]
         known = covariance[:, 0, 0] < KNOWN**2
         seen = moves @ covariance @ moves.transpose(0, 2, 1) + variance[:, None, None] * np.eye(3)
         gain = covariance @ moves.transpose(0, 2, 1) @ np.linalg.inv(seen)
         step = (gain @ error[:, :, None])[:, :, 0]
         limit = FASTEST * seconds
-        step = np.where(known[:, None], np.clip(step, -limit, limit), step)
-        self.state[rows] += step
-        self.state[:, 1:] = np.clip(self.state[:, 1:], -4 * POSE, 4 * POSE)
-        self.covariance[rows] = (np.eye(3) - gain @ moves) @ covariance
+        slowed = step.copy()
+        slowed[known, :3] = np.clip(step[known, :3], -limit, limit)
+        self.state[rows] += slowed
+        # What the speed limit held back is still to come: the covariance shrinks by what was really applied (Joseph's form).
+        gain *= np.divide(slowed, step, out=np.ones_like(step), where=np.abs(step) > 1e-12)[:, :, None]
+        rest = np.eye(6) - gain @ moves
+        noise = variance[:, None, None] * (gain @ gain.transpose(0, 2, 1))
+        self.covariance[rows] = rest @ covariance @ rest.transpose(0, 2, 1) + noise
 
     def hold_joints(self, turns: Float64, seconds: float) -> None:
         """Take off, slowly, what twists joints beyond what they can.

@@ -43,10 +43,12 @@ class Skeleton:
     def __init__(self, topology: Topology, body: Body | None = None) -> None:
         self.topology = topology
         self.placed = np.array([joint in PLACES for joint in topology.joints])
-        """(V,) joints that lie on a piece; the others are seen by a camera only and ride on the nearest one that does."""
+        """(V,) joints that lie on a piece; the others are seen by a camera only and ride on the nearest one that
+        does."""
         if self.placed.sum() < 3:
             raise TopologyMismatch(f"{topology.name} has {int(self.placed.sum())} joints that the body has",
                                    expected="at least three of " + ", ".join(PLACES))
+        self._groups, self._between = _distances(topology)
         self._carrier = [self._nearest_placed(joint) for joint in range(len(topology.joints))]
         self.resize(body or Body())
 
@@ -66,7 +68,8 @@ class Skeleton:
         return np.asarray(joints, dtype=np.float64)
 
     def table_length(self, group: str) -> float | None:
-        """Metres by which ``group`` of ``segments.LENGTHS`` is measured on this body at scale 1; None where the layout lacks it."""
+        """Metres by which ``group`` of ``segments.LENGTHS`` is measured on this body at scale 1; None where the
+        layout lacks it."""
         standing = np.zeros((len(PIECES), 4))
         standing[:, 0] = 1
         plain = Skeleton(self.topology, Body(self.body.stature))
@@ -74,20 +77,35 @@ class Skeleton:
         return lengths.get(group)
 
     def lengths(self, joints: Float64, confidence: Float64) -> dict[str, float]:
-        """Group -> metres, as joints (V, 3) show it, where every joint of it is sure (confidence (V,) of 1); mean of the sides."""
+        """Group -> metres, as joints (V, 3) show it, where every joint of it is sure (confidence (V,) of 1); mean of
+        the sides."""
+        measured = np.linalg.norm(self._between @ joints, axis=-1)
+        sure = (np.abs(self._between) @ (confidence < 1)) == 0
         found: dict[str, list[float]] = {}
-        names = self.topology.joints
-        for group, distances in LENGTHS.items():
-            for ends in distances:
-                if not all(joint in names and confidence[names.index(joint)] >= 1 for end in ends for joint in end):
-                    continue
-                a, b = (joints[[names.index(joint) for joint in end]].mean(axis=0) for end in ends)
-                found.setdefault(group, []).append(float(np.linalg.norm(a - b)))
-        return {group: float(np.mean(values)) for group, values in found.items()}
+        for group, length, known in zip(self._groups, measured.tolist(), sure.tolist(), strict=True):
+            if known:
+                found.setdefault(group, []).append(length)
+        return {group: sum(values) / len(values) for group, values in found.items()}
 
     def _nearest_placed(self, joint: int) -> int:
         reach = np.where(self.placed, self.topology.hops[joint], np.iinfo(np.int64).max)
         return int(np.argmin(reach))
+
+
+def _distances(topology: Topology) -> tuple[list[str], Float64]:
+    """The groups of ``segments.LENGTHS`` that a layout can measure, one for each distance D, and (D, V) from end to
+    end of each."""
+    groups: list[str] = []
+    rows: list[Float64] = []
+    for group, distances in LENGTHS.items():
+        for ends in distances:
+            if all(joint in topology.joints for end in ends for joint in end):
+                row = np.zeros(len(topology.joints))
+                for end, sign in zip(ends, (1.0, -1.0), strict=True):
+                    row[[topology.joints.index(joint) for joint in end]] += sign / len(end)
+                groups.append(group)
+                rows.append(row)
+    return groups, np.array(rows).reshape(-1, len(topology.joints))
 
 
 SOLES = tuple((INDEX[f"{side}_foot"], place) for side in ("left", "right") for place in (
@@ -98,8 +116,8 @@ SOLES = tuple((INDEX[f"{side}_foot"], place) for side in ("left", "right") for p
 class FloorContact:
     """Walks the root by the foot that stands: while no camera says where the body is, that foot stays where it is.
 
-    The lower foot carries the body, with some slack so that it does not change at every step of noise; the lowest sole is on
-    the floor. Jumping is not seen: the body then stays on the floor.
+    The lower foot carries the body, with some slack so that it does not change at every step of noise; the lowest
+    sole is on the floor. Jumping is not seen: the body then stays on the floor.
 
     Args:
         body: sizes.
@@ -121,8 +139,8 @@ class FloorContact:
         """Take the next posture, (P, 4) segment -> world.
 
         Returns:
-            (3,) metres by which the root moved along the floor since the last posture (y is 0), and the root's height over
-            the floor.
+            (3,) metres by which the root moved along the floor since the last posture (y is 0), and the root's height
+            over the floor.
         """
         origins = _LINEAGE @ rotate(turns[_PARENTS], self.body.offsets())
         pieces = [piece for piece, _ in SOLES]

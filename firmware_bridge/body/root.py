@@ -1,8 +1,8 @@
 """Where the body is: walked by its feet, put right by a camera.
 
-The path that the feet walk is smooth and drifts; a camera's root is noisy and does not. What is estimated is the slowly changing
-difference of the two (a Kalman filter with one variance for the three axes), so that the root goes on through occlusion, and a late
-camera frame is compared with the path at the time that it shows.
+The path that the feet walk is smooth and drifts; a camera's root is noisy and does not. What is estimated is the
+slowly changing difference of the two (a Kalman filter with one variance for the three axes), so that the root goes on
+through occlusion, and a late camera frame is compared with the path at the time that it shows.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Segments of the body, their sizes, and what is assumed of those that carry no sensor.
 
-Seventeen segments can carry a sensor: those of the layout ``imu-17``, by whose names sensors are placed. Two more pieces,
-abdomen and neck, let the spine bend between them and are always inferred.
+Seventeen segments can carry a sensor: those of the layout ``imu-17``, by whose names sensors are placed. Two more
+pieces, abdomen and neck, let the spine bend between them and are always inferred.
 
-Sizes are fractions of stature. Limbs, after Drillis and Contini (1966) as tabled in D. A. Winter, *Biomechanics and Motor
-Control of Human Movement*, 4th ed. (2009), figure 4.1. The inner joints of the trunk are not in the table; those are rounded
-guesses, and a camera's measurements replace them (:meth:`Body.measured`).
+Sizes are fractions of stature. Limbs, after Drillis and Contini (1966) as tabled in D. A. Winter, *Biomechanics and
+Motor Control of Human Movement*, 4th ed. (2009), figure 4.1. The inner joints of the trunk are not in the table;
+those are rounded guesses, and a camera's measurements replace them (:meth:`Body.measured`).
 
 Axes: S the seventeen segments, P all nineteen pieces; x left, y up, z ahead in the N-pose.
 """
@@ -107,7 +107,8 @@ PLACES: dict[str, tuple[str, tuple[float, float, float]]] = {
     "toes": ("foot", (0.0, -0.035, 0.11)), "heel": ("foot", (0.0, -0.039, -0.03)),
     "eye": ("head", (0.02, 0.055, 0.05)), "ear": ("head", (0.045, 0.05, 0.0)),
 })
-"""Joint of our vocabulary -> (piece it lies on, place in its axes, fractions of stature). Others only a camera can see."""
+"""Joint of our vocabulary -> (piece it lies on, place in its axes, fractions of stature). Others only a camera can
+see."""
 
 LENGTHS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
     "trunk": ((("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")),),
@@ -161,8 +162,8 @@ _TRUNK = ("pelvis", "chest", "head")
 def infer(turns: Float64, measured: Bool, facing: float = 0.0) -> Float64:
     """What the pieces without a sensor most likely do.
 
-    The trunk follows its nearest measured part, or faces ``facing``; upper arms hang and thighs stand, facing with the trunk; what
-    is further out follows what it hangs on, feet stay level; abdomen and neck bend half of the way.
+    The trunk follows its nearest measured part, or faces ``facing``; upper arms hang and thighs stand, facing with
+    the trunk; what is further out follows what it hangs on, feet stay level; abdomen and neck bend half of the way.
 
     Args:
         turns: (P, 4) segment -> world where measured.

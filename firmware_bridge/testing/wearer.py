@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import UnknownChoice
 from edgeskel.skeleton import Frame, Topology
+from firmware_bridge.body.calibration import Calibration
 from firmware_bridge.body.kinematics import SOLES, Skeleton
 from firmware_bridge.body.segments import INDEX, PIECES, Body, segment_of
 from firmware_bridge.quaternion import about_up, conjugate, exponential, logarithm, multiply, rotate
@@ -41,6 +42,8 @@ STEP_S = 0.01
 LOOP_S = 12.0
 """After the programme the movement repeats in so long."""
 SWAY = 0.01
+HEADING = 0.7
+"""Radians by which the world of a sensor is turned against that of the one before."""
 FIELD = np.array([20.0, -44.0, 0.0])
 """µT, in our world: about that of central Europe, with north along x."""
 
@@ -82,7 +85,7 @@ class Wearer:
                 raise UnknownChoice("movement", movement, _SWINGS)
         self.facing, self.body = facing, body or Body()
         self.programme = tuple(programme)
-        self._place = np.array(place)
+        self._place = np.array(place, dtype=np.float64)
         self._skeletons: dict[str, Skeleton] = {}
 
     @property
@@ -130,7 +133,7 @@ class Wearer:
         """
         pieces = np.array([INDEX[segment_of(place)] for place in places], dtype=np.int64)
         mounts = np.stack([(seats or {}).get(place, seat(row)) for row, place in enumerate(places)])
-        headings = exponential(np.stack([[0.0, 0.0, 0.7 * row] for row in range(len(places))]))
+        headings = exponential(np.stack([[0.0, 0.0, HEADING * row] for row in range(len(places))]))
         world = multiply(headings, exponential(np.array([np.pi / 2, 0.0, 0.0])))  # our y becomes its z
         grid = self._grid(-2)
         turns = self.turns(grid)
@@ -150,6 +153,13 @@ class Wearer:
             return values
 
         return motion
+
+    def calibration(self, places: Sequence[str], *, seats: Mapping[str, Float64] | None = None) -> Calibration:
+        """How the sensors of :meth:`worn` really sit: what a perfect calibration would find."""
+        rows = list(enumerate(places))
+        return Calibration({segment_of(place): (seats or {}).get(place, seat(row)) for row, place in rows},
+                           {segment_of(place): -HEADING * row for row, place in rows},
+                           {segment_of(place): "simulation" for place in places})
 
     def filmed(self, topology: Topology) -> Callable[[float], Float64]:
         """:meth:`joints` of one instant after the other, worked out beforehand; for ever."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firmware_bridge.session_file import WornDevice
+    from firmware_bridge.testing.wearer import Wearer
 
 __all__ = ["SimulateDevices", "simulate"]
 
@@ -55,8 +56,8 @@ class SimulateDevices:
     drops: float = 0.0
     """Chance of each of the node's frames to be swallowed."""
     write: Path | None = None
-    """Write a session file for these devices (all but mocopi, which is a suit of its own), and the list of enrolled devices beside
-    it, to begin with: edgeskel run wearable:FILE."""
+    """Write a session file for these devices (all but mocopi, which is a suit of its own), and beside it the list of enrolled
+    devices and how the sensors really sit, to begin with: edgeskel run wearable:FILE."""
     seconds: float | None = None
     """How long. By default until interrupted."""
 
@@ -127,7 +128,7 @@ def simulate(config: SimulateDevices) -> Report:
         if any(device.address.startswith("udp:") for device in worn):
             identities["udp:127.0.0.1"] = "simulated senders on this machine"
         if config.write is not None:
-            _write(config.write, worn, camera, identities, person.body.stature)
+            _write(config.write, worn, camera, identities, person)
         stack.enter_context(Playing(peers, seconds))
     except BaseException:
         stack.close()
@@ -164,8 +165,9 @@ def _when_opened(node: Any, began: list[float]) -> Callable[[], None]:
     return end
 
 
-def _write(path: Path, worn: list[WornDevice], camera: str, identities: dict[str, str], stature: float) -> None:
+def _write(path: Path, worn: list[WornDevice], camera: str, identities: dict[str, str], person: Wearer) -> None:
     from edgeskel.files import atomic_write
+    from firmware_bridge.body import Calibration
     from firmware_bridge.enrolment import Enrolment
     from firmware_bridge.session_file import toml_of
 
@@ -175,7 +177,11 @@ def _write(path: Path, worn: list[WornDevice], camera: str, identities: dict[str
     for identity, name in identities.items():
         enrolment.add(identity, name)
     with atomic_write(path) as file:
-        file.write(toml_of(worn, camera, stature=stature, enrolled=listed.name).encode())
+        file.write(toml_of(worn, camera, stature=person.body.stature, enrolled=listed.name).encode())
+    seats = [person.calibration([sensor.place for sensor in device.sensors]) for device in worn]
+    Calibration({segment: at for each in seats for segment, at in each.mounting.items()},
+                {segment: turn for each in seats for segment, turn in each.heading.items()},
+                {segment: by for each in seats for segment, by in each.by.items()}).save(path.with_suffix(".calibration.json"))
 
 
 def _stay(stack: ExitStack, seconds: float | None) -> None:
