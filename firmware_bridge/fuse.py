@@ -375,5 +375,6 @@ class Fusion:
         joints = self.skeleton.forward(turns)
         camera.explain(joints - before, turns)
         camera.correct(world, joints, turns, measured, self.root)
-        if self._mounting is not None:
-            camera.find_offset(seen.time, self._mounting, self._buffers, self.skeleton)
+        if self._mounting is not None and camera.faced:
+            heading = self._turn + self.headings.angle
+            camera.find_offset(seen.time, self._mounting, heading, self._buffers, self.skeleton)

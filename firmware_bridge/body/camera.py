@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.skeleton import Frame, Topology, check_window
-from firmware_bridge.align import CameraTilt, JitterBuffer, bone_speed, camera_offset, resample
+from firmware_bridge.align import CameraTilt, JitterBuffer, bone_velocity, camera_offset, resample
 from firmware_bridge.body.heading import AFTER_POSE, LONG, POSE
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import GROUPS, INDEX, PIECES, PLACES, SEGMENTS, Float64
-from firmware_bridge.quaternion import conjugate, rotate
+from firmware_bridge.quaternion import about_up, conjugate, rotate
 
 __all__ = ["Bones", "CameraSide", "Chains", "Seen"]
 
@@ -356,12 +356,14 @@ class CameraSide:
             variance = np.where(carried, self._spread, GUESSED[0]) ** 2
         return rotate(turns[self.chains.lead], residual[:, 0]), variance, time - self._when
 
-    def find_offset(self, time: float, mounting: Float64, buffers: Sequence[JitterBuffer], skeleton: Skeleton) -> None:
+    def find_offset(self, time: float, mounting: Float64, heading: Float64, buffers: Sequence[JitterBuffer],
+                    skeleton: Skeleton) -> None:
         """Look, every few seconds, for how late the camera is.
 
         Args:
             time: seconds.
             mounting: (S, 4) segment -> sensor axes.
+            heading: (S,) radians about up from each sensor's world to ours.
             buffers: S.
             skeleton: gives the bones.
         """
@@ -379,10 +381,12 @@ class CameraSide:
         for bone, segment in enumerate(row):
             track = buffers[segment].track(grid[0] - 0.1, grid[-1] + 0.1)
             if len(track.time) > 10 and not np.isnan(mounting[segment, 0]):
-                bones[:, bone] = rotate(resample(track, grid), rotate(mounting[segment], own[bone]))
-        seen_at, seen = bone_speed(np.array([at for at, _ in film]), np.array([each for _, each in film]), OFFSET_SPAN_S)
-        ours_at, ours = bone_speed(grid, bones, OFFSET_SPAN_S)
-        late, correlation = camera_offset(seen_at, seen, ours_at, ours)
+                bones[:, bone] = rotate(about_up(heading[segment]), rotate(resample(track, grid),
+                                                                          rotate(mounting[segment], own[bone])))
+        filmed = rotate(self.tilt.rotation, np.array([each for _, each in film]))
+        seen_at, seen = bone_velocity(np.array([at for at, _ in film]), filmed, OFFSET_SPAN_S)
+        ours_at, ours = bone_velocity(grid, bones, OFFSET_SPAN_S)
+        late, correlation = camera_offset(seen_at, seen.reshape(len(seen), -1), ours_at, ours.reshape(len(ours), -1))
         if correlation >= OFFSET_SURE:
             self._finds += 1  # each sees other movement; they are averaged, the later ones a little more
             self.late += max(1 / self._finds, 0.2) * (late - self.late)
