@@ -320,9 +320,11 @@ class Fusion:
         passed = 0.0 if self._last is None else time - self._last
         self._last = time
         self.headings.wait(passed)
+        sample = self._sample(time)
+        if passed == 0.0:  # the root's path begins before the camera is asked about it
+            self.root.walk(time, self._posture(sample)[0])
         for seen in self.camera.due(time):
             self._look(seen)
-        sample = self._sample(time)
         turns, measured = self._posture(sample)
         self.headings.hold_joints(turns, passed)
         self.root.walk(time, turns)

@@ -38,15 +38,16 @@ MEASURED = (0.015, math.radians(3), 60.0)
 """Residual of a joint whose bones carry sensors: metres by which layouts differ in where a joint is, radians by which
 each long bone on the way there is off after all corrections (others by what the pose leaves), and seconds for which
 it stays alike: as long as straps."""
-GUESSED = (0.15, 0.3)
-"""Metres and seconds for a joint without sensors."""
+GUESSED = (0.15, 0.6)
+"""Metres and seconds for a joint without sensors: limbs take half a second to a second from one place to another."""
 OUTLIER = 3.0
 """Standard deviations beyond which a joint's observation counts less and less."""
 LENGTHS_KEPT, LENGTHS_LEAST = 300, 30
 """Frames whose bone lengths are kept, and needed."""
-LENGTH_SPREAD, PLACED = 0.05, 0.015
-"""Standard deviation of people's proportions as a share, and metres by which a camera places a joint off for good:
-the median of a long bone replaces the table, that of a short one hardly does."""
+STATURE_SPREAD, LENGTH_SPREAD, PLACED = 0.1, 0.05, 0.015
+"""Standard deviations as shares of the stature that was given and of people's proportions, and metres by which a camera
+places a joint off for good: the median of a long bone replaces the table, that of a short one hardly does, and what all
+agree in is stature."""
 OFFSET_EVERY_S, OFFSET_WINDOW_S, OFFSET_SPAN_S, OFFSET_SURE = (5.0, 60.0), 30.0, 0.133, 0.5
 """How often the camera's lateness is looked for at first and later, in how much, by differences over how long, and
 from which correlation it is believed."""
@@ -285,12 +286,17 @@ class CameraSide:
         if self._since_lengths < LENGTHS_LEAST:
             return False
         self._since_lengths = 0
-        scale = {}
+        ratios, variances = {}, {}
         for group, kept in self._lengths.items():
             table = self._table[group]
             if len(kept) >= LENGTHS_LEAST and table:
-                trust = LENGTH_SPREAD**2 / (LENGTH_SPREAD**2 + 2 * (PLACED / table) ** 2)
-                scale[group] = 1 + trust * (float(np.median(kept)) / table - 1)
+                ratios[group] = float(np.median(kept)) / table
+                variances[group] = 2 * (PLACED / table) ** 2
+        weights = {group: 1 / (LENGTH_SPREAD**2 + variance) for group, variance in variances.items()}
+        whole = sum(weights[group] * (ratio - 1) for group, ratio in ratios.items()) / (
+            sum(weights.values()) + STATURE_SPREAD**-2)
+        scale = {group: 1 + whole + LENGTH_SPREAD**2 * weights[group] * (ratio - 1 - whole)
+                 for group, ratio in ratios.items()}
         if not scale:
             return False
         skeleton.resize(skeleton.body.measured(scale))

@@ -16,8 +16,8 @@ DOWN = np.array([0.0, -1.0, 0.0])
 
 
 def _filmed(headings: Headings, true: np.ndarray, off: float, tilt: np.ndarray, seconds: float) -> list[float]:
-    """One upper arm that swings about (its true orientations ``true`` (K, 4)), filmed at 30 Hz; its sensor's world is ``off`` radians
-    turned and its segment stood turned by ``tilt`` in the pose. Returns the heading's correction, frame by frame."""
+    """One upper arm that swings about (its true orientations ``true`` (K, 4)), filmed at 30 Hz; its sensor's world is ``off``
+    radians turned and its segment stood turned by ``tilt`` in the pose. Returns the heading's correction, frame by frame."""
     course = []
     for k in range(int(seconds * 30)):
         turn = true[k % len(true)]
@@ -75,7 +75,8 @@ def test_the_poses_error_is_not_taken_for_heading() -> None:
 def test_a_frame_that_lies_moves_nothing_far() -> None:
     headings = Headings(["left_upper_arm"])
     bone = np.array([[0.8, -0.6, 0.0]])
-    headings.observe(np.array([0]), np.array([[1.0, 0, 0, 0]]), bone, -bone[:, [2, 1, 0]], np.array([0.1]), np.array([1e-3]), 1 / 30)
+    headings.observe(np.array([0]), np.array([[1.0, 0, 0, 0]]), bone, -bone[:, [2, 1, 0]], np.array([0.1]), np.array([1e-3]),
+                     1 / 30)
     assert np.abs(headings.state[0, :3]).max() <= FASTEST / 30 + 1e-12
 
 

@@ -78,7 +78,8 @@ def test_a_length_is_not_taken_from_joints_that_are_not_sure() -> None:
     sure[layout.index("left_elbow")] = 0.5
     joints = skeleton.forward(STILL)
     joints[layout.index("left_elbow")] += 1.0
-    assert skeleton.lengths(joints, sure)["forearm"] == pytest.approx(skeleton.lengths(skeleton.forward(STILL), np.ones(25))["forearm"])
+    right = skeleton.lengths(skeleton.forward(STILL), np.ones(25))["forearm"]
+    assert skeleton.lengths(joints, sure)["forearm"] == pytest.approx(right)
     sure[layout.index("right_elbow")] = 0.5
     assert "forearm" not in skeleton.lengths(joints, sure)
 
