@@ -166,6 +166,8 @@ def run(made: Recorded, segments: tuple[str, ...], *, hidden: Bool | None, facin
     rows = [made.inertial.segments.index(segment) for segment in segments]
     acc = made.inertial.accelerometer.astype(np.float64)
     gyr = made.inertial.gyroscope.astype(np.float64)
+    # The model's rates are of the instant; a sensor gives the mean of the period that has just passed.
+    gyr[:, 1:] = 0.5 * (gyr[:, 1:] + gyr[:, :-1])
     frames: list[Fused] = []
     film = 0
     ready = max(end for _, end in made.moved.values())

@@ -20,7 +20,7 @@ from firmware_bridge.body.segments import Float64
 from firmware_bridge.orientation import Oriented
 from firmware_bridge.quaternion import between, conjugate, exponential, from_axes, heading, multiply, slerp
 
-__all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "camera_offset", "orientations", "resample"]
+__all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "bone_velocity", "camera_offset", "orientations", "resample"]
 
 EXTRAPOLATED_S = 0.1
 """An orientation is carried on by the gyroscope for so long; limbs change their speed faster than that."""
@@ -124,8 +124,8 @@ def resample(track: Track, time: Float64) -> Float64:
     return slerp(track.orientation[after - 1], track.orientation[after], share)
 
 
-def bone_speed(time: Float64, bones: Float64, span: float) -> tuple[Float64, Float64]:
-    """Speed at which bones change, as differences over ``span`` seconds centred on each instant.
+def bone_velocity(time: Float64, bones: Float64, span: float) -> tuple[Float64, Float64]:
+    """How bones change, as differences over ``span`` seconds centred on each instant.
 
     Both sides of a comparison take the same span, so that what it smooths away is missing on both and shifts nothing.
 
@@ -134,25 +134,31 @@ def bone_speed(time: Float64, bones: Float64, span: float) -> tuple[Float64, Flo
         bones: (K, L, 3) metres from one end of each bone to the other; NaN where it was not seen.
 
     Returns:
-        (K',) seconds and (K', L) m/s; NaN where a bone was not seen.
+        (K',) seconds and (K', L, 3) m/s; NaN where a bone was not seen.
     """
     inside = time[(time >= time[0] + span / 2) & (time <= time[-1] - span / 2)]
     ahead, behind = (_interpolate(inside + half, time, bones) for half in (span / 2, -span / 2))
-    return inside, np.asarray(np.linalg.norm(ahead - behind, axis=-1) / span, dtype=np.float64)
+    return inside, np.asarray((ahead - behind) / span, dtype=np.float64)
+
+
+def bone_speed(time: Float64, bones: Float64, span: float) -> tuple[Float64, Float64]:
+    """As :func:`bone_velocity`, but (K', L) speeds: for sides whose axes do not compare."""
+    inside, velocity = bone_velocity(time, bones, span)
+    return inside, np.asarray(np.linalg.norm(velocity, axis=-1), dtype=np.float64)
 
 
 def camera_offset(camera_time: Float64, camera_speed: Float64, sensor_time: Float64, sensor_speed: Float64, *,
                   reach: float = 0.5, step: float = 0.005) -> tuple[float, float]:
     """By how much the camera's times are late, and how sure that is.
 
-    The correlation of the speeds of all bones is summed for every shift, and the top of a parabola through its peak
+    The correlation of all signals is summed for every shift, and the top of a parabola through its peak
     taken.
 
     Args:
         camera_time: (K,) seconds.
-        camera_speed: (K, L) of each bone, NaN where unseen.
+        camera_speed: (K, L) of each bone (or of each bone's components), NaN where unseen.
         sensor_time: (K',) seconds.
-        sensor_speed: (K', L) of the same bones.
+        sensor_speed: (K', L) of the same.
         reach: the largest offset that is looked for, either way.
         step: of the grid, seconds; the parabola is finer.
 

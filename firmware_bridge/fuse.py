@@ -320,9 +320,11 @@ class Fusion:
         passed = 0.0 if self._last is None else time - self._last
         self._last = time
         self.headings.wait(passed)
+        sample = self._sample(time)
+        if passed == 0.0:  # the root's path begins before the camera is asked about it
+            self.root.walk(time, self._posture(sample)[0])
         for seen in self.camera.due(time):
             self._look(seen)
-        sample = self._sample(time)
         turns, measured = self._posture(sample)
         self.headings.hold_joints(turns, passed)
         self.root.walk(time, turns)
@@ -375,5 +377,6 @@ class Fusion:
         joints = self.skeleton.forward(turns)
         camera.explain(joints - before, turns)
         camera.correct(world, joints, turns, measured, self.root)
-        if self._mounting is not None:
-            camera.find_offset(seen.time, self._mounting, self._buffers, self.skeleton)
+        if self._mounting is not None and camera.faced:
+            heading = self._turn + self.headings.angle
+            camera.find_offset(seen.time, self._mounting, heading, self._buffers, self.skeleton)

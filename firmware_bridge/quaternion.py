@@ -129,7 +129,7 @@ def between(first: Float64, second: Float64) -> Float64:
 def from_axes(x: Float64, y: Float64, z: Float64) -> Float64:
     """(4,) the rotation that carries the coordinate axes to three orthonormal right-handed vectors (3,)."""
     matrix = np.stack([x, y, z], axis=-1)
-    # Of the four ways to divide, the one by the largest component (Shepperd 1978).
+    # Of the four ways to divide, the one by the largest component: it never divides by next to nothing.
     trace = float(np.trace(matrix))
     squares = np.array([trace, *np.diagonal(matrix)])
     largest = int(np.argmax(squares))

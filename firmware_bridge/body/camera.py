@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.skeleton import Frame, Topology, check_window
-from firmware_bridge.align import CameraTilt, JitterBuffer, bone_speed, camera_offset, resample
+from firmware_bridge.align import CameraTilt, JitterBuffer, bone_velocity, camera_offset, resample
 from firmware_bridge.body.heading import AFTER_POSE, LONG, POSE
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import GROUPS, INDEX, PIECES, PLACES, SEGMENTS, Float64
-from firmware_bridge.quaternion import conjugate, rotate
+from firmware_bridge.quaternion import about_up, conjugate, rotate
 
 __all__ = ["Bones", "CameraSide", "Chains", "Seen"]
 
@@ -38,15 +38,16 @@ MEASURED = (0.015, math.radians(3), 60.0)
 """Residual of a joint whose bones carry sensors: metres by which layouts differ in where a joint is, radians by which
 each long bone on the way there is off after all corrections (others by what the pose leaves), and seconds for which
 it stays alike: as long as straps."""
-GUESSED = (0.15, 0.3)
-"""Metres and seconds for a joint without sensors."""
+GUESSED = (0.15, 0.6)
+"""Metres and seconds for a joint without sensors: limbs take half a second to a second from one place to another."""
 OUTLIER = 3.0
 """Standard deviations beyond which a joint's observation counts less and less."""
 LENGTHS_KEPT, LENGTHS_LEAST = 300, 30
 """Frames whose bone lengths are kept, and needed."""
-LENGTH_SPREAD, PLACED = 0.05, 0.015
-"""Standard deviation of people's proportions as a share, and metres by which a camera places a joint off for good:
-the median of a long bone replaces the table, that of a short one hardly does."""
+STATURE_SPREAD, LENGTH_SPREAD, PLACED = 0.1, 0.05, 0.015
+"""Standard deviations as shares of the stature that was given and of people's proportions, and metres by which a camera
+places a joint off for good: the median of a long bone replaces the table, that of a short one hardly does, and what all
+agree in is stature."""
 OFFSET_EVERY_S, OFFSET_WINDOW_S, OFFSET_SPAN_S, OFFSET_SURE = (5.0, 60.0), 30.0, 0.133, 0.5
 """How often the camera's lateness is looked for at first and later, in how much, by differences over how long, and
 from which correlation it is believed."""
@@ -285,12 +286,17 @@ class CameraSide:
         if self._since_lengths < LENGTHS_LEAST:
             return False
         self._since_lengths = 0
-        scale = {}
+        ratios, variances = {}, {}
         for group, kept in self._lengths.items():
             table = self._table[group]
             if len(kept) >= LENGTHS_LEAST and table:
-                trust = LENGTH_SPREAD**2 / (LENGTH_SPREAD**2 + 2 * (PLACED / table) ** 2)
-                scale[group] = 1 + trust * (float(np.median(kept)) / table - 1)
+                ratios[group] = float(np.median(kept)) / table
+                variances[group] = 2 * (PLACED / table) ** 2
+        weights = {group: 1 / (LENGTH_SPREAD**2 + variance) for group, variance in variances.items()}
+        whole = sum(weights[group] * (ratio - 1) for group, ratio in ratios.items()) / (
+            sum(weights.values()) + STATURE_SPREAD**-2)
+        scale = {group: 1 + whole + LENGTH_SPREAD**2 * weights[group] * (ratio - 1 - whole)
+                 for group, ratio in ratios.items()}
         if not scale:
             return False
         skeleton.resize(skeleton.body.measured(scale))
@@ -356,12 +362,14 @@ class CameraSide:
             variance = np.where(carried, self._spread, GUESSED[0]) ** 2
         return rotate(turns[self.chains.lead], residual[:, 0]), variance, time - self._when
 
-    def find_offset(self, time: float, mounting: Float64, buffers: Sequence[JitterBuffer], skeleton: Skeleton) -> None:
+    def find_offset(self, time: float, mounting: Float64, heading: Float64, buffers: Sequence[JitterBuffer],
+                    skeleton: Skeleton) -> None:
         """Look, every few seconds, for how late the camera is.
 
         Args:
             time: seconds.
             mounting: (S, 4) segment -> sensor axes.
+            heading: (S,) radians about up from each sensor's world to ours.
             buffers: S.
             skeleton: gives the bones.
         """
@@ -379,10 +387,12 @@ class CameraSide:
         for bone, segment in enumerate(row):
             track = buffers[segment].track(grid[0] - 0.1, grid[-1] + 0.1)
             if len(track.time) > 10 and not np.isnan(mounting[segment, 0]):
-                bones[:, bone] = rotate(resample(track, grid), rotate(mounting[segment], own[bone]))
-        seen_at, seen = bone_speed(np.array([at for at, _ in film]), np.array([each for _, each in film]), OFFSET_SPAN_S)
-        ours_at, ours = bone_speed(grid, bones, OFFSET_SPAN_S)
-        late, correlation = camera_offset(seen_at, seen, ours_at, ours)
+                bones[:, bone] = rotate(about_up(heading[segment]), rotate(resample(track, grid),
+                                                                          rotate(mounting[segment], own[bone])))
+        filmed = rotate(self.tilt.rotation, np.array([each for _, each in film]))
+        seen_at, seen = bone_velocity(np.array([at for at, _ in film]), filmed, OFFSET_SPAN_S)
+        ours_at, ours = bone_velocity(grid, bones, OFFSET_SPAN_S)
+        late, correlation = camera_offset(seen_at, seen.reshape(len(seen), -1), ours_at, ours.reshape(len(ours), -1))
         if correlation >= OFFSET_SURE:
             self._finds += 1  # each sees other movement; they are averaged, the later ones a little more
             self.late += max(1 / self._finds, 0.2) * (late - self.late)

@@ -114,22 +114,27 @@ SOLES = tuple((INDEX[f"{side}_foot"], place) for side in ("left", "right") for p
 
 
 class FloorContact:
-    """Walks the root by the foot that stands: while no camera says where the body is, that foot stays where it is.
+    """Walks the root by the foot that stands: while no camera says where the body is, what touches the floor stays where it is.
 
-    The lower foot carries the body, with some slack so that it does not change at every step of noise; the lowest
-    sole is on the floor. Jumping is not seen: the body then stays on the floor.
+    The standing foot is low and turns little; the swinging one passes a centimetre over the floor, closer than its height is
+    known, but turns fast. What touches is its heel or ball, whichever is lower: feet roll. Jumping is not seen: the body then
+    stays on the floor.
 
     Args:
         body: sizes.
     """
 
-    SLACK = 0.02
-    """Metres by which the other foot must be lower to take over."""
+    LOW = 0.04
+    """Metres of height that speak as much against a foot as all the turning of both feet."""
+    TURNING = 0.01
+    """Radians in one step below which turning says nothing: noise."""
+    SLACK = 0.5
+    """By so much the other foot must be the better one to take over."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
-        self._side = 0
-        self._before: Float64 | None = None
+        self._foot = 0
+        self._before: tuple[Float64, Float64] | None = None
 
     def forget(self) -> None:
         """The next posture does not follow from the last one."""
@@ -139,20 +144,24 @@ class FloorContact:
         """Take the next posture, (P, 4) segment -> world.
 
         Returns:
-            (3,) metres by which the root moved along the floor since the last posture (y is 0), and the root's height
-            over the floor.
+            (3,) metres by which the root moved along the floor since the last posture (y is 0), and the root's height over
+            the floor.
         """
         origins = _LINEAGE @ rotate(turns[_PARENTS], self.body.offsets())
         pieces = [piece for piece, _ in SOLES]
         places = np.array([place for _, place in SOLES]) * self.body.stature * self.body.scale.get("foot", 1.0)
-        soles = origins[pieces] + rotate(turns[pieces], places)
-        feet = soles.reshape(2, 2, 3).mean(axis=1)
-        low = soles[:, 1].reshape(2, 2).min(axis=1)
-        if low[1 - self._side] < low[self._side] - self.SLACK:
-            self._side = 1 - self._side
+        soles = (origins[pieces] + rotate(turns[pieces], places)).reshape(2, 2, 3)  # foot, heel or ball
+        feet = turns[pieces[::2]]
+        lowest = float(soles[..., 1].min())
         moved = np.zeros(3)
         if self._before is not None:
-            moved = -(feet[self._side] - self._before[self._side])
+            soles_before, feet_before = self._before
+            turned = 2 * np.arccos(np.clip(np.abs((feet * feet_before).sum(axis=-1)), 0.0, 1.0))
+            against = (soles[..., 1].min(axis=1) - lowest) / self.LOW + 2 * turned / (turned.sum() + self.TURNING)
+            if against[1 - self._foot] < against[self._foot] - self.SLACK:
+                self._foot = 1 - self._foot
+            touching = int(np.argmin(soles[self._foot, :, 1]))
+            moved = soles_before[self._foot, touching] - soles[self._foot, touching]
             moved[1] = 0.0
-        self._before = feet
-        return moved, -float(low.min())
+        self._before = soles, feet
+        return moved, -lowest

@@ -10,6 +10,7 @@ members of :class:`firmware_bridge.transports.Transport`. What a transport may h
     senders_apart  True where Chunk.channel is a sender with a codec and counters of its own
     on_silence     "reopen" (the default), "report" where nothing can be opened anew, "ignore" where pauses are recorded
     room           set by the link: awaited by a source that can be held up (a file) when the reader is slow
+    open_limit_s   seconds after which opening hangs; infinite where a transport bounds each of its steps itself
     most_wait_s    the longest wait before the next attempt, where looking again costs nothing (an unplugged port)
 """
 

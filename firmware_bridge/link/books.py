@@ -39,8 +39,9 @@ class Books:
         return ledger
 
     def reopened(self) -> None:
-        """The transport was opened anew: forget half a frame, keep the books."""
+        """The transport was opened anew: forget half a frame and who it was, keep the books."""
         self.codec.reset()
+        self.identity = None
         for ledger in self.ledgers.values():
             ledger.reopened()
 

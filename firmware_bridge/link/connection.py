@@ -250,7 +250,9 @@ class Link:
             for books in self._senders.values():
                 books.reopened()
             self._identity, self._admitted, self._end = None, self._enrolment is None, lost
-            await within(self._open_s, transport.open(received, lost), self._sleep)
+            limit_s = getattr(transport, "open_limit_s", self._open_s)
+            opening = transport.open(received, lost)
+            await (within(limit_s, opening, self._sleep) if limit_s < math.inf else opening)
             self._open = transport
             self._know(getattr(transport, "identity", None))
             writer = asyncio.create_task(self._write_replies(transport, lost))

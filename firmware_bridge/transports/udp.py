@@ -256,7 +256,9 @@ class _Listener:
                 self._strangers.put_back()
                 if sender not in self._rooms:
                     self._let_in(sender, member)
-                self._hand_over(member, data, now_ns, _channel(sender))
+                room = self._rooms.get(sender)
+                if room is None or room.budget.take():  # what came before the room was there counts, too
+                    self._hand_over(member, data, now_ns, _channel(sender))
             elif sender[0] in self.refused or len(self.refused) < MOST_SENDERS:
                 self.refused[sender[0]] = self.refused.get(sender[0], 0) + 1
 

@@ -20,6 +20,7 @@ __all__ = ["Found", "Radio"]
 START_S = 3.0
 """Starting a scan takes milliseconds; a daemon that hangs takes forever."""
 STOP_S = 2.0
+LISTEN_S = 0.25
 BUSY_ATTEMPTS = 5
 BUSY_WAIT_S = 0.2
 RETURN_S = 10.0
@@ -91,6 +92,7 @@ class Radio:
         self._users: dict[object, Callable[[DeviceError], None]] = {}
         self._daemon = DaemonWatch(self._daemon_gone) if client is None else None
         self._seen_daemon = False
+        self._retiring: asyncio.Future[None] | None = None
 
     @classmethod
     def of(cls, adapter: str = "") -> Radio:
@@ -114,12 +116,16 @@ class Radio:
             self._seen_daemon = self._seen_daemon or bool(self._daemon.present)
 
     async def leave(self, user: object) -> None:
-        """A transport is done; after the last one nothing of ours is left on the bus."""
+        """A transport is done; after the last one nothing of ours is left on the bus, also where the caller is cancelled."""
         self._users.pop(user, None)
         if not self._users:
-            await self._rest()
-            if not self._users and self._daemon is not None:
-                await self._daemon.stop()
+            self._retiring = asyncio.ensure_future(self._retire())
+            await asyncio.shield(self._retiring)
+
+    async def _retire(self) -> None:
+        await self._rest()
+        if not self._users and self._daemon is not None:
+            await self._daemon.stop()
 
     def _daemon_gone(self, reason: str) -> None:
         error = DeviceError(reason, expected="the Bluetooth daemon, which every connection needs",
@@ -134,10 +140,11 @@ class Radio:
 
     async def find(self, match: Callable[[Found], bool], *, limit_s: float, settle_s: Callable[[Found], float],
                    what: str) -> list[Found]:
-        """Devices that match: the first, and those that are heard ``settle_s(first)`` seconds after it.
+        """Devices that match: the first, and those that are heard within ``settle_s(first)`` seconds after it.
 
         Returns:
-            One for each address; empty if none was heard within ``limit_s``.
+            One for each address; empty if none was heard in ``limit_s`` of listening. While others connect nobody listens,
+            and a device is not blamed for that.
 
         Raises:
             DeviceError: no adapter, switched off, no permission, no daemon; the message says what to do.
@@ -146,9 +153,7 @@ class Radio:
         search = _Search(match)
         self._searches.add(search)
         try:
-            await self._scan(what)
-            with suppress(TimeoutError):
-                await within(limit_s, search.first.wait(), asyncio.sleep)
+            await self._listen(search, limit_s, what)
             if search.failure is not None:
                 raise search.failure
             if search.found:
@@ -160,6 +165,17 @@ class Radio:
             self._searches.discard(search)
             if not self._searches:
                 await self._rest()
+
+    async def _listen(self, search: _Search, limit_s: float, what: str) -> None:
+        listened_s = 0.0
+        while not search.first.is_set() and listened_s < limit_s:
+            if not self._connecting.locked():
+                await self._scan(what)
+            before, step_s = self._scanner, min(LISTEN_S, limit_s - listened_s)
+            with suppress(TimeoutError):
+                await within(step_s, search.first.wait(), asyncio.sleep)
+            if before is not None and self._scanner is before:
+                listened_s += step_s
 
     async def _await_daemon(self) -> None:
         if self._daemon is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ __all__ = ["BleTransport", "open_transport"]
 
 SEARCH_S = 10.0
 CONNECT_S = 10.0
-CLOSE_S = 2.0
+CLOSE_S = 1.5
 SETTLE_S = 0.5
 """How long a namesake is waited for before a device that was never connected is taken by its name."""
 NOTIFY = ("start", "acquire")
@@ -42,6 +43,9 @@ class BleTransport:
         adapter: see :class:`Radio`.
         radio: a radio of one's own; None for the loop's.
     """
+
+    open_limit_s = math.inf
+    """Each step of opening has its own bound, and how many others connect before it is not its fault."""
 
     def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool = False, pair: bool = False,
                  search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
@@ -102,14 +106,16 @@ class BleTransport:
             raise explain(error, f"writing to {self.address}") from error
 
     async def close(self) -> None:
-        """Disconnect, within two seconds or not at all: with a dead daemon bleak would wait forever."""
+        """Disconnect, within a second and a half or not at all: with a dead daemon bleak would wait forever."""
         self._lost = None
         client, self._client = self._client, None
-        if client is not None:
-            with suppress(Exception):
-                await within(CLOSE_S, client.disconnect(), asyncio.sleep)
-        if self._radio is not None:
-            await self._radio.leave(self)
+        try:
+            if client is not None:
+                with suppress(Exception):
+                    await within(CLOSE_S, client.disconnect(), asyncio.sleep)
+        finally:
+            if self._radio is not None:
+                await self._radio.leave(self)
 
     async def _find(self, radio: Radio) -> Found:
         known = radio.known.get(self._place)

@@ -1,0 +1,306 @@
+"""One skeleton from sensors and a camera: what is measured, what is inferred, occlusion, lateness, lost and refused sensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from benchmarks.fusion import paired
+from edgeskel import topologies
+from edgeskel.errors import DeviceError, InvalidClip, UnknownChoice
+from edgeskel.skeleton import Frame
+from firmware_bridge.body import SEGMENTS, Body
+from firmware_bridge.body.calibration import Calibration
+from firmware_bridge.body.segments import INDEX
+from firmware_bridge.clock import Clock
+from firmware_bridge.fuse import Fused, Fusion, Origin, Worn
+from firmware_bridge.orientation import Settings
+from firmware_bridge.quaternion import about_up, conjugate, multiply, rotate
+from firmware_bridge.samples import Flags, Reading
+from firmware_bridge.testing.wearer import Wearer
+
+LAYOUT = topologies.get("kinect-v2")
+SPARSE = ("pelvis", "left_forearm", "right_forearm", "left_shank", "right_shank", "head")
+START = 50.0
+
+
+def _wearer() -> Wearer:
+    return Wearer(facing=0.3, place=(0.4, 0.0, 2.5))
+
+
+def _drive(wearer: Wearer, fusion: Fusion, places: Sequence[str], begin: float, end: float, *,
+           filmed: Callable[[float], bool] | None = None, late: float = 0.0, rate: float = 50.0,
+           silent: Callable[[str, float], bool] = lambda place, time: False,
+           change: Callable[[np.ndarray], np.ndarray] = lambda joints: joints) -> list[Fused]:
+    """Push what sensors at ``places`` and, when ``filmed``, a camera see from ``begin`` to ``end``; the frames that come of it."""
+    motion = wearer.worn(SEGMENTS)
+    seen = wearer.filmed(LAYOUT)
+    rows = [SEGMENTS.index(place) for place in places]
+    out, next_frame = [], begin
+    for k in range(round(begin * rate), round(end * rate)):
+        now = k / rate
+        while filmed is not None and next_frame + late <= now:
+            if filmed(next_frame):
+                joints = change(seen(next_frame)).astype(np.float32)
+                fusion.push_camera(Frame(START + next_frame + late, joints[None], np.ones((1, len(joints)), np.float32)))
+            next_frame += 1 / 30
+        values = motion(len(SEGMENTS), round(now * 1e6))
+        for row, place in zip(rows, places, strict=True):
+            if not silent(place, now):
+                q, a, w = values[row, :4], values[row, 4:7], values[row, 7:10]
+                fusion.push_reading(place, Reading(orientation=tuple(q), acceleration=tuple(a), angular_velocity=tuple(w)),
+                                    round((START + now) * 1e9))
+        out += fusion.frames(round((START + now) * 1e9))
+    return out
+
+
+def _fusion(wearer: Wearer, places: Sequence[str], *, calibrated: bool = True, body: Body | None = None) -> Fusion:
+    known = wearer.calibration(SEGMENTS)
+    mine = Calibration({s: known.mounting[s] for s in places}, {s: known.heading[s] for s in places},
+                       dict.fromkeys(places, "known"))
+    return Fusion(LAYOUT, {place: Worn(place) for place in places}, calibration=mine if calibrated else None, body=body)
+
+
+def _error(wearer: Wearer, frames: Sequence[Fused], *, after: float = 0.0, absolute: bool = False) -> np.ndarray:
+    """(V,) millimetres, mean over the frames ``after``; each placed by its own root unless ``absolute``."""
+    chosen = [frame for frame in frames if frame.frame.time - START > after]
+    truth = np.stack([wearer.joints(LAYOUT, frame.frame.time - START) for frame in chosen])
+    got = np.stack([frame.frame.joints[0] for frame in chosen]).astype(np.float64)
+    if not absolute:
+        truth, got = (x - x[:, LAYOUT.root:LAYOUT.root + 1] for x in (truth, got))
+    return 1e3 * np.linalg.norm(got - truth, axis=-1).mean(axis=0)
+
+
+def test_sensors_alone_carry_the_whole_pose() -> None:
+    wearer = _wearer()
+    begin = wearer.begin_s
+    frames = _drive(wearer, _fusion(wearer, SEGMENTS), SEGMENTS, begin, begin + 6)
+    assert _error(wearer, frames, after=begin + 1.5).max() < 15
+    last = frames[-1]
+    assert (last.origin == Origin.INERTIAL).all() and last.measured[[INDEX[s] for s in SEGMENTS]].all()
+    assert last.age_s.max() < 0.05 and math.isinf(last.root_age_s)
+    assert last.frame.confidence.min() > 0.5
+    low = last.frame.joints[0][[LAYOUT.index("left_foot"), LAYOUT.index("right_foot")], 1].min()
+    assert abs(low) < 0.06  # the floor is at 0
+
+
+def test_frames_come_at_the_rate_asked_for_and_as_soon_as_all_sensors_are_there() -> None:
+    wearer = _wearer()
+    fusion = _fusion(wearer, SPARSE)
+    frames = _drive(wearer, fusion, SPARSE, 30, 34)
+    times = np.array([frame.frame.time for frame in frames])
+    assert np.allclose(np.diff(times), 1 / 30)
+    assert times[-1] > START + 34 - 1 / 50 - 1 / 30 - 1e-6  # not held back by the delay that late readings are given
+
+
+def test_a_sensor_that_goes_silent_holds_up_nothing_and_is_said_to_be_old() -> None:
+    wearer = _wearer()
+    fusion = _fusion(wearer, SEGMENTS)
+    frames = _drive(wearer, fusion, SEGMENTS, 36, 40, silent=lambda place, time: place == "left_forearm" and time > 38)
+    elbow, wrist = LAYOUT.index("left_elbow"), LAYOUT.index("left_wrist")
+    soon = next(frame for frame in frames if frame.frame.time > START + 38.2)
+    assert soon.origin[wrist] == Origin.INERTIAL and soon.age_s[wrist] == pytest.approx(0.2, abs=0.05)
+    last = frames[-1]
+    assert last.frame.time > START + 39.85
+    assert last.origin[wrist] == Origin.INFERRED and math.isinf(last.age_s[wrist])
+    assert last.origin[elbow] == Origin.INERTIAL
+    assert last.frame.confidence[0, wrist] < 0.5 < last.frame.confidence[0, elbow]
+
+
+@pytest.mark.parametrize("places", [("left_forearm",), ("pelvis",), SPARSE])
+def test_any_number_of_sensors_gives_whole_frames_that_say_what_was_measured(places: tuple[str, ...]) -> None:
+    wearer = _wearer()
+    frames = _drive(wearer, _fusion(wearer, places), places, 36, 39)
+    last = frames[-1]
+    assert np.isfinite(last.frame.joints).all()
+    assert {name for name in SEGMENTS if last.measured[INDEX[name]]} == set(places)
+    carried = set(np.array(LAYOUT.joints)[last.origin == Origin.INERTIAL])
+    assert ("left_hip" in carried) == ("pelvis" in places) and "left_wrist" not in carried
+    assert np.all(last.frame.confidence[0, last.origin == Origin.INFERRED] < 0.5)
+
+
+def test_a_camera_alone_is_followed_within_its_noise() -> None:
+    wearer = _wearer()
+    fusion = Fusion(LAYOUT, {})
+    frames = _drive(wearer, fusion, (), 30, 36, filmed=lambda time: True)
+    assert _error(wearer, frames, after=31, absolute=True).mean() < 60
+    assert (frames[-1].origin == Origin.CAMERA).all() and frames[-1].root_age_s < 0.1
+    assert frames[-1].frame.confidence.min() > 0.7
+
+
+def test_limbs_go_on_moving_while_the_camera_is_blind_and_with_one_sensor_one_limb_does() -> None:
+    wearer = _wearer()
+    begin = wearer.begin_s
+    visible = lambda time: time < begin + 12 or time > begin + 17  # noqa: E731
+    blind = _drive(wearer, _fusion(wearer, SEGMENTS), SEGMENTS, begin, begin + 17, filmed=visible)
+    during = [frame for frame in blind if begin + 13 < frame.frame.time - START < begin + 16.8]
+    assert _error(wearer, during).max() < 40
+    assert _error(wearer, during, absolute=True).mean() < 60
+    assert during[-1].root_age_s > 3 and set(during[-1].origin) == {Origin.INERTIAL}
+    held = _drive(wearer, Fusion(LAYOUT, {}), (), begin, begin + 17, filmed=visible)
+    nothing = [frame for frame in held if begin + 13 < frame.frame.time - START < begin + 16.8]
+    assert _error(wearer, during).mean() < 0.5 * _error(wearer, nothing).mean()
+    assert nothing[-1].frame.confidence.max() < 0.5  # and the frame says so
+
+
+def test_the_cameras_world_is_found_whatever_the_sensors_call_ahead() -> None:
+    wearer = _wearer()
+    begin = wearer.begin_s
+    fusion = _fusion(wearer, SEGMENTS)
+    assert fusion.calibration is not None
+    known = fusion.calibration
+    fusion.use(Calibration(known.mounting, {s: a + 2.2 for s, a in known.heading.items()}, known.by))
+    frames = _drive(wearer, fusion, SEGMENTS, begin, begin + 12, filmed=lambda time: True)
+    assert _error(wearer, frames, after=begin + 8, absolute=True).mean() < 40
+    assert set(frames[-1].origin) == {Origin.BOTH}
+
+
+def test_a_late_and_tilted_camera_is_put_right() -> None:
+    wearer = _wearer()
+    begin = wearer.begin_s
+    fusion = _fusion(wearer, SEGMENTS)
+    tilted = np.array([math.cos(0.1), math.sin(0.1), 0.0, 0.0])
+    frames = _drive(wearer, fusion, SEGMENTS, begin, begin + 24, filmed=lambda time: True, late=0.1,
+                    change=lambda joints: rotate(tilted, joints))
+    assert fusion.camera.late == pytest.approx(0.1, abs=0.005)
+    up = rotate(multiply(fusion.camera.tilt.rotation, tilted), np.array([0.0, 1.0, 0.0]))
+    assert math.degrees(math.acos(min(1.0, up[1]))) < 1
+    assert _error(wearer, frames, after=begin + 16, absolute=True).mean() < 40
+
+
+def test_bone_lengths_come_from_the_camera() -> None:
+    wearer = Wearer(facing=0.3, place=(0.4, 0.0, 2.5), body=Body(1.9))
+    fusion = _fusion(wearer, SEGMENTS, body=Body(1.7))
+    _drive(wearer, fusion, SEGMENTS, 20, 26, filmed=lambda time: True)
+    for group in ("thigh", "shank", "trunk"):
+        assert fusion.skeleton.body.scale[group] == pytest.approx(1.9 / 1.7, abs=0.04)
+    joints = fusion.frames(round((START + 40) * 1e9))[-1].frame.joints[0]
+    thigh = joints[LAYOUT.index("left_hip")] - joints[LAYOUT.index("left_knee")]
+    assert np.linalg.norm(thigh) == pytest.approx(0.245 * 1.9, abs=0.03)
+
+
+def test_a_heading_that_is_off_comes_right_slowly() -> None:
+    wearer = _wearer()
+    begin = wearer.begin_s
+    worn = ("pelvis", "chest", "left_upper_arm", "left_forearm", "right_upper_arm")
+    fusion = _fusion(wearer, worn)
+    assert fusion.calibration is not None
+    off = dict(fusion.calibration.heading)
+    off["left_upper_arm"] += math.radians(15)
+    fusion.use(Calibration(fusion.calibration.mounting, off, fusion.calibration.by))
+    frames = _drive(wearer, fusion, worn, begin, begin + 60, filmed=lambda time: True, rate=30)
+
+    def yaw(frame: Fused) -> float:
+        arm = INDEX["left_upper_arm"]
+        turned = multiply(frame.turns[arm], conjugate(wearer.turns(frame.frame.time - START)[arm]))
+        return math.degrees(2 * math.atan2(turned[2], turned[0]) + math.pi) % 360 - 180
+
+    course = np.abs([yaw(frame) for frame in frames if frame.frame.time - START > begin + 4])
+    assert course[0] > 8
+    assert course[-30:].mean() < 0.6 * course[0]
+
+
+def test_of_several_persons_the_wearer_is_followed() -> None:
+    wearer = _wearer()
+    fusion = Fusion(LAYOUT, {})
+    seen = wearer.filmed(LAYOUT)
+    for k in range(90):
+        mine = seen(30 + k / 30)
+        other = mine + [1.5 - 0.02 * k, 0.0, 0.5]  # passes by
+        persons = [mine, other] if k % 2 == 0 or k == 0 else [other, mine]
+        joints = np.stack(persons).astype(np.float32)
+        confidence = np.full(joints.shape[:2], 0.9, np.float32)
+        if k == 0:
+            confidence[0] = 1.0
+        fusion.push_camera(Frame(START + k / 30, joints, confidence))
+        for frame in fusion.frames(round((START + k / 30) * 1e9)):
+            truth = wearer.joints(LAYOUT, 30 + frame.frame.time - START)
+            assert np.linalg.norm(frame.frame.joints[0] - truth, axis=-1).mean() < 0.15
+
+
+def test_a_refused_sensor_is_told_once_and_the_others_go_on() -> None:
+    wearer = _wearer()
+    fusion = Fusion(LAYOUT, {"good": Worn("pelvis"), "bad": Worn("left_thigh")})
+    motion = wearer.worn(("pelvis",))
+    told = 0
+    for k in range(300):
+        now = round((START + k / 50) * 1e9)
+        q, a, w = np.split(motion(1, k * 20_000)[0, :10], [4, 7])
+        fusion.push_reading("good", Reading(orientation=tuple(q), acceleration=tuple(a), angular_velocity=tuple(w)), now)
+        try:
+            fusion.push_reading("bad", Reading(acceleration=(0.0, 0.0, 1.0), angular_velocity=(0.0, 0.0, 0.0)), now)
+        except DeviceError as error:
+            told += 1
+            assert "bad" in str(error) and "g units" in str(error)
+    assert told == 1 and set(fusion.refused) == {"bad"}
+    assert fusion.frames()[-1].frame.time > START + 5
+
+
+def test_a_reboot_makes_a_heading_doubtful() -> None:
+    wearer = _wearer()
+    fusion = Fusion(LAYOUT, {"thigh": Worn("left_thigh", Clock(clock_bits=32))},
+                    calibration=_fusion(wearer, ("left_thigh",)).calibration)
+    assert fusion.headings.known.all()
+    motion = wearer.worn(("left_thigh",))
+    for k in range(300):
+        q, a, w = np.split(motion(1, k * 20_000)[0, :10], [4, 7])
+        flags = Flags.REBOOTED if k == 200 else Flags.NONE
+        fusion.push_reading("thigh", Reading(device_us=(k * 20_000) if k < 200 else (k - 200) * 20_000, orientation=tuple(q),
+                                             acceleration=tuple(a), angular_velocity=tuple(w), flags=flags),
+                            round((START + k / 50) * 1e9))
+    assert not fusion.headings.known.any()
+
+
+def test_calibrating_through_the_fusion_finds_how_the_sensors_sit() -> None:
+    wearer = Wearer(facing=0.3, programme=("raise arms", "bow", "squat", "lift left leg", "lift right leg"))
+    places = tuple(s for s in SEGMENTS if "collar" not in s)
+    fusion = _fusion(wearer, places, calibrated=False)
+    frames = _drive(wearer, fusion, places, 0, wearer.begin_s)
+    assert not frames[-1].measured.any()  # nothing is believed before the calibration
+    told = {name: (START + 6 + 4 * k, START + 8.5 + 4 * k) for k, name in enumerate(wearer.programme)}
+    made = fusion.calibrate("n-pose", (START + 2, START + 5), told, facing=0.3)
+    true = wearer.calibration(SEGMENTS)
+    for segment in places:
+        apart = 2 * math.acos(min(1.0, abs(float(made.mounting[segment] @ true.mounting[segment]))))
+        assert math.degrees(apart) < 6, segment
+    frames = _drive(wearer, fusion, places, wearer.begin_s, wearer.begin_s + 4)
+    assert _error(wearer, frames).mean() < 40
+
+
+def test_wrong_use_is_told_with_what_would_be_right() -> None:
+    with pytest.raises(DeviceError, match="a and b both sit on left_forearm"):
+        Fusion(LAYOUT, {"a": Worn("left_wrist"), "b": Worn("left_forearm")})
+    with pytest.raises(UnknownChoice, match="sensor place"):
+        Fusion(LAYOUT, {"a": Worn("tail")})
+    fusion = Fusion(LAYOUT, {"a": Worn("left_wrist", settings=Settings("6-axis"))})
+    with pytest.raises(UnknownChoice, match="one of a"):
+        fusion.push_reading("b", Reading(), 0)
+    with pytest.raises(UnknownChoice, match="one of a"):
+        fusion.track("b", 0, 1)
+    with pytest.raises(InvalidClip):
+        fusion.push_camera(Frame(1.0, np.zeros((1, 3, 3), np.float32), np.ones((1, 3), np.float32)))
+    assert fusion.frames() == []
+
+
+def test_a_codec_says_how_its_clock_counts() -> None:
+    from firmware_bridge.codecs import create
+
+    worn = Worn.of(create("node"), "chest")
+    assert worn.clock is not None and worn.place == "chest"
+    assert Worn.of(create("witmotion-ble"), "chest").clock is None
+    assert Worn.of(create("witmotion-ble"), "chest", rate_hz=50).clock is not None
+
+
+@pytest.mark.parametrize("seed", [200])
+def test_both_together_are_better_than_either_alone_on_synthetic_truth(seed: int) -> None:
+    figures = paired(seed, 6)
+    assert figures["fused_mm"] < figures["imu_only_mm"]
+    assert figures["fused_mm"] < 0.7 * figures["camera_only_mm"]
+    assert figures["fused_hidden_mm"] < 0.5 * figures["camera_only_hidden_mm"]
+
+
+def test_turning_about_up_is_what_it_says() -> None:
+    assert np.allclose(rotate(about_up(math.pi / 2), np.array([0.0, 0.0, 1.0])), [1.0, 0.0, 0.0])
