@@ -392,7 +392,8 @@ class CameraSide:
         filmed = rotate(self.tilt.rotation, np.array([each for _, each in film]))
         seen_at, seen = bone_velocity(np.array([at for at, _ in film]), filmed, OFFSET_SPAN_S)
         ours_at, ours = bone_velocity(grid, bones, OFFSET_SPAN_S)
-        late, correlation = camera_offset(seen_at, seen.reshape(len(seen), -1), ours_at, ours.reshape(len(ours), -1))
+        late, correlation = camera_offset(seen_at, seen.reshape(len(seen), -1), ours_at, ours.reshape(len(ours), -1),
+                                          step=0.01)
         if correlation >= OFFSET_SURE:
             self._finds += 1  # each sees other movement; they are averaged, the later ones a little more
             self.late += max(1 / self._finds, 0.2) * (late - self.late)
