@@ -234,7 +234,7 @@ class LiveFeed(Feed):
 
     async def _pump(self) -> None:
         """Record readings and hand them over, as soon as they are there."""
-        while True:
+        while not self._closed.is_set():
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), HEALTH_S)
             self._wake.clear()
@@ -247,8 +247,8 @@ class LiveFeed(Feed):
 
     async def _stop(self) -> None:
         if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.wait({self._pumping})
+            self._wake.set()
+            await self._pumping  # not cancelled: wait_for of Python 3.10 and 3.11 may swallow that
         before = [link.health for link in self.links]
         await asyncio.gather(*(link.close() for link in self.links))
         self._record_samples(self._drain())

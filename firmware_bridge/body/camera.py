@@ -48,9 +48,9 @@ STATURE_SPREAD, LENGTH_SPREAD, PLACED = 0.1, 0.05, 0.015
 """Standard deviations as shares of the stature that was given and of people's proportions, and metres by which a camera
 places a joint off for good: the median of a long bone replaces the table, that of a short one hardly does, and what all
 agree in is stature."""
-OFFSET_EVERY_S, OFFSET_WINDOW_S, OFFSET_SPAN_S, OFFSET_SURE = (5.0, 60.0), 30.0, 0.133, 0.5
+OFFSET_EVERY_S, OFFSET_WINDOW_S, OFFSET_SPAN_S, OFFSET_SURE = (5.0, 60.0), 30.0, 0.133, 0.3
 """How often the camera's lateness is looked for at first and later, in how much, by differences over how long, and
-from which correlation it is believed."""
+from which correlation it is believed: twice what two movements that have nothing in common reach."""
 
 # Segment -> its bone in joints: from the first of these to the second, where the layout has both.
 _BONES: dict[str, tuple[str, str]] = {"pelvis": ("right_hip", "left_hip"), "chest": ("right_shoulder", "left_shoulder"),
@@ -392,7 +392,8 @@ class CameraSide:
         filmed = rotate(self.tilt.rotation, np.array([each for _, each in film]))
         seen_at, seen = bone_velocity(np.array([at for at, _ in film]), filmed, OFFSET_SPAN_S)
         ours_at, ours = bone_velocity(grid, bones, OFFSET_SPAN_S)
-        late, correlation = camera_offset(seen_at, seen.reshape(len(seen), -1), ours_at, ours.reshape(len(ours), -1))
+        late, correlation = camera_offset(seen_at, seen.reshape(len(seen), -1), ours_at, ours.reshape(len(ours), -1),
+                                          step=0.01)
         if correlation >= OFFSET_SURE:
             self._finds += 1  # each sees other movement; they are averaged, the later ones a little more
             self.late += max(1 / self._finds, 0.2) * (late - self.late)

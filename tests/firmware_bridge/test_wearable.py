@@ -396,7 +396,7 @@ def test_a_live_node_and_camera_become_one_skeleton_that_survives_both(tmp_path:
             assert blind.origin[chest] == Origin.CAMERA  # the camera goes on alone
             assert any("plug the device in" in said for said in source.notices)
             played.node.plug_in()
-            until(source, lambda fused: bool(fused.measured.all()))
+            until(source, lambda fused: fused.measured.sum() == len(PLACES))
         alone = until(source, lambda fused: fused.root_age_s > 0.6)  # the camera has stopped
         assert alone.origin[chest] == Origin.INERTIAL and alone.frame.confidence[0, chest] > 0.5
         until(source, lambda _: any("nothing came for 0.5 s" in said and "sensors go on" in said for said in source.notices))
