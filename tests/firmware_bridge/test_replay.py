@@ -96,7 +96,7 @@ def test_closing_ends_the_iteration() -> None:
         ("walk.npz", UsageError, "replay:walk.npz"),
         ("replai:walk.npz", UnknownChoice, "did you mean 'replay'"),
         ("replay:", UsageError, "names no place"),
-        ("replay:walk.mp4", UnknownChoice, ".jsonl, .npz"),
+        ("replay:walk.mp4", UnknownChoice, ".jsonl, .mcap, .npz"),
         ("replay:absent.npz", CorruptFile, "absent.npz"),
         ("replay:absent.jsonl", CorruptFile, "absent.jsonl"),
     ],
