@@ -482,6 +482,14 @@ def test_a_camera_that_fails_is_named_and_opened_again(monkeypatch: pytest.Monke
     assert "push it in" in said[0] and "maker's SDK" in said[1] and all("sensors go on" in text for text in said[:2])
 
 
+def test_a_computer_that_was_asleep_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep = iter([5_000_000_000, 5_000_000_000, 65_000_000_000])
+    monkeypatch.setattr("firmware_bridge.feed._slept_ns", lambda: next(asleep, 65_000_000_000))
+    with PtyNode(rate_hz=100) as device, LiveFeed({device.address: None}) as feed:
+        said = [item.text for _, (_, items) in zip(range(5), feed, strict=False) for item in items if isinstance(item, Said)]
+    assert said == ["this computer was asleep for 60 s; what devices sent meanwhile is lost"]
+
+
 def test_a_reader_who_is_too_slow_is_told_what_he_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_bridge.feed.KEPT", 10)
     with PtyNode(rate_hz=1000) as device, LiveFeed({device.address: None}) as feed:
