@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from scipy.io import loadmat
 
 from edgeskel.data.importers.utd_mhad import FILE_ORDER
-from firmware_bridge.align import CameraTilt, JitterBuffer, bone_speed, bone_velocity, camera_offset, orientations, resample
+from firmware_bridge.align import (
+    CameraTilt,
+    JitterBuffer,
+    bone_speed,
+    bone_velocity,
+    camera_offset,
+    orientations,
+    resample,
+)
 from firmware_bridge.body import Track
 from firmware_bridge.body.camera import OFFSET_SURE
 from firmware_bridge.orientation import Oriented
