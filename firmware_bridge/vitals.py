@@ -75,6 +75,7 @@ class Vitals:
         self.address = address
         self.protocol = protocol_of(address)
         self._codec = create(self.protocol)
+        self._identity: str | None = None
         self._sensors: dict[tuple[str, str], _Sensor] = {}
 
     def take(self, sample: Sample) -> None:
@@ -94,10 +95,11 @@ class Vitals:
         return sorted({sender for sender, _ in self._sensors if sender})
 
     def identities(self, health: Health) -> list[str]:
-        """Who the device is, or are its senders."""
+        """Who the device is, or are its senders; remembered while the link is down."""
+        self._identity = health.identity or self._identity
         if self.senders:
             return [f"udp:{sender}" for sender in self.senders]
-        return [health.identity] if health.identity else []
+        return [self._identity] if self._identity else []
 
     def sensors(self) -> list[Vital]:
         """One for each sensor that was heard."""

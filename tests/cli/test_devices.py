@@ -162,7 +162,7 @@ def test_enrolled_devices_are_listed_added_by_address_and_removed(
     assert status == 0 and data["enrolled"] == [{"identity": "serial:simulated", "name": "belt"}]
     assert Path(data["list"]) == tmp_path / "config" / "edgeskel" / "devices.json"
     devices(capfd, "enrol", "ble:aa:bb:cc:dd:ee:ff", "udp:10.0.0.7")
-    _, shown, err = devices(capfd, "show", device.address, "--seconds", "0.3")
+    _, shown, err = devices(capfd, "show", device.address, "--seconds", "1")
     assert shown["devices"][0]["enrolled"] and "not enrolled" not in err
     _, data, _ = devices(capfd, "enrol", "ble:AA:BB:CC:DD:EE:FF", "serial:simulated", "--remove")
     assert data["enrolled"] == [{"identity": "udp:10.0.0.7", "name": ""}]
