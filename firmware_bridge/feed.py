@@ -1,4 +1,4 @@
-"""Several devices and a camera read together from an ordinary loop: live ones, or a recording of them.
+"""Several devices and a camera read together from an ordinary loop; a recording of them is in :mod:`.recorded_feed`.
 
     with LiveFeed({"serial:/dev/ttyUSB0": None}) as feed:
         for now_ns, items in feed:
@@ -19,19 +19,18 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from edgeskel.errors import DataError, EdgeskelError, UsageError
+from edgeskel.errors import EdgeskelError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.link import Health, Item, Link, Sample, open_link, protocol_of
-from firmware_bridge.mcap import McapReader, Recorder, Recording
+from firmware_bridge.mcap import Recorder
 from firmware_bridge.samples import Chunk
 from firmware_bridge.source import Source
 
-__all__ = ["CameraFrame", "Feed", "LiveFeed", "RecordedFeed", "Said"]
+__all__ = ["WAIT_S", "Batch", "CameraFrame", "Feed", "LiveFeed", "Said"]
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -64,7 +63,7 @@ Batch = tuple[int, list[Item | CameraFrame | Said]]
 
 
 class Feed:
-    """What :class:`LiveFeed` and :class:`RecordedFeed` have in common: a context manager to iterate."""
+    """What live and recorded feeds have in common: a context manager to iterate."""
 
     health: list[Health]
     """One for each device, as of the last batch."""
@@ -297,82 +296,6 @@ class LiveFeed(Feed):
                     camera.__exit__(None, None, None)
                 entered = False
             self._closed.wait(AGAIN_S)
-
-
-class RecordedFeed(Feed):
-    """What :class:`LiveFeed` recorded, in the order and, unless told otherwise, at the pace in which it came.
-
-    Args:
-        path: an MCAP recording with readings.
-        devices: addresses whose readings are wanted; None for all.
-        camera: play the camera's frames, too.
-        speed: 1 as it was, 2 twice as fast, 0 without waiting.
-        sleep: waits for seconds.
-
-    Raises:
-        CorruptFile, DataError: it is no recording.
-        UsageError: it holds no readings of these devices.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], devices: Mapping[str, object] | None = None, *, camera: bool = True,
-                 speed: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.path = Path(path)
-        self.health = []
-        self._speed, self._sleep = speed, sleep
-        self._devices = None if devices is None else set(devices)
-        channels = McapReader(path).channels()
-        found = {channel.metadata["device"] for channel in channels if channel.topic.startswith("/readings/")}
-        filmed = camera and any(channel.topic == "/frames/camera" for channel in channels)
-        films = next(Recording(path).frames("camera"), None) if filmed else None
-        self.camera_topology: Topology | None = None if films is None else films[0]
-        """Layout of the recorded camera frames; None where there are none."""
-        self.devices = found if self._devices is None else found & self._devices
-        """Whose readings are played."""
-        if not self.devices and films is None:
-            raise UsageError(f"{path} holds readings of " + (", ".join(sorted(found)) or "nobody"),
-                             expected="one of " + ", ".join(sorted(self._devices)) if self._devices else
-                             "a recording that edgeskel devices record wrote")
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Batches; the last is followed by what is wrong with a file that was cut off."""
-        recording, film = Recording(self.path), Recording(self.path)
-        samples = (s for s in recording.samples() if s.device in self.devices)
-        frames = iter(()) if self.camera_topology is None else (CameraFrame(frame) for _, frame in film.frames("camera"))
-        begin = first = None
-        items: list[Item | CameraFrame | Said] = []
-        now_ns = batch_ns = 0
-        try:
-            for at_ns, item in _merged(samples, frames):
-                if begin is None or first is None:
-                    begin, first = time.monotonic(), at_ns
-                wait = begin + (at_ns - first) / 1e9 / self._speed - time.monotonic() if self._speed else 0.0
-                if items and (wait > 0 or at_ns - batch_ns > WAIT_S * 1e9):
-                    yield now_ns, items
-                    items = []
-                if not items:
-                    batch_ns = at_ns
-                if wait > 0:
-                    self._sleep(wait)
-                items.append(item)
-                now_ns = max(now_ns, at_ns)
-        except DataError as error:
-            items.append(Said(str(error)))
-        if recording.damage:
-            items.append(Said(f"{self.path}: {recording.damage}; everything before that was played"))
-        yield now_ns, items
-
-
-def _merged(samples: Iterator[Sample], frames: Iterator[CameraFrame]) -> Iterator[tuple[int, Item | CameraFrame]]:
-    """Both in the order of their times, each as it was written: within a batch links were read one after the other."""
-    sample, film = next(samples, None), next(frames, None)
-    while sample is not None or film is not None:
-        film_ns = None if film is None else round(film.frame.time * 1e9)
-        if sample is not None and (film_ns is None or sample.host_ns <= film_ns):
-            yield sample.host_ns, sample
-            sample = next(samples, None)
-        elif film is not None and film_ns is not None:
-            yield film_ns, film
-            film = next(frames, None)
 
 
 def _slept_ns() -> int:

@@ -25,9 +25,10 @@ from edgeskel.skeleton import Frame
 from firmware_bridge.assembly import Assembly
 from firmware_bridge.body import Calibration
 from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.feed import CameraFrame, Feed, LiveFeed, RecordedFeed
+from firmware_bridge.feed import CameraFrame, Feed, LiveFeed
 from firmware_bridge.fuse import Fused
 from firmware_bridge.link import Health
+from firmware_bridge.recorded_feed import RecordedFeed
 from firmware_bridge.recording import Span
 from firmware_bridge.replay import speed_of
 from firmware_bridge.session_file import SessionFile

@@ -20,13 +20,14 @@ from firmware_bridge.assembly import Assembly
 from firmware_bridge.body import SEGMENTS, Calibration
 from firmware_bridge.cameras import adapter
 from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.feed import CameraFrame, LiveFeed, RecordedFeed, Said
+from firmware_bridge.feed import CameraFrame, LiveFeed, Said
 from firmware_bridge.fuse import Fused, Origin
 from firmware_bridge.guide import Guide, movements_for
 from firmware_bridge.link import Gap, Health, Lost, Overflow, Recovered, Refused, Report, Sample, Stalled
 from firmware_bridge.mcap import Recorder, Recording
 from firmware_bridge.notices import Notices
 from firmware_bridge.orientation import Settings
+from firmware_bridge.recorded_feed import RecordedFeed
 from firmware_bridge.recording import Span
 from firmware_bridge.samples import Flags, Reading, Status
 from firmware_bridge.session_file import SessionFile, WornDevice, WornSensor, toml_of

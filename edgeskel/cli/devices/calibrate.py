@@ -40,8 +40,9 @@ class Calibrate:
 def calibrate(config: Calibrate) -> Report:
     """Guide through the steps and write the calibration."""
     from firmware_bridge.assembly import Assembly
-    from firmware_bridge.feed import Feed, LiveFeed, RecordedFeed
+    from firmware_bridge.feed import Feed, LiveFeed
     from firmware_bridge.guide import Guide, movements_for
+    from firmware_bridge.recorded_feed import RecordedFeed
     from firmware_bridge.session_file import SessionFile
     from firmware_bridge.wearable import feed_of
 

@@ -12,7 +12,7 @@ from edgeskel.cli.report import console
 from edgeskel.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from edgeskel.skeleton import Frame
     from firmware_bridge.feed import CameraFrame, LiveFeed, Said
@@ -117,24 +117,27 @@ class Listener:
             for health in self.feed.health
         ]  # fmt: skip
 
-    def table(self) -> Table:
-        """The same as a table."""
-        from rich.markup import escape
+    def picture(self) -> Group:
+        """The same for a person: a line about each device, and a table of its sensors; fits 80 columns."""
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table("device", "state", "sensor", "Hz", "lost", "bad", "battery", "signal", "drift", "|a| at rest", "enrolled")
+        parts: list[Any] = []
         for device in self.devices():
-            whole = (escape(device["address"]), device["state"], str(device["lost"]), str(device["bad"]),
-                     _figure(device["battery"], ".0%"), _figure(device["signal_dbm"], ".0f", " dBm"),
-                     "yes" if device["enrolled"] else "no")
-            for vital in device["sensors"] or [None]:
-                name, rate, drift, rest = ("", "", "", "") if vital is None else (
-                    escape(vital.sensor), _figure(vital.rate_hz, ".1f"), _figure(vital.drift_ppm, "+.0f", " ppm"),
-                    _figure(vital.rest_m_s2, ".2f", " m/s²"))
-                address, state, lost, bad, battery, signal, enrolled = whole
-                table.add_row(address, state, name, rate, lost, bad, battery, signal, drift, rest, enrolled)
-                whole = ("",) * len(whole)  # type: ignore[assignment]
-        return table
+            parts.append(Text(device["address"], style="bold", overflow="fold"))
+            facts = [device["state"], f"{device['readings']} readings", f"{device['lost']} lost", f"{device['bad']} bad frames"]
+            facts += [] if device["battery"] is None else [f"battery {device['battery']:.0%}"]
+            facts += [] if device["signal_dbm"] is None else [f"{device['signal_dbm']:.0f} dBm"]
+            parts.append(Text("  " + ", ".join([*facts, "enrolled" if device["enrolled"] else "not enrolled"])))
+            if device["problem"]:
+                parts.append(Text(f"  {device['problem']}", style="yellow"))
+            table = Table("sensor", "Hz", "drift", "|a| at rest", box=None, padding=(0, 2))
+            for vital in device["sensors"]:
+                table.add_row(Text(vital.sensor or "-"), _figure(vital.rate_hz, ".1f"), _figure(vital.drift_ppm, "+.0f", " ppm"),
+                              _figure(vital.rest_m_s2, ".2f", " m/s²"))
+            parts += [table] if device["sensors"] else []
+        return Group(*parts)
 
     def _open(self) -> LiveFeed:
         from firmware_bridge import open_source

@@ -60,7 +60,7 @@ def record(config: Record) -> Report:
     silent = [device["address"] for device in devices if not device["readings"]]
 
     def text(out_: Console) -> None:
-        out_.print(listener.table())
+        out_.print(listener.picture())
         out_.print(f"{out}: {data['readings']} readings in {data['seconds']:.1f} s, {data['lost']} lost, {data['bad']} bad frames, "
                    f"{data['skeletons']} skeletons, {data['bytes']} bytes", highlight=False, soft_wrap=True)
         for address in silent:

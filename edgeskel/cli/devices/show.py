@@ -54,7 +54,7 @@ def show(config: Show) -> Report:
 
     def each(listener: Listener) -> None:
         if isinstance(live, Live):
-            live.update(listener.table(), refresh=True)
+            live.update(listener.picture(), refresh=True)
         if picture is not None:
             picture.draw(fused=listener.fused, camera=listener.camera_frame)
 
@@ -63,7 +63,7 @@ def show(config: Show) -> Report:
     if picture is not None:
         picture.close()
     data = {"seconds": listener.seconds, "frames": listener.frames, "devices": listener.devices(), "notices": listener.notices}
-    return Report(data, lambda final: final.print(listener.table()), ok=not listener.silent)
+    return Report(data, lambda final: final.print(listener.picture()), ok=not listener.silent)
 
 
 def _picture(config: Show, listener: Listener) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgeskel.cli.devices.reading import check_seconds
 from edgeskel.cli.report import Report, console
@@ -17,7 +18,8 @@ from edgeskel.errors import UnknownChoice, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from firmware_bridge.session_file import WornDevice
+    from firmware_bridge.session_file import WornSensor
+    from firmware_bridge.testing.peers import Peer
     from firmware_bridge.testing.wearer import Wearer
 
 __all__ = ["SimulateDevices", "simulate"]
@@ -72,77 +74,85 @@ class SimulateDevices:
 
 def simulate(config: SimulateDevices) -> Report:
     """Start everything; it runs on behind the printed addresses."""
-    from firmware_bridge.body.segments import segment_of
-    from firmware_bridge.orientation import Settings
-    from firmware_bridge.session_file import WornDevice, WornSensor
-    from firmware_bridge.testing.peers import FilmPeer, LinesPeer, MocopiPeer, Peer, Playing, SlimeVRPeer
-    from firmware_bridge.testing.pty_node import PtyNode
+    from firmware_bridge.testing.peers import Playing
     from firmware_bridge.testing.wearer import Wearer
 
-    person = Wearer(facing=3.141592653589793, place=STANDS)  # towards the camera
-    taken = {segment_of(place) for place in config.places} if "node" in config.kinds else set()
-    began: list[float] = []
+    person = Wearer(facing=math.pi, place=STANDS)  # towards the camera
+    began: list[float] = [] if "node" in config.kinds else [time.monotonic()]
     stack = ExitStack()
-    worn: list[WornDevice] = []
-    identities: dict[str, str] = {}
-    addresses: list[dict[str, Any]] = []
 
     def seconds() -> float:
         return time.monotonic() - began[0] if began else 0.0
 
     try:
+        started: list[_Started] = []
         if "node" in config.kinds:
-            motion = person.worn(config.places)
-            node = stack.enter_context(PtyNode(
-                sensors=len(config.places), rate_hz=config.rate, bit_errors=config.bit_errors, drops=config.drops,
-                motion=lambda count, _: motion(count, round(seconds() * 1e6))))
-            stack.callback(_when_opened(node, began))
-            names = [str(n) for n in range(len(config.places))] if len(config.places) > 1 else [""]
-            worn.append(WornDevice(node.address, tuple(WornSensor(n, p) for n, p in zip(names, config.places, strict=True))))
-            identities["serial:simulated"] = "simulated node"
-            addresses.append({"kind": "node", "address": node.address, "places": config.places})
-        else:
-            began.append(time.monotonic())
-        peers: list[Peer] = []
-        if "slimevr" in config.kinds:
-            peers.append(SlimeVRPeer(config.slimevr_port, person, SLIMEVR_PLACE))
-            address = f"udp:{config.slimevr_port}?protocol=slimevr"
-            addresses.append({"kind": "slimevr", "address": address, "places": (SLIMEVR_PLACE,)})
-            if SLIMEVR_PLACE not in taken:
-                worn.append(WornDevice(address, (WornSensor("0", SLIMEVR_PLACE, Settings(up="+z")),)))
-        if "lines" in config.kinds:
-            peers.append(LinesPeer(config.lines_port, person, LINES_PLACES))
-            address = f"udp:{config.lines_port}?protocol=lines"
-            addresses.append({"kind": "lines", "address": address, "places": LINES_PLACES})
-            free = tuple(place for place in LINES_PLACES if place not in taken)
-            if free:
-                worn.append(WornDevice(address, tuple(WornSensor(place, place) for place in free)))
-        if "mocopi" in config.kinds:
-            peers.append(MocopiPeer(config.mocopi_port, person))
-            addresses.append({"kind": "mocopi", "address": f"udp:{config.mocopi_port}?protocol=mocopi", "places": ()})
-        camera = ""
-        if "camera" in config.kinds:
-            peers.append(FilmPeer(config.camera_port, person))
-            camera = f"camera:udp?port={config.camera_port}&layout=azure-kinect"
-            addresses.append({"kind": "camera", "address": camera, "places": ()})
-        if any(device.address.startswith("udp:") for device in worn):
-            identities["udp:127.0.0.1"] = "simulated senders on this machine"
+            started.append(_node(config, person, seconds, began, stack))
+        started += _senders(config, person)
         if config.write is not None:
-            _write(config.write, worn, camera, identities, person)
-        stack.enter_context(Playing(peers, seconds))
+            _write(config.write, started, person)
+        stack.enter_context(Playing([one.peer for one in started if one.peer is not None], seconds))
     except BaseException:
         stack.close()
         raise
-    data = {"devices": addresses, "session": config.write, "seconds": config.seconds}
+    devices = [{"kind": one.kind, "address": one.address, "places": [worn.place for worn in one.sensors]} for one in started]
+    data = {"devices": devices, "session": config.write, "seconds": config.seconds}
 
     def text(out: Console) -> None:
-        for device in addresses:
-            out.print(device["address"] + (f"   {', '.join(device['places'])}" if device["places"] else ""), highlight=False,
-                      markup=False, soft_wrap=True)
+        for one in started:
+            places = ", ".join(worn.place for worn in one.sensors)
+            out.print(one.address + (f"   {places}" if places else ""), highlight=False, markup=False, soft_wrap=True)
         if config.write is not None:
             out.print(f"wearable:{config.write}", highlight=False, markup=False, soft_wrap=True)
 
     return Report(data, text, stay=lambda: _stay(stack, config.seconds))
+
+
+class _Started(NamedTuple):
+    """A simulated device: its address, what of it is worn, who it is, and what sends (a node sends by itself)."""
+
+    kind: str
+    address: str
+    sensors: tuple[WornSensor, ...] = ()
+    identity: str = ""
+    peer: Peer | None = None
+
+
+def _node(config: SimulateDevices, person: Wearer, seconds: Callable[[], float], began: list[float], stack: ExitStack) -> _Started:
+    from firmware_bridge.session_file import WornSensor
+    from firmware_bridge.testing.pty_node import PtyNode
+
+    motion = person.worn(config.places)
+    node = stack.enter_context(PtyNode(
+        sensors=len(config.places), rate_hz=config.rate, bit_errors=config.bit_errors, drops=config.drops,
+        motion=lambda count, _: motion(count, round(seconds() * 1e6))))
+    stack.callback(_when_opened(node, began))
+    names = [str(number) for number in range(len(config.places))] if len(config.places) > 1 else [""]
+    sensors = tuple(WornSensor(name, place) for name, place in zip(names, config.places, strict=True))
+    return _Started("node", node.address, sensors, "serial:simulated")
+
+
+def _senders(config: SimulateDevices, person: Wearer) -> list[_Started]:
+    from firmware_bridge.orientation import Settings
+    from firmware_bridge.session_file import WornSensor
+    from firmware_bridge.testing.peers import FilmPeer, LinesPeer, MocopiPeer, SlimeVRPeer
+
+    here, made = "udp:127.0.0.1", []
+    if "slimevr" in config.kinds:
+        made.append(_Started("slimevr", f"udp:{config.slimevr_port}?protocol=slimevr",
+                             (WornSensor("0", SLIMEVR_PLACE, Settings(up="+z")),), here,
+                             SlimeVRPeer(config.slimevr_port, person, SLIMEVR_PLACE)))
+    if "lines" in config.kinds:
+        made.append(_Started("lines", f"udp:{config.lines_port}?protocol=lines",
+                             tuple(WornSensor(place, place) for place in LINES_PLACES), here,
+                             LinesPeer(config.lines_port, person, LINES_PLACES)))
+    if "mocopi" in config.kinds:
+        made.append(_Started("mocopi", f"udp:{config.mocopi_port}?protocol=mocopi", (), here,
+                             MocopiPeer(config.mocopi_port, person)))
+    if "camera" in config.kinds:
+        made.append(_Started("camera", f"camera:udp?port={config.camera_port}&layout=azure-kinect", (), "",
+                             FilmPeer(config.camera_port, person)))
+    return made
 
 
 def _when_opened(node: Any, began: list[float]) -> Callable[[], None]:
@@ -165,23 +175,34 @@ def _when_opened(node: Any, began: list[float]) -> Callable[[], None]:
     return end
 
 
-def _write(path: Path, worn: list[WornDevice], camera: str, identities: dict[str, str], person: Wearer) -> None:
+def _write(path: Path, started: list[_Started], person: Wearer) -> None:
+    """The session file, the list of enrolled devices, and the calibration that is true."""
     from edgeskel.files import atomic_write
     from firmware_bridge.body import Calibration
+    from firmware_bridge.body.segments import segment_of
     from firmware_bridge.enrolment import Enrolment
-    from firmware_bridge.session_file import toml_of
+    from firmware_bridge.session_file import WornDevice, toml_of
 
     listed = path.with_suffix(".devices.json")
     listed.unlink(missing_ok=True)
     enrolment = Enrolment(listed)
-    for identity, name in identities.items():
-        enrolment.add(identity, name)
+    taken: set[str] = set()
+    devices, seats = [], []
+    for one in started:
+        free = tuple(worn for worn in one.sensors if segment_of(worn.place) not in taken)
+        if not free:
+            continue
+        taken |= {segment_of(worn.place) for worn in free}
+        devices.append(WornDevice(one.address, free))
+        seats.append(person.calibration([worn.place for worn in one.sensors]))
+        enrolment.add(one.identity, f"simulated {one.kind}")
+    camera = next((one.address for one in started if one.kind == "camera"), "")
     with atomic_write(path) as file:
-        file.write(toml_of(worn, camera, stature=person.body.stature, enrolled=listed.name).encode())
-    seats = [person.calibration([sensor.place for sensor in device.sensors]) for device in worn]
-    Calibration({segment: at for each in seats for segment, at in each.mounting.items()},
-                {segment: turn for each in seats for segment, turn in each.heading.items()},
-                {segment: by for each in seats for segment, by in each.by.items()}).save(path.with_suffix(".calibration.json"))
+        file.write(toml_of(devices, camera, stature=person.body.stature, enrolled=listed.name).encode())
+    Calibration({segment: at for each in reversed(seats) for segment, at in each.mounting.items()},
+                {segment: turn for each in reversed(seats) for segment, turn in each.heading.items()},
+                {segment: by for each in reversed(seats) for segment, by in each.by.items()},
+                ).save(path.with_suffix(".calibration.json"))
 
 
 def _stay(stack: ExitStack, seconds: float | None) -> None:
