@@ -21,6 +21,7 @@ from torch import Tensor, fx, nn
 from edgeskel.errors import InvalidClip, MissingExtra, UsageError
 from edgeskel.skeleton import Float32
 from edgeskel.transforms import Streams
+from edgeskel.window import blank_missing
 
 __all__ = ["quantize"]
 
@@ -82,13 +83,13 @@ def _tools(network: Callable[[fx.Node], bool]) -> tuple[Any, Any, Any]:
 
 
 def _checked(index: int, joints: Any, confidence: Any) -> tuple[Tensor, Tensor]:
-    joints, confidence = torch.as_tensor(np.asarray(joints)), torch.as_tensor(np.asarray(confidence))
-    broken = int((~joints.isfinite().all(-1) & (confidence > 0)).sum())
+    joints, confidence = np.asarray(joints), np.asarray(confidence)
+    broken = int((~np.isfinite(joints).all(-1) & (confidence > 0)).sum())
     if broken:
         raise InvalidClip(f"calibration clip {index}: {broken} non-finite joints",
                           expected="finite metres wherever confidence is above 0",
                           remedy="set the confidence of a missing joint to 0")
-    return joints, confidence
+    return torch.from_numpy(blank_missing(joints, confidence)), torch.from_numpy(confidence)
 
 
 class _Network:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from edgeskel.errors import CorruptFile, ModelError, UnknownChoice
+from edgeskel.errors import CorruptFile, ModelError, UnknownChoice, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.models.low_rank import factorise
 from edgeskel.skeleton import Topology
@@ -215,7 +215,7 @@ def from_pretrained(name_or_folder: str | Path) -> Recogniser:
     digest = config.pop(DIGEST, None)
     try:
         model = create(config.pop("recogniser"), **config)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, UsageError) as error:  # UsageError: of a value that no one typed here
         raise CorruptFile(folder / "config.json", f"not a recogniser's configuration ({error})") from error
     path = folder / "model.safetensors"
     remedy = "copy the checkpoint again or train anew"

@@ -6,6 +6,7 @@ fields of :class:`Recipe`, of its :class:`Augment`, and of the recogniser's own 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -168,6 +169,11 @@ def _check(recipe: Recipe) -> None:
     for name, highest in (("label_smoothing", 1), ("average", 1), ("warmup", 1), ("distill", 1)):
         if not 0 <= getattr(recipe, name) <= highest:
             raise UsageError(f"{name} is {getattr(recipe, name)}", expected=f"0 to {highest}")
+    if recipe.learning_rate <= 0:
+        raise UsageError(f"learning_rate is {recipe.learning_rate}", expected="above 0")
+    for name in ("weight_decay", "clip_norm"):
+        if getattr(recipe, name) < 0:
+            raise UsageError(f"{name} is {getattr(recipe, name)}", expected="0 (off) or more")
     for item in fields(Augment):
         if getattr(recipe.augment, item.name) < 0:
             raise UsageError(f"{item.name} is {getattr(recipe.augment, item.name)}", expected="0 (off) or more")
@@ -186,6 +192,8 @@ def _like(old: Any, value: Any, name: str) -> Any:
     elif isinstance(old, tuple) and isinstance(value, (str, list, tuple)):
         return (value,) if isinstance(value, str) else tuple(map(str, value))
     elif isinstance(old, float) and isinstance(value, (int, float)):
+        if not math.isfinite(value):
+            raise UsageError(f"{name} is {value}", expected="a finite number")
         return float(value)
     elif isinstance(value, type(old)):
         return value

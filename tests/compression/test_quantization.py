@@ -53,3 +53,13 @@ def test_calibration_is_recorded_or_refused(graph: DeployableGraph, windows: Any
     broken[0, 0, 3, 2] = float("nan")
     with pytest.raises(InvalidClip, match="clip 1"):
         quantize(graph, [windows[1], (broken, torch.ones_like(confidence))])
+
+
+def test_what_stands_in_a_missing_joint_calibrates_nothing(graph: DeployableGraph, windows: Any) -> None:
+    joints, confidence = windows[0]
+    unseen = confidence.clone()
+    unseen[0, 0, :, 5] = 0
+    wild = joints.clone()
+    wild[0, 0, :, 5] = float("nan")
+    expected, got = (quantize(graph, [(values, unseen)])(*windows[1]) for values in (joints, wild))
+    assert torch.equal(expected[0], got[0])

@@ -52,3 +52,13 @@ def test_a_checkpoint_of_an_earlier_version_loads(folder: Path) -> None:
     whole = from_pretrained(folder).state_dict()
     _without_digest(folder)
     assert all(torch.equal(value, whole[name]) for name, value in from_pretrained(folder).state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("frames", "many"), ("widths", [8, -1]), ("dropout", 3), ("rank", 4), ("streams", [])]
+)
+def test_a_nonsensical_configuration_is_laid_to_its_file(folder: Path, setting: str, value: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, setting: value}))
+    with pytest.raises(CorruptFile, match=rf"config\.json: .*{setting}"):
+        from_pretrained(folder)

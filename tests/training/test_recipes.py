@@ -41,7 +41,9 @@ def test_unknown_settings_are_refused_with_the_list():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"epochs": "many"}, {"epochs": 0}, {"noise": -1.0}, {"optimizer": "adam"}, {"crop": 1.0}, {"average": 2}]
+    "setting",
+    [{"epochs": "many"}, {"epochs": 0}, {"noise": -1.0}, {"optimizer": "adam"}, {"crop": 1.0}, {"average": 2},
+     {"learning_rate": float("nan")}, {"learning_rate": 0}, {"noise": float("inf")}, {"weight_decay": -1}],
 )
 def test_senseless_values_are_refused(setting):
     with pytest.raises(UsageError):
