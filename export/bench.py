@@ -80,6 +80,8 @@ def measure(bundle: Bundle, *, runs: int = 200, rounds: int = 8, seconds: float 
                             for threads in sorted({1, cores})]
         if not workers:
             raise EngineError(f"no engine here runs an artifact of {bundle.path}", remedy="; ".join(skipped.values()))
+        for worker in workers:  # they import side by side, and load one after the other
+            worker.wait()
         for worker in workers:
             worker.load()
         for _ in range(rounds):
@@ -103,6 +105,10 @@ class _Worker:
             [sys.executable, "-m", "export.bench", str(bundle.path), file, engine, str(threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **limits},
         )
+
+    def wait(self) -> None:
+        """Until it has imported its engine."""
+        self._ask("ready")
 
     def load(self) -> None:
         self.load_ms = float(self._ask("load")["load_ms"])
@@ -133,7 +139,7 @@ class _Worker:
 
 
 def _serve(path: Path, file: str, name: str, threads: int) -> None:
-    """The measuring process: answers ``load``, a number of runs, and ``memory``, one JSON line each."""
+    """The measuring process: answers ``ready``, ``load``, a number of runs, and ``memory``, one JSON line each."""
     import time
 
     answers = os.fdopen(os.dup(1), "w")
@@ -145,9 +151,11 @@ def _serve(path: Path, file: str, name: str, threads: int) -> None:
     for line in sys.stdin:
         what = line.strip()
         answer: dict[str, Any]
-        if what == "load":
+        if what == "ready":
             engines.get(name).available()  # finds the packages; their weight is not the artifact's
             _import_libraries(name)
+            answer = {}
+        elif what == "load":
             before = _peak_mb()
             start = time.perf_counter()
             engine = engines.get(name)(bundle.file(file), bundle.manifest, threads)
@@ -174,7 +182,7 @@ def _serve(path: Path, file: str, name: str, threads: int) -> None:
 def _import_libraries(name: str) -> None:
     from importlib import import_module
 
-    for library in {"torch": ["torch", "edgeskel.models"], "executorch": ["executorch.extension.pybindings.portable_lib"],
+    for library in {"torch": ["torch", "edgeskel.models"], "executorch": ["torch", "executorch.extension.pybindings._portable_lib"],
                     "onnxruntime": ["onnxruntime"], "tensorrt": ["tensorrt"]}[name]:
         import_module(library)
 

@@ -36,7 +36,7 @@ class Demo:
     out: Path = Path("demo")
     """Folder for all that the demo makes."""
     quick: bool = False
-    """Little data and few epochs: shows the way in a minute, not the accuracy."""
+    """Little data, few epochs and a shallow network: shows the way in a minute, not the accuracy."""
     restart: bool = False
     """Begin anew: what an earlier demo made in that folder is removed."""
 
@@ -94,7 +94,9 @@ def _steps(out: Path, config: Demo) -> Iterator[Step]:
         yield Step("Import recordings", ("data", "import", dataset, str(config.data), "--out", str(store)), (store,))
     yield Step("Look at the data", ("data", "inspect", str(store)))
     # Generated motion is learned long before the recipe's last epoch; recordings get all of theirs.
-    short = ("--epochs", "2") if config.quick else ("--epochs", "12") if config.data is None else ()
+    short: tuple[str, ...] = ("--epochs", "12") if config.data is None else ()
+    if config.quick:
+        short = ("--epochs", "2", "--settings", "blocks=[1, 1, 1]")
     yield Step("Train", ("train", *data, *short, "--out", str(model)), (model,))
     page = out / "report.html"
     yield Step("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
@@ -104,14 +106,14 @@ def _steps(out: Path, config: Demo) -> Iterator[Step]:
         words = ("export", str(small), "--target", target, "--calibration", str(store), "--out", str(bundle))
         yield Step(f"Export for {target}", words, (bundle,))
         yield Step(f"Verify the {target} bundle", ("verify", str(bundle), *data))
-        yield Step(f"Measure the {target} bundle here", ("bench", str(bundle)))
-    clips = [word for clip in _unseen(store) for word in ("--clip", str(clip))]
+        yield Step(f"Measure the {target} bundle here", ("bench", str(bundle), *(("--runs", "16") if config.quick else ())))
+    clips = [word for clip in _unseen(store, 2 if config.quick else 6) for word in ("--clip", str(clip))]
     pick = ("data", "pick", str(store), *clips, "--gap", "0.5", "--out", str(recording))
     yield Step("Put clips of people it never saw one after the other", pick, (recording,))
     yield Step("Recognise them live", ("run", f"replay:{recording}", "--bundle", str(jetson)))
 
 
-def _unseen(store: Path, count: int = 6) -> list[int]:
+def _unseen(store: Path, count: int) -> list[int]:
     """Some clips of the test part, of different classes."""
     from edgeskel.data import Store, split
     from edgeskel.data.protocols import default_protocol

@@ -6,7 +6,6 @@ a Linux box this engine needs torch beside it; where that is too much, ONNX Runt
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,29 +24,28 @@ class ExecuTorchEngine:
     name = "executorch"
 
     def __init__(self, artifact: Path, manifest: Mapping[str, Any], threads: int | None = None) -> None:
-        import torch
+        import torch  # loads the libraries that the bindings need
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "This API is experimental"
-            from executorch.extension.pybindings import portable_lib
+        # The bindings themselves: portable_lib, which only passes them on, imports the whole exporter (3 s, 140 MB).
+        from executorch.extension.pybindings import _portable_lib
 
-            if threads is not None:
-                portable_lib._unsafe_reset_threadpool(threads)
-            try:
-                self._module = portable_lib._load_for_executorch(str(artifact))
-            except RuntimeError as error:
-                raise EngineError(
-                    f"{artifact}: ExecuTorch refuses it ({error})",
-                    expected="a file for this version of the runtime, with backends that it has",
-                    remedy="install the version that wrote it (see manifest.json), or export anew",
-                ) from error
+        if threads is not None:
+            _portable_lib._unsafe_reset_threadpool(threads)
+        try:
+            self._module = _portable_lib._load_for_executorch(str(artifact))
+        except RuntimeError as error:
+            raise EngineError(
+                f"{artifact}: ExecuTorch refuses it ({error})",
+                expected="a file for this version of the runtime, with backends that it has",
+                remedy="install the version that wrote it (see manifest.json), or export anew",
+            ) from error
         self._tensor = torch.from_numpy
 
     @staticmethod
     def available() -> str | None:
         """None when this engine runs here, else why not and what to do."""
         install = "pip install 'edgeskel[export-mobile]'"
-        return obstacle("torch", install) or obstacle("executorch.extension.pybindings.portable_lib", install)
+        return obstacle("torch", install) or obstacle("executorch.extension.pybindings._portable_lib", install)
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         try:
