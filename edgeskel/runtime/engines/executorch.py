@@ -6,9 +6,13 @@ a Linux box this engine needs torch beside it; where that is too much, ONNX Runt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from edgeskel.errors import EngineError
 from edgeskel.runtime.engines import obstacle
@@ -16,6 +20,19 @@ from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing
 
 __all__ = ["ExecuTorchEngine"]
+
+
+@contextmanager
+def _stderr_into(file: IO[bytes]) -> Iterator[None]:
+    """The library tells stderr about processors that it fails to ask for their names, and has no switch for it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class ExecuTorchEngine:
@@ -29,16 +46,19 @@ class ExecuTorchEngine:
         # The bindings themselves: portable_lib, which only passes them on, imports the whole exporter (3 s, 140 MB).
         from executorch.extension.pybindings import _portable_lib
 
-        if threads is not None:
-            _portable_lib._unsafe_reset_threadpool(threads)
-        try:
-            self._module = _portable_lib._load_for_executorch(str(artifact))
-        except RuntimeError as error:
-            raise EngineError(
-                f"{artifact}: ExecuTorch refuses it ({error})",
-                expected="a file for this version of the runtime, with backends that it has",
-                remedy="install the version that wrote it (see manifest.json), or export anew",
-            ) from error
+        with TemporaryFile() as said:
+            try:
+                with _stderr_into(said):
+                    if threads is not None:
+                        _portable_lib._unsafe_reset_threadpool(threads)
+                    self._module = _portable_lib._load_for_executorch(str(artifact))
+            except RuntimeError as error:
+                said.seek(0)
+                raise EngineError(
+                    f"{artifact}: ExecuTorch refuses it ({error}): {said.read().decode(errors='replace').strip()[-300:]}",
+                    expected="a file for this version of the runtime, with backends that it has",
+                    remedy="install the version that wrote it (see manifest.json), or export anew",
+                ) from error
         self._tensor = torch.from_numpy
 
     @staticmethod
