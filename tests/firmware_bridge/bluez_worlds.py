@@ -15,6 +15,7 @@ REAL = os.environ.get("EDGESKEL_BLUEZ") == "kernel"
 """Whether org.bluez is the real one."""
 SLOWER = float(os.environ.get("EDGESKEL_SLOWER", "1"))
 """How much slower than usual the machine is; limits of time are longer by that."""
+LONGEST_S = 60.0
 
 fake_only = pytest.mark.skipif(REAL, reason="a fault that only the fake has on demand")
 
@@ -52,4 +53,14 @@ def run(scenario: Callable[[Any], Awaitable[None]], *peripherals: FakePeripheral
             left = [task for task in asyncio.all_tasks() if task.get_name().startswith(("link", "watch"))]
             assert not left
 
-    asyncio.run(whole())
+    async def bounded() -> None:
+        """A test that hangs in a guest would hold up all others; what everybody waits for is printed then."""
+        task = asyncio.ensure_future(whole())
+        done, _ = await asyncio.wait({task}, timeout=LONGEST_S * SLOWER)
+        if not done:
+            for each in asyncio.all_tasks():
+                each.print_stack()
+            pytest.fail(f"not done after {LONGEST_S * SLOWER:g} s", pytrace=False)
+        await task
+
+    asyncio.run(bounded())

@@ -32,7 +32,9 @@ def main() -> int:
         print(f"no kernel: {error}", file=sys.stderr)
         return 2
     status = guest.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--color=no", "--durations=5", *(arguments or [TESTS])], at=ROOT,
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--color=no", "--durations=5",
+         "-o", "faulthandler_timeout=120", *(arguments or [TESTS])],
+        at=ROOT,
         environment={"HOME": "/root", "PYTHONDONTWRITEBYTECODE": "1", "EDGESKEL_BLUEZ": "kernel",
                      "EDGESKEL_SLOWER": f"{options.slower:g}"},
         accelerator=options.accelerator, limit_s=60 * options.minutes)

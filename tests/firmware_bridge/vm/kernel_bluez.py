@@ -35,6 +35,7 @@ LOOK_S = 0.05
 ADVERTISE_MS = 50
 LONGEST_ADVERTISEMENT = 31
 COMES_UP_S = 60.0
+ANSWER_S = 20.0
 DAEMON_PLACES = "/usr/libexec/bluetooth:/usr/lib/bluetooth:/usr/sbin"
 
 
@@ -126,7 +127,7 @@ class KernelBluez:
             reply = await _call(ADAPTER, PROPERTIES, "Get", "ss", ["org.bluez.Adapter1", "Powered"])
             if not reply[0].value:
                 await self._set_power(True)
-        except OSError:
+        except (OSError, asyncio.TimeoutError):
             return False
         return bool(reply[0].value)
 
@@ -248,14 +249,14 @@ class _Peripheral:
 
 
 async def _call(path: str, interface: str, member: str, signature: str, body: list[Any]) -> list[Any]:
-    """Ask the daemon; raises OSError with its answer if it refuses or is not there."""
+    """Ask the daemon; raises OSError with its answer if it refuses or is not there, TimeoutError if it does not answer."""
     from dbus_fast import BusType, Message, MessageType
     from dbus_fast.aio import MessageBus
 
     bus = await MessageBus(bus_type=BusType.SYSTEM, bus_address=os.environ["DBUS_SYSTEM_BUS_ADDRESS"]).connect()
     try:
-        reply = await bus.call(Message(destination="org.bluez", path=path, interface=interface, member=member,
-                                       signature=signature, body=body))
+        question = Message(destination="org.bluez", path=path, interface=interface, member=member, signature=signature, body=body)
+        reply = await asyncio.wait_for(bus.call(question), ANSWER_S)
         if reply is None or reply.message_type == MessageType.ERROR:
             raise OSError(f"{member}: {reply.error_name if reply else 'no reply'} {reply.body if reply else ''}")
         return list(reply.body)
