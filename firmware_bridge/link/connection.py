@@ -228,6 +228,8 @@ class Link:
         session = self._session = object()
         transport = self._transport()
         self._senders_apart = getattr(transport, "senders_apart", False)
+        if self._senders_apart:
+            self._codec().start(self._rate_hz)  # a rate that there is not is refused now, not at each sender's first datagram
         self._ordered = getattr(transport, "ordered", True)
         if hasattr(transport, "room"):
             setattr(transport, "room", self.outbox.room)  # noqa: B010 (not in the protocol: a file can be held up)

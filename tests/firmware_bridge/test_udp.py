@@ -13,7 +13,7 @@ import pytest
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs import Write
 from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.link import Gap, Link, Refused, Sample, Stalled
+from firmware_bridge.link import Gap, Link, Lost, Refused, Sample, Stalled
 from firmware_bridge.samples import Chunk, Reading, Status
 from firmware_bridge.testing.udp_peer import Network, UdpPeer
 from firmware_bridge.transports import open_transport
@@ -226,6 +226,24 @@ def test_a_sender_that_is_not_enrolled_is_refused_by_name(peer_at: Peers) -> Non
             items = link.drain()
             assert {item.channel for item in items if isinstance(item, Sample)} == {peers[0].channel}
             assert [item.identity for item in items if isinstance(item, Refused)] == [f"udp:{peers[1].channel}"]
+
+    asyncio.run(scenario())
+
+
+def test_a_rate_that_there_is_not_is_said_at_once_and_is_no_fault_of_a_sender(peer_at: Peers) -> None:
+    class Slow(Greeted):
+        def start(self, rate_hz: float | None = None) -> list[Write]:
+            if rate_hz is not None:
+                raise UsageError(f"{rate_hz:g} Hz", expected="no rate")
+            return []
+
+    async def scenario() -> None:
+        transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.1"),))
+        async with Link("trackers", Slow, lambda: transport, rate_hz=7) as link:
+            await until(lambda: link.ended)
+            (lost,) = link.drain()
+            assert isinstance(lost, Lost) and lost.final and "7 Hz" in lost.reason
+            assert link.health.faults == 0 and transport.port == 0  # nothing was opened
 
     asyncio.run(scenario())
 
