@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.firmware_bridge.vm.guest import MissingTool, build
+from tests.firmware_bridge.vm.guest import ACCELERATORS, MissingTool, build
 
 ROOT = Path(__file__).resolve().parents[3]
 TESTS = "tests/firmware_bridge/test_ble_bluez.py"
@@ -17,10 +17,10 @@ TESTS = "tests/firmware_bridge/test_ble_bluez.py"
 def main() -> int:
     """Build the guest, run the tests in it; 0 if all passed, 1 if not, 2 if something is missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.firmware_bridge.vm", description=__doc__)
-    parser.add_argument("--accelerator", choices=("kvm", "tcg"), default="tcg",
-                        help="kvm needs /dev/kvm and a host that can nest; tcg runs everywhere, about ten times slower")
-    parser.add_argument("--slower", type=float, default=4.0, help="by how much limits of time are longer in the guest")
-    parser.add_argument("--minutes", type=float, default=30.0, help="the guest is switched off after so long")
+    parser.add_argument("--accelerator", choices=ACCELERATORS, default="tcg",
+                        help="kvm needs /dev/kvm; tcg runs everywhere, in a time of its own that no host makes slower")
+    parser.add_argument("--slower", type=float, default=1.0, help="by how much limits of time are longer in the guest")
+    parser.add_argument("--minutes", type=float, default=60.0, help="the guest is switched off after so long")
     options, arguments = parser.parse_known_args()
     begin = time.monotonic()
     try:

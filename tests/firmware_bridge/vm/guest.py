@@ -24,6 +24,12 @@ MODULES = (
     "virtio_pci", "9p", "9pnet_virtio", "overlay", "hci_vhci",
     # Of Bluetooth's own cryptography; the kernel would ask for them by name.
     "cmac", "ecb", "algif_hash", "algif_skcipher")
+ACCELERATORS = {
+    # Runs everywhere. The guest's clock counts its instructions, 10^9 a second: a host that is slow or busy makes tests long,
+    # but no device late.
+    "tcg": ("-accel", "tcg", "-cpu", "max", "-icount", "shift=0,sleep=on"),
+    # Needs /dev/kvm and a host that lets its guests use it.
+    "kvm": ("-accel", "kvm", "-cpu", "host", "-smp", "2")}
 STATUS = "guest: status "
 ELSEWHERE = "/usr/libexec/bluetooth:/usr/lib/bluetooth"
 """Where Debian and others put bluetoothd."""
@@ -72,24 +78,23 @@ class Guest:
         return self._release
 
     def run(self, command: Sequence[str], *, at: Path, environment: dict[str, str], accelerator: str, limit_s: float,
-            memory_mb: int = 2048, processors: int = 2) -> int | None:
+            memory_mb: int = 2048) -> int | None:
         """Run a command of this machine in the guest, its output on ours; its exit status, None if the guest did not get there.
 
         Args:
             command: program and arguments.
             at: the folder that it runs in.
             environment: variables of the command.
-            accelerator: ``kvm`` or ``tcg`` (slower by about ten, but everywhere).
+            accelerator: of :data:`ACCELERATORS`.
             limit_s: the guest is switched off after so long.
             memory_mb: of the guest.
-            processors: of the guest.
         """
         variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
         line = f"cd {shlex.quote(str(at))} && env {variables} {shlex.join(command)}"
         disk = self._folder / "initrd.gz"
         disk.write_bytes(gzip.compress(_archive(self._files(line)), 1))
         qemu = subprocess.Popen(
-            ["qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-smp", str(processors), "-m", str(memory_mb),
+            ["qemu-system-x86_64", *ACCELERATORS[accelerator], "-m", str(memory_mb),
              "-nographic", "-no-reboot", "-nic", "none",
              "-kernel", str(self._folder / "root" / "boot" / f"vmlinuz-{self._release}"),
              "-initrd", str(disk), "-append", "console=ttyS0 quiet loglevel=3 panic=-1 rdinit=/init",
