@@ -53,6 +53,7 @@ class KernelBluez:
         self._transport: Any = None
         self._there: dict[FakePeripheral, _Peripheral] = {}
         self._keeper: asyncio.Task[None] | None = None
+        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -85,10 +86,9 @@ class KernelBluez:
     async def close(self) -> None:
         """Kill it, and take the adapter and the devices away."""
         await self.kill()
-        for task in [*self._tasks, *([self._keeper] if self._keeper else [])]:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        self._closing = True
+        # Not cancelled: asyncio.wait_for, in which bumble waits for its controller, may swallow that (before Python 3.12).
+        await asyncio.wait({*self._tasks, *([self._keeper] if self._keeper else [])}, timeout=ANSWER_S)
         for there in self._there.values():
             await there.stop()
         if self._transport is not None:
@@ -139,7 +139,7 @@ class KernelBluez:
     async def _keep(self) -> None:
         """Devices advertise while they are present and not connected."""
         assert self._air is not None
-        while True:
+        while not self._closing:
             for peripheral in list(self.peripherals):
                 if peripheral not in self._there:
                     self._there[peripheral] = _Peripheral(self._air, peripheral)
