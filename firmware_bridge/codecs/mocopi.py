@@ -21,9 +21,9 @@ import struct
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from edgeskel.errors import UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import Counts, Gatt
 from firmware_bridge.codecs._euler import multiply
+from firmware_bridge.codecs._one_way import OneWay
 from firmware_bridge.codecs._values import unit, within
 from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
 
@@ -73,7 +73,7 @@ class Refused(ValueError):
     """Not a packet of this format, or one with impossible values. Never leaves the module."""
 
 
-class MocopiCodec:
+class MocopiCodec(OneWay):
     """Frames as readings by bone name; see the module for axes and units.
 
     ``skeleton`` holds the bones of the last definition that the app sent (it repeats it), empty before; ``position`` the
@@ -129,24 +129,6 @@ class MocopiCodec:
             world.append(transform.rotation if parent < 0 else multiply(world[parent], transform.rotation))
         self.position = local[0].position
         return [Reading(name, number, device_us, rotation) for name, rotation in zip(BONES, world, strict=True)]
-
-    def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Nothing: the app sends to the address that is set in it.
-
-        Raises:
-            UsageError: any rate.
-        """
-        if rate_hz is not None:
-            raise UsageError(f"mocopi at {rate_hz:g} Hz", expected="no rate: the app sets its own")
-        return ()
-
-    def stop(self) -> Sequence[Write]:
-        """Nothing: the app does not listen."""
-        return ()
-
-    def reply(self, chunk: Chunk) -> Sequence[Write]:
-        """Nothing: the app does not listen."""
-        return ()
 
 
 def _fields(value: bytes) -> list[tuple[bytes, bytes]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.testing.bluez import FakeBluez, FakePeripheral, PrivateBus
+from firmware_bridge.testing.bluez import FakeBluez, FakePeripheral
+from firmware_bridge.testing.private_bus import PrivateBus
 
 REAL = os.environ.get("EDGESKEL_BLUEZ") == "kernel"
 """Whether org.bluez is the real one."""

@@ -13,7 +13,8 @@ import pytest
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.link import Gap, Item, Link, Links, Lost, Recovered, Sample, Stalled
 from firmware_bridge.samples import Chunk
-from firmware_bridge.testing.bluez import FakePeripheral, PrivateBus, dbus_daemon
+from firmware_bridge.testing.bluez import FakePeripheral
+from firmware_bridge.testing.private_bus import PrivateBus, dbus_daemon
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.ble import BleTransport
 from tests.firmware_bridge.bluez_worlds import REAL, SLOWER, World, fake_only, run
