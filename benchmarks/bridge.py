@@ -50,8 +50,9 @@ from firmware_bridge.fuse import Fusion, Worn
 from firmware_bridge.link import Item, Link, Links, Lost, Sample, Stalled, open_link
 from firmware_bridge.orientation import Settings
 from firmware_bridge.samples import Chunk
-from firmware_bridge.testing.bluez import FakeBluez, FakePeripheral, PrivateBus
+from firmware_bridge.testing.bluez import FakeBluez, FakePeripheral
 from firmware_bridge.testing.node import SimulatedNode
+from firmware_bridge.testing.private_bus import PrivateBus
 from firmware_bridge.testing.processes import DeviceProcess, node_packets
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice, SimulatedTransport

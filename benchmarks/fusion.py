@@ -17,7 +17,8 @@ from the first frame (the recording begins as the person sets off from standing)
 itself, then flexion of knee and hip against Vicon's joint centres and pelvis markers, with nothing shifted.
 ``from_pose`` figures count both from the first frame, ``model`` figures take the joint angles of Vicon's own model.
 Orientations are the sensors' own, which were running before; ``vqf9`` and ``vqf6`` figures start VQF cold in the
-first step, with and without the magnetometer.
+first step, with and without the magnetometer. Without one, nothing in a walk tells which way the pelvis' sensor faces: the
+calibration is told that all share a heading, which is then not so, and the hip pays for it.
 
 No parameter of the bridge was set on either; they are round numbers from data sheets and anatomy, given where they
 are defined.

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -62,7 +63,7 @@ class Said(NamedTuple):
 Batch = tuple[int, list[Item | CameraFrame | Said]]
 
 
-class Feed:
+class Feed(ABC):
     """What live and recorded feeds have in common: a context manager to iterate."""
 
     health: list[Health]
@@ -71,13 +72,13 @@ class Feed:
     def __enter__(self) -> Feed:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,  # noqa: B027 (nothing to let go of)
                  trace: TracebackType | None) -> None:
         pass
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Batch]:
         """(``time.monotonic_ns()`` or a recording's, what came since the last batch)."""
-        raise NotImplementedError
 
 
 class LiveFeed(Feed):

@@ -12,7 +12,8 @@ rejection", Information Fusion 91 (2023), 10.1016/j.inffus.2022.10.014; the pack
 
 Its filter has one fixed period. Real readings do not: the turn of each step is scaled to the time that really passed, a
 short gap is bridged by steps between the two readings around it, and after a long one the filter starts anew with the
-bias it had, and says so, because the heading is then lost.
+bias it had, and says so, because the heading is then lost. The first second is kept until it is over, and then gets
+the up and the north that all of it has taught.
 
 Input that could mean two things is refused: what is refused, what was expected and what to do are in the error.
 """
@@ -163,7 +164,17 @@ class Orientation:
             return []
         waiting, self._waiting = self._waiting, []
         self._decide(waiting)
-        return [oriented for waited in waiting for oriented in self._one(waited)]
+        if self._filter is None:
+            return [oriented for waited in waiting for oriented in self._one(waited)]
+        found = [(oriented, self._filter.getQuat3D()) for waited in waiting for oriented in self._one(waited)]
+        if not found:
+            return []
+        # VQF begins with what the first reading of the accelerometer says is up; with a limb in swing that is off by ten degrees.
+        # What the whole of this time has taught it about up and north holds for its beginning, too: gyroscopes lead back there.
+        last, turned = found[-1]
+        world = _product(last.quaternion, _conjugate(turned))
+        return [oriented._replace(quaternion=_product(world, turned)) if oriented.epoch == last.epoch else oriented
+                for oriented, turned in found]
 
     def _decide(self, steps: list[_Step]) -> None:
         """Choose the way from what the first second holds, and check it."""
@@ -298,6 +309,10 @@ def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
     scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
     scale = math.copysign(scale, turn[0])
     return (scale * turn[1], scale * turn[2], scale * turn[3])
+
+
+def _conjugate(q: Any) -> Quaternion:
+    return float(q[0]), -float(q[1]), -float(q[2]), -float(q[3])
 
 
 def _product(first: Quaternion, second: Any) -> Quaternion:

@@ -98,7 +98,7 @@ async def scan(seconds: float, *, enrolment: Enrolment, kinds: Sequence[str] = (
         enrolment: to say who is enrolled.
         kinds: which.
         ports: serial ports beside those that the system lists.
-        probe: open serial ports and listen.
+        probe: open serial ports and listen; nothing is written to a port that has not spoken as a node, unless it is of ``ports``.
         listen: (host, port) for datagrams.
         adapter: of Bluetooth, ``hci0``; "" for the first.
     """
@@ -130,8 +130,10 @@ async def serial(more: Iterable[str] = (), *, probe: bool = False) -> list[OnWir
     """Serial ports of this machine.
 
     Args:
-        more: ports that the system does not list, such as pseudo-terminals.
+        more: ports that the system does not list, such as pseudo-terminals, or that may be written to.
         probe: open each and listen at the baud rates of the known protocols. A board that resets when its port is opened resets.
+            A node is asked who it is when it was recognised by what it sent; what else may hang on a port (a modem, a machine
+            tool) is written nothing. The ports of ``more`` are asked although they are silent.
 
     Raises:
         ModuleNotFoundError: pyserial is not installed.
@@ -141,14 +143,16 @@ async def serial(more: Iterable[str] = (), *, probe: bool = False) -> list[OnWir
     ports = [OnWire(f"serial:{port.device}", port.description if port.hwid != "n/a" else "",
                     f"serial:{port.serial_number}" if port.serial_number else None)
              for port in sorted(comports(), key=lambda port: str(port.device))]
+    named = {os.path.realpath(path): path for path in more}
     known = {os.path.realpath(port.address.removeprefix("serial:")) for port in ports}
-    ports += [OnWire(f"serial:{path}", "", None) for path in more if os.path.realpath(path) not in known]
+    ports += [OnWire(f"serial:{path}", "", None) for place, path in named.items() if place not in known]
     if probe:
-        await asyncio.gather(*(_listen(port) for port in ports))
+        await asyncio.gather(*(_listen(port, os.path.realpath(port.address.removeprefix("serial:")) in named) for port in ports))
     return ports
 
 
-async def _listen(port: OnWire) -> None:
+async def _listen(port: OnWire, named: bool) -> None:
+    """Find out what a port speaks; ``named`` ports may be written to before they have spoken."""
     path = port.address.removeprefix("serial:")
     bauds: dict[int, list[str]] = {}
     for protocol in STREAMS:
@@ -158,6 +162,9 @@ async def _listen(port: OnWire) -> None:
             codecs = {protocol: create(protocol) for protocol in protocols}
             identity = await _hear(path, baud, codecs)
             best = _best(codecs)
+            if "node" in codecs and identity is None and (best == "node" or named):
+                identity = await _hear(path, baud, codecs, ask=True)
+                best = _best(codecs)
             if best:
                 port.protocol, port.address = best, f"{port.address}?protocol={best}"
                 port.identity = identity or port.identity
@@ -166,8 +173,8 @@ async def _listen(port: OnWire) -> None:
         port.problem = str(error)
 
 
-async def _hear(path: str, baud: int, codecs: dict[str, Codec]) -> str | None:
-    """Feed what comes at a baud rate to the codecs; the identity that one of them found out."""
+async def _hear(path: str, baud: int, codecs: dict[str, Codec], *, ask: bool = False) -> str | None:
+    """Feed what comes at a baud rate to the codecs, to ``ask`` a node after asking it; the identity that one of them found out."""
     transport = SerialTransport(path, baud)
     identities: list[str] = []
     done = asyncio.Event()
@@ -182,9 +189,8 @@ async def _hear(path: str, baud: int, codecs: dict[str, Codec]) -> str | None:
 
     try:
         await transport.open(received, lost)
-        node = codecs.get("node")
-        if node is not None:  # the only one that must be asked who it is; to others the question is noise that they ignore
-            await transport.write(node.start()[0].data)
+        if ask:
+            await transport.write(codecs["node"].start()[0].data)  # "identify", which changes nothing
         try:
             await asyncio.wait_for(done.wait(), LISTEN_S)
         except (asyncio.TimeoutError, TimeoutError):

@@ -9,14 +9,13 @@ Left and right are the person's own. Whether persons keep their order is the pos
 
 from __future__ import annotations
 
+from edgeskel.skeleton import Topology
 from firmware_bridge.cameras.convert import Adapter, share_of
 from firmware_bridge.cameras.layouts import layout
 
-__all__ = ["ADAPTER", "LAYOUT"]
+__all__ = ["ADAPTER", "JOINTS", "LAYOUT", "adapter_of"]
 
-LAYOUT = layout(
-    "coco-17",
-    """
+JOINTS = """
 nose           -              torso
 left_eye       nose           torso
 right_eye      nose           torso
@@ -33,13 +32,16 @@ right_hip      right_shoulder right_leg
 left_knee      left_hip       left_leg
 right_knee     right_hip      right_leg
 left_ankle     left_knee      left_leg
-right_ankle    right_knee     right_leg
-""",
-)
+right_ankle    right_knee     right_leg"""
+"""The 17 joints, with which every layout of COCO begins."""
 
-ADAPTER = Adapter(
-    LAYOUT,
-    converts="points in stated units and axes, or (u, v, depth) with stated intrinsics; scores 0 to 1",
-    confidence=share_of(1.0, LAYOUT),
-    state=float,
-)
+LAYOUT = layout("coco-17", JOINTS)
+
+
+def adapter_of(of: Topology) -> Adapter:
+    """The adapter of one of COCO's layouts: they differ in their joints only."""
+    return Adapter(of, converts="points in stated units and axes, or (u, v, depth) with stated intrinsics; scores 0 to 1",
+                   confidence=share_of(1.0, of), state=float)
+
+
+ADAPTER = adapter_of(LAYOUT)

@@ -5,31 +5,14 @@ Jin et al., "Whole-Body Human Pose Estimation in the Wild", ECCV 2020.
 
 from __future__ import annotations
 
-from firmware_bridge.cameras.convert import Adapter, share_of
+from firmware_bridge.cameras.coco_17 import JOINTS, adapter_of
 from firmware_bridge.cameras.layouts import layout
 
 __all__ = ["ADAPTER", "LAYOUT"]
 
 LAYOUT = layout(
     "coco-wholebody-133",
-    """
-nose                  -                     torso
-left_eye              nose                  torso
-right_eye             nose                  torso
-left_ear              left_eye              torso
-right_ear             right_eye             torso
-left_shoulder         nose                  left_arm
-right_shoulder        nose                  right_arm
-left_elbow            left_shoulder         left_arm
-right_elbow           right_shoulder        right_arm
-left_wrist            left_elbow            left_arm
-right_wrist           right_elbow           right_arm
-left_hip              left_shoulder         left_leg
-right_hip             right_shoulder        right_leg
-left_knee             left_hip              left_leg
-right_knee            right_hip             right_leg
-left_ankle            left_knee             left_leg
-right_ankle           right_knee            right_leg
+    JOINTS + """
 left_big_toe          left_ankle            left_leg
 left_small_toe        left_big_toe          left_leg
 left_heel             left_ankle            left_leg
@@ -149,9 +132,4 @@ right_pinky_4         right_pinky_3         right_arm
 """,
 )
 
-ADAPTER = Adapter(
-    LAYOUT,
-    converts="points in stated units and axes, or (u, v, depth) with stated intrinsics; scores 0 to 1",
-    confidence=share_of(1.0, LAYOUT),
-    state=float,
-)
+ADAPTER = adapter_of(LAYOUT)

@@ -2,20 +2,21 @@
 
 A codec does no input or output, never raises on bad bytes and never grows: what it keeps between two chunks (the
 beginning of a frame, a reference sample) is bounded by twice its longest frame. A new protocol is one new file with a
-class that has the members of :class:`Codec`, and one line in :data:`CODECS`.
+class that has the members of :class:`Codec`, and one line in :data:`CODECS`. What can be chosen in it (a payload mode) are
+arguments of the class; ``options`` in it says which, and an address carries them: ``ble:NAME?protocol=dot&mode=custom-3``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from edgeskel.errors import UnknownChoice
+from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.samples import Chunk, Reading, Status
 
-__all__ = ["CODECS", "Codec", "Counts", "Gatt", "Write", "create"]
+__all__ = ["CODECS", "Codec", "Counts", "Gatt", "Write", "create", "options_of"]
 
 
 @dataclass
@@ -120,14 +121,42 @@ CODECS: dict[str, str] = {
 }
 
 
-def create(name: str) -> Codec:
-    """A codec for one device, by protocol name.
+def options_of(name: str) -> Mapping[str, Callable[[str], Any]]:
+    """What can be chosen of a protocol: option in an address -> its value from text (ValueError says what was expected).
 
     Raises:
         UnknownChoice: no such protocol; the message lists those that there are.
     """
+    options: Mapping[str, Callable[[str], Any]] = getattr(_class(name), "options", {})
+    return options
+
+
+def create(name: str, options: Mapping[str, str] | None = None) -> Codec:
+    """A codec for one device.
+
+    Args:
+        name: of the protocol.
+        options: as in an address; see :func:`options_of`.
+
+    Raises:
+        UnknownChoice: no such protocol, option or choice; the message lists those that there are.
+        UsageError: a value that makes no sense.
+    """
+    known = options_of(name)
+    settings: dict[str, Any] = {}
+    for option, text in (options or {}).items():
+        if option not in known:
+            raise UnknownChoice(f"option of protocol {name}", option, known)
+        try:
+            settings[option] = known[option](text)
+        except ValueError as error:
+            raise UsageError(f"protocol={name}: {option}={text}", expected=str(error)) from error
+    codec: Codec = _class(name)(**settings)
+    return codec
+
+
+def _class(name: str) -> Any:
     if name not in CODECS:
         raise UnknownChoice("protocol", name, CODECS)
     module, _, attribute = CODECS[name].partition(":")
-    codec: Codec = getattr(import_module(module), attribute)()
-    return codec
+    return getattr(import_module(module), attribute)

@@ -6,13 +6,29 @@ import math
 
 from firmware_bridge.samples import Quaternion, Vector
 
-__all__ = ["DEGREE", "LONGEST_ATTRIBUTE", "reaches", "unit", "within"]
+__all__ = ["DEGREE", "LONGEST_ATTRIBUTE", "positive", "reaches", "unit", "within", "words"]
 
 DEGREE = math.pi / 180
 LONGEST_ATTRIBUTE = 512
 """Bytes of the longest attribute value (Bluetooth Core 5.4, Vol 3, Part F, 3.2.9): no notification is longer."""
 NORM_SLACK = 0.01
 """A float quaternion whose norm is further from 1 than this is not a rotation."""
+
+
+def positive(text: str) -> float:
+    """A number above 0, of an option; ValueError if it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise ValueError("a number above 0")
+    return value
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Words between commas, of an option."""
+    return tuple(word for word in text.split(",") if word)
 
 
 def within(vector: Vector, limit: float) -> bool:

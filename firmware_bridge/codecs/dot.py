@@ -15,9 +15,9 @@ sensor's axes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.codecs import Counts, Gatt, Write
@@ -109,6 +109,7 @@ class DotCodec:
     sequence_bits: ClassVar[int | None] = None
     clock_bits: ClassVar[int | None] = 32
     clock_tick_us: ClassVar[float] = 1.0
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"mode": str}
 
     def __init__(self, mode: str = "custom-5") -> None:
         if mode not in MODES:

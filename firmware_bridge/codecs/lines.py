@@ -35,8 +35,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from edgeskel.errors import UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import Counts, Gatt
+from firmware_bridge.codecs._one_way import OneWay
 from firmware_bridge.codecs._values import DEGREE, unit, within
 from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Quaternion, Reading, Status, Vector
 
@@ -72,7 +72,7 @@ class Refused(ValueError):
     """Why a line is refused. Never leaves the module."""
 
 
-class LinesCodec:
+class LinesCodec(OneWay):
     """Lines as readings; the format is the module's text."""
 
     name: ClassVar[str] = "lines"
@@ -124,24 +124,6 @@ class LinesCodec:
             return []
         self._told.add(reason)
         return [Status(text=f"refused: {reason}")]
-
-    def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Nothing: the sender sends.
-
-        Raises:
-            UsageError: any rate.
-        """
-        if rate_hz is not None:
-            raise UsageError(f"lines at {rate_hz:g} Hz", expected="no rate: the sender sets its own")
-        return ()
-
-    def stop(self) -> Sequence[Write]:
-        """Nothing: the sender is not spoken to."""
-        return ()
-
-    def reply(self, chunk: Chunk) -> Sequence[Write]:
-        """Nothing: the sender is not spoken to."""
-        return ()
 
 
 def _json(line: str) -> Mapping[str, Any]:

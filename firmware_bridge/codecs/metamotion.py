@@ -18,13 +18,13 @@ as the magnetic field). The board says which accelerometer it has, and :meth:`Me
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.codecs import Counts, Gatt, Write
-from firmware_bridge.codecs._values import DEGREE, reaches, unit, within
+from firmware_bridge.codecs._values import DEGREE, reaches, unit, within, words
 from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status
 
 __all__ = ["MODES", "OUTPUTS", "MetaMotionCodec", "encode_battery", "encode_output"]
@@ -93,6 +93,7 @@ class MetaMotionCodec:
     sequence_bits: ClassVar[int | None] = None
     clock_bits: ClassVar[int | None] = None
     clock_tick_us: ClassVar[float] = 1.0
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"outputs": words, "mode": str}
 
     def __init__(self, outputs: Sequence[str] = ("acceleration", "orientation"), mode: str = "ndof") -> None:
         if mode not in MODES:

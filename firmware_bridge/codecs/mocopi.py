@@ -21,9 +21,9 @@ import struct
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from edgeskel.errors import UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import Counts, Gatt
 from firmware_bridge.codecs._euler import multiply
+from firmware_bridge.codecs._one_way import OneWay
 from firmware_bridge.codecs._values import unit, within
 from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
 
@@ -45,6 +45,13 @@ LONGEST = 8192
 """Bytes of a datagram that is looked at; a frame has 1,591 and a skeleton 1,821."""
 FARTHEST_M = 1000.0
 TRANSFORM = struct.Struct("<7f")
+HEADER = struct.Struct("<I4s")
+
+# A frame's bones where none is missing, doubled or out of order: 27 times btdt {bnid, tran}.
+_NUMBERS = tuple(range(len(BONES)))
+_BEGINNINGS = (HEADER.pack(46, b"btdt") + HEADER.pack(2, b"bnid"),) * len(BONES)
+_BEFORE_TRANSFORM = (HEADER.pack(TRANSFORM.size, b"tran"),) * len(BONES)
+_REGULAR = struct.Struct("<" + "16sH8s28s" * len(BONES))
 
 
 class Transform(NamedTuple):
@@ -66,7 +73,7 @@ class Refused(ValueError):
     """Not a packet of this format, or one with impossible values. Never leaves the module."""
 
 
-class MocopiCodec:
+class MocopiCodec(OneWay):
     """Frames as readings by bone name; see the module for axes and units.
 
     ``skeleton`` holds the bones of the last definition that the app sent (it repeats it), empty before; ``position`` the
@@ -116,47 +123,29 @@ class MocopiCodec:
         parts = dict(_fields(value))
         (number,) = struct.unpack("<I", parts[b"fnum"])
         device_us = _microseconds(parts[b"uttm"]) if b"uttm" in parts else None
-        local = [_transform(part[b"tran"]) for _, part in _bones(parts[b"btrs"], b"btdt")]
+        local = [_transform(value) for value in _transforms(parts[b"btrs"])]
         world: list[Quaternion] = []
         for parent, transform in zip(PARENTS, local, strict=True):
             world.append(transform.rotation if parent < 0 else multiply(world[parent], transform.rotation))
         self.position = local[0].position
         return [Reading(name, number, device_us, rotation) for name, rotation in zip(BONES, world, strict=True)]
 
-    def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Nothing: the app sends to the address that is set in it.
-
-        Raises:
-            UsageError: any rate.
-        """
-        if rate_hz is not None:
-            raise UsageError(f"mocopi at {rate_hz:g} Hz", expected="no rate: the app sets its own")
-        return ()
-
-    def stop(self) -> Sequence[Write]:
-        """Nothing: the app does not listen."""
-        return ()
-
-    def reply(self, chunk: Chunk) -> Sequence[Write]:
-        """Nothing: the app does not listen."""
-        return ()
-
 
 def _fields(value: bytes) -> list[tuple[bytes, bytes]]:
     """(tag, value) of the fields in ``value``, in order.
 
     Raises:
-        Refused: they do not fill it exactly.
+        Refused, struct.error: they do not fill it exactly.
     """
     found = []
-    at = 0
-    while at < len(value):
-        header = value[at : at + 8]
-        length = int.from_bytes(header[:4], "little")
-        at += 8 + length
-        if len(header) < 8 or at > len(value):
+    begin, whole = 0, len(value)
+    while begin < whole:
+        length, tag = HEADER.unpack_from(value, begin)
+        end = begin + 8 + length
+        if end > whole:
             raise Refused
-        found.append((header[4:], value[at - length : at]))
+        found.append((tag, value[begin + 8 : end]))
+        begin = end
     return found
 
 
@@ -171,6 +160,8 @@ def _packet(data: bytes) -> dict[bytes, bytes]:
 
 def _bones(value: bytes, tag: bytes) -> list[tuple[int, dict[bytes, bytes]]]:
     """The 27 bones by number; each must be there once."""
+    if any(value.count(each) < len(BONES) for each in (tag, b"bnid", b"tran")):
+        raise Refused  # seen before anything is taken apart
     bones = []
     for inner, part in _fields(value):
         if inner != tag:
@@ -181,6 +172,15 @@ def _bones(value: bytes, tag: bytes) -> list[tuple[int, dict[bytes, bytes]]]:
     if [number for number, _ in bones] != list(range(len(BONES))):
         raise Refused
     return bones
+
+
+def _transforms(value: bytes) -> Sequence[bytes]:
+    """The transforms of a frame's 27 bones, by number."""
+    if len(value) == _REGULAR.size:  # as the app writes it: read at once, which takes a fifth of the time
+        found = _REGULAR.unpack(value)
+        if found[0::4] == _BEGINNINGS and found[1::4] == _NUMBERS and found[2::4] == _BEFORE_TRANSFORM:
+            return found[3::4]
+    return [part[b"tran"] for _, part in _bones(value, b"btdt")]
 
 
 def _transform(value: bytes) -> Transform:

@@ -16,12 +16,12 @@ A notification does not say what it carries but for the reference, which is ours
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.codecs import Counts, Gatt, Write
-from firmware_bridge.codecs._values import DEGREE, LONGEST_ATTRIBUTE, reaches, within
+from firmware_bridge.codecs._values import DEGREE, LONGEST_ATTRIBUTE, positive, reaches, within
 from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
 
 __all__ = ["RATES", "RESOURCES", "MovesenseCodec", "encode_batch", "encode_result", "reference_of"]
@@ -91,6 +91,8 @@ class MovesenseCodec:
     sequence_bits: ClassVar[int | None] = None
     clock_bits: ClassVar[int | None] = 32
     clock_tick_us: ClassVar[float] = 1000.0
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
+        "resource": str, "acceleration_range_g": positive, "angular_velocity_range_dps": positive}  # fmt: skip
 
     def __init__(
         self, resource: str = "IMU6", *, acceleration_range_g: float = 16, angular_velocity_range_dps: float = 2000

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from edgeskel.errors import UsageError
+from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs._values import words
 from firmware_bridge.codecs.node_frame import (
     LONGEST_STUFFED,
     Acknowledgement,
@@ -74,6 +75,19 @@ class Answer:
         return asked_ns + travelled_ns / 2, self.body.device_us, max(0.0, travelled_ns / 2)
 
 
+def _fields_of(text: str) -> Fields:
+    """``quaternion,gyroscope`` as :class:`Fields`."""
+    names = {str(each.name).lower(): each for each in Fields if each.bit_count() == 1}
+    fields = Fields(0)
+    for word in words(text):
+        if word not in names:
+            raise UnknownChoice("field of a node", word, names)
+        fields |= names[word]
+    if not fields:
+        raise ValueError("some of " + ", ".join(names))
+    return fields
+
+
 class NodeCodec:
     """Decodes one node. See :class:`firmware_bridge.codecs.Codec`.
 
@@ -90,6 +104,7 @@ class NodeCodec:
     sequence_bits: ClassVar[int | None] = 16
     clock_bits: ClassVar[int | None] = 32
     clock_tick_us: ClassVar[float] = 1.0
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"fields": _fields_of}
 
     def __init__(self, fields: Fields | None = None) -> None:
         self.counts = Counts()

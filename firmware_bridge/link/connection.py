@@ -26,11 +26,11 @@ from firmware_bridge.link.events import (
     Lost,
     Reboot,
     Recovered,
-    Refused,
     Report,
     Sample,
     Stalled,
 )
+from firmware_bridge.link.gate import Gate
 from firmware_bridge.link.outbox import Outbox
 from firmware_bridge.samples import Chunk, Flags, Reading, Status
 from firmware_bridge.transports import Transport
@@ -83,16 +83,14 @@ class Link:
                  wake: asyncio.Event | None = None, seed: int | None = None) -> None:
         self.address = address
         self._codec, self._transport = codec, transport
-        self._rate_hz, self._enrolment, self._tap, self._open_s = rate_hz, enrolment, tap, open_s
+        self._rate_hz, self._tap, self._open_s = rate_hz, tap, open_s
         self._backoff = backoff or Backoff()
         self._clock, self._sleep = clock, sleep
         self._chance = random.Random(seed)
         self.outbox = Outbox(address, limit, wake)
+        self._gate = Gate(address, enrolment, self.outbox, clock)
         self._senders: dict[str, Books] = {}
         self._arrivals = Arrivals(rate_hz)
-        self._refused: set[str] = set()
-        self._identity: str | None = None
-        self._admitted = enrolment is None
         self._state, self._problem = "closed", ""
         self._battery: float | None = None
         self._signal_dbm: float | None = None
@@ -102,7 +100,6 @@ class Link:
         self._session: object | None = None
         self._senders_apart = self._silent = self._closing = False
         self._ordered = True
-        self._end: Callable[[BaseException | None], None] | None = None
         self._open: Transport | None = None
         self._writes: deque[tuple[Write, str]] = deque()
         self._to_write = asyncio.Event()
@@ -167,7 +164,7 @@ class Link:
     @property
     def identity(self) -> str | None:
         """Who the device is (see :mod:`firmware_bridge.enrolment`), once it is known."""
-        return self._identity
+        return self._gate.identity
 
     @property
     def health(self) -> Health:
@@ -184,7 +181,7 @@ class Link:
             bad=sum(books.codec.counts.bad for books in self._senders.values()),
             faults=self._faults, reboots=sum(books.epoch for books in self._senders.values()), reopened=self._reopened,
             battery=self._battery, signal_dbm=self._signal_dbm, last_seen_ns=self._arrivals.last_ns,
-            problem="" if self._state == "streaming" else self._problem, identity=self._identity)
+            problem="" if self._state == "streaming" else self._problem, identity=self._gate.identity)
 
     # -- connecting -----------------------------------------------------------------------------------------------
 
@@ -228,6 +225,8 @@ class Link:
         session = self._session = object()
         transport = self._transport()
         self._senders_apart = getattr(transport, "senders_apart", False)
+        if self._senders_apart:
+            self._codec().start(self._rate_hz)  # a rate that there is not is refused now, not at each sender's first datagram
         self._ordered = getattr(transport, "ordered", True)
         if hasattr(transport, "room"):
             setattr(transport, "room", self.outbox.room)  # noqa: B010 (not in the protocol: a file can be held up)
@@ -235,7 +234,7 @@ class Link:
 
         def received(chunk: Chunk) -> None:
             if self._session is session:  # an abandoned transport may still speak
-                if self._identity is None:
+                if self._gate.identity is None:
                     self._know(getattr(transport, "identity", None))
                 self._take(chunk)
 
@@ -249,7 +248,7 @@ class Link:
             self._arrivals.restart()
             for books in self._senders.values():
                 books.reopened()
-            self._identity, self._admitted, self._end = None, self._enrolment is None, lost
+            self._gate.open(lost)
             limit_s = getattr(transport, "open_limit_s", self._open_s)
             opening = transport.open(received, lost)
             await (within(limit_s, opening, self._sleep) if limit_s < math.inf else opening)
@@ -262,7 +261,8 @@ class Link:
                 self._state = "waiting"
             return await self._watch(ended, getattr(transport, "on_silence", "reopen"))
         finally:
-            self._session = self._end = None
+            self._session = None
+            self._gate.close()
             if writer is not None:
                 writer.cancel()
             if self._open is not None and self._closing:
@@ -355,7 +355,7 @@ class Link:
     def _take(self, chunk: Chunk) -> None:
         if self._tap is not None:
             self._tap(chunk)
-        if self._senders_apart and not self._sender_admitted(chunk.channel):
+        if self._senders_apart and not self._gate.admit(chunk.channel):
             return
         try:
             fresh = self._senders_apart and chunk.channel not in self._senders
@@ -373,7 +373,7 @@ class Link:
         for item in decoded:
             if isinstance(item, Status):
                 self._hear(item, chunk, books)
-            elif self._admitted:
+            elif self._gate.admitted:
                 readings += self._book(item, chunk, books)
         if readings:
             self._arrived(readings)
@@ -413,7 +413,7 @@ class Link:
     def _hear(self, status: Status, chunk: Chunk, books: Books) -> None:
         if status.identity and books.identity != status.identity:
             books.identity = status.identity
-            if not self._senders_apart and self._identity is None:
+            if self._gate.identity is None:
                 self._know(f"serial:{status.identity}")
         if status.battery is not None:
             self._battery = status.battery
@@ -421,39 +421,14 @@ class Link:
             self._signal_dbm = status.signal_dbm
         self.outbox.put(Report(self.address, chunk.host_ns, status, chunk.channel))
 
+    def _know(self, identity: str | None) -> None:
+        if identity is not None and not self._senders_apart:
+            self._gate.know(identity)
+
     def _queue_writes(self, writes: Sequence[Write], channel: str) -> None:
         if writes and len(self._writes) < MOST_REPLIES:
             self._writes.extend((write, channel) for write in writes)
             self._to_write.set()
-
-    # -- who may speak --------------------------------------------------------------------------------------------
-
-    def _know(self, identity: str | None) -> None:
-        """Who the device is, by what the transport or the device itself says; ends the connection if it is a stranger."""
-        if self._senders_apart or identity is None:
-            return
-        self._identity = identity
-        if self._enrolment is None:
-            return
-        self._admitted = self._enrolment.admits(identity)
-        if not self._admitted:
-            self._refuse(identity)
-            if self._end is not None:
-                self._end(DeviceError(f"{self.address} is {identity}, which is not enrolled",
-                                      expected="a device that was enrolled", remedy=f"enrol {identity} first"))
-
-    def _sender_admitted(self, channel: str) -> bool:
-        if self._enrolment is None:
-            return True
-        self._admitted = self._enrolment.admits(f"udp:{channel}")
-        if not self._admitted:
-            self._refuse(f"udp:{channel}")
-        return self._admitted
-
-    def _refuse(self, identity: str) -> None:
-        if identity not in self._refused and len(self._refused) < MOST_SENDERS:
-            self._refused.add(identity)
-            self.outbox.put(Refused(self.address, self._clock(), identity))
 
 
 async def _result(future: asyncio.Future[BaseException | None]) -> BaseException | None:

@@ -8,44 +8,49 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
-from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.codecs import CODECS, create
+from edgeskel.errors import UsageError
+from firmware_bridge.codecs import CODECS, create, options_of
 from firmware_bridge.link.connection import Link
 from firmware_bridge.link.events import Health, Item
-from firmware_bridge.transports import open_transport
+from firmware_bridge.transports import DEFAULT_PROTOCOL, open_transport
 
 __all__ = ["Links", "open_link", "protocol_of"]
-
-DEFAULT_PROTOCOL = {"serial": "node", "ble": "node"}
 
 
 def protocol_of(address: str) -> str:
     """The protocol that a device at ``address`` is taken to speak; raises as :func:`open_link`."""
-    scheme = address.partition(":")[0]
-    protocol = dict(parse_qsl(address.partition("?")[2])).get("protocol") or DEFAULT_PROTOCOL.get(scheme)
+    return _spoken(address)[0]
+
+
+def _spoken(address: str) -> tuple[str, dict[str, str]]:
+    """Protocol and options of its codec."""
+    scheme, _, rest = address.partition(":")
+    options = dict(parse_qsl(rest.partition("?")[2], keep_blank_values=True))
     transport = open_transport(address)  # refuses a wrong address now, not at the first attempt
-    protocol = protocol or getattr(transport, "protocol", None)
+    protocol = options.get("protocol") or DEFAULT_PROTOCOL.get(scheme) or getattr(transport, "protocol", None)
     if not protocol:
         raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(CODECS))
-    if protocol not in CODECS:
-        raise UnknownChoice("protocol", protocol, CODECS)
-    return protocol
+    options = getattr(transport, "codec_options", {}) | options
+    chosen = {name: value for name, value in options.items() if name in options_of(protocol)}
+    create(protocol, chosen)  # likewise
+    return protocol, chosen
 
 
 def open_link(address: str, *, wake: asyncio.Event | None = None, **options: Any) -> Link:
     """A link for an address such as ``ble:left-wrist?protocol=dot``; nothing is opened until it is started.
 
     Args:
-        address: see :func:`firmware_bridge.transports.open_transport`. ``protocol`` names the codec; serial ports and
-            BLE speak ``node`` unless told otherwise, and a recording knows what it holds.
+        address: see :func:`firmware_bridge.transports.open_transport`. ``protocol`` names the codec, whose options (see
+            :func:`firmware_bridge.codecs.options_of`) stand beside it; serial ports and BLE speak ``node`` unless told
+            otherwise, and a recording knows what it holds.
         wake, options: see :class:`Link`.
 
     Raises:
         UnknownChoice: no such transport, protocol or option.
-        UsageError: the protocol is missing, or the address makes no sense.
+        UsageError: the protocol is missing, or the address or a value in it makes no sense.
     """
-    protocol = protocol_of(address)
-    return Link(address, lambda: create(protocol), lambda: open_transport(address), wake=wake, **options)
+    protocol, chosen = _spoken(address)
+    return Link(address, lambda: create(protocol, chosen), lambda: open_transport(address), wake=wake, **options)
 
 
 class Links:

@@ -1,6 +1,6 @@
 """BlueZ without Bluetooth: a fake ``org.bluez`` on a D-Bus daemon of its own, for bleak's real Linux backend.
 
-    async with PrivateBus() as bus:              # a dbus-daemon; bleak finds it by DBUS_SYSTEM_BUS_ADDRESS
+    async with PrivateBus() as bus:              # of .private_bus; bleak finds it by DBUS_SYSTEM_BUS_ADDRESS
         bluez = FakeBluez([FakePeripheral("AA:BB:CC:00:00:01", "left-wrist", ...)])
         await bluez.start()
         link = open_link("ble:left-wrist?protocol=node")
@@ -17,22 +17,17 @@ pairing and no security. :mod:`.processes` runs it in a process of its own.
 from __future__ import annotations
 
 import asyncio
-import os
 import select
-import shutil
 import socket
-import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from edgeskel.errors import DeviceError
 
-__all__ = ["FakeBluez", "FakePeripheral", "PrivateBus", "dbus_daemon"]
+__all__ = ["FakeBluez", "FakePeripheral"]
 
 ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
@@ -40,78 +35,6 @@ SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristi
 MANAGER, PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
 ADVERTISE_S = 0.05
 CONNECT_S = 0.02
-
-_CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="*" eavesdrop="true"/>
-<allow receive_type="*" eavesdrop="true"/></policy></busconfig>
-"""
-
-
-def dbus_daemon() -> str | None:
-    """The path of ``dbus-daemon``; None where it is not installed (Debian: ``apt-get install dbus-daemon``)."""
-    return shutil.which("dbus-daemon")
-
-
-class PrivateBus:
-    """A system bus of one's own; an async context manager that sets ``DBUS_SYSTEM_BUS_ADDRESS`` meanwhile.
-
-    Raises:
-        DeviceError: dbus-daemon is not installed or does not start.
-    """
-
-    def __init__(self) -> None:
-        self.address = ""
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._daemon: asyncio.subprocess.Process | None = None
-        self._before: str | None = None
-
-    async def __aenter__(self) -> PrivateBus:
-        self._folder = tempfile.TemporaryDirectory(prefix="edgeskel-dbus-")
-        place = Path(self._folder.name) / "bus"
-        self.address = f"unix:path={place}"
-        (Path(self._folder.name) / "bus.conf").write_text(_CONFIGURATION.format(socket=place))
-        await self.start()
-        self._before = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS")
-        os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self.address
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
-        if self._before is None:
-            os.environ.pop("DBUS_SYSTEM_BUS_ADDRESS", None)
-        else:
-            os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self._before
-        await self.kill()
-        if self._folder is not None:
-            self._folder.cleanup()
-
-    async def start(self) -> None:
-        """Start the daemon, again after :meth:`kill`."""
-        program = dbus_daemon()
-        if program is None:
-            raise DeviceError("dbus-daemon is not installed", remedy="run: apt-get install dbus-daemon")
-        assert self._folder is not None
-        self._daemon = await asyncio.create_subprocess_exec(
-            program, f"--config-file={self._folder.name}/bus.conf", "--nofork", "--nopidfile", "--print-address",
-            stdout=asyncio.subprocess.PIPE)
-        assert self._daemon.stdout is not None
-        if not await self._daemon.stdout.readline():
-            raise DeviceError("dbus-daemon did not start", expected="its address on stdout")
-
-    async def kill(self) -> None:
-        """SIGKILL the bus itself."""
-        daemon, self._daemon = self._daemon, None
-        if daemon is not None:
-            with suppress(ProcessLookupError):
-                daemon.kill()
-            await daemon.wait()
-            transport = getattr(daemon, "_transport", None)
-            if transport is not None:
-                transport.close()
-        if self._folder is not None:
-            (Path(self._folder.name) / "bus").unlink(missing_ok=True)
 
 
 @dataclass(eq=False)

@@ -5,6 +5,9 @@
     udp:127.0.0.1:6969                  a socket; senders are told apart by their address
     replay:walk.mcap                    what was recorded, as if it came now
 
+``protocol=`` names who is spoken to, where the way itself does not say, and options of that protocol's codec may stand beside
+the transport's own: ``ble:NAME?protocol=dot&mode=custom-3``.
+
 A transport runs in one asyncio loop. It calls ``received`` as early as it can and never waits there; bounded queues and
 what to do when they are full are the link's business (:mod:`firmware_bridge.link`).
 """
@@ -16,9 +19,10 @@ from importlib import import_module
 from typing import Protocol
 
 from edgeskel.errors import UnknownChoice, UsageError
+from firmware_bridge.codecs import CODECS, options_of
 from firmware_bridge.samples import Chunk
 
-__all__ = ["TRANSPORTS", "Transport", "Received", "Lost", "open_transport"]
+__all__ = ["DEFAULT_PROTOCOL", "TRANSPORTS", "Transport", "Received", "Lost", "open_transport"]
 
 Received = Callable[[Chunk], None]
 """Called in the loop for every chunk."""
@@ -50,20 +54,23 @@ class Transport(Protocol):
         """Let go. Never raises, never takes longer than two seconds, may be called twice."""
 
 
-# scheme -> "module:function" with function(place, options) -> Transport
+# scheme -> "module:function" with function(place, options) -> Transport; the module's OPTIONS are the names of its options
 TRANSPORTS: dict[str, str] = {
     "serial": "firmware_bridge.transports.serial:open_transport",
-    "ble": "firmware_bridge.transports.ble:open_transport",
+    "ble": "firmware_bridge.transports.ble.transport:open_transport",
     "udp": "firmware_bridge.transports.udp:open_transport",
     "replay": "firmware_bridge.transports.replay:open_transport",
 }
 
+DEFAULT_PROTOCOL = {"serial": "node", "ble": "node"}
+"""What is spoken where an address does not say."""
+
 
 def open_transport(address: str) -> Transport:
-    """The transport of an address; nothing is opened yet.
+    """The transport of an address; nothing is opened yet. Options of the protocol's codec may be there and are not looked into.
 
     Raises:
-        UnknownChoice: no such scheme or option; the message lists those that there are.
+        UnknownChoice: no such scheme, or no such option of scheme or protocol; the message lists those that there are.
         UsageError: not an address, or a value that makes no sense.
     """
     scheme, colon, rest = address.partition(":")
@@ -77,4 +84,11 @@ def open_transport(address: str) -> Transport:
     place, _, query = rest.partition("?")
     module, _, function = TRANSPORTS[scheme].partition(":")
     build: Callable[[str, Mapping[str, str]], Transport] = getattr(import_module(module), function)
-    return build(place, dict(parse_qsl(query, keep_blank_values=True)))
+    own: tuple[str, ...] = getattr(import_module(module), "OPTIONS")  # noqa: B009 (mypy knows no attribute of a module by name)
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    protocol = options.get("protocol", DEFAULT_PROTOCOL.get(scheme, ""))
+    of_codec = tuple(options_of(protocol)) if protocol in CODECS else ()
+    for name in options:
+        if name not in own + of_codec:
+            raise UnknownChoice(f"option of {scheme}" + (f" with protocol={protocol}" if of_codec else ""), name, own + of_codec)
+    return build(place, {name: value for name, value in options.items() if name in own})

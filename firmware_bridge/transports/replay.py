@@ -12,8 +12,9 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
+from urllib.parse import parse_qsl
 
-from edgeskel.errors import CorruptFile, EdgeskelError, UnknownChoice, UsageError
+from edgeskel.errors import CorruptFile, EdgeskelError, UsageError
 from firmware_bridge.mcap import Recording, Source
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received
@@ -72,6 +73,11 @@ class ReplayTransport:
     def protocol(self) -> str:
         """The codec that the recording names; raises as :attr:`source`."""
         return self.source.protocol
+
+    @property
+    def codec_options(self) -> dict[str, str]:
+        """Options of the address that was recorded, the codec's among them; raises as :attr:`source`."""
+        return dict(parse_qsl(self.source.device.partition("?")[2]))
 
     @property
     def identity(self) -> str | None:
@@ -138,12 +144,8 @@ def open_transport(place: str, options: Mapping[str, str]) -> ReplayTransport:
     known from the recording and may be overruled.
 
     Raises:
-        UnknownChoice: an option that there is not.
         UsageError: a speed that is none.
     """
-    for name in options:
-        if name not in OPTIONS:
-            raise UnknownChoice("option of replay", name, OPTIONS)
     text = options.get("speed", "1")
     try:
         speed = float(text)

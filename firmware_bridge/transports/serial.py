@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgeskel.errors import DeviceError, UnknownChoice, UsageError
+from edgeskel.errors import DeviceError, UsageError
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received
 
@@ -26,6 +26,7 @@ __all__ = ["SerialTransport", "open_transport"]
 BAUDS = {"node": 921600, "witmotion": 9600}
 """What devices of a protocol come with, by their specifications."""
 DEFAULT_BAUD = 115200
+OPTIONS = ("baud", "protocol")
 SAY_WHO_THEY_ARE = ("node",)
 """Protocols whose devices report a serial number of their own, which counts more than the adapter's."""
 READ_SIZE = 1 << 16
@@ -44,13 +45,8 @@ def open_transport(place: str, options: Mapping[str, str]) -> SerialTransport:
     """The transport of an address.
 
     Raises:
-        UnknownChoice: an option that there is not.
         UsageError: ``baud`` is no positive whole number.
     """
-    known = ("baud", "protocol")
-    for name in options:
-        if name not in known:
-            raise UnknownChoice("option of serial", name, known)
     protocol = options.get("protocol", "node")
     text = options.get("baud", str(BAUDS.get(protocol, DEFAULT_BAUD)))
     if not text.isdecimal() or int(text) == 0:

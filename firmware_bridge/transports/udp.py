@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgeskel.errors import DeviceError, UnknownChoice, UsageError
+from edgeskel.errors import DeviceError, UsageError
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received
 
@@ -319,11 +319,7 @@ def open_transport(place: str, options: Mapping[str, str]) -> UdpTransport:
 
     Raises:
         UsageError: no port, a name instead of an address, or a place that others reach without a list of senders.
-        UnknownChoice: an option that there is not.
     """
-    for name in options:
-        if name not in OPTIONS:
-            raise UnknownChoice("option of udp", name, OPTIONS)
     host, port = _split(place, "udp")
     host = host or "127.0.0.1"
     if port is None:

@@ -4,72 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 import time
-from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
 from firmware_bridge.link import Gap, Item, Link, Links, Lost, Recovered, Sample, Stalled
-from firmware_bridge.samples import Chunk, Reading, Status
-from firmware_bridge.testing.bluez import FakeBluez, FakePeripheral, PrivateBus, dbus_daemon
+from firmware_bridge.samples import Chunk
+from firmware_bridge.testing.bluez import FakePeripheral
+from firmware_bridge.testing.private_bus import PrivateBus, dbus_daemon
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.ble import BleTransport
+from tests.firmware_bridge.bluez_worlds import REAL, SLOWER, World, fake_only, run
+from tests.firmware_bridge.counting import GATT, NOTIFY, SERVICE, WRITE, CountingOverBle, packet
 
 if dbus_daemon() is None:
     if os.environ.get("CI"):
         pytest.fail("dbus-daemon is not installed: apt-get install dbus-daemon", pytrace=False)
     pytest.skip("needs dbus-daemon: apt-get install dbus-daemon", allow_module_level=True)
 
-SERVICE, NOTIFY, WRITE = (f"0000{n}-1111-2222-3333-444444444444" for n in ("aaa0", "aaa1", "aaa2"))
-GATT = Gatt(SERVICE, (NOTIFY,), names=("left",))
-
-
-class Counting:
-    """u16 counter and u32 microseconds in 26 bytes, as an inertial sensor sends them."""
-
-    name: ClassVar[str] = "counting"
-    gatt: ClassVar[Gatt | None] = GATT
-    sequence_bits: ClassVar[int | None] = 16
-    clock_bits: ClassVar[int | None] = 32
-    clock_tick_us: ClassVar[float] = 1.0
-
-    def __init__(self) -> None:
-        self.counts = Counts()
-
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
-        if len(chunk.data) != 26 or chunk.channel != NOTIFY:
-            self.counts.bad += 1
-            return []
-        sequence, device_us = struct.unpack_from("<HI", chunk.data)
-        return [Reading(sequence=sequence, device_us=device_us)]
-
-    def start(self, rate_hz: float | None = None) -> list[Write]:
-        return [Write(b"start", WRITE)]
-
-    def stop(self) -> list[Write]:
-        return [Write(b"stop", WRITE)]
-
-    def reply(self, chunk: Chunk) -> list[Write]:
-        return []
-
-    def reset(self) -> None:
-        pass
-
-
-def packet(number: int) -> bytes:
-    return struct.pack("<HI20x", number % 65536, number * 10_000 % 2**32)
+SEARCH_S = 0.3 * SLOWER
+CROWD_HZ = 4.0 if REAL else 25.0  # of each of 17: an emulated processor carries no more; 100 Hz are the benchmark's
 
 
 def peripheral(number: int = 1, name: str = "left", **options: object) -> FakePeripheral:
-    return FakePeripheral(f"AA:BB:CC:00:00:{number:02X}", name, SERVICE, (NOTIFY,), (WRITE,), packet, **options)  # type: ignore[arg-type]
+    return FakePeripheral(f"AA:BB:CC:00:00:{number:02X}", name, SERVICE, (NOTIFY,), (WRITE,),
+                          lambda n: packet(n, n * 10_000), **options)  # type: ignore[arg-type]
 
 
 def link_to(place: str, *, acquire: bool = False, search_s: float = 10.0, **options: object) -> Link:
-    return Link(f"ble:{place}", Counting,
+    return Link(f"ble:{place}", CountingOverBle,
                 lambda: BleTransport(place, GATT, protocol="counting", acquire=acquire, search_s=search_s),
                 seed=1, **options)  # type: ignore[arg-type]
 
@@ -85,37 +51,25 @@ class Watched:
         return [item for item in self.items if type(item) is kind]
 
     async def until(self, condition: Callable[[], object], limit_s: float = 10.0) -> float:
+        limit_s *= SLOWER
         begin = time.monotonic()
         while not condition():
             assert time.monotonic() - begin < limit_s, f"waited in vain; {self.items[-3:]}"
             await asyncio.sleep(0.005)
-        return time.monotonic() - begin
-
-
-def run(scenario: Callable[[FakeBluez], Awaitable[None]], *peripherals: FakePeripheral) -> None:
-    async def whole() -> None:
-        async with PrivateBus():
-            bluez = FakeBluez(peripherals)
-            await bluez.start()
-            await scenario(bluez)
-            await bluez.kill()
-            left = [task for task in asyncio.all_tasks() if task.get_name().startswith(("link", "watch"))]
-            assert not left
-
-    asyncio.run(whole())
+        return (time.monotonic() - begin) / SLOWER
 
 
 @pytest.mark.parametrize("acquire", [False, True])
 def test_notifications_arrive_whole_and_commands_go_out(acquire: bool) -> None:
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with link_to("left", acquire=acquire) as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 100)
             assert link.health.lost == 0 and link.health.bad == 0
         assert device.written == [(WRITE, b"start"), (WRITE, b"stop")]
-        assert not bluez.connected(device)
+        await watched.until(lambda: not bluez.connected(device))  # bluetoothd gives a device two seconds to say goodbye
 
     run(scenario, device)
 
@@ -123,7 +77,7 @@ def test_notifications_arrive_whole_and_commands_go_out(acquire: bool) -> None:
 def test_the_address_finds_it_too_and_an_enrolment_knows_it() -> None:
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         transport = BleTransport("aa:bb:cc:00:00:01", GATT)
         chunks: list[Chunk] = []
         await transport.open(chunks.append, lambda reason: None)
@@ -141,16 +95,16 @@ def test_the_address_finds_it_too_and_an_enrolment_knows_it() -> None:
 
 
 def test_seventeen_at_once_through_one_scanner_and_one_connection_at_a_time() -> None:
-    devices = [peripheral(n, f"node-{n}", rate_hz=25.0) for n in range(17)]  # 100 Hz are the benchmark's
+    devices = [peripheral(n, f"node-{n}", rate_hz=CROWD_HZ) for n in range(17)]
     for device in devices:
-        device.packet = lambda number: struct.pack("<HI20x", number % 65536, number * 40_000 % 2**32)
+        device.packet = lambda n: packet(n, round(n / CROWD_HZ * 1e6))
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with Links([link_to(device.name) for device in devices]) as links:
             watched = Watched(links)
             streaming = lambda: all(h.state == "streaming" for h in links.health)  # noqa: E731
             await watched.until(streaming, 120)  # seconds on a machine of one's own
-            assert bluez.most_at_once == 1
+            assert bluez.most_at_once in (1, None)
             for device in devices:
                 bluez.drop(device)
             await watched.until(lambda: not any(h.state == "streaming" for h in links.health))
@@ -158,7 +112,7 @@ def test_seventeen_at_once_through_one_scanner_and_one_connection_at_a_time() ->
             await asyncio.sleep(0.3)
             gaps = sum(gap.count for gap in watched.of(Gap))
             assert sum(h.lost for h in links.health) == gaps  # each packet of the outage is accounted for
-            assert bluez.most_at_once == 1
+            assert bluez.most_at_once in (1, None)
 
     run(scenario, *devices)
 
@@ -166,7 +120,7 @@ def test_seventeen_at_once_through_one_scanner_and_one_connection_at_a_time() ->
 def test_a_device_that_comes_back_is_connected_again() -> None:
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with link_to("left") as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 20)
@@ -184,7 +138,7 @@ def test_a_killed_daemon_is_noticed_and_its_return_too() -> None:
     """bleak says "connected" all the time; the bus says who has gone."""
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with link_to("left") as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
@@ -201,7 +155,7 @@ def test_a_killed_daemon_is_noticed_and_its_return_too() -> None:
 def test_a_daemon_that_hangs_is_noticed_by_silence_alone() -> None:
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with link_to("left") as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
@@ -218,19 +172,15 @@ def test_the_bus_itself_may_be_killed() -> None:
     device = peripheral()
 
     async def whole() -> None:
-        async with PrivateBus() as bus:
-            bluez = FakeBluez([device])
-            await bluez.start()
-            async with link_to("left") as link:
-                watched = Watched(link)
-                await watched.until(lambda: len(watched.of(Sample)) >= 20)
-                await bus.kill()
-                assert await watched.until(lambda: watched.of(Lost) or watched.of(Stalled)) < 2.0
-                await bluez.kill()
-                await bus.start()
-                await bluez.start()
-                await watched.until(lambda: link.health.state == "streaming", 20.0)
-            await bluez.kill()
+        async with World(device) as world, link_to("left") as link:
+            watched = Watched(link)
+            await watched.until(lambda: len(watched.of(Sample)) >= 20)
+            await world.bus.kill()
+            assert await watched.until(lambda: watched.of(Lost) or watched.of(Stalled)) < 2.0
+            await world.bluez.kill()
+            await world.bus.start()
+            await world.bluez.start()
+            await watched.until(lambda: link.health.state == "streaming", 20.0)
 
     asyncio.run(whole())
 
@@ -238,7 +188,7 @@ def test_the_bus_itself_may_be_killed() -> None:
 def test_a_silent_device_that_stays_connected_is_opened_anew() -> None:
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with link_to("left") as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
@@ -252,10 +202,11 @@ def test_a_silent_device_that_stays_connected_is_opened_anew() -> None:
     run(scenario, device)
 
 
+@fake_only
 def test_busy_and_broken_off_connections_are_tried_again() -> None:
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         bluez.busy, bluez.aborts = 2, 1
         async with link_to("left") as link:
             watched = Watched(link)
@@ -268,7 +219,7 @@ def test_busy_and_broken_off_connections_are_tried_again() -> None:
 def test_a_device_that_the_daemon_forgot_is_found_again() -> None:
     device = peripheral()
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with link_to("left") as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
@@ -281,17 +232,19 @@ def test_a_device_that_the_daemon_forgot_is_found_again() -> None:
 
 @pytest.mark.parametrize(("prepare", "words"), [
     (lambda b: b.power(False), "switched off.*bluetoothctl power on"),
-    (lambda b: setattr(b, "denied", True), "no permission.*usermod -aG bluetooth"),
-    (lambda b: setattr(b.peripherals[0], "present", False), "not found within 0.3 s"),
-    (lambda b: setattr(b, "busy", 99), "busy with another scan"),
+    pytest.param(lambda b: setattr(b, "denied", True), "no permission.*usermod -aG bluetooth", marks=fake_only),
+    (lambda b: setattr(b.peripherals[0], "present", False), f"not found within {SEARCH_S:g} s"),
+    pytest.param(lambda b: setattr(b, "busy", 99), "busy with another scan", marks=fake_only),
     (lambda b: setattr(b.peripherals[0], "notify", (WRITE,)), "no characteristic 0000aaa1.*speaks counting"),
-    (lambda b: setattr(b, "acquire_refused", True), "subscribing to ble:left"),
+    pytest.param(lambda b: setattr(b, "acquire_refused", True), "subscribing to ble:left", marks=fake_only),
     (lambda b: b.peripherals.append(peripheral(2)), "2 devices are called 'left': AA:BB:CC:00:00:01, AA:BB:CC:00:00:02"),
 ])
-def test_what_is_wrong_is_named_with_what_to_do(prepare: Callable[[FakeBluez], None], words: str) -> None:
-    async def scenario(bluez: FakeBluez) -> None:
-        prepare(bluez)
-        transport = BleTransport("left", GATT, protocol="counting", search_s=0.3, acquire=bluez.acquire_refused)
+def test_what_is_wrong_is_named_with_what_to_do(prepare: Callable[[Any], Any], words: str) -> None:
+    async def scenario(bluez: Any) -> None:
+        done = prepare(bluez)
+        if done is not None:
+            await done
+        transport = BleTransport("left", GATT, protocol="counting", search_s=SEARCH_S, acquire=bluez.acquire_refused)
         with pytest.raises(DeviceError, match=words):
             await transport.open(lambda chunk: None, lambda reason: None)
 
@@ -316,7 +269,7 @@ def test_without_a_bus_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_of_two_namesakes_the_one_that_was_connected_before_is_taken() -> None:
     device, other = peripheral(1), peripheral(2, present=False)
 
-    async def scenario(bluez: FakeBluez) -> None:
+    async def scenario(bluez: Any) -> None:
         async with link_to("left") as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 5)

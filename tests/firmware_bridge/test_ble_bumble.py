@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
 
 import pytest
 
@@ -17,52 +15,13 @@ else:
                                          reason="needs bumble and bleak: pip install 'edgeskel[dev,sensors]'")
 
 from edgeskel.errors import DeviceError  # noqa: E402 (after the check that bumble is there)
-from firmware_bridge.codecs import Counts, Gatt, Write  # noqa: E402
 from firmware_bridge.link import Gap, Item, Link, Links, Lost, Reboot, Recovered, Sample, Stalled  # noqa: E402
-from firmware_bridge.samples import Chunk, Reading, Status  # noqa: E402
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice  # noqa: E402
 from firmware_bridge.testing.virtual_time import run  # noqa: E402
 from firmware_bridge.transports.ble import BleTransport, Radio  # noqa: E402
+from tests.firmware_bridge.counting import GATT, WRITE, CountingOverBle, packet  # noqa: E402
 
-SERVICE, NOTIFY, WRITE = (f"0000{n}-1111-2222-3333-444444444444" for n in ("aaa0", "aaa1", "aaa2"))
-GATT = Gatt(SERVICE, (NOTIFY,))
 Clock = Callable[[], int]
-
-
-class Counting:
-    """u16 counter and u32 microseconds in 26 bytes."""
-
-    name: ClassVar[str] = "counting"
-    gatt: ClassVar[Gatt | None] = GATT
-    sequence_bits: ClassVar[int | None] = 16
-    clock_bits: ClassVar[int | None] = 32
-    clock_tick_us: ClassVar[float] = 1.0
-
-    def __init__(self) -> None:
-        self.counts = Counts()
-
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
-        if len(chunk.data) != 26:
-            self.counts.bad += 1
-            return []
-        sequence, device_us = struct.unpack_from("<HI", chunk.data)
-        return [Reading(sequence=sequence, device_us=device_us)]
-
-    def start(self, rate_hz: float | None = None) -> list[Write]:
-        return [Write(b"start", WRITE)]
-
-    def stop(self) -> list[Write]:
-        return [Write(b"stop", WRITE)]
-
-    def reply(self, chunk: Chunk) -> list[Write]:
-        return []
-
-    def reset(self) -> None:
-        pass
-
-
-def packet(sequence: int, device_us: int) -> bytes:
-    return struct.pack("<HI20x", sequence, device_us % 2**32)
 
 
 class Air:
@@ -77,7 +36,7 @@ class Air:
         self.links = Links([self.link(name) for name in self.names])
 
     def link(self, name: str, **options: object) -> Link:
-        return Link(f"ble:{name}", Counting, lambda: BleTransport(name, GATT, protocol="counting", radio=self.radio),
+        return Link(f"ble:{name}", CountingOverBle, lambda: BleTransport(name, GATT, protocol="counting", radio=self.radio),
                     clock=self.clock, seed=1, **options)  # type: ignore[arg-type]
 
     def of(self, kind: type) -> list[Item]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeskel.errors import DeviceError, UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import Write
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.link import (
     Backoff,
@@ -34,19 +34,13 @@ from firmware_bridge.link import (
 from firmware_bridge.samples import Chunk, Flags, Reading, Status
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice, SimulatedTransport
 from firmware_bridge.testing.virtual_time import VirtualLoop, run
+from tests.firmware_bridge.counting import Counting
 
 
-class Counting:
+class Clocked(Counting):
     """u16 counter, u32 microseconds; 7 bytes more are a status with an identity."""
 
-    name: ClassVar[str] = "counting"
-    gatt: ClassVar[Gatt | None] = None
-    sequence_bits: ClassVar[int | None] = 16
     clock_bits: ClassVar[int | None] = 32
-    clock_tick_us: ClassVar[float] = 1.0
-
-    def __init__(self) -> None:
-        self.counts = Counts()
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:
         if len(chunk.data) == 13:
@@ -69,9 +63,6 @@ class Counting:
     def reply(self, chunk: Chunk) -> list[Write]:
         return [Write(b"pong")] if len(chunk.data) == 13 else []
 
-    def reset(self) -> None:
-        pass
-
 
 def packet(sequence: int, device_us: int) -> bytes:
     return struct.pack("<HI", sequence, device_us % 2**32)
@@ -93,7 +84,7 @@ class Bench:
         return self.transports[-1]
 
     def link(self, **options: object) -> Link:
-        return Link(self.name, Counting, self.transport, clock=self.clock, seed=1, **options)  # type: ignore[arg-type]
+        return Link(self.name, Clocked, self.transport, clock=self.clock, seed=1, **options)  # type: ignore[arg-type]
 
     async def watch(self, link: Link, seconds: float) -> None:
         end = self.clock() + int(seconds * 1e9)
@@ -256,7 +247,7 @@ def test_backoff_stays_within_its_bounds_and_differs_between_devices() -> None:
 
 
 def test_one_device_that_hangs_fails_and_floods_leaves_the_others_alone() -> None:
-    class Failing(Counting):
+    class Failing(Clocked):
         def decode(self, chunk: Chunk) -> list[Reading | Status]:
             raise ZeroDivisionError("a codec with a fault")
 
@@ -274,9 +265,9 @@ def test_one_device_that_hangs_fails_and_floods_leaves_the_others_alone() -> Non
         links = Links([
             good.link(),
             Link("failing", Failing, bad.transport, **options),
-            Link("hanging", Counting, lambda: Hanging(bad.device), **options),
-            Link("exploding", Counting, lambda: Exploding(bad.device), **options),
-            Link("wrong", Counting, bad.transport, rate_hz=7, **options),
+            Link("hanging", Clocked, lambda: Hanging(bad.device), **options),
+            Link("exploding", Clocked, lambda: Exploding(bad.device), **options),
+            Link("wrong", Clocked, bad.transport, rate_hz=7, **options),
         ])
         async with links:
             end = clock() + 40_000_000_000
@@ -322,7 +313,7 @@ def test_a_stranger_is_named_and_nothing_of_it_passes() -> None:
             return SimulatedTransport(bench.device, identity, identity=identity)
 
         for address, passes in (("ble:AA:AA:AA:AA:AA:AA", True), ("ble:BB:BB:BB:BB:BB:BB", False)):
-            link = Link(address, Counting, lambda a=address: transport(a), enrolment=enrolment, clock=clock)
+            link = Link(address, Clocked, lambda a=address: transport(a), enrolment=enrolment, clock=clock)
             bench.items = []
             async with link:
                 await bench.watch(link, 2.0)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,44 +18,19 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import CorruptFile, DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.codecs import Counts, Gatt, Write
 from firmware_bridge.link import Gap, Item, Link, Lost, Sample
 from firmware_bridge.mcap import McapReader, Recorder, Recording, Source
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, Flags, Reading
 from firmware_bridge.testing.virtual_time import run
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.replay import ReplayTransport
+from tests.firmware_bridge.counting import Counting
 
 READING = Reading("wrist", 65535, 12, (1.0, 0.0, 0.0, 0.0), (0.1, 9.8, -1e-9), None, (0.0, 1 / 3, 2.0), None,
                   Flags.GAP | Flags.SATURATED)
 TOPOLOGY = Topology("two", ("pelvis", "head"), (-1, 0))
 
 
-class Counting:
-    """A u16 that counts."""
-
-    name: ClassVar[str] = "counting"
-    gatt: ClassVar[Gatt | None] = None
-    sequence_bits: ClassVar[int | None] = 16
-    clock_bits: ClassVar[int | None] = None
-    clock_tick_us: ClassVar[float] = 1.0
-
-    def __init__(self) -> None:
-        self.counts = Counts()
-
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
-        return [Reading(sequence=struct.unpack("<H", chunk.data)[0])]
-
-    def start(self, rate_hz: float | None = None) -> list[Write]:
-        return [Write(b"start")]
-
-    stop = start
-
-    def reply(self, chunk: Chunk) -> list[Write]:
-        return []
-
-    def reset(self) -> None:
-        pass
 
 
 @pytest.fixture

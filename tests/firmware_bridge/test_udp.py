@@ -11,40 +11,26 @@ from typing import ClassVar
 import pytest
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import Write
 from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.link import Gap, Link, Refused, Sample, Stalled
+from firmware_bridge.link import Gap, Link, Lost, Refused, Sample, Stalled
 from firmware_bridge.samples import Chunk, Reading, Status
 from firmware_bridge.testing.udp_peer import Network, UdpPeer
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.udp import Sender, UdpTransport
+from tests.firmware_bridge.counting import Counting
 
 
-class Counting:
+class Greeted(Counting):
     """A u32 that counts; answers "hello" with "welcome"."""
 
-    name: ClassVar[str] = "counting"
-    gatt: ClassVar[Gatt | None] = None
     sequence_bits: ClassVar[int | None] = 32
-    clock_bits: ClassVar[int | None] = None
-    clock_tick_us: ClassVar[float] = 1.0
-
-    def __init__(self) -> None:
-        self.counts = Counts()
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:
         return [Reading(sequence=struct.unpack(">I", chunk.data)[0])] if len(chunk.data) == 4 else []
 
-    def start(self, rate_hz: float | None = None) -> list[Write]:
-        return []
-
-    stop = start
-
     def reply(self, chunk: Chunk) -> list[Write]:
         return [Write(b"welcome")] if chunk.data == b"hello" else []
-
-    def reset(self) -> None:
-        pass
 
 
 def number(n: int) -> bytes:
@@ -198,7 +184,7 @@ def test_nobody_else_can_join_our_port(peer_at: Peers) -> None:
 def test_a_link_answers_each_sender_and_counts_what_the_network_lost(peer_at: Peers) -> None:
     async def scenario() -> None:
         transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.1"),))
-        link = Link("trackers", Counting, lambda: transport)
+        link = Link("trackers", Greeted, lambda: transport)
         async with link:
             await until(lambda: transport.port != 0)
             network = Network(loss=0.05, repeat=0.05, reorder=0.1, seed=4)
@@ -230,7 +216,7 @@ def test_a_sender_that_is_not_enrolled_is_refused_by_name(peer_at: Peers) -> Non
         transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.2"), Sender("127.0.0.3")))
         enrolment = Enrolment()
         enrolment.add("udp:127.0.0.2")
-        async with Link("trackers", Counting, lambda: transport, enrolment=enrolment) as link:
+        async with Link("trackers", Greeted, lambda: transport, enrolment=enrolment) as link:
             await until(lambda: transport.port != 0)
             peers = [peer_at(transport.port, host=f"127.0.0.{n}") for n in (2, 3)]
             for n in range(10):
@@ -244,10 +230,28 @@ def test_a_sender_that_is_not_enrolled_is_refused_by_name(peer_at: Peers) -> Non
     asyncio.run(scenario())
 
 
+def test_a_rate_that_there_is_not_is_said_at_once_and_is_no_fault_of_a_sender(peer_at: Peers) -> None:
+    class Slow(Greeted):
+        def start(self, rate_hz: float | None = None) -> list[Write]:
+            if rate_hz is not None:
+                raise UsageError(f"{rate_hz:g} Hz", expected="no rate")
+            return []
+
+    async def scenario() -> None:
+        transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.1"),))
+        async with Link("trackers", Slow, lambda: transport, rate_hz=7) as link:
+            await until(lambda: link.ended)
+            (lost,) = link.drain()
+            assert isinstance(lost, Lost) and lost.final and "7 Hz" in lost.reason
+            assert link.health.faults == 0 and transport.port == 0  # nothing was opened
+
+    asyncio.run(scenario())
+
+
 def test_silence_is_reported_and_the_port_stays_open(peer_at: Peers) -> None:
     async def scenario() -> None:
         transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.1"),))
-        async with Link("tracker", Counting, lambda: transport) as link:
+        async with Link("tracker", Greeted, lambda: transport) as link:
             await until(lambda: transport.port != 0)
             peer = peer_at(transport.port)
             await peer.run(number, 200.0, 60)

@@ -31,9 +31,11 @@ class ScanDevices:
     seconds: float = 5.0
     """How long to listen for advertisements and datagrams."""
     probe: bool = False
-    """Open every serial port and listen what it speaks. A board that resets when its port is opened will reset."""
+    """Open every serial port and listen what it speaks; nothing is written unless it speaks as one of our nodes.
+    A board that resets when its port is opened will reset."""
     port: tuple[Path, ...] = ()
-    """Serial ports that the system does not list, such as pseudo-terminals."""
+    """Serial ports that the system does not list, such as pseudo-terminals, and those where --probe may ask a silent node
+    who it is."""
     listen: tuple[str, ...] = ("6969", "12351", "9000")
     """Ports for datagrams (SlimeVR, mocopi, lines), on this machine only; 0.0.0.0:6969 hears other machines."""
     adapter: str = ""

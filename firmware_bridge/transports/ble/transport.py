@@ -192,12 +192,9 @@ def open_transport(place: str, options: Mapping[str, str]) -> BleTransport:
     ``adapter=hci1``; ``seconds`` to look for it.
 
     Raises:
-        UnknownChoice: no such option, protocol or way to be notified.
+        UnknownChoice: no such protocol or way to be notified.
         UsageError: a protocol that is not spoken over BLE, or a value that makes no sense.
     """
-    for name in options:
-        if name not in OPTIONS:
-            raise UnknownChoice("option of ble", name, OPTIONS)
     protocol = options.get("protocol", "node")
     gatt = create(protocol).gatt
     if gatt is None:

@@ -22,7 +22,7 @@ from firmware_bridge.codecs.mocopi import (
     encode_skeleton,
 )
 from firmware_bridge.quaternion import multiply, rotate
-from firmware_bridge.samples import Quaternion, Reading, Status
+from firmware_bridge.samples import Chunk, Quaternion, Reading, Status
 from tests.firmware_bridge.codecs.checks import feed, readings, sound, survives
 
 SENDER = bytes.fromhex("e9fd1abe2c000000")
@@ -161,6 +161,24 @@ def test_another_skeleton_is_refused() -> None:
     codec = MocopiCodec()
     assert feed(codec, [data[:at] + struct.pack("<H", 0) + data[at + 2 :]]) == []
     assert codec.skeleton == ()
+
+
+def test_bones_in_any_order_and_with_fields_that_we_do_not_know_are_the_same_frame() -> None:
+    """The app writes them in order; that is a habit, not the format, and only the way that is fast relies on it."""
+    turn = (math.cos(0.2), 0.0, math.sin(0.2), 0.0)
+    frame = encode_frame(3, [Transform(turn, (0.0, 0.01 * bone, 0.0)) for bone in range(27)], 1.7e9)
+    at = frame.index(b"btdt") - 4
+    bones = [frame[at + 54 * bone : at + 54 * (bone + 1)] for bone in range(27)]
+    expected = MocopiCodec().decode(Chunk(frame, 0))
+    assert len(expected) == 27
+    swapped = frame[:at] + b"".join([bones[1], bones[0], *bones[2:]])
+    assert MocopiCodec().decode(Chunk(swapped, 0)) == expected
+    last = bones[26][8:] + struct.pack("<I", 2) + b"more" + b"12"
+    longer = b"".join([*bones[:26], struct.pack("<I", len(last)) + b"btdt" + last])
+    fram = frame.index(b"fram") - 4
+    inner = frame[fram + 8 : frame.index(b"btrs") - 4] + struct.pack("<I", len(longer)) + b"btrs" + longer
+    extended = frame[:fram] + struct.pack("<I", len(inner)) + b"fram" + inner
+    assert MocopiCodec().decode(Chunk(extended, 0)) == expected
 
 
 def test_a_datagram_cut_short_is_refused_at_every_length() -> None:

@@ -2,12 +2,7 @@
 #include "board.h"
 
 #include "../../hal.h"
-#include "../../simulated_motion.h"
 #include "../cortex_m.h"
-
-#ifndef NODE_IDENTITY
-#define NODE_IDENTITY "qemu-mps2-an385"
-#endif
 
 #define CLOCK_HZ 25000000u
 #define BAUD 921600u
@@ -53,11 +48,6 @@ uint32_t hal_micros(void)
     return (uint32_t)(cortex_clocks() / (CLOCK_HZ / 1000000u));
 }
 
-int hal_read(void)
-{
-    return received_get();
-}
-
 void hal_write(const uint8_t *data, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -65,38 +55,4 @@ void hal_write(const uint8_t *data, size_t length)
         }
         UART_DATA = data[i];
     }
-}
-
-void hal_sense(uint8_t sensor, uint32_t at_us, struct hal_motion *motion)
-{
-    simulated_motion(sensor, at_us, motion);
-}
-
-void hal_idle(void)
-{
-    __asm volatile("wfi");
-}
-
-uint8_t hal_boot(void)
-{
-    return boot_number;
-}
-
-uint8_t hal_battery(void)
-{
-    return 255;
-}
-
-int16_t hal_temperature(void)
-{
-    return INT16_MIN;
-}
-
-const char *hal_identity(void)
-{
-    return NODE_IDENTITY;
-}
-
-void hal_blink(void)
-{
 }
