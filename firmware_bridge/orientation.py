@@ -20,6 +20,7 @@ Input that could mean two things is refused: what is refused, what was expected 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -97,8 +98,12 @@ class Oriented(NamedTuple):
 
 
 class _Step(NamedTuple):
+    """What of a reading goes through VQF."""
+
     time: float
-    reading: Reading
+    gyroscope: Vector
+    acceleration: Vector
+    magnetic: Vector | None
 
 
 class Orientation:
@@ -115,7 +120,7 @@ class Orientation:
         self.mode: str | None = None
         """The way that was taken; None until the first second is over."""
         self.epoch = 0
-        self._waiting: list[_Step] = []
+        self._waiting: list[tuple[float, Reading]] = []
         self._refused: DeviceError | None = None
         self._scale = GyroscopeScale(name)
         self._time = -math.inf
@@ -137,15 +142,23 @@ class Orientation:
             DeviceError: the readings cannot mean what they should (see the module); every later reading raises it too.
             MissingExtra: VQF is needed and not installed.
         """
+        return self.push_all([(time, reading)])
+
+    def push_all(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+        """Take several (seconds, reading) in order; gives what :meth:`push` gives for one after the other, and costs less.
+
+        Raises:
+            DeviceError, MissingExtra: as :meth:`push`. The readings beside the one that tells are given up with it.
+        """
         if self._refused is not None:
             raise self._refused
-        if not time > self._time:
-            return []
-        self._time = time
+        later: list[tuple[float, Reading]] = []
+        for one in readings:
+            if one[0] > self._time:
+                self._time = one[0]
+                later.append(one)
         try:
-            if self.mode is None:
-                return self._warm_up(_Step(time, reading))
-            return self._one(_Step(time, reading))
+            return self._warm_up(later) if self.mode is None else self._orient(later)
         except DeviceError as error:
             self._refused = error
             self._waiting.clear()
@@ -156,18 +169,18 @@ class Orientation:
         if self.mode is not None:
             self._lose_heading()
 
-    def _warm_up(self, step: _Step) -> list[Oriented]:
-        self._waiting.append(step)
-        first = self._waiting[0]
-        if step.time - first.time < WARM_UP_S or len(self._waiting) < WARM_UP_LEAST:
-            return []
-        waiting, self._waiting = self._waiting, []
-        self._decide(waiting)
-        return [oriented for waited in waiting for oriented in self._one(waited)]
+    def _warm_up(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        for count, one in enumerate(readings, 1):
+            self._waiting.append(one)
+            if one[0] - self._waiting[0][0] >= WARM_UP_S and len(self._waiting) >= WARM_UP_LEAST:
+                waiting, self._waiting = self._waiting, []
+                self._decide(waiting)
+                return self._orient(waiting + readings[count:])
+        return []
 
-    def _decide(self, steps: list[_Step]) -> None:
+    def _decide(self, waited: list[tuple[float, Reading]]) -> None:
         """Choose the way from what the first second holds, and check it."""
-        readings = [step.reading for step in steps]
+        readings = [reading for _, reading in waited]
         acceleration = _column(readings, "acceleration")
         rate = _column(readings, "angular_velocity")
         mode = self.settings.mode
@@ -183,7 +196,7 @@ class Orientation:
             self._turn = UPS[self._device_up(readings)]
         else:
             self._check_complete(mode, readings)
-            self._period = float(np.median(np.diff([step.time for step in steps])))
+            self._period = float(np.median(np.diff([time for time, _ in waited])))
             self._filter = _vqf(self._period)
         self.mode = mode
 
@@ -219,44 +232,80 @@ class Orientation:
                               remedy="choose an output of the device that has it" + (
                                   ", or mode 6-axis" if field == "magnetic_field" else ", or its own quaternion"))
 
-    def _one(self, step: _Step) -> list[Oriented]:
-        reading = step.reading
-        if self.mode == "device":
-            return self._pass_through(step)
-        if reading.acceleration is None or reading.angular_velocity is None:
-            return []
-        self._scale.push(step.time, reading.angular_velocity, reading.acceleration)
-        last, self._last = self._last, step
-        passed = self._period if last is None else step.time - last.time
-        steps = max(1, round(passed / self._period))
-        if last is not None and passed > BRIDGED_S:
-            self._lose_heading()
-            passed, steps = self._period, 1
-        scale = passed / (steps * self._period)
-        gyroscope = reading.angular_velocity
-        before = gyroscope if last is None else last.reading.angular_velocity
-        for k in range(1, steps + 1):
-            turn = gyroscope
-            if steps > 1 and before is not None:
-                share = k / steps
-                turn = tuple(b + share * (g - b) for b, g in zip(before, gyroscope, strict=True))  # type: ignore[assignment]
-            self._filter.updateGyr(np.array(turn) * scale)
-            self._filter.updateAcc(np.array(reading.acceleration))
-            if self.mode == "9-axis" and reading.magnetic_field is not None:
-                self._filter.updateMag(np.array(reading.magnetic_field))
-        quaternion = self._filter.getQuat9D() if self.mode == "9-axis" else self._filter.getQuat6D()
-        bias, _ = self._filter.getBiasEstimate()
-        rate = (gyroscope[0] - float(bias[0]), gyroscope[1] - float(bias[1]), gyroscope[2] - float(bias[2]))
-        return [Oriented(step.time, _product(UPS["+z"], quaternion), rate, self.epoch)]
+    def _orient(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        return self._pass_through(readings) if self.mode == "device" else self._filtered(readings)
 
-    def _pass_through(self, step: _Step) -> list[Oriented]:
-        reading = step.reading
-        if reading.orientation is None:
-            return []
-        rate = reading.angular_velocity
-        if rate is None:
-            rate = self._turning(step.time, reading.orientation)
-        return [Oriented(step.time, _product(self._turn, reading.orientation), rate, self.epoch)]
+    def _filtered(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        """Through VQF, in stretches of one call each; a call costs it more than a step."""
+        done: list[Oriented] = []
+        stretch: list[_Step] = []
+        compass = self.mode == "9-axis"
+        for time, reading in readings:
+            gyroscope, acceleration = reading.angular_velocity, reading.acceleration
+            if acceleration is None or gyroscope is None:
+                continue
+            self._scale.push(time, gyroscope, acceleration)
+            magnetic = reading.magnetic_field if compass else None
+            last = stretch[-1] if stretch else self._last
+            lost = last is not None and time - last.time > BRIDGED_S
+            # Of several without a magnetic field in a row the filter would not give the orientation with heading.
+            if stretch and (lost or compass and (magnetic is None or stretch[-1].magnetic is None)):
+                done += self._stretch(stretch)
+                stretch = []
+            if lost:
+                self._lose_heading()
+            stretch.append(_Step(time, gyroscope, acceleration, magnetic))
+        return done + self._stretch(stretch) if stretch else done
+
+    def _stretch(self, stretch: list[_Step]) -> list[Oriented]:
+        """Steps without a long gap, all with a magnetic field or all to be filtered without; in 9-axis mode one of the
+        latter stands alone."""
+        turns: list[Vector] = []
+        accelerations: list[Vector] = []
+        magnetic: list[Vector] = []
+        ends: list[int] = []
+        last = self._last
+        for step in stretch:
+            x, y, z = step.gyroscope
+            count, scale = 1, 1.0
+            if last is not None:
+                passed = step.time - last.time
+                count = max(1, round(passed / self._period))
+                scale = passed / (count * self._period)
+                for k in range(1, count):  # those that are missing
+                    share = k / count
+                    a, b, c = last.gyroscope
+                    turns.append(((a + share * (x - a)) * scale, (b + share * (y - b)) * scale, (c + share * (z - c)) * scale))
+            turns.append((x * scale, y * scale, z * scale))
+            accelerations += [step.acceleration] * count
+            if step.magnetic is not None:
+                magnetic += [step.magnetic] * count
+            ends.append(len(turns) - 1)
+            last = step
+        self._last = last
+        fields = (turns, accelerations, magnetic) if magnetic else (turns, accelerations)
+        given = self._filter.updateBatch(*map(np.array, fields))
+        biases = given["bias"].tolist()
+        if self.mode == "6-axis" or magnetic:
+            quaternions = given["quat9D" if magnetic else "quat6D"].tolist()
+        else:
+            quaternions = [self._filter.getQuat9D().tolist()] * len(turns)
+        done: list[Oriented] = []
+        for step, end in zip(stretch, ends, strict=True):
+            (x, y, z), (a, b, c) = step.gyroscope, biases[end]
+            done.append(Oriented(step.time, _product(UPS["+z"], quaternions[end]), (x - a, y - b, z - c), self.epoch))
+        return done
+
+    def _pass_through(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        done: list[Oriented] = []
+        for time, reading in readings:
+            if reading.orientation is None:
+                continue
+            rate = reading.angular_velocity
+            if rate is None:
+                rate = self._turning(time, reading.orientation)
+            done.append(Oriented(time, _product(self._turn, reading.orientation), rate, self.epoch))
+        return done
 
     def _turning(self, time: float, orientation: Quaternion) -> Vector | None:
         """rad/s in sensor axes, of a device that sends its orientation only; held between differences over
@@ -275,6 +324,7 @@ class Orientation:
             bias, sigma = self._filter.getBiasEstimate()
             self._filter.resetState()
             self._filter.setBiasEstimate(bias, sigma)
+            self._last = None  # nothing to bridge from
 
 
 def _vqf(period: float) -> Any:
@@ -300,9 +350,9 @@ def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
     return (scale * turn[1], scale * turn[2], scale * turn[3])
 
 
-def _product(first: Quaternion, second: Any) -> Quaternion:
+def _product(first: Quaternion, second: Sequence[float]) -> Quaternion:
     # One product of scalars: numpy's calls would cost more than the filter.
     w, x, y, z = first
-    a, b, c, d = float(second[0]), float(second[1]), float(second[2]), float(second[3])
+    a, b, c, d = second
     return (w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b,
             w * d + x * c - y * b + z * a)
