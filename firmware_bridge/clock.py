@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import replace
 from typing import NamedTuple
 
 from firmware_bridge.samples import Flags, Reading
@@ -72,7 +71,7 @@ class LowerHull:
         self._anchor: tuple[float, float] | None = None  # a point of the line
         self._minima: deque[tuple[float, float]] = deque()  # of finished buckets
         self._low: tuple[float, float] | None = None  # of the open one
-        self._bucket = 0
+        self._bucket = 0.0
         self._first = 0.0
         self._slew = (0.0, 0.0)  # (what is still to be given up, since when)
         self.least_late = 0.0
@@ -80,16 +79,16 @@ class LowerHull:
 
     def push(self, device: float, host: float) -> float:
         """Take a pair of seconds and give the host time of ``device``. O(1), amortised."""
+        bucket = device // BUCKET_S
         if self._anchor is None:
-            self._anchor, self._first = (device, host), device
-            self._bucket = math.floor(device / BUCKET_S)
-        bucket = math.floor(device / BUCKET_S)
+            self._anchor, self._first, self._bucket = (device, host), device, bucket
         if bucket > self._bucket:
             self._close(device)
             self._bucket = bucket
-        if self._low is None or self._above(device, host) < self._above(*self._low):
+        above = self._above(device, host)
+        if self._low is None or above < self._above(*self._low):
             self._low = (device, host)
-        if self._above(device, host) < 0:  # earlier than the line allows: the line was too late
+        if above < 0:  # earlier than the line allows: the line was too late
             self._move(device, self.rate, (device, host))
         return self(device)
 
@@ -97,7 +96,8 @@ class LowerHull:
         """The host time of ``device``, as of now."""
         assert self._anchor is not None, "no pair yet"
         left, since = self._slew
-        return self._line(device) + left * math.exp(-max(0.0, device - since) / SLEW_S)
+        line = self._line(device)
+        return line + left * math.exp(-max(0.0, device - since) / SLEW_S) if left else line
 
     @property
     def span(self) -> float:
@@ -200,7 +200,8 @@ class Clock:
             return Stamp(host + self._hull.push(0.0, 0.0), self.epoch)
         step = self._step(raw, host - self._host_last)
         late = -REORDER_S <= step < 0
-        if Flags.REBOOTED in reading.flags or not late and (step < 0 or abs(step - (host - self._host_last)) > JUMP_S):
+        rebooted = reading.flags is not Flags.NONE and Flags.REBOOTED in reading.flags
+        if rebooted or not late and (step < 0 or abs(step - (host - self._host_last)) > JUMP_S):
             self._rate = self._hull.rate  # the crystal is the same one
             self._begin(host)
             return self.push(_without_flag(reading), host_ns)
@@ -241,8 +242,9 @@ class Clock:
             period = float(self._sequence_wrap) if self._sequence_wrap else math.inf
             scale = self._period
         step = raw - self._raw_last
-        if math.isfinite(period):
-            step += round((host_step / scale - step) / period) * period
+        apart = host_step / scale - step
+        if 2 * abs(apart) > period:
+            step += round(apart / period) * period
         return step * scale
 
     def _notice_loss(self) -> None:
@@ -261,4 +263,4 @@ class Clock:
 
 
 def _without_flag(reading: Reading) -> Reading:
-    return replace(reading, flags=reading.flags & ~Flags.REBOOTED)
+    return reading._replace(flags=reading.flags & ~Flags.REBOOTED)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from edgeskel.errors import UsageError
@@ -213,7 +213,7 @@ class NodeCodec:
         if samples.sequence != self._fresh:  # its instant may have come in several bodies
             self._fresh = None
             return samples.readings
-        return [replace(reading, flags=reading.flags | Flags.REBOOTED) for reading in samples.readings]
+        return [reading._replace(flags=reading.flags | Flags.REBOOTED) for reading in samples.readings]
 
     def _note_boot(self, boot: int, seen: bool) -> None:
         if seen or self.boot not in (None, boot):
