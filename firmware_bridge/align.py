@@ -48,6 +48,7 @@ class JitterBuffer:
         self._data = np.full((2 * size, 8), np.nan)
         self._count = 0
         self._recent: deque[Row] = deque(maxlen=min(RECENT, size))
+        self._unwritten: list[Row] = []  # to ``_data``: many at once cost hardly more than one
         self.newest = -math.inf
         """Seconds of the newest reading; -inf before the first."""
 
@@ -60,23 +61,21 @@ class JitterBuffer:
 
     def extend(self, oriented: Sequence[Oriented]) -> None:
         """Keep several readings, oldest first."""
-        rows: list[Row] = [(one.time, *one.quaternion, *(one.rate or UNKNOWN)) for one in oriented[-self._size:]]
+        rows: list[Row] = [(one.time, *one.quaternion, *(one.rate or UNKNOWN)) for one in oriented]
         if not rows:
             return
         self._recent.extend(rows)
         self.newest = rows[-1][0]
-        data = np.array(rows)
-        begin = self._count % self._size
-        fit = min(len(rows), self._size - begin)
-        for part, row in ((data[:fit], begin), (data[fit:], 0)):
-            self._data[row:row + len(part)] = part
-            self._data[row + self._size:row + self._size + len(part)] = part
+        self._unwritten += rows
         self._count += len(rows)
+        if len(self._unwritten) >= RECENT:
+            self._write()
 
     def clear(self) -> None:
         """Forget all: what came before does not compare with what comes."""
         self._count = 0
         self._recent.clear()
+        self._unwritten.clear()
         self.newest = -math.inf
 
     def around(self, time: float) -> tuple[Row, Row, float, float] | None:
@@ -105,7 +104,18 @@ class JitterBuffer:
         inside = (view[:, 0] >= start) & (view[:, 0] <= end) & ~np.isnan(view[:, 5])
         return Track(view[inside, 0].copy(), view[inside, 1:5].copy(), view[inside, 5:8].copy())
 
+    def _write(self) -> None:
+        data = np.array(self._unwritten[-self._size:])
+        self._unwritten.clear()
+        begin = (self._count - len(data)) % self._size
+        fit = self._size - begin
+        for part, row in ((data[:fit], begin), (data[fit:], 0)):
+            self._data[row:row + len(part)] = part
+            self._data[row + self._size:row + self._size + len(part)] = part
+
     def _view(self) -> Float64:
+        if self._unwritten:
+            self._write()
         if self._count <= self._size:
             return self._data[:self._count]
         row = self._count % self._size

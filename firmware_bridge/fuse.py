@@ -71,6 +71,11 @@ class Origin(IntEnum):
     """Both."""
 
 
+_ORIGINS = np.array([[[Origin.MISSING, Origin.CAMERA], [Origin.INERTIAL, Origin.BOTH]],
+                     [[Origin.INFERRED, Origin.CAMERA], [Origin.INERTIAL, Origin.BOTH]]], dtype=np.int8).reshape(8)
+"""By whether it is known at all, has sensors, was filmed (plain numbers: an enum's members cost numpy more than the rest)."""
+
+
 @dataclass(frozen=True)
 class Worn:
     """One sensor.
@@ -316,10 +321,15 @@ class Fusion:
             late = now >= self._next + self.delay_s
             if self._awaited and not late:
                 break
-            self._work()
-            live = {name: sensor.buffer.newest for name, sensor in self.sensors.items()
-                    if sensor.buffer.newest > self._next - LIVE_S}
-            self._awaited = {name for name, newest in live.items() if newest < self._next}
+            self._awaited.clear()
+            live = False
+            for name, sensor in self.sensors.items():
+                if sensor.gathered and sensor.buffer.newest < self._next:
+                    self._work_through(sensor)
+                if sensor.buffer.newest > self._next - LIVE_S:
+                    live = True
+                    if sensor.buffer.newest < self._next:
+                        self._awaited.add(name)
             if not late and (self._awaited or not live):
                 break
             made.append(self._frame(self._next))
@@ -373,11 +383,10 @@ class Fusion:
         inertial = np.isfinite(sensor_age)
         filmed = seen_age < STALE_S
         known = self.skeleton.placed | np.isfinite(seen_age)
-        origin = np.where(inertial, np.where(filmed, Origin.BOTH, Origin.INERTIAL),
-                          np.where(filmed, Origin.CAMERA, np.where(known, Origin.INFERRED, Origin.MISSING)))
+        origin = _ORIGINS[known * 4 + inertial * 2 + filmed]
         confidence = np.where(known, 1 / (1 + variance / self.camera.HALF_SURE**2), 0.0)
         frame = Frame(time, (root + joints + residual)[None].astype(np.float32), confidence[None].astype(np.float32))
-        return Fused(frame, origin.astype(np.int8), np.where(inertial, sensor_age, np.where(filmed, seen_age, math.inf)), turns,
+        return Fused(frame, origin, np.where(inertial, sensor_age, np.where(filmed, seen_age, math.inf)), turns,
                      measured, root_age)
 
     def _joint_ages(self, measured: NDArray[np.bool_], age: Float64) -> Float64:

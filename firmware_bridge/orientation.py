@@ -97,15 +97,6 @@ class Oriented(NamedTuple):
     epoch: int
 
 
-class _Step(NamedTuple):
-    """What of a reading goes through VQF."""
-
-    time: float
-    gyroscope: Vector
-    acceleration: Vector
-    magnetic: Vector | None
-
-
 class Orientation:
     """Turns the readings of one sensor into orientations, in order.
 
@@ -126,7 +117,8 @@ class Orientation:
         self._time = -math.inf
         self._filter: Any = None
         self._period = 0.0
-        self._last: _Step | None = None
+        self._last: tuple[float, Vector] | None = None
+        self._vector = np.zeros(3)
         self._turn: Quaternion = UPS["+y"]
         self._turned_from: tuple[float, Quaternion] | None = None
         self._rate: Vector | None = None
@@ -236,65 +228,42 @@ class Orientation:
         return self._pass_through(readings) if self.mode == "device" else self._filtered(readings)
 
     def _filtered(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
-        """Through VQF, in stretches of one call each; a call costs it more than a step."""
         done: list[Oriented] = []
-        stretch: list[_Step] = []
         compass = self.mode == "9-axis"
         for time, reading in readings:
             gyroscope, acceleration = reading.angular_velocity, reading.acceleration
             if acceleration is None or gyroscope is None:
                 continue
             self._scale.push(time, gyroscope, acceleration)
-            magnetic = reading.magnetic_field if compass else None
-            last = stretch[-1] if stretch else self._last
-            lost = last is not None and time - last.time > BRIDGED_S
-            # Of several without a magnetic field in a row the filter would not give the orientation with heading.
-            if stretch and (lost or compass and (magnetic is None or stretch[-1].magnetic is None)):
-                done += self._stretch(stretch)
-                stretch = []
-            if lost:
+            if self._last is not None and time - self._last[0] > BRIDGED_S:
                 self._lose_heading()
-            stretch.append(_Step(time, gyroscope, acceleration, magnetic))
-        return done + self._stretch(stretch) if stretch else done
-
-    def _stretch(self, stretch: list[_Step]) -> list[Oriented]:
-        """Steps without a long gap, all with a magnetic field or all to be filtered without; in 9-axis mode one of the
-        latter stands alone."""
-        turns: list[Vector] = []
-        accelerations: list[Vector] = []
-        magnetic: list[Vector] = []
-        ends: list[int] = []
-        last = self._last
-        for step in stretch:
-            x, y, z = step.gyroscope
+            magnetic = reading.magnetic_field if compass else None
             count, scale = 1, 1.0
-            if last is not None:
-                passed = step.time - last.time
-                count = max(1, round(passed / self._period))
-                scale = passed / (count * self._period)
+            if self._last is not None:
+                last, before = self._last
+                count = max(1, round((time - last) / self._period))
+                scale = (time - last) / (count * self._period)
                 for k in range(1, count):  # those that are missing
                     share = k / count
-                    a, b, c = last.gyroscope
-                    turns.append(((a + share * (x - a)) * scale, (b + share * (y - b)) * scale, (c + share * (z - c)) * scale))
-            turns.append((x * scale, y * scale, z * scale))
-            accelerations += [step.acceleration] * count
-            if step.magnetic is not None:
-                magnetic += [step.magnetic] * count
-            ends.append(len(turns) - 1)
-            last = step
-        self._last = last
-        fields = (turns, accelerations, magnetic) if magnetic else (turns, accelerations)
-        given = self._filter.updateBatch(*map(np.array, fields))
-        biases = given["bias"].tolist()
-        if self.mode == "6-axis" or magnetic:
-            quaternions = given["quat9D" if magnetic else "quat6D"].tolist()
-        else:
-            quaternions = [self._filter.getQuat9D().tolist()] * len(turns)
-        done: list[Oriented] = []
-        for step, end in zip(stretch, ends, strict=True):
-            (x, y, z), (a, b, c) = step.gyroscope, biases[end]
-            done.append(Oriented(step.time, _product(UPS["+z"], quaternions[end]), (x - a, y - b, z - c), self.epoch))
+                    between = [b + share * (g - b) for b, g in zip(before, gyroscope, strict=True)]
+                    self._step(between, scale, acceleration, magnetic)
+            self._last = (time, gyroscope)
+            self._step(gyroscope, scale, acceleration, magnetic)
+            quaternion = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
+            x, y, z = self._filter.getBiasEstimate()[0].tolist()
+            rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
+            done.append(Oriented(time, _product(UPS["+z"], quaternion), rate, self.epoch))
         return done
+
+    def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:
+        vector = self._vector  # one by one is the cheapest way of three numbers into an array
+        vector[0], vector[1], vector[2] = gyroscope[0] * scale, gyroscope[1] * scale, gyroscope[2] * scale
+        self._filter.updateGyr(vector)
+        vector[0], vector[1], vector[2] = acceleration
+        self._filter.updateAcc(vector)
+        if magnetic is not None:
+            vector[0], vector[1], vector[2] = magnetic
+            self._filter.updateMag(vector)
 
     def _pass_through(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
         done: list[Oriented] = []
