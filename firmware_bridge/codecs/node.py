@@ -179,14 +179,16 @@ class NodeCodec:
     def _take(self, body: bytes, size: int, host_ns: int, found: list[Reading | Status]) -> None:
         """Count ``body``, which took ``size`` bytes, and add what it says to ``found``."""
         message = parse(body)
+        if isinstance(message, Samples):
+            self.counts.frames += 1
+            found += self._readings(message)
+            return
         if message is None or isinstance(message, Command):  # a command is what we write: an echo, not the node
             self.counts.bad += 1
             self.counts.discarded += size
             return
         self.counts.frames += 1
-        if isinstance(message, Samples):
-            found += self._readings(message)
-        elif isinstance(message, StatusBody):
+        if isinstance(message, StatusBody):
             self._note_boot(message.boot, message.started)
             found.append(
                 Status(

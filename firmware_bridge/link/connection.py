@@ -362,7 +362,8 @@ class Link:
             if fresh:
                 self._queue_writes(books.codec.start(self._rate_hz), chunk.channel)
             decoded = books.codec.decode(chunk)
-            self._queue_writes(books.codec.reply(chunk), chunk.channel)
+            if writes := books.codec.reply(chunk):
+                self._queue_writes(writes, chunk.channel)
         except Exception:
             self._faults += 1
             if self._faults == 1:
