@@ -11,6 +11,7 @@ Axes: K samples, L bones.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +26,14 @@ __all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "bone_velocity", "camera_
 EXTRAPOLATED_S = 0.1
 """An orientation is carried on by the gyroscope for so long; limbs change their speed faster than that."""
 
+RECENT = 64
+"""Readings that are found without a search: two thirds of a second at 100 Hz, more than a frame waits or a camera is late."""
+UNKNOWN = (math.nan, math.nan, math.nan)
+NOTHING = (0.0, 1.0, 0.0, 0.0, 0.0, *UNKNOWN)
+
+Row = Sequence[float]
+"""A reading: seconds, quaternion (w, x, y, z), rate (x, y, z) in rad/s, NaN where unknown."""
+
 
 class JitterBuffer:
     """The last readings of one sensor, by time.
@@ -38,42 +47,56 @@ class JitterBuffer:
         # Everything is written twice, ``size`` apart, so that the last ``size`` are always contiguous.
         self._data = np.full((2 * size, 8), np.nan)
         self._count = 0
+        self._recent: deque[Row] = deque(maxlen=min(RECENT, size))
+        self._unwritten: list[Row] = []  # to ``_data``: many at once cost hardly more than one
+        self.newest = -math.inf
+        """Seconds of the newest reading; -inf before the first."""
 
     def __len__(self) -> int:
         return min(self._count, self._size)
 
-    @property
-    def newest(self) -> float:
-        """Seconds of the newest reading; -inf before the first."""
-        return float(self._data[(self._count - 1) % self._size, 0]) if self._count else -math.inf
-
     def push(self, oriented: Oriented) -> None:
         """Keep a reading; those that are not newer than the newest are refused by :class:`Orientation` before."""
-        row = self._count % self._size
-        rate = oriented.rate or (math.nan, math.nan, math.nan)
-        self._data[row] = (oriented.time, *oriented.quaternion, *rate)
-        self._data[row + self._size] = self._data[row]
-        self._count += 1
+        self.extend([oriented])
+
+    def extend(self, oriented: Sequence[Oriented]) -> None:
+        """Keep several readings, oldest first."""
+        rows: list[Row] = [(one.time, *one.quaternion, *(one.rate or UNKNOWN)) for one in oriented]
+        if not rows:
+            return
+        self._recent.extend(rows)
+        self.newest = rows[-1][0]
+        self._unwritten += rows
+        self._count += len(rows)
+        if len(self._unwritten) >= RECENT:
+            self._write()
 
     def clear(self) -> None:
         """Forget all: what came before does not compare with what comes."""
         self._count = 0
+        self._recent.clear()
+        self._unwritten.clear()
+        self.newest = -math.inf
 
-    def around(self, time: float) -> tuple[Float64, Float64, float, float] | None:
+    def around(self, time: float) -> tuple[Row, Row, float, float] | None:
         """The readings before and after ``time``, its place between them (0..1), and the age of the one before, in
         seconds.
 
         After the newest reading both are that one; before the oldest there is nothing.
         """
+        after: Row | None = None
+        for row in reversed(self._recent):  # what is asked for is mostly the present
+            if row[0] <= time:
+                if after is None:
+                    return row, row, 0.0, time - row[0]
+                return row, after, (time - row[0]) / (after[0] - row[0]), time - row[0]
+            after = row
         view = self._view()
         if not len(view) or time < view[0, 0]:
             return None
-        if time >= view[-1, 0]:
-            last = view[-1]
-            return last, last, 0.0, time - float(last[0])
-        after = int(np.searchsorted(view[:, 0], time, side="right"))
-        a, b = view[after - 1], view[after]
-        return a, b, (time - float(a[0])) / float(b[0] - a[0]), time - float(a[0])
+        at = int(np.searchsorted(view[:, 0], time, side="right"))
+        before, following = view[at - 1].tolist(), view[at].tolist()
+        return before, following, (time - before[0]) / (following[0] - before[0]), time - before[0]
 
     def track(self, start: float, end: float) -> Track:
         """The readings of ``start <= time <= end`` that have a rate."""
@@ -81,7 +104,18 @@ class JitterBuffer:
         inside = (view[:, 0] >= start) & (view[:, 0] <= end) & ~np.isnan(view[:, 5])
         return Track(view[inside, 0].copy(), view[inside, 1:5].copy(), view[inside, 5:8].copy())
 
+    def _write(self) -> None:
+        data = np.array(self._unwritten[-self._size:])
+        self._unwritten.clear()
+        begin = (self._count - len(data)) % self._size
+        fit = self._size - begin
+        for part, row in ((data[:fit], begin), (data[fit:], 0)):
+            self._data[row:row + len(part)] = part
+            self._data[row + self._size:row + self._size + len(part)] = part
+
     def _view(self) -> Float64:
+        if self._unwritten:
+            self._write()
         if self._count <= self._size:
             return self._data[:self._count]
         row = self._count % self._size
@@ -97,23 +131,25 @@ def orientations(buffers: Sequence[JitterBuffer], time: float) -> tuple[Float64,
     Returns:
         (S, 4) orientations, and (S,) seconds since the last reading; an age is infinite where there is no orientation.
     """
-    before = np.zeros((len(buffers), 8))
-    after = np.zeros((len(buffers), 8))
-    before[:, 1] = after[:, 1] = 1.0
-    share = np.zeros(len(buffers))
-    age = np.full(len(buffers), math.inf)
-    ahead = np.zeros(len(buffers))
-    for row, buffer in enumerate(buffers):
-        found = buffer.around(time)
-        if found is not None:
-            before[row], after[row], share[row], age[row] = found
-            ahead[row] = age[row] if found[0] is found[1] else 0.0
-    turned = slerp(before[:, 1:5], after[:, 1:5], share)
-    late = (ahead > 0) & ~np.isnan(before[:, 5])
-    if late.any():
-        carried = before[late, 5:8] * np.minimum(ahead[late], EXTRAPOLATED_S)[:, None]
-        turned[late] = multiply(turned[late], exponential(carried))
-    return turned, age
+    before: list[Row] = []
+    after: list[Row] = []
+    share, age = [], []
+    carried: list[int] = []
+    for number, buffer in enumerate(buffers):
+        a, b, between_them, passed = buffer.around(time) or (NOTHING, NOTHING, 0.0, math.inf)
+        before.append(a)
+        after.append(b)
+        share.append(between_them)
+        age.append(passed)
+        if a is b and 0 < passed and a[5] == a[5]:  # no NaN
+            carried.append(number)
+    first = np.array(before).reshape(-1, 8)
+    turned = slerp(first[:, 1:5], np.array(after).reshape(-1, 8)[:, 1:5], np.array(share))
+    ages = np.array(age)
+    if carried:
+        ahead = first[carried, 5:8] * np.minimum(ages[carried], EXTRAPOLATED_S)[:, None]
+        turned[carried] = multiply(turned[carried], exponential(ahead))
+    return turned, ages
 
 
 def resample(track: Track, time: Float64) -> Float64:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import replace
 from typing import NamedTuple
 
 from firmware_bridge.samples import Flags, Reading
@@ -72,7 +71,8 @@ class LowerHull:
         self._anchor: tuple[float, float] | None = None  # a point of the line
         self._minima: deque[tuple[float, float]] = deque()  # of finished buckets
         self._low: tuple[float, float] | None = None  # of the open one
-        self._bucket = 0
+        self._least = math.inf  # how far that lies above the line
+        self._bucket = 0.0
         self._first = 0.0
         self._slew = (0.0, 0.0)  # (what is still to be given up, since when)
         self.least_late = 0.0
@@ -80,18 +80,22 @@ class LowerHull:
 
     def push(self, device: float, host: float) -> float:
         """Take a pair of seconds and give the host time of ``device``. O(1), amortised."""
+        bucket = device // BUCKET_S
         if self._anchor is None:
-            self._anchor, self._first = (device, host), device
-            self._bucket = math.floor(device / BUCKET_S)
-        bucket = math.floor(device / BUCKET_S)
+            self._anchor, self._first, self._bucket = (device, host), device, bucket
         if bucket > self._bucket:
             self._close(device)
             self._bucket = bucket
-        if self._low is None or self._above(device, host) < self._above(*self._low):
-            self._low = (device, host)
-        if self._above(device, host) < 0:  # earlier than the line allows: the line was too late
+        at, arrived = self._anchor
+        line = arrived + self.rate * (device - at)
+        above = host - line
+        if above < self._least:
+            self._low, self._least = (device, host), above
+        if above < 0:  # earlier than the line allows: the line was too late
             self._move(device, self.rate, (device, host))
-        return self(device)
+            return self(device)
+        left, since = self._slew
+        return line + left * math.exp(-max(0.0, device - since) / SLEW_S) if left else line
 
     def __call__(self, device: float) -> float:
         """The host time of ``device``, as of now."""
@@ -116,11 +120,12 @@ class LowerHull:
         before = self(now) if now - self._first > BUCKET_S else None
         self.rate, self._anchor = rate, anchor
         self._slew = (0.0 if before is None else before - self._line(now), now)
+        self._least = math.inf if self._low is None else self._above(*self._low)
 
     def _close(self, now: float) -> None:
         if self._low is None:
             return
-        self.least_late = self._above(*self._low)
+        self.least_late = self._least
         self._minima.append(self._low)
         self._low = None
         while len(self._minima) > 1 and self._minima[0][0] < now - self._window:
@@ -171,9 +176,13 @@ class Clock:
                  rate_hz: float | None = None, window_s: float = WINDOW_S) -> None:
         if clock_bits is None and not rate_hz:
             raise ValueError("a device without a clock needs its nominal rate_hz")
-        self._wrap_s = 2.0**clock_bits * clock_tick_us * 1e-6 if clock_bits is not None else math.inf
+        # After how many of its units the device's own idea of now wraps, and how long a unit is.
+        if clock_bits is not None:
+            self._wrap, self._unit_s = 2.0**clock_bits * clock_tick_us * 1e-6, 1.0
+        else:
+            assert rate_hz
+            self._wrap, self._unit_s = 2.0**sequence_bits if sequence_bits is not None else math.inf, 1 / rate_hz
         self._sequence_wrap = 2**sequence_bits if sequence_bits is not None else None
-        self._period = 1 / rate_hz if rate_hz else 0.0
         self._has_clock = clock_bits is not None
         self._window_s = window_s
         self._rate = 1.0
@@ -190,17 +199,22 @@ class Clock:
     def push(self, reading: Reading, host_ns: int) -> Stamp:
         """Stamp the next reading, which arrived at ``host_ns``. O(1), amortised; never raises."""
         host = host_ns * 1e-9
-        if self._has_clock and reading.device_us is None:
+        if not self._has_clock:
+            raw = self._counted(reading)
+        elif reading.device_us is None:
             return Stamp(host, max(self.epoch, 0))  # this kind of packet has no time of its own
-        raw = self._raw(reading)
+        else:
+            raw = reading.device_us * 1e-6
         if self._last is None:
             self.epoch += 1
             self._raw_last, self._last, self._host_last = raw, 0.0, host
             self._zero = host
             return Stamp(host + self._hull.push(0.0, 0.0), self.epoch)
-        step = self._step(raw, host - self._host_last)
+        passed = host - self._host_last
+        step = self._step(raw, passed)
         late = -REORDER_S <= step < 0
-        if Flags.REBOOTED in reading.flags or not late and (step < 0 or abs(step - (host - self._host_last)) > JUMP_S):
+        rebooted = reading.flags is not Flags.NONE and Flags.REBOOTED in reading.flags
+        if rebooted or not late and (step < 0 or abs(step - passed) > JUMP_S):
             self._rate = self._hull.rate  # the crystal is the same one
             self._begin(host)
             return self.push(_without_flag(reading), host_ns)
@@ -224,10 +238,8 @@ class Clock:
         self._count = 0
         self._late_before = 0.0
 
-    def _raw(self, reading: Reading) -> float:
-        """The device's own idea of now: seconds, wrapped; or a counter, or a count."""
-        if reading.device_us is not None and self._has_clock:
-            return reading.device_us * 1e-6
+    def _counted(self, reading: Reading) -> float:
+        """What stands in for a device's clock: its counter, wrapped, or a count."""
         if self._sequence_wrap is not None and reading.sequence is not None:
             return float(reading.sequence)
         self._count += 1
@@ -235,15 +247,11 @@ class Clock:
 
     def _step(self, raw: float, host_step: float) -> float:
         """Device seconds since the last reading, unwrapped by the host's clock."""
-        if self._has_clock:
-            period, scale = self._wrap_s, 1.0
-        else:
-            period = float(self._sequence_wrap) if self._sequence_wrap else math.inf
-            scale = self._period
         step = raw - self._raw_last
-        if math.isfinite(period):
-            step += round((host_step / scale - step) / period) * period
-        return step * scale
+        apart = host_step / self._unit_s - step
+        if 2 * abs(apart) > self._wrap:
+            step += round(apart / self._wrap) * self._wrap
+        return step * self._unit_s
 
     def _notice_loss(self) -> None:
         """Counted readings: when even the quickest of a second is a period late, and that of the next one too.
@@ -253,12 +261,12 @@ class Clock:
         if self._hull.span < RATE_KNOWN_S:
             return
         late, self._late_before = min(self._hull.least_late, self._late_before), self._hull.least_late
-        periods = math.floor(late / self._period + 0.25)
+        periods = math.floor(late / self._unit_s + 0.25)
         if periods >= 1:
             assert self._last is not None
-            self._last += periods * self._period  # from here on every count stands for a later instant
+            self._last += periods * self._unit_s  # from here on every count stands for a later instant
             self._late_before = 0.0
 
 
 def _without_flag(reading: Reading) -> Reading:
-    return replace(reading, flags=reading.flags & ~Flags.REBOOTED)
+    return reading._replace(flags=reading.flags & ~Flags.REBOOTED)

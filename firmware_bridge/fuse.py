@@ -40,7 +40,7 @@ from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer, segment_of
 from firmware_bridge.clock import Clock
-from firmware_bridge.orientation import Orientation, Settings
+from firmware_bridge.orientation import Orientation, Oriented, Settings
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
 
@@ -52,6 +52,8 @@ STALE_S = 0.25
 """A sensor that has been silent for longer measures nothing any more."""
 LIVE_S = 0.5
 """A frame waits for sensors that have sent something within so long."""
+GATHERED = 16
+"""Readings of a sensor that wait at most to be worked through at once; mostly the next frame comes first."""
 
 
 class Origin(IntEnum):
@@ -67,6 +69,11 @@ class Origin(IntEnum):
     """Sensors on all of its bones."""
     BOTH = 4
     """Both."""
+
+
+_ORIGINS = np.array([[[Origin.MISSING, Origin.CAMERA], [Origin.INERTIAL, Origin.BOTH]],
+                     [[Origin.INFERRED, Origin.CAMERA], [Origin.INERTIAL, Origin.BOTH]]], dtype=np.int8).reshape(8)
+"""By whether it is known at all, has sensors, was filmed (plain numbers: an enum's members cost numpy more than the rest)."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,9 @@ class _Sensor:
         self.orientation = Orientation(worn.settings, name=name)
         self.buffer = JitterBuffer()
         self.epoch = self.clock_epoch = 0
+        self.gathered: list[tuple[Reading, int]] = []
         self.refused: DeviceError | None = None
+        self.told = False
 
 
 class Fusion:
@@ -138,7 +147,8 @@ class Fusion:
         for fused in fusion.frames(time.monotonic_ns()):
             session.push(fused.frame)
 
-    Not thread-safe: drive it from one loop. Memory is bounded; nothing waits.
+    Not thread-safe: drive it from one loop. Memory is bounded; nothing waits. The readings between two frames are gathered
+    and worked through together when the frame is due, or when somebody asks: one by one they cost twice as much.
 
     Args:
         topology: layout of the frames, and of the camera's.
@@ -172,6 +182,7 @@ class Fusion:
         self.headings = Headings(self.segments, known=False)
         self.root = Root(self.skeleton.body)
         self._buffers = [sensor.buffer for sensor in self.sensors.values()]
+        self._awaited: set[str] = set()  # live sensors that have sent nothing yet since the instant of the next frame
         self._pieces = np.array([INDEX[segment] for segment in self.segments], dtype=np.int64)
         self._mounting: Float64 | None = None
         self._turn = np.zeros(len(self.segments))
@@ -186,6 +197,7 @@ class Fusion:
     @property
     def refused(self) -> dict[str, DeviceError]:
         """Sensor -> why its readings are refused (:mod:`firmware_bridge.plausibility`); the others go on."""
+        self._work()
         return {name: sensor.refused for name, sensor in self.sensors.items() if sensor.refused is not None}
 
     def push_reading(self, sensor: str, reading: Reading, host_ns: int) -> None:
@@ -193,34 +205,59 @@ class Fusion:
 
         Raises:
             UnknownChoice: no such sensor.
-            DeviceError: its readings cannot be what they claim to be. Raised once; after that they are dropped, and
-                :attr:`refused` says why.
+            DeviceError: its readings cannot be what they claim to be. Raised once, by this reading or the sensor's first
+                one after that was found out; from then on they are dropped, and :attr:`refused` says why.
         """
-        if sensor not in self.sensors:
+        state = self.sensors.get(sensor)
+        if state is None:
             raise UnknownChoice("sensor", sensor, self.sensors)
-        state = self.sensors[sensor]
-        self._now = max(self._now, host_ns * 1e-9)
-        if state.refused is not None:
-            return
-        time = host_ns * 1e-9
-        if state.clock is not None:
-            time, clock_epoch = state.clock.push(reading, host_ns)
-            if clock_epoch != state.clock_epoch:
-                state.clock_epoch = clock_epoch
-                state.orientation.restart()
+        now = host_ns * 1e-9
+        if now > self._now:
+            self._now = now
+        if state.refused is None:
+            state.gathered.append((reading, host_ns))
+            if self._next is None or state.orientation.mode is None or len(state.gathered) >= GATHERED:
+                self._work_through(state)
+            if self._next is not None and now >= self._next:
+                self._awaited.discard(sensor)
+        if state.refused is not None and not state.told:
+            state.told = True
+            raise state.refused
+
+    def _work(self) -> None:
+        """Work through what was gathered of all sensors."""
+        for state in self.sensors.values():
+            if state.gathered:
+                self._work_through(state)
+
+    def _work_through(self, state: _Sensor) -> None:
+        gathered, state.gathered = state.gathered, []
+        timed: list[tuple[float, Reading]] = []
         try:
-            oriented = state.orientation.push(reading, time)
+            for reading, host_ns in gathered:
+                time = host_ns * 1e-9
+                if state.clock is not None:
+                    time, clock_epoch = state.clock.push(reading, host_ns)
+                    if clock_epoch != state.clock_epoch:
+                        state.clock_epoch = clock_epoch
+                        self._keep(state, state.orientation.push_all(timed))
+                        state.orientation.restart()
+                        timed = []
+                timed.append((time, reading))
+            self._keep(state, state.orientation.push_all(timed))
         except DeviceError as error:
             state.refused = error
-            raise
-        for one in oriented:
+
+    def _keep(self, state: _Sensor, oriented: list[Oriented]) -> None:
+        begin = 0
+        for at, one in enumerate(oriented):
             if one.epoch != state.epoch:
-                state.epoch = one.epoch
+                state.epoch, begin = one.epoch, at
                 state.buffer.clear()
                 self.headings.lose(state.segment)
-            state.buffer.push(one)
-            if self._next is None:
-                self._next = one.time
+        state.buffer.extend(oriented[begin:])
+        if self._next is None and oriented:
+            self._next = oriented[0].time
 
     def push_camera(self, frame: Frame) -> None:
         """Take a camera frame, of the same layout; its time is on the host's monotonic clock, late by whatever the
@@ -240,6 +277,7 @@ class Fusion:
         """What a sensor gave from ``start`` to ``end`` (host seconds), of the last minute or so."""
         if sensor not in self.sensors:
             raise UnknownChoice("sensor", sensor, self.sensors)
+        self._work_through(self.sensors[sensor])
         return self.sensors[sensor].buffer.track(start, end)
 
     def calibrate(self, pose: str, held: tuple[float, float], moved: Mapping[str, tuple[float, float]] | None = None, *,
@@ -255,6 +293,7 @@ class Fusion:
         Raises:
             UnknownChoice, DeviceError: as :func:`firmware_bridge.body.calibrate`.
         """
+        self._work()
         live = {sensor.segment: sensor for sensor in self.sensors.values() if sensor.refused is None}
         made = calibrate(
             pose, {segment: sensor.buffer.track(*held) for segment, sensor in live.items()},
@@ -266,6 +305,7 @@ class Fusion:
 
     def use(self, calibration: Calibration) -> None:
         """Go on with a calibration; sensors that it does not know measure nothing."""
+        self._work()
         self.calibration = calibration
         still = np.array([1.0, 0.0, 0.0, 0.0])
         self._mounting = np.array([calibration.mounting.get(segment, still * np.nan) for segment in self.segments]).reshape(-1, 4)
@@ -277,17 +317,25 @@ class Fusion:
         """The frames that are due at ``now_ns``, oldest first; without it, as of the last thing that was pushed."""
         now = self._now if now_ns is None else now_ns * 1e-9
         made: list[Fused] = []
-        while self._next is not None and self._due(self._next, now):
+        while self._next is not None:
+            late = now >= self._next + self.delay_s
+            if self._awaited and not late:
+                break
+            self._awaited.clear()
+            live = False
+            for name, sensor in self.sensors.items():
+                if sensor.gathered and sensor.buffer.newest < self._next:
+                    self._work_through(sensor)
+                if sensor.buffer.newest > self._next - LIVE_S:
+                    live = True
+                    if sensor.buffer.newest < self._next:
+                        self._awaited.add(name)
+            if not late and (self._awaited or not live):
+                break
             made.append(self._frame(self._next))
             self._next += 1 / self.rate_hz
+            self._awaited.clear()
         return made
-
-    def _due(self, time: float, now: float) -> bool:
-        if now >= time + self.delay_s:
-            return True
-        newest = [buffer.newest for buffer in self._buffers]
-        live = [at for at in newest if at > time - LIVE_S]
-        return bool(live) and min(live) >= time
 
     def _sample(self, time: float) -> tuple[Float64, Float64]:
         """(S, 4) sensors -> their worlds at an instant, and (S,) ages; nothing before a calibration."""
@@ -335,11 +383,10 @@ class Fusion:
         inertial = np.isfinite(sensor_age)
         filmed = seen_age < STALE_S
         known = self.skeleton.placed | np.isfinite(seen_age)
-        origin = np.where(inertial, np.where(filmed, Origin.BOTH, Origin.INERTIAL),
-                          np.where(filmed, Origin.CAMERA, np.where(known, Origin.INFERRED, Origin.MISSING)))
+        origin = _ORIGINS[known * 4 + inertial * 2 + filmed]
         confidence = np.where(known, 1 / (1 + variance / self.camera.HALF_SURE**2), 0.0)
         frame = Frame(time, (root + joints + residual)[None].astype(np.float32), confidence[None].astype(np.float32))
-        return Fused(frame, origin.astype(np.int8), np.where(inertial, sensor_age, np.where(filmed, seen_age, math.inf)), turns,
+        return Fused(frame, origin, np.where(inertial, sensor_age, np.where(filmed, seen_age, math.inf)), turns,
                      measured, root_age)
 
     def _joint_ages(self, measured: NDArray[np.bool_], age: Float64) -> Float64:

@@ -21,6 +21,7 @@ Input that could mean two things is refused: what is refused, what was expected 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -97,11 +98,6 @@ class Oriented(NamedTuple):
     epoch: int
 
 
-class _Step(NamedTuple):
-    time: float
-    reading: Reading
-
-
 class Orientation:
     """Turns the readings of one sensor into orientations, in order.
 
@@ -116,13 +112,14 @@ class Orientation:
         self.mode: str | None = None
         """The way that was taken; None until the first second is over."""
         self.epoch = 0
-        self._waiting: list[_Step] = []
+        self._waiting: list[tuple[float, Reading]] = []
         self._refused: DeviceError | None = None
         self._scale = GyroscopeScale(name)
         self._time = -math.inf
         self._filter: Any = None
         self._period = 0.0
-        self._last: _Step | None = None
+        self._last: tuple[float, Vector] | None = None
+        self._vector = np.zeros(3)
         self._turn: Quaternion = UPS["+y"]
         self._turned_from: tuple[float, Quaternion] | None = None
         self._rate: Vector | None = None
@@ -138,15 +135,23 @@ class Orientation:
             DeviceError: the readings cannot mean what they should (see the module); every later reading raises it too.
             MissingExtra: VQF is needed and not installed.
         """
+        return self.push_all([(time, reading)])
+
+    def push_all(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+        """Take several (seconds, reading) in order; gives what :meth:`push` gives for one after the other, and costs less.
+
+        Raises:
+            DeviceError, MissingExtra: as :meth:`push`. The readings beside the one that tells are given up with it.
+        """
         if self._refused is not None:
             raise self._refused
-        if not time > self._time:
-            return []
-        self._time = time
+        later: list[tuple[float, Reading]] = []
+        for one in readings:
+            if one[0] > self._time:
+                self._time = one[0]
+                later.append(one)
         try:
-            if self.mode is None:
-                return self._warm_up(_Step(time, reading))
-            return self._one(_Step(time, reading))
+            return self._warm_up(later) if self.mode is None else self._orient(later)
         except DeviceError as error:
             self._refused = error
             self._waiting.clear()
@@ -157,28 +162,31 @@ class Orientation:
         if self.mode is not None:
             self._lose_heading()
 
-    def _warm_up(self, step: _Step) -> list[Oriented]:
-        self._waiting.append(step)
-        first = self._waiting[0]
-        if step.time - first.time < WARM_UP_S or len(self._waiting) < WARM_UP_LEAST:
-            return []
-        waiting, self._waiting = self._waiting, []
-        self._decide(waiting)
+    def _warm_up(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        for count, one in enumerate(readings, 1):
+            self._waiting.append(one)
+            if one[0] - self._waiting[0][0] >= WARM_UP_S and len(self._waiting) >= WARM_UP_LEAST:
+                waited, self._waiting = self._waiting, []
+                self._decide(waited)
+                return self._begin(waited) + self._orient(readings[count:])
+        return []
+
+    def _begin(self, waited: list[tuple[float, Reading]]) -> list[Oriented]:
         if self._filter is None:
-            return [oriented for waited in waiting for oriented in self._one(waited)]
-        found = [(oriented, self._filter.getQuat3D()) for waited in waiting for oriented in self._one(waited)]
+            return self._orient(waited)
+        found = [(oriented, self._filter.getQuat3D().tolist()) for one in waited for oriented in self._orient([one])]
         if not found:
             return []
         # VQF begins with what the first reading of the accelerometer says is up; with a limb in swing that is off by ten degrees.
         # What the whole of this time has taught it about up and north holds for its beginning, too: gyroscopes lead back there.
-        last, turned = found[-1]
-        world = _product(last.quaternion, _conjugate(turned))
+        last, (w, x, y, z) = found[-1]
+        world = _product(last.quaternion, (w, -x, -y, -z))
         return [oriented._replace(quaternion=_product(world, turned)) if oriented.epoch == last.epoch else oriented
                 for oriented, turned in found]
 
-    def _decide(self, steps: list[_Step]) -> None:
+    def _decide(self, waited: list[tuple[float, Reading]]) -> None:
         """Choose the way from what the first second holds, and check it."""
-        readings = [step.reading for step in steps]
+        readings = [reading for _, reading in waited]
         acceleration = _column(readings, "acceleration")
         rate = _column(readings, "angular_velocity")
         mode = self.settings.mode
@@ -194,7 +202,7 @@ class Orientation:
             self._turn = UPS[self._device_up(readings)]
         else:
             self._check_complete(mode, readings)
-            self._period = float(np.median(np.diff([step.time for step in steps])))
+            self._period = float(np.median(np.diff([time for time, _ in waited])))
             self._filter = _vqf(self._period)
         self.mode = mode
 
@@ -230,44 +238,57 @@ class Orientation:
                               remedy="choose an output of the device that has it" + (
                                   ", or mode 6-axis" if field == "magnetic_field" else ", or its own quaternion"))
 
-    def _one(self, step: _Step) -> list[Oriented]:
-        reading = step.reading
-        if self.mode == "device":
-            return self._pass_through(step)
-        if reading.acceleration is None or reading.angular_velocity is None:
-            return []
-        self._scale.push(step.time, reading.angular_velocity, reading.acceleration)
-        last, self._last = self._last, step
-        passed = self._period if last is None else step.time - last.time
-        steps = max(1, round(passed / self._period))
-        if last is not None and passed > BRIDGED_S:
-            self._lose_heading()
-            passed, steps = self._period, 1
-        scale = passed / (steps * self._period)
-        gyroscope = reading.angular_velocity
-        before = gyroscope if last is None else last.reading.angular_velocity
-        for k in range(1, steps + 1):
-            turn = gyroscope
-            if steps > 1 and before is not None:
-                share = k / steps
-                turn = tuple(b + share * (g - b) for b, g in zip(before, gyroscope, strict=True))  # type: ignore[assignment]
-            self._filter.updateGyr(np.array(turn) * scale)
-            self._filter.updateAcc(np.array(reading.acceleration))
-            if self.mode == "9-axis" and reading.magnetic_field is not None:
-                self._filter.updateMag(np.array(reading.magnetic_field))
-        quaternion = self._filter.getQuat9D() if self.mode == "9-axis" else self._filter.getQuat6D()
-        bias, _ = self._filter.getBiasEstimate()
-        rate = (gyroscope[0] - float(bias[0]), gyroscope[1] - float(bias[1]), gyroscope[2] - float(bias[2]))
-        return [Oriented(step.time, _product(UPS["+z"], quaternion), rate, self.epoch)]
+    def _orient(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        return self._pass_through(readings) if self.mode == "device" else self._filtered(readings)
 
-    def _pass_through(self, step: _Step) -> list[Oriented]:
-        reading = step.reading
-        if reading.orientation is None:
-            return []
-        rate = reading.angular_velocity
-        if rate is None:
-            rate = self._turning(step.time, reading.orientation)
-        return [Oriented(step.time, _product(self._turn, reading.orientation), rate, self.epoch)]
+    def _filtered(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        done: list[Oriented] = []
+        compass = self.mode == "9-axis"
+        for time, reading in readings:
+            gyroscope, acceleration = reading.angular_velocity, reading.acceleration
+            if acceleration is None or gyroscope is None:
+                continue
+            self._scale.push(time, gyroscope, acceleration)
+            if self._last is not None and time - self._last[0] > BRIDGED_S:
+                self._lose_heading()
+            magnetic = reading.magnetic_field if compass else None
+            count, scale = 1, 1.0
+            if self._last is not None:
+                last, before = self._last
+                count = max(1, round((time - last) / self._period))
+                scale = (time - last) / (count * self._period)
+                for k in range(1, count):  # those that are missing
+                    share = k / count
+                    between = [b + share * (g - b) for b, g in zip(before, gyroscope, strict=True)]
+                    self._step(between, scale, acceleration, magnetic)
+            self._last = (time, gyroscope)
+            self._step(gyroscope, scale, acceleration, magnetic)
+            quaternion = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
+            x, y, z = self._filter.getBiasEstimate()[0].tolist()
+            rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
+            done.append(Oriented(time, _product(UPS["+z"], quaternion), rate, self.epoch))
+        return done
+
+    def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:
+        vector = self._vector  # one by one is the cheapest way of three numbers into an array
+        vector[0], vector[1], vector[2] = gyroscope[0] * scale, gyroscope[1] * scale, gyroscope[2] * scale
+        self._filter.updateGyr(vector)
+        vector[0], vector[1], vector[2] = acceleration
+        self._filter.updateAcc(vector)
+        if magnetic is not None:
+            vector[0], vector[1], vector[2] = magnetic
+            self._filter.updateMag(vector)
+
+    def _pass_through(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+        done: list[Oriented] = []
+        for time, reading in readings:
+            if reading.orientation is None:
+                continue
+            rate = reading.angular_velocity
+            if rate is None:
+                rate = self._turning(time, reading.orientation)
+            done.append(Oriented(time, _product(self._turn, reading.orientation), rate, self.epoch))
+        return done
 
     def _turning(self, time: float, orientation: Quaternion) -> Vector | None:
         """rad/s in sensor axes, of a device that sends its orientation only; held between differences over
@@ -286,6 +307,7 @@ class Orientation:
             bias, sigma = self._filter.getBiasEstimate()
             self._filter.resetState()
             self._filter.setBiasEstimate(bias, sigma)
+            self._last = None  # nothing to bridge from
 
 
 def _vqf(period: float) -> Any:
@@ -311,13 +333,9 @@ def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
     return (scale * turn[1], scale * turn[2], scale * turn[3])
 
 
-def _conjugate(q: Any) -> Quaternion:
-    return float(q[0]), -float(q[1]), -float(q[2]), -float(q[3])
-
-
-def _product(first: Quaternion, second: Any) -> Quaternion:
+def _product(first: Quaternion, second: Sequence[float]) -> Quaternion:
     # One product of scalars: numpy's calls would cost more than the filter.
     w, x, y, z = first
-    a, b, c, d = float(second[0]), float(second[1]), float(second[2]), float(second[3])
+    a, b, c, d = second
     return (w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b,
             w * d + x * c - y * b + z * a)

@@ -18,16 +18,26 @@ __all__ = [
 Float64 = NDArray[np.float64]
 
 
+# A product, and a rotation's matrix less the unit matrix, are sums of products of two components each. As tables they are
+# one matrix product: numpy's calls are what a few quaternions cost.
+_product = np.zeros((4, 4, 4))
+for _first, _row in enumerate((((0, 1), (1, 1), (2, 1), (3, 1)), ((1, 1), (0, -1), (3, 1), (2, -1)),
+                               ((2, 1), (3, -1), (0, -1), (1, 1)), ((3, 1), (2, 1), (1, -1), (0, -1)))):
+    for _second, (_part, _sign) in enumerate(_row):
+        _product[_first, _second, _part] = _sign
+_PRODUCT = _product.reshape(16, 4)
+_turn = np.zeros((4, 4, 3, 3))
+for _i, _j, _k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+    _turn[0, 1 + _k, _i, _j], _turn[0, 1 + _k, _j, _i] = -2.0, 2.0
+    _turn[1 + _i, 1 + _j, [_i, _j], [_j, _i]] = 2.0
+    _turn[1 + _k, 1 + _k, [_i, _j], [_i, _j]] = -2.0
+_TURN = _turn.reshape(16, 9)
+
+
 def multiply(first: Float64, second: Float64) -> Float64:
     """Hamilton product of (..., 4) and (..., 4)."""
-    w, x, y, z = first[..., 0], first[..., 1], first[..., 2], first[..., 3]
-    a, b, c, d = second[..., 0], second[..., 1], second[..., 2], second[..., 3]
-    product = np.empty(np.broadcast_shapes(first.shape, second.shape))
-    product[..., 0] = w * a - x * b - y * c - z * d
-    product[..., 1] = w * b + x * a + y * d - z * c
-    product[..., 2] = w * c - x * d + y * a + z * b
-    product[..., 3] = w * d + x * c - y * b + z * a
-    return product
+    pairs = first[..., :, None] * second[..., None, :]
+    return np.asarray(pairs.reshape(*pairs.shape[:-2], 16) @ _PRODUCT, dtype=np.float64)
 
 
 _INVERSE = np.array([1.0, -1.0, -1.0, -1.0])
@@ -40,24 +50,19 @@ def conjugate(quaternion: Float64) -> Float64:
 
 def normalise(quaternion: Float64) -> Float64:
     """(..., 4) of length 1; the length must not be 0."""
-    return np.asarray(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True), dtype=np.float64)
+    return np.asarray(quaternion / np.sqrt((quaternion * quaternion).sum(axis=-1, keepdims=True)), dtype=np.float64)
 
 
 def rotate(quaternion: Float64, vector: Float64) -> Float64:
     """(..., 3) vectors turned by (..., 4)."""
-    w, x, y, z = quaternion[..., 0], quaternion[..., 1], quaternion[..., 2], quaternion[..., 3]
-    a, b, c = vector[..., 0], vector[..., 1], vector[..., 2]
-    p, q, r = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)
-    turned = np.empty((*np.broadcast_shapes(quaternion.shape[:-1], vector.shape[:-1]), 3))
-    turned[..., 0] = a + w * p + y * r - z * q
-    turned[..., 1] = b + w * q + z * p - x * r
-    turned[..., 2] = c + w * r + x * q - y * p
-    return turned
+    pairs = quaternion[..., :, None] * quaternion[..., None, :]
+    turn = (pairs.reshape(*pairs.shape[:-2], 16) @ _TURN).reshape(*pairs.shape[:-2], 3, 3)
+    return np.asarray(vector + (turn @ vector[..., None])[..., 0], dtype=np.float64)
 
 
 def exponential(vector: Float64) -> Float64:
     """(..., 3) rotation vector in radians -> (..., 4)."""
-    angle = np.linalg.norm(vector, axis=-1, keepdims=True)
+    angle = np.sqrt((vector * vector).sum(axis=-1, keepdims=True))
     return np.concatenate([np.cos(angle / 2), 0.5 * np.sinc(angle / (2 * np.pi)) * vector], axis=-1)
 
 
@@ -72,15 +77,12 @@ def logarithm(quaternion: Float64) -> Float64:
 
 def slerp(first: Float64, second: Float64, share: Float64) -> Float64:
     """(..., 4) on the shorter arc from ``first`` (share 0) to ``second`` (share 1); share is (...,)."""
-    dot = (first * second).sum(axis=-1, keepdims=True)
-    second = np.where(dot < 0, -second, second)
-    half = np.arccos(np.clip(np.abs(dot), 0.0, 1.0))
-    share = np.asarray(share, dtype=np.float64)[..., None]
-    near = half < 1e-4  # there the chord is the arc
-    sine = np.where(near, 1.0, np.sin(half))
-    a = np.where(near, 1 - share, np.sin((1 - share) * half) / sine)
-    b = np.where(near, share, np.sin(share * half) / sine)
-    return normalise(a * first + b * second)
+    dot = (first * second).sum(axis=-1)
+    # Never zero, so that of two that are the same something is left to normalise; there the chord is the arc.
+    half = np.maximum(np.arccos(np.minimum(np.abs(dot), 1.0)), 1e-8)
+    turned = share * half
+    mixed = np.sin(half - turned)[..., None] * first + np.copysign(np.sin(turned), dot)[..., None] * second
+    return normalise(mixed)
 
 
 def average(quaternions: Float64, weights: Float64 | None = None) -> Float64:

@@ -2,12 +2,15 @@
 
 Everything behind a codec is in metres, seconds, radians, m/s², rad/s and µT; whatever a maker writes otherwise is
 converted in its codec, once.
+
+What is made for every reading is a ``NamedTuple``: as fixed as a frozen dataclass, and made in a quarter of the time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Flag, auto
+from typing import NamedTuple
 
 __all__ = ["Chunk", "Reading", "Flags", "Status", "Vector", "Quaternion"]
 
@@ -18,8 +21,7 @@ STANDARD_GRAVITY = 9.80665
 """m/s²: what makers call 1 g (BIPM, 3rd CGPM 1901)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Bytes as a transport hands them over; one datagram, one notification, or any piece of a stream.
 
     Args:
@@ -49,8 +51,7 @@ class Flags(Flag):
     """Measured, but the device sent its time for a whole batch: this one's was spread over it at the rate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One instant of one sensor, as its codec understood it. None where the packet has no such value.
 
     Args:

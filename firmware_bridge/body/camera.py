@@ -310,10 +310,10 @@ class CameraSide:
         """(V, 3) metres to add to the sensors' joints, (V,) m² of what is still unknown, (V,) seconds since each was
         seen."""
         carried = self.chains.measured(measured)
+        if not self.active:  # no camera has shown anything yet: what is known is what the sensors know
+            return np.zeros((len(carried), 3)), np.where(carried, self._spread, GUESSED[0]) ** 2, time - self._when
         residual, covariance = self._faded(time, carried)
         variance = covariance[:, 0, 0]
-        if not self.active:  # no camera has shown anything yet: what is known is what the sensors know
-            variance = np.where(carried, self._spread, GUESSED[0]) ** 2
         return rotate(turns[self.chains.lead], residual[:, 0]), variance, time - self._when
 
     def find_offset(self, time: float, mounting: Float64, heading: Float64, buffers: Sequence[JitterBuffer],

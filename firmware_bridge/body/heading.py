@@ -85,7 +85,7 @@ class Headings:
         # Cameras place joints a centimetre or two off for good: short bones and the trunk's tell nothing about the pose.
         short = np.array([not segment.endswith(LONG) for segment in self.segments], dtype=bool)
         self.covariance[short, 1:] = 0.0
-        self._posed = ~short
+        self._slip = np.where(short, 0.0, SLIP**2)
         self._across = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # long bones lie along y
 
     @property
@@ -101,7 +101,7 @@ class Headings:
     @property
     def tilt(self) -> Float64:
         """(S, 4) how each segment stands against what its mounting says, in its own axes."""
-        return exponential((self.state[:, 1:3, None] * self._across).sum(axis=1))
+        return exponential(self.state[:, 1:3] @ self._across)
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -116,8 +116,11 @@ class Headings:
 
     def wait(self, seconds: float) -> None:
         """Time passes: headings drift, straps slip."""
-        self.covariance[:, 0, 0] = np.minimum(self.covariance[:, 0, 0] + DRIFT**2 * seconds, math.pi**2)
-        self.covariance[:, [1, 2], [1, 2]] += np.where(self._posed, SLIP**2 * seconds, 0.0)[:, None]
+        variance = self.covariance[:, 0, 0]
+        np.minimum(variance + DRIFT**2 * seconds, math.pi**2, out=variance)
+        slip = self._slip * seconds
+        self.covariance[:, 1, 1] += slip
+        self.covariance[:, 2, 2] += slip
 
     def observe(self, rows: NDArray[np.int64], turns: Float64, ours: Float64, theirs: Float64, variance: Float64, lasting: Float64,
                 seconds: float) -> None:
@@ -169,10 +172,12 @@ class Headings:
         if not len(self._child):
             return
         lateral = rotate(turns[self._pieces], np.array([1.0, 0.0, 0.0]))
-        level = np.hypot(lateral[:, 0], lateral[:, 2])
         facing = np.arctan2(-lateral[:, 2], lateral[:, 0])
         twist = wrap(facing[self._child] - facing[self._parent])
         beyond = np.sign(twist) * np.maximum(np.abs(twist) - self._slack, 0.0)
+        if not beyond.any():
+            return
+        level = np.hypot(lateral[:, 0], lateral[:, 2])
         beyond[(level[self._child] < _LEVEL) | (level[self._parent] < _LEVEL)] = 0.0
         step = np.clip(beyond, -BY_JOINTS * seconds, BY_JOINTS * seconds)
         # Whoever of the two is less certain gives way.

@@ -111,6 +111,8 @@ def _distances(topology: Topology) -> tuple[list[str], Float64]:
 SOLES = tuple((INDEX[f"{side}_foot"], place) for side in ("left", "right") for place in (
     (0.0, -0.039, -0.03), (0.0, -0.039, 0.11)))
 """Heel and ball of each foot: (piece, place in fractions of stature)."""
+_SOLE_PIECES = [piece for piece, _ in SOLES]
+_SOLE_LINEAGE = _LINEAGE[_SOLE_PIECES]
 
 
 class FloorContact:
@@ -132,9 +134,14 @@ class FloorContact:
     """By so much the other foot must be the better one to take over."""
 
     def __init__(self, body: Body) -> None:
-        self.body = body
+        self.resize(body)
         self._foot = 0
         self._before: tuple[Float64, Float64] | None = None
+
+    def resize(self, body: Body) -> None:
+        """Give it another size."""
+        self._offsets = body.offsets()
+        self._places = np.array([place for _, place in SOLES]) * body.stature * body.scale.get("foot", 1.0)
 
     def forget(self) -> None:
         """The next posture does not follow from the last one."""
@@ -147,11 +154,9 @@ class FloorContact:
             (3,) metres by which the root moved along the floor since the last posture (y is 0), and the root's height over
             the floor.
         """
-        origins = _LINEAGE @ rotate(turns[_PARENTS], self.body.offsets())
-        pieces = [piece for piece, _ in SOLES]
-        places = np.array([place for _, place in SOLES]) * self.body.stature * self.body.scale.get("foot", 1.0)
-        soles = (origins[pieces] + rotate(turns[pieces], places)).reshape(2, 2, 3)  # foot, heel or ball
-        feet = turns[pieces[::2]]
+        origins = _SOLE_LINEAGE @ rotate(turns[_PARENTS], self._offsets)
+        soles = (origins + rotate(turns[_SOLE_PIECES], self._places)).reshape(2, 2, 3)  # foot, heel or ball
+        feet = turns[_SOLE_PIECES[::2]]
         lowest = float(soles[..., 1].min())
         moved = np.zeros(3)
         if self._before is not None:

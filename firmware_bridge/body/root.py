@@ -42,7 +42,7 @@ class Root:
 
     def resize(self, body: Body) -> None:
         """The body has another size."""
-        self._contact.body = body
+        self._contact.resize(body)
 
     def walk(self, time: float, turns: Float64) -> None:
         """Take the next posture: (P, 4) segment -> world."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import UnknownChoice
-from firmware_bridge.quaternion import about_up, heading, multiply, slerp
+from firmware_bridge.quaternion import about_up, heading, multiply, normalise
 
 __all__ = ["GROUPS", "INDEX", "LENGTHS", "PIECES", "PLACES", "SEGMENTS", "Body", "Piece", "infer", "segment_of"]
 
@@ -157,6 +157,10 @@ class Body:
 _HANGING = {f"{side}_{piece}": parent for side in ("left", "right") for piece, parent in (
     ("thigh", "pelvis"), ("upper_arm", "chest"))}
 _TRUNK = ("pelvis", "chest", "head")
+_BETWEEN = [INDEX["abdomen"], INDEX["neck"]]
+# Of the others: the piece, the one that it follows without a sensor, and whether in heading only.
+_INFERRED = tuple((index, INDEX[_HANGING.get(piece.name, piece.parent)], piece.name in _HANGING or piece.name.endswith("_foot"))
+                  for index, piece in enumerate(PIECES) if piece.name not in (*_TRUNK, "abdomen", "neck"))
 
 
 def infer(turns: Float64, measured: Bool, facing: float = 0.0) -> Float64:
@@ -183,17 +187,12 @@ def infer(turns: Float64, measured: Bool, facing: float = 0.0) -> Float64:
         done[chest] = done[pelvis]
     if not measured[head]:
         done[head] = done[chest]
-    half = np.full(2, 0.5)
-    done[[INDEX["abdomen"], INDEX["neck"]]] = slerp(done[[pelvis, chest]], done[[chest, head]], half)
-    for index, piece in enumerate(PIECES):
-        if measured[index] or piece.name in _TRUNK or piece.name in ("abdomen", "neck"):
-            continue
-        if piece.name in _HANGING:
-            done[index] = about_up(_facing(done[INDEX[_HANGING[piece.name]]]))
-        elif piece.name.endswith("_foot"):
-            done[index] = about_up(_facing(done[INDEX[piece.parent]]))
-        else:
-            done[index] = done[INDEX[piece.parent]]
+    below, above = done[[pelvis, chest]], done[[chest, head]]
+    same_way = np.copysign(1.0, (below * above).sum(axis=-1, keepdims=True))
+    done[_BETWEEN] = normalise(below + same_way * above)
+    for index, source, upright in _INFERRED:
+        if not measured[index]:
+            done[index] = about_up(_facing(done[source])) if upright else done[source]
     return done
 
 

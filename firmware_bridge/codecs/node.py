@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
@@ -194,14 +194,16 @@ class NodeCodec:
     def _take(self, body: bytes, size: int, host_ns: int, found: list[Reading | Status]) -> None:
         """Count ``body``, which took ``size`` bytes, and add what it says to ``found``."""
         message = parse(body)
+        if isinstance(message, Samples):
+            self.counts.frames += 1
+            found += self._readings(message)
+            return
         if message is None or isinstance(message, Command):  # a command is what we write: an echo, not the node
             self.counts.bad += 1
             self.counts.discarded += size
             return
         self.counts.frames += 1
-        if isinstance(message, Samples):
-            found += self._readings(message)
-        elif isinstance(message, StatusBody):
+        if isinstance(message, StatusBody):
             self._note_boot(message.boot, message.started)
             found.append(
                 Status(
@@ -228,7 +230,7 @@ class NodeCodec:
         if samples.sequence != self._fresh:  # its instant may have come in several bodies
             self._fresh = None
             return samples.readings
-        return [replace(reading, flags=reading.flags | Flags.REBOOTED) for reading in samples.readings]
+        return [reading._replace(flags=reading.flags | Flags.REBOOTED) for reading in samples.readings]
 
     def _note_boot(self, boot: int, seen: bool) -> None:
         if seen or self.boot not in (None, boot):

@@ -12,6 +12,7 @@ from binascii import crc_hqx
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 from edgeskel.errors import UsageError
 from firmware_bridge.samples import Flags, Quaternion, Reading, Vector
@@ -108,8 +109,7 @@ class Result(IntEnum):
     FAILED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
+class Samples(NamedTuple):
     """Readings of one instant.
 
     Args:
@@ -178,12 +178,19 @@ def record_size(fields: int) -> int:
 
 _RECORDS = tuple(struct.Struct(f"<B{(record_size(fields) - 1) // 2}h") for fields in range(16))
 _NAMES = tuple(str(index) for index in range(MOST_SENSORS))
-# Plain numbers: an operation on a flag of an enum costs more than decoding a vector.
+# Plain numbers and tables: an operation on a flag of an enum costs more than decoding a vector.
+_FIELDS = tuple(Fields(fields) for fields in range(16))
 _VECTORS = (
     (Fields.ACCELERATION.value, "acceleration", PER_METRE_PER_SECOND_SQUARED),
     (Fields.GYROSCOPE.value, "angular_velocity", PER_RADIAN_PER_SECOND),
     (Fields.MAGNETOMETER.value, "magnetic_field", PER_MICROTESLA),
 )
+# Of each set of fields: the vectors in a record as (which of them, where it begins, units).
+_PLACED = tuple(
+    tuple((place, record_size(fields & (field - 1)) // 2 + 1, per_unit)
+          for place, (field, _, per_unit) in enumerate(_VECTORS) if fields & field)
+    for fields in range(16)
+)  # fmt: skip
 
 
 def frame_of(body: bytes) -> bytes:
@@ -228,22 +235,19 @@ def _samples(body: bytes) -> Samples | None:
     if not 0 < fields < 16 or not 0 < count <= sensors <= MOST_SENSORS:
         return None
     record = _RECORDS[fields]
-    held = [(place, per_unit) for place, (field, _, per_unit) in enumerate(_VECTORS) if fields & field]
     if len(body) != HEADER.size + count * record.size:
         return None
     readings: list[Reading] = []
     seen = -1
-    for index, *values in record.iter_unpack(body[HEADER.size :]):
-        saturated, index = index & 0x80, index & 0x7F
+    for values in record.iter_unpack(body[HEADER.size :]):
+        saturated, index = values[0] & 0x80, values[0] & 0x7F
         if not seen < index < sensors:
             return None
         seen = index
         orientation: Quaternion | None = None
         vectors: list[Vector | None] = [None, None, None]
-        at = 0
         if fields & 1:
-            at = 4
-            w, x, y, z = values[:4]
+            w, x, y, z = values[1:5]
             if w != MISSING:
                 norm = math.sqrt(w * w + x * x + y * y + z * z)
                 if abs(norm - PER_UNIT) > NORM_SLACK * PER_UNIT or MISSING in (x, y, z):
@@ -251,12 +255,11 @@ def _samples(body: bytes) -> Samples | None:
                 orientation = (w / norm, x / norm, y / norm, z / norm)
             elif not x == y == z == MISSING:
                 return None
-        for place, per_unit in held:
-            x, y, z = values[at : at + 3]
-            at += 3
-            if MISSING < x and MISSING < y and MISSING < z:
+        for place, at, per_unit in _PLACED[fields]:
+            x, y, z = vector = values[at : at + 3]
+            if MISSING not in vector:
                 vectors[place] = (x / per_unit, y / per_unit, z / per_unit)
-                saturated |= MOST in (x, y, z) or -MOST in (x, y, z)
+                saturated |= MOST in vector or -MOST in vector
             elif not x == y == z:
                 return None
         acceleration, angular_velocity, magnetic_field = vectors
@@ -266,7 +269,7 @@ def _samples(body: bytes) -> Samples | None:
                 angular_velocity, magnetic_field, Flags.SATURATED if saturated else Flags.NONE,
             )
         )  # fmt: skip
-    return Samples(boot, sequence, device_us, sensors, Fields(fields), readings)
+    return Samples(boot, sequence, device_us, sensors, _FIELDS[fields], readings)
 
 
 def _status(body: bytes) -> StatusBody | None:

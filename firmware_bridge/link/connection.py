@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
 
 from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
@@ -363,7 +362,8 @@ class Link:
             if fresh:
                 self._queue_writes(books.codec.start(self._rate_hz), chunk.channel)
             decoded = books.codec.decode(chunk)
-            self._queue_writes(books.codec.reply(chunk), chunk.channel)
+            if writes := books.codec.reply(chunk):
+                self._queue_writes(writes, chunk.channel)
         except Exception:
             self._faults += 1
             if self._faults == 1:
@@ -397,7 +397,7 @@ class Link:
             flags |= Flags.GAP
             self.outbox.put(Gap(self.address, chunk.host_ns, verdict.missing, reading.sensor, chunk.channel))
         if flags is not reading.flags:
-            reading = replace(reading, flags=flags)
+            reading = reading._replace(flags=flags)
         self._received += 1
         self.outbox.put(Sample(self.address, chunk.host_ns, books.epoch, reading, chunk.channel))
         return 1

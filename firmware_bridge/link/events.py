@@ -6,6 +6,7 @@ Every item says which device and when on the host. Nothing is lost without an it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from firmware_bridge.samples import Reading, Status
 
@@ -14,8 +15,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One reading with everything that its place in time needs.
 
     Args:

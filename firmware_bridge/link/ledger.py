@@ -72,6 +72,10 @@ class Ledger:
         """Book a reading that arrived at ``host_ns`` and say what it reveals."""
         sequence = reading.sequence if self._modulus else None
         device_us = reading.device_us if self._span_us else None
+        if reading.flags is Flags.NONE and self._follows(sequence, device_us, host_ns):
+            self.received += 1
+            self._sequence, self._device_us, self._host_ns = sequence, device_us, host_ns
+            return NOTHING
         if not self.received:
             verdict = NOTHING
         elif Flags.REBOOTED in reading.flags:  # the protocol itself says so
@@ -91,6 +95,24 @@ class Ledger:
         self._reopened = False
         self._stale = 0
         return verdict
+
+    def _follows(self, sequence: int | None, device_us: int | None, host_ns: int) -> bool:
+        """Whether it is plainly the next one, as nearly all are: what :meth:`_judge` would find, at a fraction of the cost."""
+        if sequence is None or device_us is None or self._sequence is None or self._device_us is None:
+            return False
+        if not self._ordered or self._reopened or (sequence - self._sequence) % self._modulus != 1 or host_ns < self._host_ns:
+            return False
+        advance = (device_us - self._device_us) % self._span_us
+        if not 0 < advance < CLOCK_SLACK_US or 2 * advance >= self._span_us or self._modulus < 4:
+            return False
+        period = self.period_us
+        if period is None:
+            self.period_us = advance
+        elif advance < period * self._modulus / 2:
+            self.period_us = period + (advance - period) / 16
+        else:
+            return False
+        return True
 
     def _judge(self, sequence: int | None, device_us: int | None, host_ns: int) -> Verdict:
         host_us = (host_ns - self._host_ns) / 1e3

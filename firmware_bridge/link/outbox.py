@@ -24,29 +24,30 @@ class Outbox:
         self.wake = wake or asyncio.Event()
         self._device = device
         self._limit = limit
-        self._items: deque[Item] = deque()
+        self.waiting: deque[Item] = deque()
+        """What waits, oldest first; to look at only."""
         self._unreported = 0
         self._room = asyncio.Event()
         self._room.set()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.waiting)
 
     def put(self, item: Item) -> None:
         """Append; at the limit drop the oldest sample (an event only where nothing but events waits)."""
-        if len(self._items) >= self._limit:
+        if len(self.waiting) >= self._limit:
             self._drop()
-        self._items.append(item)
-        if 2 * len(self._items) >= self._limit:
+        self.waiting.append(item)
+        if 2 * len(self.waiting) >= self._limit:
             self._room.clear()
         self.wake.set()
 
     def drain(self) -> list[Item]:
         """Everything that waits, oldest first."""
-        if not self._items:
+        if not self.waiting:
             return []
-        items = list(self._items)
-        self._items.clear()
+        items = list(self.waiting)
+        self.waiting.clear()
         self._room.set()
         if self._unreported:
             items.insert(0, Overflow(self._device, items[0].host_ns, self._unreported))
@@ -58,11 +59,11 @@ class Outbox:
         await self._room.wait()
 
     def _drop(self) -> None:
-        for index, item in enumerate(self._items):
+        for index, item in enumerate(self.waiting):
             if isinstance(item, Sample):
-                del self._items[index]
+                del self.waiting[index]
                 break
         else:
-            self._items.popleft()
+            self.waiting.popleft()
         self.dropped += 1
         self._unreported += 1
