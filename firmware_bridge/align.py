@@ -20,6 +20,7 @@ from firmware_bridge.body.calibration import Track
 from firmware_bridge.body.segments import Float64
 from firmware_bridge.orientation import Oriented
 from firmware_bridge.quaternion import between, conjugate, exponential, from_axes, heading, multiply, slerp
+from firmware_bridge.samples import Quaternion, Vector
 
 __all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "bone_velocity", "camera_offset", "orientations", "resample"]
 
@@ -29,10 +30,7 @@ EXTRAPOLATED_S = 0.1
 RECENT = 64
 """Readings that are found without a search: two thirds of a second at 100 Hz, more than a frame waits or a camera is late."""
 UNKNOWN = (math.nan, math.nan, math.nan)
-NOTHING = (0.0, 1.0, 0.0, 0.0, 0.0, *UNKNOWN)
-
-Row = Sequence[float]
-"""A reading: seconds, quaternion (w, x, y, z), rate (x, y, z) in rad/s, NaN where unknown."""
+NOTHING = (1.0, 0.0, 0.0, 0.0)
 
 
 class JitterBuffer:
@@ -47,8 +45,8 @@ class JitterBuffer:
         # Everything is written twice, ``size`` apart, so that the last ``size`` are always contiguous.
         self._data = np.full((2 * size, 8), np.nan)
         self._count = 0
-        self._recent: deque[Row] = deque(maxlen=min(RECENT, size))
-        self._unwritten: list[Row] = []  # to ``_data``: many at once cost hardly more than one
+        self._recent: deque[Oriented] = deque(maxlen=min(RECENT, size))
+        self._unwritten: list[Oriented] = []  # to ``_data``: many at once cost hardly more than one
         self.newest = -math.inf
         """Seconds of the newest reading; -inf before the first."""
 
@@ -61,13 +59,12 @@ class JitterBuffer:
 
     def extend(self, oriented: Sequence[Oriented]) -> None:
         """Keep several readings, oldest first."""
-        rows: list[Row] = [(one.time, *one.quaternion, *(one.rate or UNKNOWN)) for one in oriented]
-        if not rows:
+        if not oriented:
             return
-        self._recent.extend(rows)
-        self.newest = rows[-1][0]
-        self._unwritten += rows
-        self._count += len(rows)
+        self._recent.extend(oriented)
+        self.newest = oriented[-1].time
+        self._unwritten += oriented
+        self._count += len(oriented)
         if len(self._unwritten) >= RECENT:
             self._write()
 
@@ -78,25 +75,21 @@ class JitterBuffer:
         self._unwritten.clear()
         self.newest = -math.inf
 
-    def around(self, time: float) -> tuple[Row, Row, float, float] | None:
-        """The readings before and after ``time``, its place between them (0..1), and the age of the one before, in
-        seconds.
+    def around(self, time: float) -> tuple[Oriented, Oriented] | None:
+        """The readings before and after ``time``.
 
         After the newest reading both are that one; before the oldest there is nothing.
         """
-        after: Row | None = None
-        for row in reversed(self._recent):  # what is asked for is mostly the present
-            if row[0] <= time:
-                if after is None:
-                    return row, row, 0.0, time - row[0]
-                return row, after, (time - row[0]) / (after[0] - row[0]), time - row[0]
-            after = row
+        after: Oriented | None = None
+        for one in reversed(self._recent):  # what is asked for is mostly the present
+            if one.time <= time:
+                return one, after or one
+            after = one
         view = self._view()
         if not len(view) or time < view[0, 0]:
             return None
         at = int(np.searchsorted(view[:, 0], time, side="right"))
-        before, following = view[at - 1].tolist(), view[at].tolist()
-        return before, following, (time - before[0]) / (following[0] - before[0]), time - before[0]
+        return _read(view[at - 1]), _read(view[at])
 
     def track(self, start: float, end: float) -> Track:
         """The readings of ``start <= time <= end`` that have a rate."""
@@ -105,7 +98,7 @@ class JitterBuffer:
         return Track(view[inside, 0].copy(), view[inside, 1:5].copy(), view[inside, 5:8].copy())
 
     def _write(self) -> None:
-        data = np.array(self._unwritten[-self._size:])
+        data = np.array([(one.time, *one.quaternion, *(one.rate or UNKNOWN)) for one in self._unwritten[-self._size:]])
         self._unwritten.clear()
         begin = (self._count - len(data)) % self._size
         fit = self._size - begin
@@ -122,6 +115,11 @@ class JitterBuffer:
         return self._data[row:row + self._size]
 
 
+def _read(row: Float64) -> Oriented:
+    time, w, x, y, z, *rate = row.tolist()
+    return Oriented(time, (w, x, y, z), None if math.isnan(rate[0]) else (rate[0], rate[1], rate[2]), 0)
+
+
 def orientations(buffers: Sequence[JitterBuffer], time: float) -> tuple[Float64, Float64]:
     """All sensors at one instant.
 
@@ -131,23 +129,33 @@ def orientations(buffers: Sequence[JitterBuffer], time: float) -> tuple[Float64,
     Returns:
         (S, 4) orientations, and (S,) seconds since the last reading; an age is infinite where there is no orientation.
     """
-    before: list[Row] = []
-    after: list[Row] = []
-    share, age = [], []
+    before: list[Quaternion] = []
+    after: list[Quaternion] = []
+    share: list[float] = []
+    age: list[float] = []
     carried: list[int] = []
+    rates: list[Vector] = []
     for number, buffer in enumerate(buffers):
-        a, b, between_them, passed = buffer.around(time) or (NOTHING, NOTHING, 0.0, math.inf)
-        before.append(a)
-        after.append(b)
-        share.append(between_them)
+        found = buffer.around(time)
+        if found is None:
+            before.append(NOTHING)
+            after.append(NOTHING)
+            share.append(0.0)
+            age.append(math.inf)
+            continue
+        a, b = found
+        passed = time - a.time
+        before.append(a.quaternion)
+        after.append(b.quaternion)
         age.append(passed)
-        if a is b and 0 < passed and a[5] == a[5]:  # no NaN
+        share.append(0.0 if a is b else passed / (b.time - a.time))
+        if a is b and passed > 0 and a.rate is not None:
             carried.append(number)
-    first = np.array(before).reshape(-1, 8)
-    turned = slerp(first[:, 1:5], np.array(after).reshape(-1, 8)[:, 1:5], np.array(share))
+            rates.append(a.rate)
+    turned = slerp(np.array(before).reshape(-1, 4), np.array(after).reshape(-1, 4), np.array(share))
     ages = np.array(age)
     if carried:
-        ahead = first[carried, 5:8] * np.minimum(ages[carried], EXTRAPOLATED_S)[:, None]
+        ahead = np.array(rates) * np.minimum(ages[carried], EXTRAPOLATED_S)[:, None]
         turned[carried] = multiply(turned[carried], exponential(ahead))
     return turned, ages
 

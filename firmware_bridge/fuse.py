@@ -40,7 +40,7 @@ from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer, segment_of
 from firmware_bridge.clock import Clock
-from firmware_bridge.orientation import Orientation, Oriented, Settings
+from firmware_bridge.orientation import Orientation, Settings
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
 
@@ -132,7 +132,7 @@ class _Sensor:
         self.orientation = Orientation(worn.settings, name=name)
         self.buffer = JitterBuffer()
         self.epoch = self.clock_epoch = 0
-        self.gathered: list[tuple[Reading, int]] = []
+        self.gathered: list[tuple[float, Reading]] = []
         self.refused: DeviceError | None = None
         self.told = False
 
@@ -215,10 +215,17 @@ class Fusion:
         if now > self._now:
             self._now = now
         if state.refused is None:
-            state.gathered.append((reading, host_ns))
+            time = now
+            if state.clock is not None:
+                time, clock_epoch = state.clock.push(reading, host_ns)
+                if clock_epoch != state.clock_epoch:
+                    state.clock_epoch = clock_epoch
+                    self._work_through(state)
+                    state.orientation.restart()
+            state.gathered.append((time, reading))
             if self._next is None or state.orientation.mode is None or len(state.gathered) >= GATHERED:
                 self._work_through(state)
-            if self._next is not None and now >= self._next:
+            if self._next is not None and time >= self._next:
                 self._awaited.discard(sensor)
         if state.refused is not None and not state.told:
             state.told = True
@@ -232,30 +239,18 @@ class Fusion:
 
     def _work_through(self, state: _Sensor) -> None:
         gathered, state.gathered = state.gathered, []
-        timed: list[tuple[float, Reading]] = []
         try:
-            for reading, host_ns in gathered:
-                time = host_ns * 1e-9
-                if state.clock is not None:
-                    time, clock_epoch = state.clock.push(reading, host_ns)
-                    if clock_epoch != state.clock_epoch:
-                        state.clock_epoch = clock_epoch
-                        self._keep(state, state.orientation.push_all(timed))
-                        state.orientation.restart()
-                        timed = []
-                timed.append((time, reading))
-            self._keep(state, state.orientation.push_all(timed))
+            oriented = state.orientation.push_all(gathered)
         except DeviceError as error:
             state.refused = error
-
-    def _keep(self, state: _Sensor, oriented: list[Oriented]) -> None:
+            return
         begin = 0
         for at, one in enumerate(oriented):
             if one.epoch != state.epoch:
                 state.epoch, begin = one.epoch, at
                 state.buffer.clear()
                 self.headings.lose(state.segment)
-        state.buffer.extend(oriented[begin:])
+        state.buffer.extend(oriented[begin:] if begin else oriented)
         if self._next is None and oriented:
             self._next = oriented[0].time
 

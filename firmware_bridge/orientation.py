@@ -263,10 +263,12 @@ class Orientation:
                     self._step(between, scale, acceleration, magnetic)
             self._last = (time, gyroscope)
             self._step(gyroscope, scale, acceleration, magnetic)
-            quaternion = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
+            a, b, c, d = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
+            # By UPS["+z"], for VQF's own world: two of four parts are zero.
+            quaternion = (_HALF * a + _HALF * b, _HALF * b - _HALF * a, _HALF * c + _HALF * d, _HALF * d - _HALF * c)
             x, y, z = self._filter.getBiasEstimate()[0].tolist()
             rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
-            done.append(Oriented(time, _product(UPS["+z"], quaternion), rate, self.epoch))
+            done.append(Oriented(time, quaternion, rate, self.epoch))
         return done
 
     def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:
