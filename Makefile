@@ -36,6 +36,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m targets.page
 
 install: $(READY)
 
