@@ -125,7 +125,8 @@ def _session(threshold: float, smoothing: float, seed: int) -> dict[str, Any]:
             kept = None
         step["recognition"] = None
         if seen is not None:
-            mixed = seen.probabilities if kept is None else np.float32(smoothing) * kept + np.float32(1 - smoothing) * seen.probabilities
+            share = np.float32(0 if kept is None else smoothing)
+            mixed = share * (seen.probabilities if kept is None else kept) + (1 - share) * seen.probabilities
             kept = mixed
             best = int(mixed.argmax())
             step["recognition"] = {"label": labels[best] if mixed[best] >= threshold else None, "time": seen.time,
