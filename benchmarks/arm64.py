@@ -17,8 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 ENGINE = "onnxruntime==1.20.1"  # 1.31.1 crashes inside qemu-user 7.2
 NUMPY = "numpy==2.2.6"
+PACKAGES = "opt/edgeskel"
 EMULATOR = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static", "update-binfmts": "binfmt-support"}
 
@@ -52,6 +51,13 @@ print(json.dumps({"machine": platform.machine(), "python": platform.python_versi
 """
 
 
+# /proc and /sys, which the engine reads for the processor's features, and the shared folder as /mnt.
+_ENTER = """
+root=$1; mount --bind /proc "$root/proc"; mount --bind /sys "$root/sys"; mount --bind "$2" "$root/mnt"; shift 2
+exec chroot "$root" "$@"
+"""
+
+
 def measure(quick: bool) -> dict[str, Any]:
     """Agreement of emulated aarch64 with this machine."""
     import numpy as np
@@ -70,9 +76,8 @@ def measure(quick: bool) -> dict[str, Any]:
                              kinds=[f"onnx-{precision}" for precision in precisions])
         shutil.copytree(ROOT / "edgeskel", shared / "edgeskel", ignore=shutil.ignore_patterns("weights", "__pycache__"))
         (shared / "there.py").write_text(_THERE, encoding="utf-8")
-        with _mounted(system, shared):
-            said = _chroot(system, "env", "PYTHONPATH=/mnt", "OMP_NUM_THREADS=1", "/opt/edgeskel/bin/python", "/mnt/there.py",
-                           str(step), *precisions)
+        said = _alone(_ENTER, str(system), str(shared), "env", f"PYTHONPATH=/mnt:/{PACKAGES}", "OMP_NUM_THREADS=1",
+                      "python3", "/mnt/there.py", str(step), *precisions)
         golden = bundle.golden
         figures: dict[str, Any] = {"windows": len(golden.joints[::step])}
         with np.load(shared / "answers.npz", allow_pickle=False) as there:
@@ -106,51 +111,22 @@ def _check_machine() -> None:
 def _system() -> Path:
     """The root folder of an arm64 Debian with Python, numpy and ONNX Runtime, made once."""
     system = CACHE / "arm64"
-    if not (system / "opt/edgeskel/ready").is_file():
-        if system.exists():  # of an interrupted run
-            _unmount(system)
-            shutil.rmtree(system)
+    if not (system / PACKAGES / "ready").is_file():
+        shutil.rmtree(system, ignore_errors=True)  # of an interrupted run
         system.parent.mkdir(parents=True, exist_ok=True)
-        _run("debootstrap", "--arch=arm64", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", SUITE,
-             str(system), MIRROR)
-        wheels = system / "opt/wheels"
-        _run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(wheels), "--only-binary=:all:",
-             "--python-version", "3.11", "--implementation", "cp",
+        _alone('exec debootstrap --arch=arm64 --variant=minbase --include=python3 "$@"', SUITE, str(system), MIRROR)
+        # Laid out from here: the same files as pip's there, which would take minutes of emulation.
+        _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(system / PACKAGES), "--no-deps",
+             "--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp",
              *(f"--platform=manylinux_2_{minor}_aarch64" for minor in (17, 27, 28)), "--platform=manylinux2014_aarch64",
              ENGINE, NUMPY)
-        with _mounted(system, wheels):
-            _chroot(system, "python3", "-m", "venv", "/opt/edgeskel")
-            _chroot(system, "/opt/edgeskel/bin/pip", "install", "--quiet", "--no-index", "--find-links", "/opt/wheels",
-                    ENGINE, NUMPY)
-        (system / "opt/edgeskel/ready").touch()
+        (system / PACKAGES / "ready").touch()
     return system
 
 
-@contextmanager
-def _mounted(system: Path, shared: Path) -> Iterator[None]:
-    """/proc and /sys, which the engine reads for the processor's features, and ``shared`` as /mnt."""
-    places = (("/proc", system / "proc"), ("/sys", system / "sys"), (str(shared), system / "mnt"))
-    done: list[Path] = []
-    try:
-        for source, place in places:
-            _run("mount", "--bind", source, str(place))
-            done.append(place)
-        yield
-    finally:
-        for place in reversed(done):
-            _run("umount", str(place))
-
-
-def _unmount(system: Path) -> None:
-    """Everything that an interrupted run left mounted under ``system``: removing it would remove what is mounted."""
-    lines = Path("/proc/self/mounts").read_text("utf-8").splitlines()
-    for place in reversed([line.split()[1] for line in lines]):
-        if place.startswith(f"{system}/"):
-            _run("umount", place)
-
-
-def _chroot(system: Path, *command: str) -> str:
-    return _run("chroot", str(system), *command)
+def _alone(script: str, *words: str) -> str:
+    """A shell script whose mounts are seen by nobody else and end with it, however it ends."""
+    return _run("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", *words)
 
 
 def _emulator() -> str:

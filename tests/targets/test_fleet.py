@@ -72,7 +72,8 @@ class Stand:
             import json, pathlib, sys, time
             words = sys.argv[1:]
             host = next(word for word in words[1:] if word not in ("status", "rollback"))
-            (pathlib.Path({str(self.calls)!r}) / host.replace("/", "-")).write_text(json.dumps({{"words": words, "at": time.monotonic()}}))
+            call = pathlib.Path({str(self.calls)!r}) / host.replace("/", "-")
+            call.write_text(json.dumps({{"words": words, "at": time.monotonic()}}))
             if (pathlib.Path({str(self.bad)!r}) / host).exists():
                 print(json.dumps({{"error": {{"message": "golden inputs disagree; expected 12 of 12"}}}}))
                 sys.exit(1)
@@ -150,8 +151,8 @@ def sshds(tmp_path: Path) -> Iterator[Path]:
         config = tmp_path / f"sshd-{name}"
         config.write_text(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\nUsePAM no\n"
                           f"AuthorizedKeysFile {tmp_path}/authorized\nStrictModes no\nPermitRootLogin yes\nMaxStartups 50\n")
-        log = (tmp_path / f"sshd-{name}.log").open("wb")
-        servers.append(subprocess.Popen([str(sshd), "-D", "-e", "-f", config], stdout=log, stderr=log))
+        with (tmp_path / f"sshd-{name}.log").open("wb") as log:
+            servers.append(subprocess.Popen([str(sshd), "-D", "-e", "-f", config], stdout=log, stderr=log))
         lines.append(f"Host {name}\n HostName 127.0.0.1\n Port {port}\n IdentityFile {tmp_path}/user\n IdentitiesOnly yes\n"
                      f" StrictHostKeyChecking accept-new\n UserKnownHostsFile {tmp_path}/known\n HostKeyAlias {name}\n")
     config = tmp_path / "ssh_config"
@@ -183,12 +184,14 @@ def test_real_devices_are_flashed_until_one_fails(
     (tmp_path / "in-the-way").write_text("a file where a folder should be made")
     prefixes = {"one": tmp_path / "p1", "two": tmp_path / "in-the-way" / "p2", "three": tmp_path / "p3"}
     hosts = {name: {"edgeskel_options": options(prefix)} for name, prefix in prefixes.items()}
-    variables = {"edgeskel_command": [sys.executable, "-m", "edgeskel.cli.main"], "edgeskel_waves": [1, 1, 1]}
+    variables = {"edgeskel_command": ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "edgeskel.cli.main"],
+                 "edgeskel_waves": [1, 1, 1]}
     done = fleet("flash.yml", hosts, edgeskel_bundle=str(host_bundle), **variables)
     assert done.returncode != 0, done.stdout
-    assert "two: " in done.stdout and (tmp_path / "p1" / "current").exists() and not (tmp_path / "p3").exists(), done.stdout
-    seen = fleet("status.yml", {"one": {"edgeskel_options": ["--ssh-config", str(sshds), "--prefix", str(tmp_path / "p1")]}},
-                 **variables)
+    assert "one runs small" in done.stdout and "two: " in done.stdout and not (tmp_path / "p3").exists(), done.stdout
+    asking = ["--ssh-config", str(sshds), "--prefix", str(tmp_path / "p1")]
+    seen = fleet("status.yml", {"one": {"edgeskel_options": asking}}, **variables)
+    subprocess.run([*variables["edgeskel_command"], "flash", "uninstall", "one", *asking], check=True, capture_output=True)
     assert seen.returncode == 0 and "one runs small" in seen.stdout, seen.stdout
 
 
