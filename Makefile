@@ -13,12 +13,12 @@ TENSORRT := $(VENV)/trt
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs install tensorrt-bindings clean
+.PHONY: demo test lint bench docs install tensorrt-bindings ansible clean
 
 demo: $(READY)
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/edgeskel demo $(if $(DATA),--data "$(DATA)")
 
-test: lint tensorrt-bindings
+test: lint tensorrt-bindings ansible
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 lint: $(READY)
@@ -36,6 +36,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m targets.page
 
 install: $(READY)
 
@@ -59,6 +60,14 @@ $(TENSORRT)/%: | $(READY)
 	@rm -rf $@.part
 	$(BIN)/python -m pip install --quiet --no-deps --target $@.part "$(WHEEL)" && mv $@.part $@ \
 	  || echo "no $(WHEEL) for this machine" >&2
+
+# The engine of the fleet's role, for its tests: a tool in an environment of its own, no part of edgeskel.
+ansible: $(VENV)/ansible/.ready
+
+$(VENV)/ansible/.ready: | $(READY)
+	$(PYTHON) -m venv $(VENV)/ansible
+	$(VENV)/ansible/bin/pip install --quiet "ansible-core>=2.15"
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -27,6 +27,7 @@ from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle, Golden, Window
 from export import card
 from export.bundle import Content, Entry, seal, write_golden
 from export.graph import DeployableGraph, export_program
+from export.kinds import KINDS, PROGRAMS, Kind
 from export.quiet import quiet
 from export.ranges import FILE as RANGES
 from export.ranges import Ranges, apply_scales, read_scales, weights_digest
@@ -43,26 +44,6 @@ TOLERANCE = {
     "int8": {"agreement": 0.90, "max_abs_diff": 0.5, "top1_drop": 1.0},
 }
 """What each precision may do to the answers. fp32 may do nothing; int8 may move uncertain ones."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of artifact."""
-
-    file: str
-    format: str
-    precision: str
-    engines: tuple[str, ...]
-
-
-KINDS = {
-    "onnx-fp32": Kind("model.onnx", "onnx", "fp32", ("onnxruntime", "tensorrt")),
-    "onnx-fp16": Kind("model.fp16.onnx", "onnx", "fp16", ("tensorrt", "onnxruntime")),
-    "onnx-int8": Kind("model.int8.onnx", "onnx", "int8", ("tensorrt", "onnxruntime")),
-    "xnnpack-fp32": Kind("model.pte", "pte", "fp32", ("executorch",)),
-    "xnnpack-int8": Kind("model.int8.pte", "pte", "int8", ("executorch",)),
-    "coreml-fp32": Kind("model.coreml.pte", "pte", "fp32", ("coreml",)),
-}
 
 
 @dataclass(frozen=True)
@@ -93,7 +74,8 @@ class Source:
 
 def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], programs: Sequence[str] = (),
           calibration: Windows | None = None, precisions: Sequence[str] = (), notes: Sequence[str] = (),
-          needs: dict[str, str] | None = None, progress: Callable[[str], None] = lambda what: None) -> Bundle:
+          needs: dict[str, str] | None = None, profile: str = "",
+          progress: Callable[[str], None] = lambda what: None) -> Bundle:
     """Write a bundle; ``out`` appears whole, or not at all.
 
     Args:
@@ -107,6 +89,7 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
             motion; any other gets no int8.
         precisions: only these; asking for one makes failing to provide it an error.
         notes, needs: the target's, for the card.
+        profile: the device's profile, for the manifest.
         progress: told what is being made.
 
     Raises:
@@ -138,16 +121,13 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         entries.append(Entry("checkpoint/model.safetensors", "safetensors", "fp32", ("torch",), TOLERANCE["fp32"]))
         maker.write_ranges(folder)
         for program in programs:
-            shutil.copyfile(Path(__file__).parent / _PROGRAMS[program], folder / program)
-        content = maker.content(target, omitted)
+            shutil.copyfile(Path(__file__).parent / PROGRAMS[program], folder / program)
+        content = maker.content(target, profile, omitted)
         (folder / "LICENSE").write_text(_license(), encoding="utf-8")
         (folder / "MODEL_CARD.md").write_text(card.render(content, entries, source.card, notes, needs or {}), "utf-8")
         progress("manifest")
         seal(folder, content, entries)
     return Bundle.open(out)
-
-
-_PROGRAMS = {"build_engine.py": "tensorrt.py"}
 
 
 class _Maker:
@@ -302,9 +282,10 @@ class _Maker:
             probabilities = torch.softmax(self.source.recogniser.classifier(embedding), dim=-1)
         return probabilities.numpy(), embedding.numpy()
 
-    def content(self, target: str, omitted: list[dict[str, str]]) -> Content:
+    def content(self, target: str, profile: str, omitted: list[dict[str, str]]) -> Content:
         config = self.source.recogniser.config
         more = {
+            **({"profile": profile} if profile else {}),
             "recogniser": self.source.recogniser.name,
             "parameters": count_parameters(self.source.recogniser),
             "omitted": omitted,

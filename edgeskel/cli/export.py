@@ -23,7 +23,7 @@ class Export:
     model: tyro.conf.Positional[str] = "edge-demo"
     """A shipped model's name (edgeskel models) or a checkpoint folder."""
     target: str = "host"
-    """Kind of device: android, host, ios or jetson."""
+    """Kind of device, device, or a profile's TOML file; edgeskel targets lists them."""
     out: Path | None = None
     """The bundle's folder; MODEL-TARGET in the current folder by default. An older bundle there is replaced."""
     calibration: Path | None = None
@@ -76,9 +76,9 @@ def export(config: Export) -> Report:
         windows = calibration_windows(store, parts, settings.topology, window, build.CALIBRATION)
     out = config.out if config.out is not None else Path(f"{source.name}-{profile.name}")
     with console.status("exporting") as status:
-        bundle = build.build(source, out, target=profile.name, kinds=profile.artifacts, programs=profile.programs,
-                             calibration=windows, precisions=config.precision, notes=profile.notes,
-                             needs=profile.packages, progress=lambda what: status.update(f"exporting {what}"))
+        bundle = build.build(source, out, target=profile.target, profile=profile.name, kinds=profile.artifacts,
+                             programs=profile.programs, calibration=windows, precisions=config.precision, notes=profile.notes,
+                             needs=dict(profile.packages), progress=lambda what: status.update(f"exporting {what}"))
     data = {"bundle": str(bundle.path), "name": bundle.name, "target": bundle.target,
             "artifacts": [artifact.details for artifact in bundle.artifacts], "omitted": bundle.manifest["omitted"],
             "next": f"edgeskel verify {bundle.path}"}

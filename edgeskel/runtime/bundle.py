@@ -221,7 +221,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             expected="the folder of a bundle",
             remedy="make one with: edgeskel export MODEL --target host --out DIR",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: unreadable ({error})", expected="a manifest in JSON", remedy=_AGAIN) from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         seen = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__

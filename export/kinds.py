@@ -1,0 +1,30 @@
+"""The kinds of artifact that an export can make, by the names that device profiles use. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["KINDS", "Kind"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of artifact."""
+
+    file: str
+    format: str
+    precision: str
+    engines: tuple[str, ...]
+
+
+KINDS = {
+    "onnx-fp32": Kind("model.onnx", "onnx", "fp32", ("onnxruntime", "tensorrt")),
+    "onnx-fp16": Kind("model.fp16.onnx", "onnx", "fp16", ("tensorrt", "onnxruntime")),
+    "onnx-int8": Kind("model.int8.onnx", "onnx", "int8", ("tensorrt", "onnxruntime")),
+    "xnnpack-fp32": Kind("model.pte", "pte", "fp32", ("executorch",)),
+    "xnnpack-int8": Kind("model.int8.pte", "pte", "int8", ("executorch",)),
+    "coreml-fp32": Kind("model.coreml.pte", "pte", "fp32", ("coreml",)),
+}
+
+PROGRAMS = {"build_engine.py": "tensorrt.py"}
+"""Programs of ours that can travel in a bundle -> their file beside this one."""

@@ -1,0 +1,20 @@
+plugins {
+    id("com.android.library")
+    id("org.jetbrains.kotlin.android")
+}
+
+android {
+    namespace = "edgeskel"
+    compileSdk = 35
+    defaultConfig { minSdk = 24 } // java.util.stream of String.codePoints
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_17
+        targetCompatibility = JavaVersion.VERSION_17
+    }
+    kotlinOptions { jvmTarget = "17" }
+}
+
+dependencies {
+    api("org.pytorch:executorch-android:${property("executorchVersion")}")
+    testImplementation("junit:junit:4.13.2")
+}

@@ -1,0 +1,128 @@
+package edgeskel
+
+import java.io.InputStream
+import java.security.MessageDigest
+
+/** The fixed-size input of every artifact: M persons, S frames at a rate, and how many frames lie between two answers. */
+class Window(val persons: Int, val frames: Int, val rateHz: Double, val hop: Int)
+
+/** One exported file of the bundle. */
+class Artifact(val file: String, val precision: String, val engines: List<String>)
+
+/**
+ * What the bundle says about itself; a manifest that was altered is refused.
+ *
+ * @param digests file -> SHA-256, for [check].
+ * @param tools versions of what made the artifacts, such as `executorch`.
+ */
+class Manifest private constructor(
+    val name: String,
+    val target: String,
+    val topology: String,
+    val joints: List<String>,
+    val labels: List<String>,
+    val window: Window,
+    val artifacts: List<Artifact>,
+    val digests: Map<String, String>,
+    val tools: Map<String, String>
+) {
+    /**
+     * The artifact to run.
+     *
+     * @param precision fp32 or int8; null takes the one that the bundle lists first for ExecuTorch.
+     * @throws BadBundle there is none.
+     */
+    fun artifact(precision: String? = null): Artifact =
+        artifacts.firstOrNull { "executorch" in it.engines && (precision == null || it.precision == precision) }
+            ?: throw BadBundle("the bundle $name has no ${precision ?: ""} artifact for ExecuTorch; " +
+                "export it with --target android")
+
+    /**
+     * Reads a file of the bundle to its end and compares its SHA-256 with the manifest's.
+     *
+     * @throws BadBundle the manifest does not list it, or it was altered.
+     */
+    fun check(file: String, content: InputStream) {
+        val expected = digests[file] ?: throw BadBundle("the manifest lists no file $file")
+        val digest = MessageDigest.getInstance("SHA-256")
+        val block = ByteArray(1 shl 16)
+        while (true) {
+            val count = content.read(block)
+            if (count < 0) break
+            digest.update(block, 0, count)
+        }
+        val seen = hex(digest.digest())
+        if (seen != expected) {
+            throw BadBundle("$file: SHA-256 is ${seen.take(12)}..., the manifest says ${expected.take(12)}...; copy the bundle again")
+        }
+    }
+
+    companion object {
+        /** The schema that this reads. */
+        const val SCHEMA = 1
+
+        /**
+         * @param text of `manifest.json`.
+         * @throws BadBundle not JSON, another schema, altered, or a field is missing.
+         */
+        fun read(text: String): Manifest {
+            @Suppress("UNCHECKED_CAST")
+            val data = Json.read(text) as? Map<String, Any?> ?: throw BadBundle("manifest.json holds no object")
+            val schema = (data["schema"] as? JsonNumber)?.text
+            if (schema != SCHEMA.toString()) {
+                throw BadBundle("the manifest has schema $schema; expected $SCHEMA: export anew, or update this package")
+            }
+            val content = Json.canonical(data - "digest").toByteArray(Charsets.UTF_8)
+            if (data["digest"] != hex(MessageDigest.getInstance("SHA-256").digest(content))) {
+                throw BadBundle("manifest.json does not match its own digest; copy the bundle again or export anew")
+            }
+            val window = data.table("window")
+            val files = data.table("files").mapValuesToText("files")
+            return Manifest(
+                name = data.text("name"),
+                target = data.text("target"),
+                topology = data.table("topology").text("name"),
+                joints = data.table("topology").texts("joints"),
+                labels = data.texts("labels"),
+                window = Window(window.size("persons"), window.size("frames"), window.rate("rate_hz"), window.size("hop")),
+                artifacts = data.list("artifacts").map {
+                    val entry = it as? Map<*, *> ?: throw missing("artifacts")
+                    Artifact(entry.text("file"), entry.text("precision"), entry.texts("engines")).also { artifact ->
+                        if (artifact.file !in files) throw missing("files.${artifact.file}")
+                    }
+                },
+                digests = files,
+                tools = (data["tools"] as? Map<*, *>)?.mapValuesToText("tools") ?: emptyMap()
+            )
+        }
+
+        private fun hex(bytes: ByteArray) = bytes.joinToString("") { String.format("%02x", it) }
+
+        private fun missing(field: String) = BadBundle("manifest.json: the field '$field' is missing or malformed; export anew")
+
+        private fun Map<*, *>.table(field: String) = this[field] as? Map<*, *> ?: throw missing(field)
+
+        private fun Map<*, *>.list(field: String) = this[field] as? List<*> ?: throw missing(field)
+
+        private fun Map<*, *>.text(field: String) = this[field] as? String ?: throw missing(field)
+
+        private fun Map<*, *>.texts(field: String): List<String> {
+            val found = list(field).map { it as? String ?: throw missing(field) }
+            if (found.isEmpty()) throw missing(field)
+            return found
+        }
+
+        private fun Map<*, *>.size(field: String): Int {
+            val value = (this[field] as? JsonNumber)?.text?.toIntOrNull()
+            return if (value != null && value > 0) value else throw missing(field)
+        }
+
+        private fun Map<*, *>.rate(field: String): Double {
+            val value = (this[field] as? JsonNumber)?.text?.toDoubleOrNull()
+            return if (value != null && value > 0 && value < 1e6) value else throw missing(field)
+        }
+
+        private fun Map<*, *>.mapValuesToText(field: String): Map<String, String> =
+            entries.associate { (it.key as String) to (it.value as? String ?: throw missing(field)) }
+    }
+}

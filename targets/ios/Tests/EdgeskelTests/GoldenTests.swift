@@ -1,0 +1,9 @@
+import XCTest
+
+/// The same vectors under Xcode and `swift test`.
+final class GoldenTests: XCTestCase {
+    func testGoldenVectors() throws {
+        let url = try XCTUnwrap(Bundle.module.url(forResource: "golden", withExtension: "json"))
+        XCTAssertGreaterThan(try Vectors.run(String(contentsOf: url, encoding: .utf8)), 0)
+    }
+}

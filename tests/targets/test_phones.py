@@ -1,0 +1,89 @@
+"""The platform-free part of the phone packages: compiled here where a compiler is, and held against ``edgeskel.runtime``."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.targets import vectors
+
+ROOT = vectors.ROOT
+KOTLIN = ROOT / "android"
+SWIFT = ROOT / "ios"
+
+
+def _tool(name: str, remedy: str, *, in_ci: bool) -> str:
+    found = shutil.which(name)
+    if found is None:
+        if in_ci and os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is missing: {remedy}", pytrace=False)
+        pytest.skip(f"no {name} here: {remedy}")
+    return found
+
+
+def _run(*command: str | Path) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", vectors.FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_written_vectors_are_what_the_runtime_computes(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == vectors.FILES[path](), "run: python -m tests.targets.vectors"
+
+
+def test_every_joint_of_the_shipped_models_but_none_too_many_comes_from_mediapipe() -> None:
+    table = vectors.recipes()
+    assert table["left_wrist"] == [15] and table["pelvis"] == [23, 24]
+    assert all(0 <= landmark < 33 for recipe in table.values() for landmark in recipe)
+
+
+@pytest.fixture(scope="session")
+def altered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vectors of 300 manifests with one or two characters changed, and what Python makes of each."""
+    choose = random.Random(0)
+    whole = json.dumps(vectors._manifest(), indent=1)
+    cases = []
+    for _ in range(300):
+        text = list(whole)
+        for _ in range(choose.choice((1, 1, 2))):
+            place = choose.randrange(len(text))
+            text[place] = choose.choice(("", " ", "0", "9", "x", '"', "\\", "{", "]", ",", "\n", "\t", "é", text[place] * 2))
+        cases.append(vectors.verdict("altered", "".join(text)))
+    assert 5 < sum(case["taken"] for case in cases) < 100  # spaces between the fields may change, nothing else
+    path = tmp_path_factory.mktemp("vectors") / "altered.json"
+    none: dict[str, list[object]] = {name: [] for name in ("resampler", "ring", "session", "file", "landmarks")}
+    path.write_text(json.dumps(none | {"manifest": cases}), encoding="utf-8")
+    return path
+
+
+def test_kotlin_agrees(tmp_path: Path, altered: Path) -> None:
+    kotlinc = _tool("kotlinc", "apt-get install kotlin", in_ci=True)
+    java = _tool("java", "apt-get install default-jre-headless", in_ci=True)
+    sources = [*(KOTLIN / "edgeskel/src/main/kotlin/edgeskel").glob("*.kt"), *KOTLIN.glob("*/src/test/kotlin/**/*.kt"),
+               *(KOTLIN / "sample/src/main/kotlin/edgeskel/sample").glob("*.kt")]
+    left_out = {"VectorsTest.kt", "MainActivity.kt"}  # JUnit and Android: see targets/android/README.md
+    jar = tmp_path / "vectors.jar"
+    _run(kotlinc, *sorted(path for path in sources if path.name not in left_out), "-include-runtime", "-d", jar)
+    golden = KOTLIN / "edgeskel/src/test/resources/golden.json"
+    said = _run(java, "-cp", jar, "edgeskel.VectorsKt", golden, altered)
+    assert "golden.json: 249 comparisons agree" in said and "altered.json: 300 comparisons agree" in said
+    assert "the poses agree" in _run(java, "-cp", jar, "edgeskel.sample.PosesKt", golden)
+
+
+def test_swift_agrees(tmp_path: Path, altered: Path) -> None:
+    swiftc = _tool("swiftc", "install Swift (Debian 13 and later: apt-get install swiftlang)", in_ci=False)
+    digest = SWIFT / "Sources/Edgeskel/Digest.swift"  # CryptoKit: Apple's systems only; the runner brings its own
+    sources = [*(path for path in (SWIFT / "Sources/Edgeskel").glob("*.swift") if path != digest),
+               SWIFT / "Tests/EdgeskelTests/Vectors.swift", *(SWIFT / "Tests/Runner").glob("*.swift"),
+               *(SWIFT / "Sample/Pose").glob("*.swift")]
+    program = tmp_path / "vectors"
+    _run(swiftc, *sorted(sources), "-o", program)
+    said = _run(program, SWIFT / "Tests/EdgeskelTests/golden.json", altered)
+    assert "golden.json: 256 comparisons agree" in said and "altered.json: 300 comparisons agree" in said
