@@ -16,7 +16,7 @@ from edgeskel.errors import DeviceError
 from targets.device import compatibility, probe, staging, steps, switching, trust
 from targets.device.layout import Install, Layout, read_json, write_json
 from targets.device.release import DESCRIPTOR, SIGNATURE, Release
-from targets.device.service import manager, service_user
+from targets.device.service import service_user
 
 __all__ = ["begin", "install_folder"]
 
@@ -75,8 +75,7 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
         record = read_json(layout.choice(identity)) or {}
         write_json(layout.choice(identity), {**record, "request": {"watch_s": options.watch, "reason": f"installed from {folder}"}})
     say(f"switch: to {identity}, then {options.watch:g} s of watch")
-    last = switching.load(layout).last
-    manager(layout, layout.install()).begin_switch(identity)
+    last = switching.begin_switch(layout, identity)
     outcome = switching.follow(layout, identity, last, say)
     if not outcome["kept"]:
         raise DeviceError(f"{identity} did not hold: {outcome['reason']}", expected="a release that recognises",

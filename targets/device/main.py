@@ -18,7 +18,6 @@ from edgeskel.errors import DeviceError, EdgeskelError
 from targets.device import probe, report, staging, steps, switching, trust
 from targets.device.install import begin, install_folder
 from targets.device.layout import Layout, read_json, write_json
-from targets.device.service import manager
 from targets.device.state import Event
 
 __all__ = ["main"]
@@ -66,8 +65,7 @@ def _switch(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
         raise DeviceError(f"{options.id} was not proved here", expected="a release that answered its golden inputs",
                           remedy="run flash again")
     write_json(layout.choice(options.id), {**record, "request": {"watch_s": options.watch, "reason": options.reason}})
-    last = switching.load(layout).last
-    manager(layout, layout.install()).begin_switch(options.id)
+    last = switching.begin_switch(layout, options.id)
     return {"since": json.dumps(vars(last)) if last else ""}
 
 

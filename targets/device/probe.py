@@ -18,7 +18,8 @@ import time
 __all__ = ["conditions", "facts"]
 
 _VERSIONS = """
-import json, sys
+import json, os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 found = {}
 for name in ("numpy", "onnxruntime", "tensorrt"):
     try:

@@ -45,6 +45,9 @@ class Manager(Protocol):
     def prepare(self, *, network: bool) -> None:
         """Write the units, so that they fit the release that is about to run."""
 
+    def enable(self) -> None:
+        """Start it at boot."""
+
     def restart(self) -> None:
         """Stop what runs and start what is current. Does not judge: a look says how it went."""
 
@@ -106,6 +109,8 @@ class Systemd:
                 changed = True
         if changed:
             self._run("daemon-reload", check=True)
+
+    def enable(self) -> None:
         self._run("enable", "--quiet", SERVICE, SETTLE, check=True)
 
     def restart(self) -> None:
@@ -175,6 +180,9 @@ class Child:
 
     def prepare(self, *, network: bool) -> None:
         Path(self._install.run).mkdir(parents=True, exist_ok=True)
+
+    def enable(self) -> None:
+        pass  # nothing here starts at boot
 
     def restart(self) -> None:
         self.stop()

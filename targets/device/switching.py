@@ -17,7 +17,7 @@ from targets.device.release import TOOL, Release, damage, require_whole
 from targets.device.service import Look, Manager, health, last_words, manager
 from targets.device.state import Event, State
 
-__all__ = ["change", "follow", "guard", "load", "run_switch", "settle", "watch"]
+__all__ = ["begin_switch", "change", "follow", "guard", "load", "prepare", "run_switch", "settle", "watch"]
 
 _WATCHES = 2  # times that a watch may begin before the release is given up: a release may be what reboots the device
 _STARTS = 5  # of the service within one trial; the watch itself ends it at the second, this holds when the watch is dead
@@ -42,6 +42,15 @@ def change(layout: Layout, how: Callable[[State], State]) -> State:
     return after
 
 
+def begin_switch(layout: Layout, identity: str) -> Event | None:
+    """Have the trial of a release begin in the background, out of reach of whoever asks; the last event before it."""
+    control, state = manager(layout, layout.install()), load(layout)
+    _install_tool(layout, identity)
+    prepare(layout, control, identity, state.current, state.spare)
+    control.begin_switch(identity)
+    return state.last
+
+
 def run_switch(layout: Layout, identity: str) -> State:
     """Make ``identity`` current, watch it, and keep it or go back. The state afterwards says which, and why.
 
@@ -58,8 +67,8 @@ def run_switch(layout: Layout, identity: str) -> State:
         assert state.trial is not None
         if state.trial.watches > _WATCHES:
             return _give_back(layout, install, control, f"its watch was broken off {_WATCHES} times, by reboots or worse")
-        _install_tool(layout, identity)
-        _prepare(layout, control, state)
+        prepare(layout, control, state.current, state.spare)
+        control.enable()
         control.restart()
         why = watch(control, install, identity, watch_s)
         if why is not None:
@@ -93,7 +102,7 @@ def watch(control: Manager, install: Install, identity: str, watch_s: float) -> 
         return f"the service hangs: it has said nothing for {silent:.0f} s"
     if not said["frames"]:
         return f"no frame came in {watch_s:g} s from {said['source']} ({said['source_says']})"
-    if not said["recognitions"] and said["seen"]:
+    if not said["recognitions"] and said["moving"]:
         return f"{said['frames']} frames came in and no recognition went out in {watch_s:g} s"
     return None
 
@@ -109,7 +118,7 @@ def _give_back(layout: Layout, install: Install, control: Manager, why: str) -> 
     if state.current is None:
         control.stop()
         return state
-    _prepare(layout, control, state)
+    prepare(layout, control, state.current, state.spare)
     if install.scope == "none":
         control.stop()
     else:
@@ -117,14 +126,14 @@ def _give_back(layout: Layout, install: Install, control: Manager, why: str) -> 
     return state
 
 
-def _prepare(layout: Layout, control: Manager, state: State) -> None:
-    """Units that fit the release that runs now and the one that the guard may fall back to."""
-    names = [name for name in (state.current, state.spare) if name and damage(layout.release(name), name) is None]
-    control.prepare(network=any(Release.read(layout.release(name)).needs_network for name in names))
+def prepare(layout: Layout, control: Manager, *names: str | None) -> None:
+    """Units that fit these releases: the one that is to run, and those that the guard may fall back to."""
+    whole = [name for name in names if name and damage(layout.release(name), name) is None]
+    control.prepare(network=any(Release.read(layout.release(name)).needs_network for name in whole))
 
 
 def _install_tool(layout: Layout, identity: str) -> None:
-    """The release's own program becomes the device's: it has just checked and proved the release here."""
+    """The release's own program becomes the device's: it has just proved the release here."""
     content = (layout.release(identity) / TOOL).read_bytes()
     if layout.tool.is_file() and layout.tool.read_bytes() == content:
         return

@@ -68,7 +68,8 @@ def rendered(layout: Layout, install: Install, *, network: bool, groups: Sequenc
         own.append("SupplementaryGroups=" + " ".join(groups))
     closed = ""
     if system:
-        closed = _CLOSED + f"BindReadOnlyPaths={layout.prefix}\nBindPaths={layout.engines}\n"
+        # Writable for the guard, which is root; the service's user owns nothing in it but the engines.
+        closed = _CLOSED + f"BindPaths={layout.prefix}\n"
         home = Path(install.python).resolve().parent.parent
         if home != Path("/usr"):  # an interpreter of the user's own
             closed += f"BindReadOnlyPaths={home}\n"
@@ -102,7 +103,8 @@ WantedBy={target}
     switch = f"""\
 [Unit]
 Description=edgeskel: trial of release %I
-StartLimitIntervalSec=0
+StartLimitIntervalSec=60
+StartLimitBurst=5
 
 [Service]
 Type=oneshot
