@@ -89,30 +89,55 @@ def flash(config: Flash) -> Report:
     if config.to_dir is not None and config.bundle is not None:
         raise UsageError("a host and --to-dir", expected="one of them", remedy="edgeskel flash BUNDLE --to-dir DIR")
     if config.to_dir is None and config.bundle is None:
-        raise UsageError(f"no bundle to flash {config.host} with", expected="edgeskel flash HOST BUNDLE",
-                         remedy="make one with: edgeskel export MODEL --target host --out DIR")
+        raise UsageError(
+            f"no bundle to flash {config.host} with",
+            expected="edgeskel flash HOST BUNDLE",
+            remedy="make one with: edgeskel export MODEL --target host --out DIR",
+        )
     bundle = Bundle.open(config.bundle or config.host)
     settings = Settings(config.source, config.threshold, config.precision, config.threads, config.budget_ms)
-    options = flashing.Options(settings, config.scope, config.prefix, config.watch, config.allow_older, config.any_clock, config.files,
-                               config.wheel)
+    options = flashing.Options(
+        settings,
+        config.scope,
+        config.prefix,
+        config.watch,
+        config.allow_older,
+        config.any_clock,
+        config.files,
+        config.wheel,
+    )
     if config.to_dir is not None:
-        release = flashing.to_folder(bundle, config.to_dir, _key(config.key), options, machine=config.machine, python=config.python)
-        command = f"sudo python3 {config.to_dir.name}/edgeskel-device install {config.to_dir.name} --prefix /opt/edgeskel --trust {config.to_dir.name}/KEY.pub"
-        return Report({"release": release.identity, "folder": str(config.to_dir), "bytes": release.bytes, "install": command},
-                      lambda out: _lines(out, f"{release.identity} is in {config.to_dir}", f"on the device: {command}"))
+        release = flashing.to_folder(
+            bundle, config.to_dir, _key(config.key), options, machine=config.machine, python=config.python
+        )
+        stick = config.to_dir.name
+        command = f"sudo python3 {stick}/edgeskel-device install {stick} --prefix /opt/edgeskel --trust {stick}/KEY.pub"
+        return Report(
+            {"release": release.identity, "folder": str(config.to_dir), "bytes": release.size, "install": command},
+            lambda out: _lines(out, f"{release.identity} is in {config.to_dir}", f"on the device: {command}"),
+        )
     with Connection(config.host, config.ssh_config) as connection:
         run = flashing.Flash(connection, bundle, options, _say)
         data: dict[str, Any] = {"host": config.host, "bundle": str(bundle.path), **run.probe()}
         if config.dry_run:
-            return Report({**data, "fits": True}, lambda out: _lines(out, f"{config.host} fits {bundle.path}; nothing was changed"))
+            return Report(
+                {**data, "fits": True},
+                lambda out: _lines(out, f"{config.host} fits {bundle.path}; nothing was changed"),
+            )
         data["release"] = run.stage(_key(config.key))
         data["built"] = run.build()
         data["proved"] = run.prove()
         data.update(run.switch_and_watch())
         data["seconds"] = run.seconds
     total = sum(run.seconds.values())
-    return Report(data, lambda out: _lines(out, f"{config.host} runs {data['release']} ({data['reason']})",
-                                           f"{total:.0f} s, {run.seconds['watch']:.0f} of them watching"))
+    return Report(
+        data,
+        lambda out: _lines(
+            out,
+            f"{config.host} runs {data['release']} ({data['reason']})",
+            f"{total:.0f} s, {run.seconds['watch']:.0f} of them watching",
+        ),
+    )
 
 
 def _say(step: str, line: str) -> None:
@@ -132,7 +157,11 @@ def _key(path: Path | None) -> Key:
     place = path or signing.default_path()
     if path is None and not place.exists():
         key = signing.create(place)
-        console.print(f"made a key that signs your releases: {place} ({key.fingerprint}); keep a copy of it", highlight=False, markup=False)
+        console.print(
+            f"made a key that signs your releases: {place} ({key.fingerprint}); keep a copy of it",
+            highlight=False,
+            markup=False,
+        )
         return key
     return signing.load(place)
 
@@ -206,8 +235,11 @@ def _draw_status(out: Console, host: str, data: dict[str, Any]) -> None:
         lines.append("{artifact} on {engine}".format(**data["artifact"]))
     health = data["health"]
     if health:
-        lines.append(f"{health['frames']} frames in from {health['source']} ({health['source_says']}), {health['recognitions']} recognitions and "
-                     f"{health['actions']} actions out in {health['uptime_s']:.0f} s, {health['rss_mb']:.0f} MB")
+        lines.append(
+            f"{health['frames']} frames in from {health['source']} ({health['source_says']}), "
+            f"{health['recognitions']} recognitions and "
+            f"{health['actions']} actions out in {health['uptime_s']:.0f} s, {health['rss_mb']:.0f} MB"
+        )
     lines += [f"{name} is damaged: {why}" for name, why in data["whole"].items() if why is not True]
     _lines(out, *lines)
 
@@ -217,7 +249,9 @@ def rollback(config: Rollback) -> Report:
     with device(config) as asked:
         begun = asked.call("rollback", "--watch", str(config.watch), "--reason", "rolled back by hand")
         _say("switch", f"to {begun['release']}")
-        outcome = asked.call("follow", begun["release"], "--since", begun["since"], say=lambda line: _say("watch", line))
+        outcome = asked.call(
+            "follow", begun["release"], "--since", begun["since"], say=lambda line: _say("watch", line)
+        )
     data = {"host": config.host, "release": begun["release"], **outcome}
     text = f"{config.host} runs {outcome['current']}: {outcome['reason']}"
     return Report(data, lambda out: _lines(out, text), ok=bool(outcome["kept"]))
@@ -227,8 +261,10 @@ def verify(config: Verify) -> Report:
     """Ask the device to look at itself."""
     with device(config) as asked:
         data = asked.call("verify")
-    return Report({"host": config.host, **data}, lambda out: _lines(out, f"{data['release']}: {data['files']} files as signed by {data['key']}",
-                                                                    data["says"]))
+    return Report(
+        {"host": config.host, **data},
+        lambda out: _lines(out, f"{data['release']}: {data['files']} files as signed by {data['key']}", data["says"]),
+    )
 
 
 def logs(config: Logs) -> Report:
@@ -242,11 +278,17 @@ def uninstall(config: Uninstall) -> Report:
     """Leave the device as it was."""
     with device(config) as asked:
         data = asked.call("uninstall")
-    return Report({"host": config.host, **data}, lambda out: _lines(out, f"removed {data['removed']} from {config.host}"))
+    return Report(
+        {"host": config.host, **data}, lambda out: _lines(out, f"removed {data['removed']} from {config.host}")
+    )
 
 
 _VERBS: dict[str, tuple[type, Callable[[Any], Report]]] = {
-    "": (Flash, flash), "status": (Status, status), "rollback": (Rollback, rollback), "verify": (Verify, verify), "logs": (Logs, logs),
+    "": (Flash, flash),
+    "status": (Status, status),
+    "rollback": (Rollback, rollback),
+    "verify": (Verify, verify),
+    "logs": (Logs, logs),
     "uninstall": (Uninstall, uninstall),
 }
 COMMANDS = {name: Command(*entry) for name, entry in _VERBS.items()}

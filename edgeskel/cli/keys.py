@@ -115,10 +115,17 @@ def _trusted(config: Any, *arguments: str) -> Report:
 
     def draw(out: Console) -> None:
         for mark, key in keys.items():
-            out.print(f"{mark}  {key.partition(' ')[2].partition(' ')[2]}", highlight=False, markup=False, soft_wrap=True)
+            out.print(
+                f"{mark}  {key.partition(' ')[2].partition(' ')[2]}", highlight=False, markup=False, soft_wrap=True
+            )
 
     return Report({"host": config.host, "trusted": keys}, draw)
 
 
-COMMANDS = {"create": Command(Create, create), "show": Command(Show, show), "trust": Command(Trust, trust),
-            "list": Command(Listed, listed), "revoke": Command(Revoke, revoke)}
+COMMANDS = {
+    "create": Command(Create, create),
+    "show": Command(Show, show),
+    "trust": Command(Trust, trust),
+    "list": Command(Listed, listed),
+    "revoke": Command(Revoke, revoke),
+}

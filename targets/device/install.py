@@ -27,7 +27,9 @@ def begin(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Make the prefix with its folders; in the system scope, the service's user. Safe to repeat."""
     scope = options.scope
     user = _USER if scope == "system" else ""
-    run = {"system": "/run/edgeskel", "user": f"/run/user/{os.getuid()}/edgeskel"}.get(scope, str(layout.prefix / "run"))
+    run = {"system": "/run/edgeskel", "user": f"/run/user/{os.getuid()}/edgeskel"}.get(
+        scope, str(layout.prefix / "run")
+    )
     layout.prefix.mkdir(parents=True, exist_ok=True)
     with layout.lock("flash", wait_s=5):
         if user:
@@ -51,13 +53,25 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
     say("probe: " + compatibility.line(facts))
     created = release.facts["created"]
     earliest = datetime.fromisoformat(created).replace(tzinfo=timezone.utc).timestamp() if created else 0.0
-    compatibility.require(facts, compatibility.Wanted(
-        release.facts["target"], options.scope, str(layout.prefix), release.facts["machine"], release.facts["python"],
-        2.2 * release.bytes / 1e6, None if options.any_clock else max(time.time(), earliest)))
+    compatibility.require(
+        facts,
+        compatibility.Wanted(
+            release.facts["target"],
+            options.scope,
+            str(layout.prefix),
+            release.facts["machine"],
+            release.facts["python"],
+            2.2 * release.size / 1e6,
+            None if options.any_clock else max(time.time(), earliest),
+        ),
+    )
     if not trust.fingerprints(layout.signers):
         if not options.trust:
-            raise DeviceError("this device trusts no key yet", expected="the public key of whoever makes its releases",
-                              remedy="give it once, from a hand that you trust: --trust KEY.pub")
+            raise DeviceError(
+                "this device trusts no key yet",
+                expected="the public key of whoever makes its releases",
+                remedy="give it once, from a hand that you trust: --trust KEY.pub",
+            )
         begin(layout, options)
         trust.add(layout.signers, Path(options.trust).read_text("utf-8").strip())
     begin(layout, options)
@@ -73,13 +87,19 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
         proved = steps.prove(layout, identity, say)
         say(f"prove: {proved['says']}")
         record = read_json(layout.choice(identity)) or {}
-        write_json(layout.choice(identity), {**record, "request": {"watch_s": options.watch, "reason": f"installed from {folder}"}})
+        write_json(
+            layout.choice(identity),
+            {**record, "request": {"watch_s": options.watch, "reason": f"installed from {folder}"}},
+        )
     say(f"switch: to {identity}, then {options.watch:g} s of watch")
     last = switching.begin_switch(layout, identity)
     outcome = switching.follow(layout, identity, last, say)
     if not outcome["kept"]:
-        raise DeviceError(f"{identity} did not hold: {outcome['reason']}", expected="a release that recognises",
-                          remedy=f"{outcome['current'] or 'nothing'} runs, as before")
+        raise DeviceError(
+            f"{identity} did not hold: {outcome['reason']}",
+            expected="a release that recognises",
+            remedy=f"{outcome['current'] or 'nothing'} runs, as before",
+        )
     return {"release": identity, "key": offered["key"], "proved": proved, **outcome}
 
 
@@ -92,6 +112,7 @@ def _copy(layout: Layout, folder: Path, release: Release, wanted: set[str]) -> N
             try:
                 shutil.copyfile(folder / name, part)
             except FileNotFoundError as error:
-                raise DeviceError(f"{folder / name} is missing", expected="every file of the release",
-                                  remedy="copy the folder again") from error
+                raise DeviceError(
+                    f"{folder / name} is missing", expected="every file of the release", remedy="copy the folder again"
+                ) from error
             part.replace(place / digest)

@@ -1,15 +1,15 @@
 """Where everything lies under the one prefix, and how it is written: whole or not at all.
 
-    PREFIX/
-      install.json            what kind of install this is: scope, the service's user, its run folder, the interpreter
-      state.json              which release runs, which one ran before, what happened last (state.py)
-      journal.jsonl           every transition, one line each
-      bin/edgeskel-device     this program
-      trust/allowed_signers   public keys whose releases are taken
-      releases/ID/            complete releases: release.json, its signature, bundle/, program/, packages/, files/
-      choices/ID.json         what was measured of a release here, and which artifact it runs
-      engines/                TensorRT engines and timing caches, shared by releases
-      staging/                what is being uploaded
+PREFIX/
+  install.json            what kind of install this is: scope, the service's user, its run folder, the interpreter
+  state.json              which release runs, which one ran before, what happened last (state.py)
+  journal.jsonl           every transition, one line each
+  bin/edgeskel-device     this program
+  trust/allowed_signers   public keys whose releases are taken
+  releases/ID/            complete releases: release.json, its signature, bundle/, program/, packages/, files/
+  choices/ID.json         what was measured of a release here, and which artifact it runs
+  engines/                TensorRT engines and timing caches, shared by releases
+  staging/                what is being uploaded
 """
 
 from __future__ import annotations
@@ -100,12 +100,17 @@ class Layout:
         """
         record = read_json(self.prefix / "install.json")
         if record is None:
-            raise DeviceError(f"no edgeskel is installed under {self.prefix}", expected="an install",
-                              remedy="flash the device first: edgeskel flash HOST BUNDLE")
+            raise DeviceError(
+                f"no edgeskel is installed under {self.prefix}",
+                expected="an install",
+                remedy="flash the device first: edgeskel flash HOST BUNDLE",
+            )
         try:
             return Install(*(str(record[name]) for name in ("scope", "user", "run", "python")))
         except (KeyError, TypeError) as error:
-            raise DeviceError(f"{self.prefix}/install.json is damaged ({error!r})", remedy="flash the device again") from error
+            raise DeviceError(
+                f"{self.prefix}/install.json is damaged ({error!r})", remedy="flash the device again"
+            ) from error
 
     def write_install(self, install: Install) -> None:
         """Keep how this prefix is installed, and the folders that every install has."""
@@ -157,8 +162,11 @@ class Layout:
                     break
                 except BlockingIOError:
                     if time.monotonic() >= end:
-                        raise DeviceError(f"another {name} is going on under {self.prefix}", expected="one at a time",
-                                          remedy="wait for it; edgeskel flash status HOST shows it") from None
+                        raise DeviceError(
+                            f"another {name} is going on under {self.prefix}",
+                            expected="one at a time",
+                            remedy="wait for it; edgeskel flash status HOST shows it",
+                        ) from None
                     time.sleep(0.05)
             yield
 

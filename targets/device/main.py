@@ -36,8 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _print({"error": {"seen": f"{place}{error.strerror or error}", "expected": "", "remedy": "free some space on the device and run "
-                          "the same command again" if error.errno == 28 else ""}})
+        _print(
+            {
+                "error": {
+                    "seen": f"{place}{error.strerror or error}",
+                    "expected": "",
+                    "remedy": "free some space on the device and run the same command again"
+                    if error.errno == 28
+                    else "",
+                }
+            }
+        )
         return 1
     _print({"result": result})
     return 0
@@ -62,8 +71,11 @@ def _switch(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Begin the trial of a proved release in the background."""
     record = read_json(layout.choice(options.id)) or {}
     if "choice" not in record:
-        raise DeviceError(f"{options.id} was not proved here", expected="a release that answered its golden inputs",
-                          remedy="run flash again")
+        raise DeviceError(
+            f"{options.id} was not proved here",
+            expected="a release that answered its golden inputs",
+            remedy="run flash again",
+        )
     write_json(layout.choice(options.id), {**record, "request": {"watch_s": options.watch, "reason": options.reason}})
     last = switching.begin_switch(layout, options.id)
     return {"since": json.dumps(vars(last)) if last else ""}
@@ -73,8 +85,11 @@ def _rollback(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Begin the trial of the release that ran before."""
     state = switching.load(layout)
     if state.previous is None:
-        raise DeviceError(f"there is no release before {state.current}", expected="one to go back to",
-                          remedy="flash the bundle that you want with --allow-older")
+        raise DeviceError(
+            f"there is no release before {state.current}",
+            expected="one to go back to",
+            remedy="flash the bundle that you want with --allow-older",
+        )
     options.id = state.previous
     return {"release": state.previous, **_switch(layout, options)}
 
@@ -114,7 +129,9 @@ def _locked(step: Callable[..., Any]) -> Callable[[Layout, argparse.Namespace], 
 def _serve(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     state = switching.load(layout) if options.no_guard or layout.install().scope != "none" else switching.guard(layout)
     if state.current is None:
-        raise DeviceError(f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE")
+        raise DeviceError(
+            f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE"
+        )
     steps.serve(layout, state.current)
     return {}
 
@@ -124,10 +141,14 @@ def _admitted(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgeskel-device", description="Takes in releases, switches, watches, goes back.")
+    parser = argparse.ArgumentParser(
+        prog="edgeskel-device", description="Takes in releases, switches, watches, goes back."
+    )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    def verb(name: str, run: Callable[[Layout, argparse.Namespace], Any], purpose: str, *ids: str) -> argparse.ArgumentParser:
+    def verb(
+        name: str, run: Callable[[Layout, argparse.Namespace], Any], purpose: str, *ids: str
+    ) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=purpose, description=purpose)
         for identity in ids:
             added.add_argument(identity)
@@ -147,24 +168,43 @@ def _parser() -> argparse.ArgumentParser:
     verb("receive", _receive, "take files on stdin", "id")
     verb("admit", _locked(_admitted), "make an uploaded release one of this device's", "id")
     verb("build", _locked(lambda layout, options: steps.build(layout, options.id, say)), "build its engines", "id")
-    verb("prove", _locked(lambda layout, options: steps.prove(layout, options.id, say)), "golden inputs and latency", "id")
-    for name, run, purpose in (("switch", _locked(_switch), "begin the trial of a release in the background"),
-                               ("rollback", _locked(_rollback), "begin the trial of the release before")):
+    verb(
+        "prove",
+        _locked(lambda layout, options: steps.prove(layout, options.id, say)),
+        "golden inputs and latency",
+        "id",
+    )
+    for name, run, purpose in (
+        ("switch", _locked(_switch), "begin the trial of a release in the background"),
+        ("rollback", _locked(_rollback), "begin the trial of the release before"),
+    ):
         switch = verb(name, run, purpose, *(("id",) if name == "switch" else ()))
         switch.add_argument("--watch", type=float, default=60.0, metavar="SECONDS")
         switch.add_argument("--reason", default="asked for on the device")
     followed = verb("follow", _follow, "wait for the outcome of a trial", "id")
     followed.add_argument("--since", default="")
-    verb("run-switch", lambda layout, options: switching.run_switch(layout, options.id).to_json(), "a trial (a unit calls it)", "id")
+    verb(
+        "run-switch",
+        lambda layout, options: switching.run_switch(layout, options.id).to_json(),
+        "a trial (a unit calls it)",
+        "id",
+    )
     verb("settle", lambda layout, options: switching.settle(layout).to_json(), "end a broken trial (a unit calls it)")
-    verb("guard", lambda layout, options: switching.guard(layout).to_json(), "is what is current whole? (a unit calls it)")
+    verb(
+        "guard",
+        lambda layout, options: switching.guard(layout).to_json(),
+        "is what is current whole? (a unit calls it)",
+    )
     verb("serve", _serve, "recognise (a unit calls it)").add_argument("--no-guard", action="store_true")
     verb("status", lambda layout, options: report.status(layout), "which release runs, and why")
     verb("verify", _locked(lambda layout, options: report.verify(layout, say)), "check what is current again")
     verb("logs", lambda layout, options: report.journal(layout, options.lines), "what happened").add_argument(
-        "--lines", type=int, default=50)
+        "--lines", type=int, default=50
+    )
     verb("uninstall", lambda layout, options: report.uninstall(layout), "remove everything")
-    folder = verb("install", lambda layout, options: install_folder(layout, options, say), "a whole flash from a folder", "folder")
+    folder = verb(
+        "install", lambda layout, options: install_folder(layout, options, say), "a whole flash from a folder", "folder"
+    )
     folder.add_argument("--scope", choices=("system", "user", "none"), default="system" if os.getuid() == 0 else "user")
     folder.add_argument("--trust", metavar="KEY.pub", help="the key to trust, where none is trusted yet")
     folder.add_argument("--allow-older", action="store_true")

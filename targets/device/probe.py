@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 __all__ = ["conditions", "facts"]
 
@@ -32,10 +33,10 @@ print(json.dumps(found))
 """
 
 
-def facts(prefix=""):
+def facts(prefix: str = "") -> "dict[str, Any]":
     """Everything that decides what can run here. Keys hold None where something could not be found out."""
     user, system = _prefixes()
-    found = {
+    found: dict[str, Any] = {
         "hostname": socket.gethostname(),
         "machine": platform.machine(),
         "board": _board(),
@@ -59,19 +60,19 @@ def facts(prefix=""):
     return found
 
 
-def _prefixes():
+def _prefixes() -> "tuple[str, str]":
     home = os.path.expanduser("~")
     data = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
     return os.path.join(data, "edgeskel"), "/opt/edgeskel"
 
 
-def _place(prefix):
+def _place(prefix: str) -> "dict[str, Any]":
     """What lies under a prefix, and what is free there."""
     above = prefix
     while not os.path.exists(above):
         above = os.path.dirname(above)
     disk = os.statvfs(above)
-    held = {}
+    held: dict[str, Any] = {}
     for name in ("install", "state"):
         try:
             with open(os.path.join(prefix, name + ".json")) as file:
@@ -82,12 +83,18 @@ def _place(prefix):
         foreign = held["install"] is None and bool(set(os.listdir(prefix)) - {".flash.lock", "staging"})
     except OSError:
         foreign = False
-    return {"free_mb": disk.f_bavail * disk.f_frsize / 1e6, "writable": os.access(above, os.W_OK), "foreign": foreign,
-            "read_only": bool(disk.f_flag & os.ST_RDONLY), "tool": os.path.isfile(os.path.join(prefix, "bin", "edgeskel-device")),
-            "trusted": os.path.isfile(os.path.join(prefix, "trust", "allowed_signers")), **held}
+    return {
+        "free_mb": disk.f_bavail * disk.f_frsize / 1e6,
+        "writable": os.access(above, os.W_OK),
+        "foreign": foreign,
+        "read_only": bool(disk.f_flag & os.ST_RDONLY),
+        "tool": os.path.isfile(os.path.join(prefix, "bin", "edgeskel-device")),
+        "trusted": os.path.isfile(os.path.join(prefix, "trust", "allowed_signers")),
+        **held,
+    }
 
 
-def _board():
+def _board() -> "str | None":
     for path in ("/proc/device-tree/model", "/sys/class/dmi/id/product_name"):
         try:
             with open(path) as file:
@@ -97,7 +104,7 @@ def _board():
     return None
 
 
-def _l4t():
+def _l4t() -> "str | None":
     try:
         with open("/etc/nv_tegra_release") as file:
             match = re.search(r"R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)", file.read())
@@ -106,7 +113,7 @@ def _l4t():
     return match.group(1) + "." + match.group(2) if match else "unknown"
 
 
-def _compute_capability():
+def _compute_capability() -> "str | None":
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -116,37 +123,46 @@ def _compute_capability():
         return None
     cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device)
     cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
-    return "%d%d" % (major.value, minor.value)
+    return str(major.value) + str(minor.value)
 
 
-def _runs(*command):
+def _runs(*command: str) -> bool:
     try:
-        return subprocess.call(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+        return (
+            subprocess.call(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            == 0
+        )
     except OSError:
         return False
 
 
-def _said(*command):
+def _said(*command: str) -> str:
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode(errors="replace")
 
 
-def _systemd():
+def _systemd() -> "dict[str, Any]":
     """Whether systemd is what runs this machine, and whether this user has one of his own that outlives his log-in."""
     if not os.path.isdir("/run/systemd/system"):
         return {"version": None, "user": False, "linger": False}
     match = re.match(r"systemd (\d+)", _said("systemctl", "--version"))
-    runtime = "/run/user/%d" % os.getuid()
+    runtime = "/run/user/" + str(os.getuid())
     os.environ.setdefault("XDG_RUNTIME_DIR", runtime)
-    user = os.path.isdir(runtime) and _said("systemctl", "--user", "is-system-running").strip() in ("running", "degraded", "starting")
+    user = os.path.isdir(runtime) and _said("systemctl", "--user", "is-system-running").strip() in (
+        "running",
+        "degraded",
+        "starting",
+    )
     linger = _said("loginctl", "show-user", str(os.getuid()), "--property", "Linger").strip() == "Linger=yes"
     return {"version": int(match.group(1)) if match else None, "user": user, "linger": linger}
 
 
-def _memory(name):
+def _memory(name: str) -> "float | None":
     try:
         with open("/proc/meminfo") as file:
             match = re.search(name + r":\s+(\d+) kB", file.read())
@@ -155,17 +171,18 @@ def _memory(name):
     return int(match.group(1)) / 1024 if match else None
 
 
-def _versions():
+def _versions() -> "dict[str, Any]":
     """Packages of this interpreter, looked at in a process of their own: a damaged one may abort."""
     for line in reversed(_said(sys.executable, "-I", "-B", "-c", _VERSIONS).splitlines()):
         try:
-            return json.loads(line)
+            found: dict[str, Any] = json.loads(line)
         except ValueError:
             continue
+        return found
     return {"numpy": None, "onnxruntime": None, "tensorrt": None}
 
 
-def conditions():
+def conditions() -> "dict[str, Any]":
     """Power mode and temperature: what a latency is worth depends on them."""
     mode = re.search(r"NV Power Mode:\s*(\S+)", _said("nvpmodel", "-q"))
     power = mode.group(1) if mode else None
@@ -175,7 +192,7 @@ def conditions():
                 power = file.read().strip()
         except OSError:
             power = None
-    warmest = None
+    warmest: float | None = None
     zones = "/sys/class/thermal"
     for zone in sorted(os.listdir(zones)) if os.path.isdir(zones) else ():
         try:

@@ -47,7 +47,7 @@ class Release:
         return f"{self.facts['name']}-{hashlib.sha256(self.content).hexdigest()[:12]}"
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         return sum(size for _, size in self.files.values())
 
     @property
@@ -70,7 +70,9 @@ class Release:
         try:
             return cls.parse((folder / DESCRIPTOR).read_bytes())
         except OSError as error:
-            raise BundleError(f"{folder / DESCRIPTOR}: {error.strerror}", expected="a release", remedy=_AGAIN) from error
+            raise BundleError(
+                f"{folder / DESCRIPTOR}: {error.strerror}", expected="a release", remedy=_AGAIN
+            ) from error
 
     @classmethod
     def parse(cls, content: bytes) -> Release:
@@ -82,8 +84,11 @@ class Release:
         try:
             facts = json.loads(content)
             if facts["schema"] != SCHEMA:
-                raise BundleError(f"{DESCRIPTOR} has schema {facts['schema']!r}", expected=f"schema {SCHEMA}",
-                                  remedy="update edgeskel on the older of the two machines")
+                raise BundleError(
+                    f"{DESCRIPTOR} has schema {facts['schema']!r}",
+                    expected=f"schema {SCHEMA}",
+                    remedy="update edgeskel on the older of the two machines",
+                )
             files = {str(name): (entry["sha256"], entry["bytes"]) for name, entry in facts["files"].items()}
             for name, (digest, size) in files.items():
                 _check_entry(name, digest, size)
@@ -95,8 +100,11 @@ class Release:
         except BundleError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise BundleError(f"{DESCRIPTOR} is malformed ({type(error).__name__}: {error})", expected="what flash writes",
-                              remedy=_AGAIN) from error
+            raise BundleError(
+                f"{DESCRIPTOR} is malformed ({type(error).__name__}: {error})",
+                expected="what flash writes",
+                remedy=_AGAIN,
+            ) from error
         if TOOL not in files or "bundle/manifest.json" not in files:
             raise BundleError(f"{DESCRIPTOR} lists no {TOOL} or no bundle", expected="both", remedy=_AGAIN)
         return cls(content, facts, files)
@@ -104,7 +112,14 @@ class Release:
 
 def _check_entry(name: str, digest: Any, size: Any) -> None:
     place = PurePosixPath(name)
-    if not name or place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name or place.as_posix() != name:
+    if (
+        not name
+        or place.is_absolute()
+        or ".." in place.parts
+        or "\\" in name
+        or "\0" in name
+        or place.as_posix() != name
+    ):
         raise ValueError(f"file {name!r} lies outside the release")
     if name in (DESCRIPTOR, SIGNATURE):
         raise ValueError(f"{name} cannot list itself")
@@ -148,6 +163,7 @@ def require_whole(folder: Path, identity: str) -> Release:
     """
     why = damage(folder, identity)
     if why is not None:
-        raise DeviceError(f"release {identity} is not whole: {why}", expected="every file as it was signed",
-                          remedy="flash it again")
+        raise DeviceError(
+            f"release {identity} is not whole: {why}", expected="every file as it was signed", remedy="flash it again"
+        )
     return Release.read(folder)

@@ -33,7 +33,13 @@ def status(layout: Layout) -> dict[str, Any]:
         "why": _why(state.phase, look, state.last.reason if state.last else "", state.last.name if state.last else ""),
         "trial": None if state.trial is None else {**vars(state.trial), "watched_now": layout.is_locked("switch")},
         "whole": {name: damage(layout.release(name), name) or True for name in names},
-        "service": {"manager": install.scope, "active": look.active, "restarts": look.restarts, "pid": look.pid, "why": look.why},
+        "service": {
+            "manager": install.scope,
+            "active": look.active,
+            "restarts": look.restarts,
+            "pid": look.pid,
+            "why": look.why,
+        },
         "health": said if alive else None,
         "artifact": choice["chosen"] if choice else None,
         "proved": choice,
@@ -62,7 +68,9 @@ def verify(layout: Layout, say: Callable[[str], None]) -> dict[str, Any]:
     """
     state = load(layout)
     if state.current is None:
-        raise DeviceError(f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE")
+        raise DeviceError(
+            f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE"
+        )
     folder = layout.release(state.current)
     release = require_whole(folder, state.current)
     key = trust.check(layout.signers, release.content, (folder / SIGNATURE).read_bytes())

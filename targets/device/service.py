@@ -139,27 +139,39 @@ class Systemd:
         active = found.get("ActiveState", "inactive")
         if found.get("SubState") == "auto-restart":
             active = "failed"
-        return Look(active, int(found.get("NRestarts") or 0), int(found.get("MainPID") or 0), "" if why == "success" else why)
+        return Look(
+            active, int(found.get("NRestarts") or 0), int(found.get("MainPID") or 0), "" if why == "success" else why
+        )
 
     def begin_switch(self, identity: str) -> None:
-        escaped = subprocess.run(["systemd-escape", identity], capture_output=True, text=True, check=True).stdout.strip()
+        escaped = subprocess.run(
+            ["systemd-escape", identity], capture_output=True, text=True, check=True
+        ).stdout.strip()
         unit = SWITCH.replace("@", f"@{escaped}")
         self._run("reset-failed", unit)
         self._run("start", "--no-block", unit, check=True)
 
     def log(self, lines: int) -> str:
-        """The last lines of the service's journal."""
-        command = ["journalctl", *self._user, "--unit" if not self._user else "--user-unit", SERVICE, "--lines", str(lines),
-                   "--no-pager", "--output", "cat"]
-        command = [word for word in command if word != "--user"]
+        """The last lines that the service wrote into the journal; what systemd says of it stands in :meth:`look`."""
+        field = "_SYSTEMD_UNIT" if self._install.scope == "system" else "_SYSTEMD_USER_UNIT"
+        command = ["journalctl", f"{field}={SERVICE}", "--lines", str(lines), "--no-pager", "--output", "cat", "--quiet"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     def _run(self, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(["systemctl", *self._user, *arguments], capture_output=True, text=True, check=False, timeout=600,
-                              env={**os.environ, "XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")})
+        done = subprocess.run(
+            ["systemctl", *self._user, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+            env={**os.environ, "XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")},
+        )
         if check and done.returncode:
-            raise DeviceError(f"systemctl {shlex.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}",
-                              expected="systemd to do it", remedy="look at: systemctl status edgeskel")
+            raise DeviceError(
+                f"systemctl {shlex.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}",
+                expected="systemd to do it",
+                remedy="look at: systemctl status edgeskel",
+            )
         return done
 
 
@@ -195,10 +207,27 @@ class Child:
         self._ready, self._heard, self._why = False, time.monotonic(), ""
         with (self._layout.prefix / "service.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [self._install.python, "-I", "-B", str(self._layout.tool), "serve", "--prefix", str(self._layout.prefix), "--no-guard"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._layout.prefix,
-                env={**os.environ, "NOTIFY_SOCKET": str(address), "RUNTIME_DIRECTORY": self._install.run,
-                     "EDGESKEL_ENGINES": str(self._layout.engines), "OMP_NUM_THREADS": "1"},
+                [
+                    self._install.python,
+                    "-I",
+                    "-B",
+                    str(self._layout.tool),
+                    "serve",
+                    "--prefix",
+                    str(self._layout.prefix),
+                    "--no-guard",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._layout.prefix,
+                env={
+                    **os.environ,
+                    "NOTIFY_SOCKET": str(address),
+                    "RUNTIME_DIRECTORY": self._install.run,
+                    "EDGESKEL_ENGINES": str(self._layout.engines),
+                    "OMP_NUM_THREADS": "1",
+                },
             )
         end = time.monotonic() + _START_S
         while time.monotonic() < end and not self._ready and self.look().active != "failed":
@@ -238,9 +267,22 @@ class Child:
 
     def begin_switch(self, identity: str) -> None:
         with (self._layout.prefix / "switch.log").open("ab") as log:
-            subprocess.Popen([self._install.python, "-I", "-B", str(self._layout.tool), "run-switch", identity,
-                              "--prefix", str(self._layout.prefix)],
-                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            subprocess.Popen(
+                [
+                    self._install.python,
+                    "-I",
+                    "-B",
+                    str(self._layout.tool),
+                    "run-switch",
+                    identity,
+                    "--prefix",
+                    str(self._layout.prefix),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def log(self, lines: int) -> str:
         """The last lines that the service wrote while it was last tried."""
@@ -260,8 +302,24 @@ def service_user(name: str) -> None:
         return
     program = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
-        raise DeviceError("no useradd here", expected=f"the system user {name}", remedy=f"make it, or flash with --scope user: {name}")
-    done = subprocess.run([program, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
-                           "--shell", "/usr/sbin/nologin", name], capture_output=True, text=True, check=False)
+        raise DeviceError(
+            "no useradd here", expected=f"the system user {name}", remedy=f"make it, or flash with --scope user: {name}"
+        )
+    done = subprocess.run(
+        [
+            program,
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+            name,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise DeviceError(f"useradd {name}: {done.stderr.strip()}", expected="a system user for the service")

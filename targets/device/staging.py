@@ -60,7 +60,10 @@ def offer(layout: Layout, content: bytes, signature: bytes, *, allow_older: bool
     place.mkdir(parents=True, exist_ok=True)
     missing = _missing(layout, release, place)
     _check_room(layout, release, sum(item["bytes"] - item["have"] for item in missing))
-    for name, value in ((SIGNATURE, signature), (DESCRIPTOR, content)):  # the descriptor last: where it is, it was checked
+    for name, value in (
+        (SIGNATURE, signature),
+        (DESCRIPTOR, content),
+    ):  # the descriptor last: where it is, it was checked
         with atomic_write(place / name) as file:
             file.write(value)
     return {"release": release.identity, "key": key, "whole": False, "missing": missing}
@@ -70,8 +73,9 @@ def is_older(release: Release, state: State) -> bool:
     """Whether its bundle or its program is older than the newest that was ever good here."""
     if not state.newest:
         return False
-    return (release.age["created"] < state.newest["created"]
-            or _version(release.age["program"]) < _version(state.newest["program"]))
+    return release.age["created"] < state.newest["created"] or _version(release.age["program"]) < _version(
+        state.newest["program"]
+    )
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -109,10 +113,13 @@ def _installed(layout: Layout, wanted: set[str]) -> dict[str, Path]:
 
 def _check_room(layout: Layout, release: Release, upload: int) -> None:
     disk = os.statvfs(layout.prefix)
-    free, needed = disk.f_bavail * disk.f_frsize, upload + release.bytes + _MARGIN
+    free, needed = disk.f_bavail * disk.f_frsize, upload + release.size + _MARGIN
     if free < needed:
-        raise DeviceError(f"{free / 1e6:.0f} MB are free under {layout.prefix}", expected=f"{needed / 1e6:.0f} MB for this release",
-                          remedy="free some space on the device, or install under another --prefix")
+        raise DeviceError(
+            f"{free / 1e6:.0f} MB are free under {layout.prefix}",
+            expected=f"{needed / 1e6:.0f} MB for this release",
+            remedy="free some space on the device, or install under another --prefix",
+        )
 
 
 def receive(layout: Layout, identity: str, stream: BinaryIO) -> dict[str, Any]:
@@ -125,7 +132,7 @@ def receive(layout: Layout, identity: str, stream: BinaryIO) -> dict[str, Any]:
         OSError: the disk is full.
     """
     place = layout.staging / identity
-    offered = {digest: size for digest, size in Release.read(place).files.values()}
+    offered = {digest: size for digest, size in Release.read(place).files.values()}  # no fsync: admit digests them again
     taken = 0
     while line := stream.readline(4096):
         try:
@@ -133,7 +140,9 @@ def receive(layout: Layout, identity: str, stream: BinaryIO) -> dict[str, Any]:
             digest, offset = header["sha256"], int(header["offset"])
             size = offered[digest]
         except (ValueError, KeyError, TypeError) as error:
-            raise DeviceError(f"a file that was not offered ({line[:80]!r})", expected=f"one that {identity} lists") from error
+            raise DeviceError(
+                f"a file that was not offered ({line[:80]!r})", expected=f"one that {identity} lists"
+            ) from error
         _receive_one(place, digest, offset, size, stream)
         taken += 1
     return {"received": taken}
@@ -143,7 +152,9 @@ def _receive_one(place: Path, digest: str, offset: int, size: int, stream: Binar
     part = place / f"{digest}.part"
     have = part.stat().st_size if part.is_file() else 0
     if not 0 <= offset <= min(have, size):
-        raise DeviceError(f"bytes of {digest[:12]} from {offset} on", expected=f"from {have} on", remedy="run flash again")
+        raise DeviceError(
+            f"bytes of {digest[:12]} from {offset} on", expected=f"from {have} on", remedy="run flash again"
+        )
     with part.open("r+b" if have else "wb") as file:
         file.truncate(offset)
         file.seek(offset)
@@ -152,16 +163,19 @@ def _receive_one(place: Path, digest: str, offset: int, size: int, stream: Binar
             block = stream.read(min(left, 1 << 20))
             if not block:
                 file.flush()
-                raise DeviceError(f"the upload broke off {left} bytes before the end of a file", remedy="run flash again: it "
-                                  "goes on from here")
+                raise DeviceError(
+                    f"the upload broke off {left} bytes before the end of a file",
+                    remedy="run flash again: it goes on from here",
+                )
             file.write(block)
             left -= len(block)
-        file.flush()
-        os.fsync(file.fileno())
     if digest_of(part) != digest:
         part.unlink()
-        raise DeviceError(f"a file has not the digest that was signed ({digest[:12]}…)", expected="the bytes as signed",
-                          remedy="run flash again; if it stays, the copy or the line is damaged")
+        raise DeviceError(
+            f"a file has not the digest that was signed ({digest[:12]}…)",
+            expected="the bytes as signed",
+            remedy="run flash again; if it stays, the copy or the line is damaged",
+        )
     part.replace(place / digest)
 
 
@@ -203,11 +217,15 @@ def _copy(source: Path, target: Path, digest: str) -> None:
                 seen.update(block)
                 writer.write(block)
     except FileNotFoundError as error:
-        raise DeviceError(f"{target.name} has not arrived", expected="every file of the release", remedy="run flash again") from error
+        raise DeviceError(
+            f"{target.name} has not arrived", expected="every file of the release", remedy="run flash again"
+        ) from error
     if seen.hexdigest() != digest:
         if source.name == digest:  # staged, so it can be sent again
             source.unlink(missing_ok=True)
-        raise DeviceError(f"{source} is not what was signed", expected=f"SHA-256 {digest[:12]}…", remedy="run flash again")
+        raise DeviceError(
+            f"{source} is not what was signed", expected=f"SHA-256 {digest[:12]}…", remedy="run flash again"
+        )
 
 
 def prune(layout: Layout, state: State) -> None:

@@ -65,8 +65,13 @@ class State:
         back = self.trial.return_to if self.trial is not None else self.current
         if back == release:
             back = self.previous if self.previous != release else None
-        return replace(self, phase="trial", current=release, trial=Trial(back, watch_s),
-                       last=Event("switched", release, reason, time))
+        return replace(
+            self,
+            phase="trial",
+            current=release,
+            trial=Trial(back, watch_s),
+            last=Event("switched", release, reason, time),
+        )
 
     def started(self) -> State:
         """The service is about to start during a trial."""
@@ -76,8 +81,14 @@ class State:
         """The trial has passed."""
         if self.trial is None:
             return self
-        return replace(self, phase="good", previous=self.trial.return_to or self.previous, trial=None, newest=dict(newest),
-                       last=Event("good", self.current, reason, time))
+        return replace(
+            self,
+            phase="good",
+            previous=self.trial.return_to or self.previous,
+            trial=None,
+            newest=dict(newest),
+            last=Event("good", self.current, reason, time),
+        )
 
     def give_back(self, reason: str, time: str) -> State:
         """The trial has failed: what was good before is current again."""
@@ -85,8 +96,14 @@ class State:
             return self
         back = self.trial.return_to
         previous = self.previous if self.previous not in (back, self.current) else None
-        return replace(self, phase="good" if back else "empty", current=back, previous=previous, trial=None,
-                       last=Event("returned", self.current, reason, time))
+        return replace(
+            self,
+            phase="good" if back else "empty",
+            current=back,
+            previous=previous,
+            trial=None,
+            last=Event("returned", self.current, reason, time),
+        )
 
     def fall_back(self, reason: str, time: str) -> State:
         """The current release is damaged: the one before it is current from now on."""
@@ -118,15 +135,23 @@ class State:
             return EMPTY
         try:
             if content["schema"] != SCHEMA:
-                raise DeviceError(f"state.json has schema {content['schema']!r}", expected=f"schema {SCHEMA}",
-                                  remedy="flash with the version of edgeskel that wrote it, or a newer one")
+                raise DeviceError(
+                    f"state.json has schema {content['schema']!r}",
+                    expected=f"schema {SCHEMA}",
+                    remedy="flash with the version of edgeskel that wrote it, or a newer one",
+                )
             fields = {name: content[name] for name in ("phase", "current", "previous")}
             trial, last = content["trial"], content["last"]
-            return cls(**fields, trial=Trial(**trial) if trial else None, last=Event(**last) if last else None,
-                       newest=dict(content["newest"]))
+            return cls(
+                **fields,
+                trial=Trial(**trial) if trial else None,
+                last=Event(**last) if last else None,
+                newest=dict(content["newest"]),
+            )
         except (KeyError, TypeError, ValueError) as error:
-            raise DeviceError(f"state.json is damaged ({error!r})", expected="what edgeskel wrote",
-                              remedy="flash the device again") from error
+            raise DeviceError(
+                f"state.json is damaged ({error!r})", expected="what edgeskel wrote", remedy="flash the device again"
+            ) from error
 
 
 EMPTY = State()

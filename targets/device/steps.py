@@ -31,9 +31,17 @@ def program(layout: Layout, identity: str, verb: str, say: Callable[[str], None]
     folder = layout.release(identity)
     process = subprocess.Popen(
         [install.python, "-I", "-B", str(folder / PROGRAM), verb, "--release", str(folder), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", "OMP_NUM_THREADS": "1",
-             "EDGESKEL_ENGINES": str(layout.engines)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": "/nonexistent",
+            "OMP_NUM_THREADS": "1",
+            "EDGESKEL_ENGINES": str(layout.engines),
+        },
         **as_owner(install.user),
     )
     try:
@@ -42,7 +50,9 @@ def program(layout: Layout, identity: str, verb: str, say: Callable[[str], None]
         process.kill()
         process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise DeviceError(f"{verb} of {identity} took over {_LIMIT_S[verb]:.0f} s", remedy="the device is too slow, or busy") from error
+            raise DeviceError(
+                f"{verb} of {identity} took over {_LIMIT_S[verb]:.0f} s", remedy="the device is too slow, or busy"
+            ) from error
         raise
     for line in errors.splitlines():
         say(line)
@@ -51,8 +61,11 @@ def program(layout: Layout, identity: str, verb: str, say: Callable[[str], None]
         raise DeviceError(**answer["error"])
     if process.returncode or "result" not in answer:
         tail = " ".join(errors.split())[-400:]
-        raise DeviceError(f"{verb} of {identity} ended with status {process.returncode}: {tail or output[-200:]}",
-                          expected="an answer", remedy="edgeskel flash logs HOST shows more")
+        raise DeviceError(
+            f"{verb} of {identity} ended with status {process.returncode}: {tail or output[-200:]}",
+            expected="an answer",
+            remedy="edgeskel flash logs HOST shows more",
+        )
     result: dict[str, Any] = answer["result"]
     return result
 
@@ -105,5 +118,17 @@ def serve(layout: Layout, identity: str) -> None:
     files = folder / "files"
     os.chdir(files if files.is_dir() else folder)
     python = install.python if Path(install.python).exists() else sys.executable
-    os.execv(python, [python, "-I", "-B", str(folder / PROGRAM), "serve", "--release", str(folder),
-                      "--choice", str(layout.choice(identity))])
+    os.execv(
+        python,
+        [
+            python,
+            "-I",
+            "-B",
+            str(folder / PROGRAM),
+            "serve",
+            "--release",
+            str(folder),
+            "--choice",
+            str(layout.choice(identity)),
+        ],
+    )

@@ -20,7 +20,9 @@ from targets.device.state import Event, State
 __all__ = ["begin_switch", "change", "follow", "guard", "load", "prepare", "run_switch", "settle", "watch"]
 
 _WATCHES = 2  # times that a watch may begin before the release is given up: a release may be what reboots the device
-_STARTS = 5  # of the service within one trial; the watch itself ends it at the second, this holds when the watch is dead
+_STARTS = (
+    5  # of the service within one trial; the watch itself ends it at the second, this holds when the watch is dead
+)
 _IDLE_S = 20.0  # between asking systemd for a trial and its beginning
 _FRESH_S = 4.0  # the service writes its health once a second
 
@@ -66,7 +68,9 @@ def run_switch(layout: Layout, identity: str) -> State:
         state = change(layout, lambda old: old.begin(identity, watch_s, reason, now()))
         assert state.trial is not None
         if state.trial.watches > _WATCHES:
-            return _give_back(layout, install, control, f"its watch was broken off {_WATCHES} times, by reboots or worse")
+            return _give_back(
+                layout, install, control, f"its watch was broken off {_WATCHES} times, by reboots or worse"
+            )
         prepare(layout, control, state.current, state.spare)
         control.enable()
         control.restart()
@@ -74,8 +78,10 @@ def run_switch(layout: Layout, identity: str) -> State:
         if why is not None:
             return _give_back(layout, install, control, why)
         said = health(install) or {}
-        reason = (f"watched for {watch_s:g} s: {said.get('frames', 0)} frames in, {said.get('recognitions', 0)} recognitions "
-                  "out, no restart")
+        reason = (
+            f"watched for {watch_s:g} s: {said.get('frames', 0)} frames in, {said.get('recognitions', 0)} recognitions "
+            "out, no restart"
+        )
         state = change(layout, lambda old: old.succeed(_newest(old, release), reason, now()))
         if install.scope == "none":
             control.stop()
@@ -146,8 +152,11 @@ def _newest(state: State, release: Release) -> dict[str, str]:
     newest: dict[str, str] = dict(release.age)
     if state.newest:
         newest["created"] = max(newest["created"], state.newest["created"])
-        newest["program"] = max(newest["program"], state.newest["program"], key=lambda text: [
-            int(part) if part.isdigit() else 0 for part in text.split(".")])
+        newest["program"] = max(
+            newest["program"],
+            state.newest["program"],
+            key=lambda text: [int(part) if part.isdigit() else 0 for part in text.split(".")],
+        )
     return newest
 
 
@@ -169,7 +178,9 @@ def guard(layout: Layout) -> State:
     if state.trial is not None and install.scope == "none" and not layout.is_locked("switch"):
         state = _settle_alone(layout, state)
     if state.current is None:
-        raise DeviceError(f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE")
+        raise DeviceError(
+            f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE"
+        )
     why = damage(layout.release(state.current), state.current)
     state = change(layout, State.started)
     if why is None and state.trial is not None and state.trial.starts > _STARTS and state.trial.return_to is not None:
@@ -178,8 +189,11 @@ def guard(layout: Layout) -> State:
         return state
     spare = state.spare
     if spare is None or damage(layout.release(spare), spare) is not None:
-        raise DeviceError(f"release {state.current} cannot run ({why})" + (f", nor can {spare}" if spare else ", and there is no other"),
-                          remedy="flash the device again: edgeskel flash HOST BUNDLE")
+        raise DeviceError(
+            f"release {state.current} cannot run ({why})"
+            + (f", nor can {spare}" if spare else ", and there is no other"),
+            remedy="flash the device again: edgeskel flash HOST BUNDLE",
+        )
     return change(layout, lambda old: old.fall_back(why, now()))
 
 
@@ -189,7 +203,9 @@ def _settle_alone(layout: Layout, state: State) -> State:
     if state.trial.return_to is not None:
         return change(layout, lambda old: old.give_back("its watch was broken off", now()))
     release = Release.read(layout.release(state.current))
-    return change(layout, lambda old: old.succeed(_newest(old, release), "its watch was broken off, and there is no other", now()))
+    return change(
+        layout, lambda old: old.succeed(_newest(old, release), "its watch was broken off, and there is no other", now())
+    )
 
 
 def follow(layout: Layout, identity: str, before: Event | None, say: Callable[[str], None]) -> dict[str, Any]:
@@ -209,13 +225,21 @@ def follow(layout: Layout, identity: str, before: Event | None, say: Callable[[s
         state, watching = load(layout), layout.is_locked("switch")
         if not watching and state.trial is None and state.last is not None and state.last != before:
             kept = state.phase == "good" and state.current == identity
-            return {"kept": kept, "phase": state.phase, "current": state.current, "previous": state.previous,
-                    "reason": state.last.reason}
+            return {
+                "kept": kept,
+                "phase": state.phase,
+                "current": state.current,
+                "previous": state.previous,
+                "reason": state.last.reason,
+            }
         if watching:
             idle = time.monotonic()
         elif time.monotonic() - idle > _IDLE_S:
-            raise DeviceError("the trial was not begun, or broke off", expected="an outcome",
-                              remedy="edgeskel flash status HOST shows what runs; flash again")
+            raise DeviceError(
+                "the trial was not begun, or broke off",
+                expected="an outcome",
+                remedy="edgeskel flash status HOST shows what runs; flash again",
+            )
         now_says = health(install)
         if state.trial is not None and now_says is not None and now_says.get("release") == identity:
             line = f"{now_says['frames']} frames in, {now_says['recognitions']} recognitions out, {now_says['rss_mb']:.0f} MB"

@@ -38,8 +38,11 @@ def fingerprint(public: str) -> str:
     except binascii.Error:
         blob = b""
     if not blob.startswith(b"\0\0\0\x0bssh-ed25519\0\0\0 ") or len(blob) != 51:
-        raise DeviceError(f"{public.strip()[:40]!r} is no Ed25519 public key", expected="a line 'ssh-ed25519 AAAA...'",
-                          remedy="make a key with: edgeskel keys create")
+        raise DeviceError(
+            f"{public.strip()[:40]!r} is no Ed25519 public key",
+            expected="a line 'ssh-ed25519 AAAA...'",
+            remedy="make a key with: edgeskel keys create",
+        )
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
@@ -89,21 +92,28 @@ def check(signers: Path, content: bytes, signature: bytes) -> str:
     """
     program = shutil.which("ssh-keygen")
     if program is None:
-        raise DeviceError("no ssh-keygen here", expected="OpenSSH's ssh-keygen, which checks signatures",
-                          remedy="sudo apt install openssh-client")
+        raise DeviceError(
+            "no ssh-keygen here",
+            expected="OpenSSH's ssh-keygen, which checks signatures",
+            remedy="sudo apt install openssh-client",
+        )
     keys = fingerprints(signers)
     with tempfile.NamedTemporaryFile(prefix="edgeskel-", suffix=".sig") as file:
         file.write(signature)
         file.flush()
         done = subprocess.run(
             [program, "-Y", "verify", "-f", str(signers), "-I", NAMESPACE, "-n", NAMESPACE, "-s", file.name],
-            input=content, capture_output=True, check=False,
+            input=content,
+            capture_output=True,
+            check=False,
         )
     said = (done.stdout + done.stderr).decode(errors="replace")
     marks = [mark for mark in keys if mark in said]
     if done.returncode == 0 and marks:
         return marks[0]
     reason = " ".join(said.split()) or f"exit status {done.returncode}"
-    raise DeviceError(f"the release's signature is refused ({reason})",
-                      expected="a signature by one of " + (", ".join(keys) or "no key: none is trusted yet"),
-                      remedy="sign with a trusted key (--key FILE), or trust this one: edgeskel keys trust HOST KEY.pub")
+    raise DeviceError(
+        f"the release's signature is refused ({reason})",
+        expected="a signature by one of " + (", ".join(keys) or "no key: none is trusted yet"),
+        remedy="sign with a trusted key (--key FILE), or trust this one: edgeskel keys trust HOST KEY.pub",
+    )

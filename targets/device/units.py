@@ -1,9 +1,9 @@
 """The systemd units of an install, as text.
 
-    edgeskel.service          recognises; sees nothing but system libraries, its prefix and its sources
-    edgeskel-switch@.service  one trial: switches to the release ID, watches it, keeps it or goes back. Its own unit, so
-                              that it outlives the connection that asked for it
-    edgeskel-settle.service   at boot: ends a trial that a reboot broke off
+edgeskel.service          recognises; sees nothing but system libraries, its prefix and its sources
+edgeskel-switch@.service  one trial: switches to the release ID, watches it, keeps it or goes back. Its own unit, so
+                          that it outlives the connection that asked for it
+edgeskel-settle.service   at boot: ends a trial that a reboot broke off
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 UMask=0022
 """
-# System units only: the service gets a root of its own, in which nothing lies but these.
+# System units only: the service gets a root of its own, in which nothing lies but these. (ProtectSystem= would undo it.)
 _CLOSED = """\
 CapabilityBoundingSet=
 TemporaryFileSystem=/:ro
@@ -36,7 +36,6 @@ BindReadOnlyPaths=/usr -/bin -/lib -/lib64 /proc -/sys /run/systemd/notify
 BindReadOnlyPaths=-/etc/ld.so.cache -/etc/alternatives -/etc/localtime -/etc/nv_tegra_release -/etc/nvsciipc.cfg -/opt/nvidia
 BindPaths=/dev
 PrivateTmp=yes
-ProtectSystem=strict
 ProtectControlGroups=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes

@@ -84,23 +84,34 @@ class Device:
         self.connection = connection
         self.facts = _probe(connection, prefix)
         usual = [self.facts["prefixes"]["system"], self.facts["prefixes"]["user"]]
-        places = [place for place in ([prefix] if prefix else usual) if self.facts["places"].get(place, {}).get("install")]
+        places = [
+            place for place in ([prefix] if prefix else usual) if self.facts["places"].get(place, {}).get("install")
+        ]
         if not places:
-            raise DeviceError(f"no edgeskel is installed on {connection.host}" + (f" under {prefix}" if prefix else ""),
-                              expected=f"an install under {prefix or ' or '.join(usual)}", remedy="flash it: edgeskel flash HOST BUNDLE")
+            raise DeviceError(
+                f"no edgeskel is installed on {connection.host}" + (f" under {prefix}" if prefix else ""),
+                expected=f"an install under {prefix or ' or '.join(usual)}",
+                remedy="flash it: edgeskel flash HOST BUNDLE",
+            )
         self.prefix = places[0]
         install = self.facts["places"][self.prefix]["install"]
         connection.sudo = install["scope"] == "system" and self.facts["uid"] != 0
         if connection.sudo and not self.facts["sudo"]:
-            raise DeviceError(f"{connection.host}: {self.prefix} belongs to root, and sudo asks for a password", expected="root",
-                              remedy="log in as root, or allow sudo -n for this user")
+            raise DeviceError(
+                f"{connection.host}: {self.prefix} belongs to root, and sudo asks for a password",
+                expected="root",
+                remedy="log in as root, or allow sudo -n for this user",
+            )
 
     def call(self, verb: str, *arguments: str, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
         """One verb of the installed program."""
         tool = f"{self.prefix}/bin/edgeskel-device"
         if not self.facts["places"][self.prefix]["tool"]:
-            raise DeviceError(f"{self.connection.host}: no release was ever switched to under {self.prefix}", expected="a flashed device",
-                              remedy="flash it: edgeskel flash HOST BUNDLE")
+            raise DeviceError(
+                f"{self.connection.host}: no release was ever switched to under {self.prefix}",
+                expected="a flashed device",
+                remedy="flash it: edgeskel flash HOST BUNDLE",
+            )
         command = [self.facts["executable"], "-I", "-B", tool, verb, *arguments, "--prefix", self.prefix]
         return self.connection.call(command, say=say)
 
@@ -115,7 +126,9 @@ class Flash:
         say: told (step, line) as it goes.
     """
 
-    def __init__(self, connection: Connection, bundle: Bundle, options: Options, say: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, connection: Connection, bundle: Bundle, options: Options, say: Callable[[str, str], None]
+    ) -> None:
         self._connection, self._bundle, self._options, self._say = connection, bundle, options, say
         self.seconds: dict[str, float] = {}
 
@@ -143,7 +156,9 @@ class Flash:
             size = sum((self._bundle.path / name).stat().st_size for name in self._bundle.manifest["files"]) / 1e6
             self._require(3 * wheel_mb + 2.2 * size + 32)
             self._connection.sudo = self.scope == "system" and self.facts["uid"] != 0
-            self._say("probe", f"{self._bundle.name} for {self._bundle.target} fits; {self.scope} scope, under {self.prefix}")
+            self._say(
+                "probe", f"{self._bundle.name} for {self._bundle.target} fits; {self.scope} scope, under {self.prefix}"
+            )
         return {"facts": self.facts, "scope": self.scope, "prefix": self.prefix}
 
     def _default_scope(self) -> str:
@@ -156,9 +171,16 @@ class Flash:
         return compatibility.scope_of(self.facts, self._options.scope)
 
     def _require(self, needed_mb: float) -> None:
-        compatibility.require(self.facts, compatibility.Wanted(
-            self._bundle.target, self.scope, self.prefix, needed_mb=needed_mb,
-            clock=None if self._options.any_clock else time.time()))
+        compatibility.require(
+            self.facts,
+            compatibility.Wanted(
+                self._bundle.target,
+                self.scope,
+                self.prefix,
+                needed_mb=needed_mb,
+                clock=None if self._options.any_clock else time.time(),
+            ),
+        )
 
     def _lacks_engine(self) -> bool:
         return self._options.wheel is not None or self._bundle.target == "host" and not self.facts["onnxruntime"]
@@ -172,9 +194,12 @@ class Flash:
         with self._step("stage"), tempfile.TemporaryDirectory(prefix="edgeskel-") as folder:
             self._key = key
             release = self._pack(Path(folder) / "release")
-            self._say("stage", f"release {release.identity}, {len(release.files)} files, {release.bytes / 1e6:.1f} MB, signed by "
-                               f"{self._key.fingerprint}")
-            self._require(2 * _SPARE * release.bytes / 1e6 + 32)
+            self._say(
+                "stage",
+                f"release {release.identity}, {len(release.files)} files, {release.size / 1e6:.1f} MB, signed by "
+                f"{self._key.fingerprint}",
+            )
+            self._require(2 * _SPARE * release.size / 1e6 + 32)
             tool = self._tool_for_staging()
             self._call(tool, "begin", "--scope", self.scope)
             trusted = self._call(tool, "trust", "--add", self._key.public, "--first")["trusted"]
@@ -196,8 +221,16 @@ class Flash:
             needed.append(self._options.wheel or wheels.fetch(wheels.ENGINE, python, self.facts["machine"]))
         if python == "3.10" and not self._options.settings.source.startswith(("golden:", "replay:")):
             needed.append(wheels.fetch(wheels.TOML, python, self.facts["machine"]))  # layouts and what is worn are TOML
-        return pack(self._bundle, folder, self._key, self._options.settings, wheels=needed, machine=self.facts["machine"],
-                    python=python, files=self._options.files)
+        return pack(
+            self._bundle,
+            folder,
+            self._key,
+            self._options.settings,
+            wheels=needed,
+            machine=self.facts["machine"],
+            python=python,
+            files=self._options.files,
+        )
 
     def _tool_for_staging(self) -> str:
         """The installed program judges what comes; where there is none, ours is sent ahead."""
@@ -217,7 +250,11 @@ class Flash:
         paths = {digest: folder / name for name, (digest, _) in release.files.items()}
         left = sum(item["bytes"] - item["have"] for item in missing)
         again = sum(item["have"] for item in missing)
-        self._say("stage", f"{len(missing)} files, {left / 1e6:.1f} MB to send" + (f", {again / 1e6:.1f} MB are there already" if again else ""))
+        self._say(
+            "stage",
+            f"{len(missing)} files, {left / 1e6:.1f} MB to send"
+            + (f", {again / 1e6:.1f} MB are there already" if again else ""),
+        )
 
         def feed(stream: BinaryIO) -> None:
             for item in missing:
@@ -240,8 +277,11 @@ class Flash:
         """Golden inputs, then latency against the budget. Raises ``DeviceError``."""
         with self._step("prove"):
             proved = self._call(self._tool, "prove", self.identity, say=lambda line: self._say("prove", line))
-            self._say("prove", f"{proved['says']}; power mode {self.facts['power_mode'] or 'unknown'}, "
-                               f"{_degrees(self.facts['temperature_c'])}")
+            self._say(
+                "prove",
+                f"{proved['says']}; power mode {self.facts['power_mode'] or 'unknown'}, "
+                f"{_degrees(self.facts['temperature_c'])}",
+            )
         return proved
 
     def switch_and_watch(self) -> dict[str, Any]:
@@ -251,24 +291,50 @@ class Flash:
             DeviceError: the release did not hold; the previous one runs again, and the message says why.
         """
         with self._step("switch"):
-            begun = self._call(self._tool, "switch", self.identity, "--watch", str(self._options.watch_s), "--reason",
-                               f"flashed by {self._key.public.split(' ')[-1]}")
+            begun = self._call(
+                self._tool,
+                "switch",
+                self.identity,
+                "--watch",
+                str(self._options.watch_s),
+                "--reason",
+                f"flashed by {self._key.public.split(' ')[-1]}",
+            )
             self._say("switch", f"to {self.identity}; the device watches it for {self._options.watch_s:g} s")
         with self._step("watch"):
-            outcome = self._call(self._tool, "follow", self.identity, "--since", begun["since"], say=lambda line: self._say("watch", line))
+            outcome = self._call(
+                self._tool,
+                "follow",
+                self.identity,
+                "--since",
+                begun["since"],
+                say=lambda line: self._say("watch", line),
+            )
             self._say("watch", outcome["reason"])
         if not outcome["kept"]:
-            raise DeviceError(f"{self.identity} did not hold: {outcome['reason']}",
-                              expected="a release that recognises, without a restart",
-                              remedy=f"{outcome['current'] or 'nothing'} runs there as before; edgeskel flash logs HOST shows more")
+            raise DeviceError(
+                f"{self.identity} did not hold: {outcome['reason']}",
+                expected="a release that recognises, without a restart",
+                remedy=f"{outcome['current'] or 'nothing'} runs there as before; edgeskel flash logs HOST shows more",
+            )
         return outcome
 
-    def _call(self, tool: str, verb: str, *arguments: str, feed: Callable[[BinaryIO], None] | None = None,
-              say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-        return self._connection.call([self.facts["executable"], "-I", "-B", tool, verb, *arguments, "--prefix", self.prefix], feed=feed, say=say)
+    def _call(
+        self,
+        tool: str,
+        verb: str,
+        *arguments: str,
+        feed: Callable[[BinaryIO], None] | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> dict[str, Any]:
+        return self._connection.call(
+            [self.facts["executable"], "-I", "-B", tool, verb, *arguments, "--prefix", self.prefix], feed=feed, say=say
+        )
 
 
-def to_folder(bundle: Bundle, out: Path, key: Key, options: Options, *, machine: str | None, python: str | None) -> Release:
+def to_folder(
+    bundle: Bundle, out: Path, key: Key, options: Options, *, machine: str | None, python: str | None
+) -> Release:
     """The offline path: the release as a folder for a stick, with the public key beside it.
 
     Raises:
@@ -276,13 +342,28 @@ def to_folder(bundle: Bundle, out: Path, key: Key, options: Options, *, machine:
         DeviceError: no wheel of the engine for it.
     """
     if bundle.target not in ("host", "jetson"):
-        raise UsageError(f"the bundle is made for {bundle.target}", expected="one for host or jetson", remedy="phones take it from their app")
+        raise UsageError(
+            f"the bundle is made for {bundle.target}",
+            expected="one for host or jetson",
+            remedy="phones take it from their app",
+        )
     needed = [options.wheel] if options.wheel is not None else []
     if bundle.target == "host" and not needed and (machine or python):
         if not (machine and python):
-            raise UsageError("--machine without --python, or the other way round", expected="both: the engine is built for both")
+            raise UsageError(
+                "--machine without --python, or the other way round", expected="both: the engine is built for both"
+            )
         needed.append(wheels.fetch(wheels.ENGINE, python, machine))
-    release = pack(bundle, out, key, options.settings, wheels=needed, machine=machine or "", python=python or "", files=options.files)
+    release = pack(
+        bundle,
+        out,
+        key,
+        options.settings,
+        wheels=needed,
+        machine=machine or "",
+        python=python or "",
+        files=options.files,
+    )
     (out / "KEY.pub").write_text(key.public + "\n", "utf-8")
     return release
 
@@ -300,9 +381,16 @@ def _probe(connection: Connection, prefix: str | None) -> dict[str, Any]:
             return found
     said = " ".join(done.stderr.decode(errors="replace").split())[-300:]
     if done.returncode == 127 or "not found" in said:
-        raise DeviceError(f"{connection.host} has no python3", expected="Python 3.10 or newer", remedy="sudo apt install python3 python3-numpy")
-    raise DeviceError(f"{connection.host}: the probe gave no answer: {said}", expected="facts about the device",
-                      remedy="does a shell there work? ssh HOST python3 -V")
+        raise DeviceError(
+            f"{connection.host} has no python3",
+            expected="Python 3.10 or newer",
+            remedy="sudo apt install python3 python3-numpy",
+        )
+    raise DeviceError(
+        f"{connection.host}: the probe gave no answer: {said}",
+        expected="facts about the device",
+        remedy="does a shell there work? ssh HOST python3 -V",
+    )
 
 
 def _write(stream: BinaryIO, content: bytes) -> None:
@@ -311,4 +399,3 @@ def _write(stream: BinaryIO, content: bytes) -> None:
 
 def _degrees(value: float | None) -> str:
     return "temperature unknown" if value is None else f"{value:.0f} °C"
-

@@ -12,11 +12,10 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import edgeskel
-import export
-import firmware_bridge
 from edgeskel.errors import UsageError
 from edgeskel.files import atomic_folder
 from edgeskel.runtime.bundle import MANIFEST, Bundle
@@ -30,7 +29,17 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry in the tool: its bytes depend o
 _SHEBANG = b"#!/usr/bin/env python3\n"
 
 # What the service needs of ours, by package folder. Nothing that imports more than numpy is among it.
-_EDGESKEL = ("__init__.py", "errors.py", "files.py", "extras.py", "skeleton.py", "window.py", "runtime", "topologies", "continual")
+_EDGESKEL = (
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "extras.py",
+    "skeleton.py",
+    "window.py",
+    "runtime",
+    "topologies",
+    "continual",
+)
 _BRIDGE_LEFT_OUT = ("firmware", "testing")
 _EXPORT = ("__init__.py", "verify.py")
 
@@ -67,8 +76,18 @@ class Settings:
     budget_ms: float | None = None
 
 
-def pack(bundle: Bundle, out: Path, key: Key, settings: Settings, *, wheels: Sequence[Path] = (), machine: str = "", python: str = "",
-         files: Sequence[Path] = (), program: Mapping[str, bytes] | None = None) -> Release:
+def pack(
+    bundle: Bundle,
+    out: Path,
+    key: Key,
+    settings: Settings,
+    *,
+    wheels: Sequence[Path] = (),
+    machine: str = "",
+    python: str = "",
+    files: Sequence[Path] = (),
+    program: Mapping[str, bytes] | None = None,
+) -> Release:
     """Write the release into ``out``; it appears whole or not at all.
 
     Args:
@@ -93,15 +112,24 @@ def pack(bundle: Bundle, out: Path, key: Key, settings: Settings, *, wheels: Seq
         if f"files/{path.name}" in contents:
             raise UsageError(f"--with names two files {path.name}", expected="a name once")
         contents[f"files/{path.name}"] = path.read_bytes()
-    listed = {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in contents.items()}
+    listed = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in contents.items()
+    }
     for name in (MANIFEST, *bundle.manifest["files"]):
         content = (bundle.path / name).read_bytes()
         listed[f"bundle/{name}"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     facts = {
-        "schema": SCHEMA, "name": _name(bundle.name), "bundle": str(bundle.manifest["digest"]),
-        "created": str(bundle.manifest.get("created", "")), "program": edgeskel.__version__, "target": bundle.target,
-        "machine": machine if wheels else "", "python": python if wheels else "",
-        "settings": asdict(settings), "files": dict(sorted(listed.items())),
+        "schema": SCHEMA,
+        "name": _name(bundle.name),
+        "bundle": str(bundle.manifest["digest"]),
+        "created": str(bundle.manifest.get("created", "")),
+        "program": edgeskel.__version__,
+        "target": bundle.target,
+        "machine": machine if wheels else "",
+        "python": python if wheels else "",
+        "settings": asdict(settings),
+        "files": dict(sorted(listed.items())),
     }
     descriptor = (json.dumps(facts, indent=1) + "\n").encode()
     release = Release.parse(descriptor)
@@ -119,25 +147,30 @@ def pack(bundle: Bundle, out: Path, key: Key, settings: Settings, *, wheels: Seq
 
 
 def _name(text: str) -> str:
-    kept = "".join(letter if letter.isalnum() and letter.isascii() or letter in "._-" else "-" for letter in text).strip("-._")
+    kept = "".join(
+        letter if letter.isalnum() and letter.isascii() or letter in "._-" else "-" for letter in text
+    ).strip("-._")
     return kept[:64] or "bundle"
 
 
 def program_files() -> dict[str, bytes]:
     """The service's program: path -> content."""
     found = {"__main__.py": _PROGRAM.encode(), "targets/__init__.py": _PACKAGE.encode()}
-    found.update(_sources(_folder(edgeskel), "edgeskel", _EDGESKEL))
-    found.update(_sources(_folder(firmware_bridge), "firmware_bridge", _all_but(_folder(firmware_bridge), _BRIDGE_LEFT_OUT)))
-    found.update(_sources(_folder(export), "export", _EXPORT))
-    found.update(_sources(Path(__file__).parent.parent, "targets", ("service",)))
+    found.update(_sources("edgeskel", _EDGESKEL))
+    found.update(_sources("firmware_bridge", _all_but("firmware_bridge", _BRIDGE_LEFT_OUT)))
+    found.update(_sources("export", _EXPORT))
+    found.update(_sources("targets", ("service",)))
     return found
 
 
 def tool_bytes() -> bytes:
     """``edgeskel-device``: one file that Python runs, the same bytes for the same content."""
-    files = {"__main__.py": b"import sys\n\nfrom targets.device.main import main\n\nsys.exit(main())\n", "targets/__init__.py": _PACKAGE.encode()}
-    files.update(_sources(_folder(edgeskel), "edgeskel", ("__init__.py", "errors.py", "files.py")))
-    files.update(_sources(Path(__file__).parent.parent, "targets", ("device",)))
+    files = {
+        "__main__.py": b"import sys\n\nfrom targets.device.main import main\n\nsys.exit(main())\n",
+        "targets/__init__.py": _PACKAGE.encode(),
+    }
+    files.update(_sources("edgeskel", ("__init__.py", "errors.py", "files.py")))
+    files.update(_sources("targets", ("device",)))
     buffer = io.BytesIO()
     buffer.write(_SHEBANG)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -146,19 +179,24 @@ def tool_bytes() -> bytes:
     return buffer.getvalue()
 
 
-def _folder(package: object) -> Path:
-    return Path(str(getattr(package, "__file__", ""))).parent
+def _folder(package: str) -> Path:
+    """Found, not imported: ``targets`` knows no sensor, it only sends that room's files along."""
+    spec = find_spec(package)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
 
 
-def _all_but(folder: Path, left_out: Iterable[str]) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.name not in left_out and (entry.is_dir() or entry.suffix == ".py"))
+def _all_but(package: str, left_out: Iterable[str]) -> list[str]:
+    entries = [entry for entry in _folder(package).iterdir() if entry.is_dir() or entry.suffix == ".py"]
+    return sorted(entry.name for entry in entries if entry.name not in left_out)
 
 
-def _sources(root: Path, name: str, entries: Iterable[str]) -> dict[str, bytes]:
-    found = {}
+def _sources(package: str, entries: Iterable[str]) -> dict[str, bytes]:
+    """Path -> content of the package's own files below these entries."""
+    root, found = _folder(package), {}
     for entry in entries:
         place = root / entry
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_file() and path.suffix in (".py", ".json", ".toml") and "__pycache__" not in path.parts:
-                found[f"{name}/{path.relative_to(root).as_posix()}"] = path.read_bytes()
+            if path.suffix in (".py", ".json", ".toml") and "__pycache__" not in path.parts:
+                found[f"{package}/{path.relative_to(root).as_posix()}"] = path.read_bytes()
     return found

@@ -59,8 +59,15 @@ class Key:
         digest = hashlib.new(_HASH.decode(), content).digest()
         signed = _MAGIC + _string(NAMESPACE.encode()) + _string(b"") + _string(_HASH) + _string(digest)
         signature = _string(b"ssh-ed25519") + _string(self._private.sign(signed))
-        blob = (_MAGIC + struct.pack(">I", 1) + _string(self._blob()) + _string(NAMESPACE.encode()) + _string(b"") + _string(_HASH)
-                + _string(signature))
+        blob = (
+            _MAGIC
+            + struct.pack(">I", 1)
+            + _string(self._blob())
+            + _string(NAMESPACE.encode())
+            + _string(b"")
+            + _string(_HASH)
+            + _string(signature)
+        )
         text = base64.b64encode(blob).decode()
         lines = [text[start : start + 70] for start in range(0, len(text), 70)]
         return "\n".join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""]).encode()
@@ -78,7 +85,9 @@ def create(path: Path) -> Key:
         MissingExtra: ``cryptography`` is not installed.
     """
     if path.exists():
-        raise UsageError(f"{path} exists", expected="a path without a key", remedy="use it, or move it away: devices trust it")
+        raise UsageError(
+            f"{path} exists", expected="a path without a key", remedy="use it, or move it away: devices trust it"
+        )
     ed25519: Any = require("cryptography.hazmat.primitives.asymmetric.ed25519", "signing a release", "flash")
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -111,19 +120,30 @@ def load(path: Path) -> Key:
         content = path.read_bytes()
         mode = path.stat().st_mode
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", expected="a private key", remedy=f"make one: edgeskel keys create {path}") from error
+        raise UsageError(
+            f"{path}: {error.strerror}", expected="a private key", remedy=f"make one: edgeskel keys create {path}"
+        ) from error
     if mode & 0o077:
-        raise UsageError(f"{path} can be read by others", expected="a key for its owner alone", remedy=f"chmod 600 {path}")
+        raise UsageError(
+            f"{path} can be read by others", expected="a key for its owner alone", remedy=f"chmod 600 {path}"
+        )
     try:
         try:
             private = serialization.load_ssh_private_key(content, None)
         except TypeError:  # it has a passphrase
             private = serialization.load_ssh_private_key(content, _passphrase(path))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"{path} is no private key in OpenSSH's form, or the passphrase is wrong ({error})",
-                         expected="an Ed25519 key", remedy="make one: edgeskel keys create") from error
+        raise UsageError(
+            f"{path} is no private key in OpenSSH's form, or the passphrase is wrong ({error})",
+            expected="an Ed25519 key",
+            remedy="make one: edgeskel keys create",
+        ) from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise UsageError(f"{path} holds a {type(private).__name__}", expected="an Ed25519 key", remedy="make one: edgeskel keys create")
+        raise UsageError(
+            f"{path} holds a {type(private).__name__}",
+            expected="an Ed25519 key",
+            remedy="make one: edgeskel keys create",
+        )
     public = path.with_name(path.name + ".pub")
     comment = public.read_text("utf-8").strip().split(" ", 2)[2:] if public.is_file() else []
     return Key(private, comment[0] if comment else "")
@@ -133,7 +153,9 @@ def _passphrase(path: Path) -> bytes:
     from getpass import getpass
 
     if not sys.stdin.isatty():
-        raise UsageError(f"{path} has a passphrase, and there is no terminal to ask for it", expected="a key without one")
+        raise UsageError(
+            f"{path} has a passphrase, and there is no terminal to ask for it", expected="a key without one"
+        )
     return getpass(f"passphrase of {path}: ").encode()
 
 

@@ -22,8 +22,13 @@ _WANTED = {ENGINE: "onnxruntime>=1.17", TOML: "tomli>=2"}  # 1.17 reads opset 17
 # Newest first: pip takes the newest version that has a wheel for any of them.
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 # Of the package only what runs graphs: these convert and optimise models, and import torch and onnx.
-_LEFT_OUT = ("onnxruntime/transformers/", "onnxruntime/quantization/", "onnxruntime/tools/", "onnxruntime/datasets/",
-             "onnxruntime/backend/")
+_LEFT_OUT = (
+    "onnxruntime/transformers/",
+    "onnxruntime/quantization/",
+    "onnxruntime/tools/",
+    "onnxruntime/datasets/",
+    "onnxruntime/backend/",
+)
 
 
 def fetch(package: str, python: str, machine: str) -> Path:
@@ -37,15 +42,31 @@ def fetch(package: str, python: str, machine: str) -> Path:
     if found := sorted(cache.glob("*.whl")):
         return found[-1]
     with atomic_folder(cache) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-                   "--python-version", python, "--dest", str(folder), _WANTED[package]]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version",
+            python,
+            "--dest",
+            str(folder),
+            _WANTED[package],
+        ]
         for platform in _PLATFORMS:
             command += ["--platform", f"{platform}_{machine}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not list(folder.glob("*.whl")):
-            raise DeviceError(f"the device has no {package}, and pip finds no wheel for Python {python} on {machine}: "
-                              + " ".join(done.stderr.split())[-300:], expected=f"a wheel of {package}",
-                              remedy=f"give one with --wheel FILE, or install {package} on the device")
+            raise DeviceError(
+                f"the device has no {package}, and pip finds no wheel for Python {python} on {machine}: "
+                + " ".join(done.stderr.split())[-300:],
+                expected=f"a wheel of {package}",
+                remedy=f"give one with --wheel FILE, or install {package} on the device",
+            )
     return sorted(cache.glob("*.whl"))[-1]
 
 

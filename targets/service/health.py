@@ -92,10 +92,21 @@ class Health:
         self._written = _uptime()
         latency = sorted(self._latency)
         content = {
-            "release": self.release, "pid": os.getpid(), "beat": self._written, "uptime_s": self._written - self._started,
-            "ready_s": self._ready_s, "first_recognition_s": self._first_s, **asdict(self.counts), "source": self.source,
-            "source_says": self.source_says, **self.chosen, "last_action": self.last_action, "rss_mb": _resident_mb(),
-            "latency_ms": {"p50": 1e3 * latency[len(latency) // 2], "p95": 1e3 * latency[int(0.95 * len(latency))]} if latency else None,
+            "release": self.release,
+            "pid": os.getpid(),
+            "beat": self._written,
+            "uptime_s": self._written - self._started,
+            "ready_s": self._ready_s,
+            "first_recognition_s": self._first_s,
+            **asdict(self.counts),
+            "source": self.source,
+            "source_says": self.source_says,
+            **self.chosen,
+            "last_action": self.last_action,
+            "rss_mb": _resident_mb(),
+            "latency_ms": {"p50": 1e3 * latency[len(latency) // 2], "p95": 1e3 * latency[int(0.95 * len(latency))]}
+            if latency
+            else None,
         }
         # Memory, not a disk: a rename is enough, and a flash memory is spared.
         temporary = self._path.with_suffix(".tmp")

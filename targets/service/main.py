@@ -46,7 +46,9 @@ def main() -> int:
             return serve(release, _chosen(options.choice))
         result = _answer(release, options)
     except EdgeskelError as error:
-        print(json.dumps({"error": {"seen": error.seen, "expected": error.expected, "remedy": error.remedy}}), flush=True)
+        print(
+            json.dumps({"error": {"seen": error.seen, "expected": error.expected, "remedy": error.remedy}}), flush=True
+        )
         if options.verb == "serve":
             print(f"error: {error}", file=sys.stderr, flush=True)
         return 1

@@ -36,12 +36,17 @@ def candidates(bundle: Bundle, precision: str | None = None) -> tuple[str, list[
     """
     preferred, engine = choose(bundle, precision=precision)
     if precision is None and preferred.precision == "int8":  # int8 has to earn its place everywhere
-        first = [artifact for artifact in bundle.artifacts if engine in artifact.engines and artifact.precision != "int8"]
+        first = [
+            artifact for artifact in bundle.artifacts if engine in artifact.engines and artifact.precision != "int8"
+        ]
         preferred = first[0] if first else preferred
     listed = [preferred]
     if precision is None:
-        listed += [artifact for artifact in bundle.artifacts
-                   if artifact.precision == "int8" and engine in artifact.engines and artifact.file != preferred.file]
+        listed += [
+            artifact
+            for artifact in bundle.artifacts
+            if artifact.precision == "int8" and engine in artifact.engines and artifact.file != preferred.file
+        ]
     return engine, listed
 
 
@@ -49,10 +54,16 @@ def build(bundle: Bundle, precision: str | None = None) -> dict[str, Any]:
     """Build the engines of the candidates, where the engine needs building (TensorRT); from the cache where they are there."""
     engine, listed = candidates(bundle, precision)
     if engine != "tensorrt":
-        return {"engine": engine, "built": [], "refused": {}, "says": f"{engine} runs the graph as it is, nothing to build"}
+        return {
+            "engine": engine,
+            "built": [],
+            "refused": {},
+            "says": f"{engine} runs the graph as it is, nothing to build",
+        }
     from edgeskel.runtime.engines.tensorrt import built_engine
 
-    built, refused = [], {}
+    built: list[dict[str, Any]] = []
+    refused: dict[str, str] = {}
     for artifact in listed:
         start = time.monotonic()
         try:
@@ -62,10 +73,17 @@ def build(bundle: Bundle, precision: str | None = None) -> dict[str, Any]:
             continue
         built.append({"artifact": artifact.file, "engine": path.name, "seconds": round(time.monotonic() - start, 1)})
     if listed[0].file in refused and not built:
-        raise EngineError(f"TensorRT builds no engine of {bundle.name}: " + "; ".join(refused.values()),
-                          remedy="see the log beside the engines")
-    return {"engine": engine, "built": built, "refused": refused,
-            "says": f"{', '.join(item['engine'] for item in built)}" + (f"; refused: {', '.join(refused)}" if refused else "")}
+        raise EngineError(
+            f"TensorRT builds no engine of {bundle.name}: " + "; ".join(refused.values()),
+            remedy="see the log beside the engines",
+        )
+    return {
+        "engine": engine,
+        "built": built,
+        "refused": refused,
+        "says": ", ".join(str(item["engine"]) for item in built)
+        + (f"; refused: {', '.join(refused)}" if refused else ""),
+    }
 
 
 def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,25 +118,51 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
             ready[artifact.file] = engine
             outcomes[artifact.file] = outcome
     if not ready:
-        raise VerificationFailed("golden inputs: " + "; ".join(refused.values()),
-                                 expected="the recogniser's own answers, within the manifest's tolerance",
-                                 remedy="export anew; if it stays, the engine's version computes something else")
+        raise VerificationFailed(
+            "golden inputs: " + "; ".join(refused.values()),
+            expected="the recogniser's own answers, within the manifest's tolerance",
+            remedy="export anew; if it stays, the engine's version computes something else",
+        )
     times = _times(ready, bundle)
-    figures = {file: {quantile: float(1e3 * np.percentile(seconds, q)) for quantile, q in (("p50_ms", 50), ("p95_ms", 95), ("p99_ms", 99))}
-               for file, seconds in times.items()}
+    figures = {
+        file: {
+            quantile: float(1e3 * np.percentile(seconds, q))
+            for quantile, q in (("p50_ms", 50), ("p95_ms", 95), ("p99_ms", 99))
+        }
+        for file, seconds in times.items()
+    }
     chosen = _choose([artifact for artifact in listed if artifact.file in ready], figures)
     budget = settings.get("budget_ms") or _budget(bundle)
-    rows = [{"artifact": file, "engine": name, "agreement": outcomes[file].agreement, "max_abs_diff": outcomes[file].max_abs_diff,
-             "windows": outcomes[file].windows, **figures[file]} for file in ready]
+    rows = [
+        {
+            "artifact": file,
+            "engine": name,
+            "agreement": outcomes[file].agreement,
+            "max_abs_diff": outcomes[file].max_abs_diff,
+            "windows": outcomes[file].windows,
+            **figures[file],
+        }
+        for file in ready
+    ]
     best = figures[chosen.file]
-    line = (f"{chosen.file} on {name}: agreement {100 * (outcomes[chosen.file].agreement or 0):.0f} %, largest difference "
-            f"{outcomes[chosen.file].max_abs_diff:.1e}, p50 {best['p50_ms']:.1f}, p95 {best['p95_ms']:.1f}, p99 {best['p99_ms']:.1f} ms "
-            f"of {budget:.0f} ms")
+    line = (
+        f"{chosen.file} on {name}: agreement {100 * (outcomes[chosen.file].agreement or 0):.0f} %, largest difference "
+        f"{outcomes[chosen.file].max_abs_diff:.1e}, p50 {best['p50_ms']:.1f}, p95 {best['p95_ms']:.1f}, p99 {best['p99_ms']:.1f} ms "
+        f"of {budget:.0f} ms"
+    )
     if best["p95_ms"] > budget:
-        raise VerificationFailed(line, expected=f"p95 of at most {budget:.0f} ms: the time between two recognitions",
-                                 remedy="set the device's power mode higher, or compress the recogniser")
-    return {"chosen": {"artifact": chosen.file, "engine": name, "precision": chosen.precision}, "candidates": rows,
-            "refused": refused, "budget_ms": budget, "says": line}
+        raise VerificationFailed(
+            line,
+            expected=f"p95 of at most {budget:.0f} ms: the time between two recognitions",
+            remedy="set the device's power mode higher, or compress the recogniser",
+        )
+    return {
+        "chosen": {"artifact": chosen.file, "engine": name, "precision": chosen.precision},
+        "candidates": rows,
+        "refused": refused,
+        "budget_ms": budget,
+        "says": line,
+    }
 
 
 def _times(ready: Mapping[str, Engine], bundle: Bundle) -> dict[str, list[float]]:
@@ -159,6 +203,14 @@ def verify(bundle: Bundle, chosen: Mapping[str, str], threads: int | None) -> di
     answers = run_windows(engine, bundle.golden.joints, bundle.golden.confidence)
     outcome = compare(artifact, chosen["engine"], "golden", answers, bundle.golden.probabilities)
     if not outcome.passed:
-        raise VerificationFailed(describe(outcome), expected="what it answered when it was installed",
-                                 remedy="go back: edgeskel flash rollback HOST")
-    return {"passed": True, "says": describe(outcome), "agreement": outcome.agreement, "max_abs_diff": outcome.max_abs_diff}
+        raise VerificationFailed(
+            describe(outcome),
+            expected="what it answered when it was installed",
+            remedy="go back: edgeskel flash rollback HOST",
+        )
+    return {
+        "passed": True,
+        "says": describe(outcome),
+        "agreement": outcome.agreement,
+        "max_abs_diff": outcome.max_abs_diff,
+    }

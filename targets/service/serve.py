@@ -49,12 +49,19 @@ class Checked:
         health: is told of live windows.
     """
 
+    name = "checked"
+
     def __init__(self, engine: Engine, artifact: Artifact, bundle: Bundle, health: Health) -> None:
         self.name = engine.name
         self._engine, self._golden, self._health = engine, bundle.golden, health
         self._what = f"{artifact.file} on {engine.name}"
         self._allowed = float(artifact.details["tolerance"]["max_abs_diff"])
         self._next, self._due = 0, 0.0
+
+    @staticmethod
+    def available() -> str | None:
+        """It wraps one that is ready."""
+        return None
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         start = time.perf_counter()
@@ -74,8 +81,11 @@ class Checked:
         probabilities, _ = self._engine(self._golden.joints[index][None], self._golden.confidence[index][None])
         difference = float(np.abs(probabilities - self._golden.probabilities[index]).max())
         if not difference <= self._allowed:  # also true for NaN
-            raise VerificationFailed(f"{self._what} answers golden window {index} wrongly: off by {difference:.2e}",
-                                     expected=f"at most {self._allowed:.0e}", remedy="see edgeskel flash verify HOST")
+            raise VerificationFailed(
+                f"{self._what} answers golden window {index} wrongly: off by {difference:.2e}",
+                expected=f"at most {self._allowed:.0e}",
+                remedy="see edgeskel flash verify HOST",
+            )
         self._health.counts.checks += 1
         self._next, self._due = self._next + 1, time.monotonic() + _CHECK_S
 
@@ -126,8 +136,12 @@ def _step(feed: Feed, spotter: Spotter, health: Health) -> None:
 
 def _report(action: Action, health: Health) -> None:
     """One line of JSON on stdout, which is the journal."""
-    said: dict[str, Any] = {"start": round(action.start, 3), "end": round(action.end, 3), "label": action.label,
-                            "probability": round(action.probability, 4)}
+    said: dict[str, Any] = {
+        "start": round(action.start, 3),
+        "end": round(action.end, 3),
+        "label": action.label,
+        "probability": round(action.probability, 4),
+    }
     health.counts.actions += 1
     health.last_action = said
     print(json.dumps({"action": said}), flush=True)
@@ -152,7 +166,9 @@ def _build(release: Release) -> None:
     if child.returncode:
         lines = output.strip().splitlines()
         answer = json.loads(lines[-1]) if lines else {}
-        raise EdgeskelError(**answer.get("error", {"seen": f"building the engine ended with status {child.returncode}"}))
+        raise EdgeskelError(
+            **answer.get("error", {"seen": f"building the engine ended with status {child.returncode}"})
+        )
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -36,11 +36,13 @@ def open_address(address: str, bundle: Bundle) -> Source:
         return open_source(address)
     options = dict(parse_qsl(rest.partition("?")[2]))
     golden = bundle.golden
-    seen = golden.confidence.any(axis=(1, 3))  # (G, S): frames beyond a clip's end are empty
+    seen = np.asarray(golden.confidence.any(axis=(1, 3)))  # (G, S): frames beyond a clip's end are empty
     joints = np.concatenate([golden.joints[index][:, seen[index]] for index in range(len(golden))], axis=1)
     confidence = np.concatenate([golden.confidence[index][:, seen[index]] for index in range(len(golden))], axis=1)
     times = np.arange(joints.shape[1]) / bundle.window.rate_hz
-    return Replay(Recording(joints, confidence, times, bundle.topology), speed=speed_of(options.get("speed", "1")), loop=math.inf)
+    return Replay(
+        Recording(joints, confidence, times, bundle.topology), speed=speed_of(options.get("speed", "1")), loop=math.inf
+    )
 
 
 def converter(source: Topology, target: Topology) -> Callable[[Frame], Frame]:
@@ -53,8 +55,11 @@ def converter(source: Topology, target: Topology) -> Callable[[Frame], Frame]:
         return lambda frame: frame
     remap = Remap.between(source, target)
     if remap.missing:
-        raise TopologyMismatch(f"{source.name} has no {', '.join(remap.missing)}", expected=f"the joints of {target.name}",
-                               remedy=f"flash a bundle that was trained on {source.name}")
+        raise TopologyMismatch(
+            f"{source.name} has no {', '.join(remap.missing)}",
+            expected=f"the joints of {target.name}",
+            remedy=f"flash a bundle that was trained on {source.name}",
+        )
 
     def convert(frame: Frame) -> Frame:
         joints, confidence = remap(frame.joints, frame.confidence)
