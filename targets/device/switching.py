@@ -24,7 +24,7 @@ _STARTS = (
     5  # of the service within one trial; the watch itself ends it at the second, this holds when the watch is dead
 )
 _IDLE_S = 20.0  # between asking systemd for a trial and its beginning
-_FRESH_S = 4.0  # the service writes its health once a second
+_FRESH_S = 5.0  # the service writes its health once a second
 
 
 def load(layout: Layout) -> State:

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import os
 import struct
-import sys
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,10 +105,10 @@ def create(path: Path) -> Key:
 
 
 def load(path: Path) -> Key:
-    """Read a private key; one that a passphrase protects is asked for at the terminal.
+    """Read a private key.
 
     Raises:
-        UsageError: absent, readable by others, of another kind, or locked where nobody can be asked.
+        UsageError: absent, readable by others, of another kind, or locked with a passphrase.
         MissingExtra: ``cryptography`` is not installed.
     """
     serialization: Any = require("cryptography.hazmat.primitives.serialization", "signing a release", "flash")
@@ -128,13 +127,14 @@ def load(path: Path) -> Key:
             f"{path} can be read by others", expected="a key for its owner alone", remedy=f"chmod 600 {path}"
         )
     try:
-        try:
-            private = serialization.load_ssh_private_key(content, None)
-        except TypeError:  # it has a passphrase
-            private = serialization.load_ssh_private_key(content, _passphrase(path))
+        private = serialization.load_ssh_private_key(content, None)
+    except TypeError as error:
+        raise UsageError(
+            f"{path} has a passphrase", expected="a key of its own for releases, without one", remedy="make one: edgeskel keys create"
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(
-            f"{path} is no private key in OpenSSH's form, or the passphrase is wrong ({error})",
+            f"{path} is no private key in OpenSSH's form ({error})",
             expected="an Ed25519 key",
             remedy="make one: edgeskel keys create",
         ) from error
@@ -147,16 +147,6 @@ def load(path: Path) -> Key:
     public = path.with_name(path.name + ".pub")
     comment = public.read_text("utf-8").strip().split(" ", 2)[2:] if public.is_file() else []
     return Key(private, comment[0] if comment else "")
-
-
-def _passphrase(path: Path) -> bytes:
-    from getpass import getpass
-
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"{path} has a passphrase, and there is no terminal to ask for it", expected="a key without one"
-        )
-    return getpass(f"passphrase of {path}: ").encode()
 
 
 def public_line(path: Path) -> str:

@@ -68,7 +68,7 @@ def faulty(box: Box, host_bundle: Path, key_path: Path, file: str, old: str, new
     program[file] = text.replace(old, new).encode()
     with pytest.MonkeyPatch.context() as patch, Connection("box", box.ssh_config) as connection:
         patch.setattr(flashing, "pack", lambda *args, **kw: packing.pack(*args, **{**kw, "program": program}))
-        run = flashing.Flash(connection, Bundle.open(host_bundle), flashing.Options(watch_s=4), lambda step, line: None)
+        run = flashing.Flash(connection, Bundle.open(host_bundle), flashing.Options(watch_s=8), lambda step, line: None)
         run.probe()
         run.stage(signing.load(key_path))
         run.build()
