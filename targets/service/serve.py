@@ -37,6 +37,7 @@ __all__ = ["Checked", "serve"]
 
 _CHECK_S = 5.0
 _WAIT_S = 0.5
+_BUILD_S = 5.0  # between two signs of life while an engine is built
 
 
 class Checked:
@@ -156,7 +157,7 @@ def _build(release: Release) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         while True:
             try:
-                output, _ = child.communicate(timeout=5)
+                output, _ = child.communicate(timeout=_BUILD_S)
                 break
             except subprocess.TimeoutExpired:
                 notify("EXTEND_TIMEOUT_USEC=60000000\nWATCHDOG=1\nSTATUS=building the engine for this TensorRT")

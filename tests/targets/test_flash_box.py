@@ -236,7 +236,7 @@ def test_killed_at_every_step(step: str, what: str, good: str, ask: Run, box: Bo
     if what == "power":
         box.cut_power()
     elif what == "device":
-        box.run("for p in $(grep -lzs edgeskel-device /proc/[0-9]*/cmdline | grep -o '[0-9]*'); do kill -9 $p; done; true")
+        box.run("for p in $(grep -lzs '[e]dgeskel-device' /proc/[0-9]*/cmdline | grep -o '[0-9]*'); do kill -9 $p; done; true")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     if what == "power":
