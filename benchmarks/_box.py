@@ -19,8 +19,17 @@ from types import TracebackType
 
 __all__ = ["Box", "missing"]
 
-_PACKAGES = ("systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "sudo", "openssh-server", "python3",
-             "python3-numpy")
+_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "dbus-user-session",
+    "libpam-systemd",
+    "sudo",
+    "openssh-server",
+    "python3",
+    "python3-numpy",
+)
 _SUITE = "bookworm"  # Python 3.11 and numpy 1.24
 _READY_S = 60.0
 
@@ -29,8 +38,15 @@ def missing() -> str | None:
     """Why no box can be made here and what to do; None when it can."""
     if os.geteuid():
         return "a box needs root: systemd-nspawn mounts and boots a system"
-    absent = [package for program, package in (("systemd-nspawn", "systemd-container"), ("debootstrap", "debootstrap"),
-                                               ("ssh", "openssh-client")) if shutil.which(program) is None]
+    absent = [
+        package
+        for program, package in (
+            ("systemd-nspawn", "systemd-container"),
+            ("debootstrap", "debootstrap"),
+            ("ssh", "openssh-client"),
+        )
+        if shutil.which(program) is None
+    ]
     return f"run: apt-get install --no-install-recommends {' '.join(absent)}" if absent else None
 
 
@@ -45,8 +61,11 @@ def _system() -> Path:
         if not root.is_dir():
             part = root.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            subprocess.run(["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", _SUITE, str(part)], check=True,
-                           stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", _SUITE, str(part)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             part.rename(root)
     return root
 
@@ -70,7 +89,9 @@ class Box:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.cut_power()
         self._remove()
 
@@ -78,14 +99,28 @@ class Box:
         system = _system()
         for name in ("upper", "work", "root"):
             (self._home / name).mkdir()
-        subprocess.run(["mount", "-t", "overlay", "edgeskel-box", "-o", f"lowerdir={system},upperdir={self._home / 'upper'},"
-                        f"workdir={self._home / 'work'}", str(self.root)], check=True)
+        subprocess.run(
+            [
+                "mount",
+                "-t",
+                "overlay",
+                "edgeskel-box",
+                "-o",
+                f"lowerdir={system},upperdir={self._home / 'upper'},workdir={self._home / 'work'}",
+                str(self.root),
+            ],
+            check=True,
+        )
         key = self._home / "id"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-        (self.root / "etc/ssh/sshd_config.d/box.conf").write_text(f"Port {self.port}\nListenAddress 127.0.0.1\nUseDNS no\nMaxStartups 100\n")
+        (self.root / "etc/ssh/sshd_config.d/box.conf").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nUseDNS no\nMaxStartups 100\n"
+        )
         (self.root / "etc/hostname").write_text("box\n")
         (self.root / "etc/hosts").write_text("127.0.0.1 localhost box\n")
-        subprocess.run(["chroot", str(self.root), "useradd", "--create-home", "--shell", "/bin/bash", "dev"], check=True)
+        subprocess.run(
+            ["chroot", str(self.root), "useradd", "--create-home", "--shell", "/bin/bash", "dev"], check=True
+        )
         (self.root / "var/lib/systemd/linger").mkdir(parents=True, exist_ok=True)
         (self.root / "var/lib/systemd/linger/dev").touch()
         owner = (self.root / "home/dev").stat()
@@ -98,16 +133,33 @@ class Box:
         host = (self.root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2]
         known = self._home / "known_hosts"
         known.write_text(f"[127.0.0.1]:{self.port} {' '.join(host)}\n")
-        self.ssh_config.write_text("".join(
-            f"Host {name}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {user}\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
-            f"  UserKnownHostsFile {known}\n  StrictHostKeyChecking yes\n" for name, user in (("box", "root"), ("boxdev", "dev"))))
+        self.ssh_config.write_text(
+            "".join(
+                f"Host {name}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {user}\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
+                f"  UserKnownHostsFile {known}\n  StrictHostKeyChecking yes\n"
+                for name, user in (("box", "root"), ("boxdev", "dev"))
+            )
+        )
 
     def boot(self) -> None:
         """Start it and wait until it is up. Raises ``TimeoutError`` when it does not come up."""
         with (self._home / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", "-D", str(self.root), "--register=no", "--keep-unit", "--boot", f"--machine=box{self.port}"],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
+                [
+                    "systemd-nspawn",
+                    "--quiet",
+                    "-D",
+                    str(self.root),
+                    "--register=no",
+                    "--keep-unit",
+                    "--boot",
+                    f"--machine=box{self.port}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
         self.wait_until_up()
 
     def wait_until_up(self) -> None:
@@ -122,8 +174,14 @@ class Box:
 
     def run(self, command: str, user: str = "box", *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A shell command on the box."""
-        return subprocess.run(["ssh", "-F", str(self.ssh_config), "-o", "LogLevel=ERROR", user, command], capture_output=True, text=True,
-                              check=check, timeout=120, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            ["ssh", "-F", str(self.ssh_config), "-o", "LogLevel=ERROR", user, command],
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+        )
 
     def cut_power(self) -> None:
         """Everything on it ends at once, as when the plug is pulled; what was written stays."""
@@ -140,7 +198,10 @@ class Box:
 
     def _remove(self) -> None:
         end = time.monotonic() + 10
-        while subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode and time.monotonic() < end:
+        while (
+            subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode
+            and time.monotonic() < end
+        ):
             time.sleep(0.2)
         if os.path.ismount(self.root):
             subprocess.run(["umount", "--lazy", str(self.root)], check=False)

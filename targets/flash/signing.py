@@ -130,7 +130,9 @@ def load(path: Path) -> Key:
         private = serialization.load_ssh_private_key(content, None)
     except TypeError as error:
         raise UsageError(
-            f"{path} has a passphrase", expected="a key of its own for releases, without one", remedy="make one: edgeskel keys create"
+            f"{path} has a passphrase",
+            expected="a key of its own for releases, without one",
+            remedy="make one: edgeskel keys create",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(

@@ -78,8 +78,15 @@ def edgeskel(key_path: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """``edgeskel(verb, ...)``: the object that ``--json`` prints; the error's fields under "error"."""
 
     def run(*words: object, status: int | None = 0) -> dict[str, Any]:
-        done = subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT, timeout=180, check=False,
-                              env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+        done = subprocess.run(
+            command(*words),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=180,
+            check=False,
+            env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
+        )
         assert status is None or done.returncode == status, done.stdout + done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer

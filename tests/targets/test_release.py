@@ -72,11 +72,22 @@ def test_a_release_is_small_and_brings_no_torch(made: Path) -> None:
     beside = sum(size for name, (_, size) in release.files.items() if not name.startswith("packages/"))
     assert beside < 60e6
     code = "import sys; sys.path.insert(0, sys.argv[1]); import targets.service.serve, targets.service.prove; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-I", "-B", "-c", code, str(made / "program")], capture_output=True, text=True, check=True).stdout
-    assert not {"torch", "onnx", "tyro", "rich", "cryptography", "scipy"} & {name.partition(".")[0] for name in loaded.split()}
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-B", "-c", code, str(made / "program")], capture_output=True, text=True, check=True
+    ).stdout
+    assert not {"torch", "onnx", "tyro", "rich", "cryptography", "scipy"} & {
+        name.partition(".")[0] for name in loaded.split()
+    }
     tool = "import sys; sys.path.insert(0, sys.argv[1]); import targets.device.main; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", tool, str(made / TOOL)], capture_output=True, text=True, check=True).stdout
-    assert {name.partition(".")[0] for name in loaded.split()} <= {*sys.stdlib_module_names, "__main__", "targets", "edgeskel"}
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", tool, str(made / TOOL)], capture_output=True, text=True, check=True
+    ).stdout
+    assert {name.partition(".")[0] for name in loaded.split()} <= {
+        *sys.stdlib_module_names,
+        "__main__",
+        "targets",
+        "edgeskel",
+    }
 
 
 def test_python_3_10_reads_what_goes_to_a_device(made: Path) -> None:
@@ -91,15 +102,28 @@ def test_python_3_10_reads_what_goes_to_a_device(made: Path) -> None:
         ast.parse(text, str(path), feature_version=(3, 10))
 
 
-@given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(max_size=9), lambda inner: st.dictionaries(
-    st.sampled_from(["schema", "name", "files", "settings", "created", "program", "sha256", "bytes", "../x", "/x"]), inner, max_size=8),
-    max_leaves=12).map(lambda content: json.dumps(content).encode()))
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=9),
+        lambda inner: st.dictionaries(
+            st.sampled_from(
+                ["schema", "name", "files", "settings", "created", "program", "sha256", "bytes", "../x", "/x"]
+            ),
+            inner,
+            max_size=8,
+        ),
+        max_leaves=12,
+    ).map(lambda content: json.dumps(content).encode())
+)
 def test_nonsense_is_no_release(content: bytes) -> None:
     with pytest.raises(BundleError):
         Release.parse(content)
 
 
-@pytest.mark.parametrize("name", ["../etc/passwd", "/etc/passwd", "bundle/../../x", "a\\b", "", "a/./b", "release.json"])
+@pytest.mark.parametrize(
+    "name", ["../etc/passwd", "/etc/passwd", "bundle/../../x", "a\\b", "", "a/./b", "release.json"]
+)
 def test_no_file_leaves_the_release(made: Path, name: str) -> None:
     facts = json.loads((made / DESCRIPTOR).read_bytes())
     facts["files"][name] = {"sha256": "0" * 64, "bytes": 1}
@@ -201,7 +225,16 @@ def test_killed_while_it_is_admitted(made: Path, layout: Layout) -> None:
     """At many moments: afterwards there is a whole release, or none, and admitting it again succeeds."""
     offered = offer(layout, made)
     staging.receive(layout, offered["release"], io.BytesIO(upload(made, offered["missing"])))
-    command = [sys.executable, "-I", "-B", str(made / TOOL), "admit", offered["release"], "--prefix", str(layout.prefix)]
+    command = [
+        sys.executable,
+        "-I",
+        "-B",
+        str(made / TOOL),
+        "admit",
+        offered["release"],
+        "--prefix",
+        str(layout.prefix),
+    ]
     target = layout.release(offered["release"])
     for delay in (0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -221,7 +254,9 @@ def test_killed_while_it_is_admitted(made: Path, layout: Layout) -> None:
 def test_files_of_the_source(host_bundle: Path, key: signing.Key, tmp_path: Path) -> None:
     walk = tmp_path / "walk.npz"
     walk.write_bytes(b"x")
-    release = packing.pack(Bundle.open(host_bundle), tmp_path / "out", key, packing.Settings("replay:walk.npz"), files=[walk])
+    release = packing.pack(
+        Bundle.open(host_bundle), tmp_path / "out", key, packing.Settings("replay:walk.npz"), files=[walk]
+    )
     assert "files/walk.npz" in release.files and not release.needs_network
     with pytest.raises(UsageError, match="two files"):
         packing.pack(Bundle.open(host_bundle), tmp_path / "twice", key, packing.Settings(), files=[walk, walk])

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from edgeskel.errors import DeviceError
 from targets.device.state import EMPTY, State
 
-EVENTS = st.lists(st.tuples(st.sampled_from(["begin", "succeed", "give back", "fall back", "started"]), st.sampled_from("abcd")), max_size=30)
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["begin", "succeed", "give back", "fall back", "started"]), st.sampled_from("abcd")),
+    max_size=30,
+)
 
 
 def apply(state: State, event: str, release: str) -> State:
@@ -53,12 +56,28 @@ def test_a_trial_that_is_given_up_for_another_returns_to_what_was_good() -> None
 
 def test_watching_again_is_counted() -> None:
     state = EMPTY.begin("a", 60, "", "").begin("a", 60, "", "")
-    assert state.trial is not None and state.trial.watches == 2 and state.last is not None and state.last.name == "watched again"
+    assert (
+        state.trial is not None
+        and state.trial.watches == 2
+        and state.last is not None
+        and state.last.name == "watched again"
+    )
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-                        ["schema", "phase", "current", "previous", "trial", "last", "newest", "x"]), inner, max_size=7), max_leaves=10))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["schema", "phase", "current", "previous", "trial", "last", "newest", "x"]),
+                inner,
+                max_size=7,
+            )
+        ),
+        max_leaves=10,
+    )
+)
 def test_a_damaged_state_is_named(content: object) -> None:
     if not isinstance(content, dict):
         return

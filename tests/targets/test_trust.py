@@ -37,8 +37,13 @@ def test_openssh_takes_the_signature(key: signing.Key, signers: Path, content: b
 def test_anything_else_is_refused(key: signing.Key, signers: Path, tmp_path: Path) -> None:
     signature = key.sign(b"release")
     stranger = signing.create(tmp_path / "stranger")
-    for content, wrong in ((b"releasE", signature), (b"release", stranger.sign(b"release")), (b"release", b""),
-                           (b"release", signature[:-40]), (b"release", signature.replace(b"SSH", b"SSL"))):
+    for content, wrong in (
+        (b"releasE", signature),
+        (b"release", stranger.sign(b"release")),
+        (b"release", b""),
+        (b"release", signature[:-40]),
+        (b"release", signature.replace(b"SSH", b"SSL")),
+    ):
         with pytest.raises(DeviceError, match="signature is refused"):
             trust.check(signers, content, wrong)
     with pytest.raises(DeviceError, match="signature is refused"):
@@ -48,20 +53,38 @@ def test_anything_else_is_refused(key: signing.Key, signers: Path, tmp_path: Pat
 def test_a_signature_for_another_purpose_is_refused(key: signing.Key, signers: Path, tmp_path: Path) -> None:
     message = tmp_path / "mail"
     message.write_bytes(b"release")
-    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", str(tmp_path / "home/release_key"), "-n", "file", str(message)], check=True,
-                   capture_output=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-f", str(tmp_path / "home/release_key"), "-n", "file", str(message)],
+        check=True,
+        capture_output=True,
+    )
     with pytest.raises(DeviceError, match="signature is refused"):
         trust.check(signers, b"release", message.with_suffix(".sig").read_bytes())
     message.with_suffix(".sig").unlink()
     # OpenSSH's own signature with our key and purpose is the one that we make.
-    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", str(tmp_path / "home/release_key"), "-n", trust.NAMESPACE, str(message)],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [
+            "ssh-keygen",
+            "-q",
+            "-Y",
+            "sign",
+            "-f",
+            str(tmp_path / "home/release_key"),
+            "-n",
+            trust.NAMESPACE,
+            str(message),
+        ],
+        check=True,
+        capture_output=True,
+    )
     assert message.with_suffix(".sig").read_bytes().split() == key.sign(b"release").split()
 
 
 def test_keys_are_openssh_keys(key: signing.Key, tmp_path: Path) -> None:
     path = tmp_path / "home" / "release_key"
-    listed = subprocess.run(["ssh-keygen", "-l", "-f", f"{path}.pub"], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["ssh-keygen", "-l", "-f", f"{path}.pub"], check=True, capture_output=True, text=True
+    ).stdout
     assert key.fingerprint in listed and os.stat(path).st_mode & 0o777 == 0o600
     derived = subprocess.run(["ssh-keygen", "-y", "-f", str(path)], check=True, capture_output=True, text=True).stdout
     assert derived.split()[:2] == key.public.split()[:2]
@@ -84,19 +107,26 @@ def test_keys_that_cannot_be_used_are_named(key: signing.Key, tmp_path: Path) ->
     with pytest.raises(DeviceError, match="no Ed25519 public key"):
         trust.fingerprint(rsa.with_suffix(".pub").read_text())
     with pytest.raises(DeviceError, match="no Ed25519 public key"):
-        trust.add(tmp_path / "signers", "ssh-ed25519 AAAA\nedgeskel-release ssh-ed25519 BBBB")  # no second line is smuggled in
+        trust.add(
+            tmp_path / "signers", "ssh-ed25519 AAAA\nedgeskel-release ssh-ed25519 BBBB"
+        )  # no second line is smuggled in
 
 
 def test_a_locked_key_is_named(key: signing.Key, tmp_path: Path) -> None:
     path = tmp_path / "home" / "release_key"
-    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", str(path)], check=True, capture_output=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", str(path)], check=True, capture_output=True
+    )
     with pytest.raises(UsageError, match="has a passphrase"):
         signing.load(path)
 
 
 def test_a_key_that_is_removed_is_trusted_no_longer(key: signing.Key, signers: Path, tmp_path: Path) -> None:
     other = signing.create(tmp_path / "other")
-    assert trust.add(signers, other.public) == other.fingerprint and set(trust.fingerprints(signers)) == {key.fingerprint, other.fingerprint}
+    assert trust.add(signers, other.public) == other.fingerprint and set(trust.fingerprints(signers)) == {
+        key.fingerprint,
+        other.fingerprint,
+    }
     trust.remove(signers, key.fingerprint)
     with pytest.raises(DeviceError, match="refused"):
         trust.check(signers, b"x", key.sign(b"x"))
