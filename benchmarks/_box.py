@@ -135,7 +135,8 @@ class Box:
         known.write_text(f"[127.0.0.1]:{self.port} {' '.join(host)}\n")
         self.ssh_config.write_text(
             "".join(
-                f"Host {name}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {user}\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
+                f"Host {name}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {user}\n"
+                f"  IdentityFile {key}\n  IdentitiesOnly yes\n"
                 f"  UserKnownHostsFile {known}\n  StrictHostKeyChecking yes\n"
                 for name, user in (("box", "root"), ("boxdev", "dev"))
             )

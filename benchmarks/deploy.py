@@ -254,10 +254,11 @@ def _bundle() -> Path:
     """The shipped ``edge-demo`` for the host target, exported once per version of it."""
     from edgeskel import models
     from export import build
+    from export.ranges import weights_digest
     from targets import get
 
     recogniser = models.from_pretrained("edge-demo")
-    digest = build.weights_digest(recogniser)[:12]
+    digest = weights_digest(recogniser)[:12]
     out = CACHE / f"deploy-{digest}"
     if not (out / "manifest.json").is_file():
         kinds = [kind for kind in get("host").artifacts if kind.startswith("onnx")]

@@ -17,7 +17,7 @@ from edgeskel.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from targets.flash.flashing import Device
+    from targets.flash.device import Device
     from targets.flash.signing import Key
 
 __all__ = ["COMMANDS"]
@@ -212,7 +212,7 @@ class Uninstall(_Host):
 @contextmanager
 def device(config: Any) -> Iterator[Device]:
     """The device of a verb's ``host``, ``prefix`` and ``ssh_config``, for as long as the block lasts."""
-    from targets.flash.flashing import Device
+    from targets.flash.device import Device
     from targets.flash.remote import Connection
 
     with Connection(config.host, config.ssh_config) as connection:

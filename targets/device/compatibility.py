@@ -5,6 +5,7 @@ The same answers on a workstation (over a connection) and on the device (from a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ __all__ = ["MACHINES", "Wanted", "line", "prefix_of", "require", "scope_of"]
 
 MACHINES = ("x86_64", "aarch64")
 _CLOCK_S = 86400.0  # a day: time zones and drift are below, a clock without a battery is years beyond
+_PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)+")
 _MEMORY_MB = 200.0  # the process takes under 150
 
 
@@ -210,6 +212,14 @@ def _system(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
 
 
 def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
+    if not _PREFIX.fullmatch(wanted.prefix):
+        return [
+            (
+                f"the prefix {wanted.prefix!r} cannot stand in a systemd unit",
+                "an absolute path of letters, digits and ._-",
+                "choose another --prefix",
+            )
+        ]
     place = facts["places"].get(wanted.prefix)
     if place is None:
         return [(f"{wanted.prefix} was not looked at", "a prefix that was probed", "run flash again")]

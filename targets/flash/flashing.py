@@ -18,14 +18,15 @@ from typing import Any, BinaryIO
 
 from edgeskel.errors import DeviceError, UsageError
 from edgeskel.runtime.bundle import Bundle
-from targets.device import compatibility, probe
+from targets.device import compatibility
 from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release
 from targets.flash import wheels
+from targets.flash.device import probe_device
 from targets.flash.packing import Settings, pack, tool_bytes
 from targets.flash.remote import Connection
 from targets.flash.signing import Key
 
-__all__ = ["STEPS", "Device", "Flash", "Options", "to_folder"]
+__all__ = ["STEPS", "Flash", "Options", "to_folder"]
 
 STEPS = ("probe", "stage", "build", "prove", "switch", "watch")
 _SPARE = 1.1
@@ -72,50 +73,6 @@ class Options:
     wheel: Path | None = None
 
 
-class Device:
-    """An installed device, for the verbs that only ask or tell it something.
-
-    Args:
-        connection: open.
-        prefix: where to look; None looks at both usual places.
-    """
-
-    def __init__(self, connection: Connection, prefix: str | None = None) -> None:
-        self.connection = connection
-        self.facts = _probe(connection, prefix)
-        usual = [self.facts["prefixes"]["system"], self.facts["prefixes"]["user"]]
-        places = [
-            place for place in ([prefix] if prefix else usual) if self.facts["places"].get(place, {}).get("install")
-        ]
-        if not places:
-            raise DeviceError(
-                f"no edgeskel is installed on {connection.host}" + (f" under {prefix}" if prefix else ""),
-                expected=f"an install under {prefix or ' or '.join(usual)}",
-                remedy="flash it: edgeskel flash HOST BUNDLE",
-            )
-        self.prefix = places[0]
-        install = self.facts["places"][self.prefix]["install"]
-        connection.sudo = install["scope"] == "system" and self.facts["uid"] != 0
-        if connection.sudo and not self.facts["sudo"]:
-            raise DeviceError(
-                f"{connection.host}: {self.prefix} belongs to root, and sudo asks for a password",
-                expected="root",
-                remedy="log in as root, or allow sudo -n for this user",
-            )
-
-    def call(self, verb: str, *arguments: str, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-        """One verb of the installed program."""
-        tool = f"{self.prefix}/bin/edgeskel-device"
-        if not self.facts["places"][self.prefix]["tool"]:
-            raise DeviceError(
-                f"{self.connection.host}: no release was ever switched to under {self.prefix}",
-                expected="a flashed device",
-                remedy="flash it: edgeskel flash HOST BUNDLE",
-            )
-        command = [self.facts["executable"], "-I", "-B", tool, verb, *arguments, "--prefix", self.prefix]
-        return self.connection.call(command, say=say)
-
-
 class Flash:
     """One flash of one device.
 
@@ -148,7 +105,7 @@ class Flash:
         """
         with self._step("probe"):
             self._connection.open()
-            self.facts = _probe(self._connection, self._options.prefix)
+            self.facts = probe_device(self._connection, self._options.prefix)
             self._say("probe", compatibility.line(self.facts))
             self.scope = self._default_scope()
             self.prefix = compatibility.prefix_of(self.facts, self.scope, self._options.prefix)
@@ -366,31 +323,6 @@ def to_folder(
     )
     (out / "KEY.pub").write_text(key.public + "\n", "utf-8")
     return release
-
-
-def _probe(connection: Connection, prefix: str | None) -> dict[str, Any]:
-    """Send the probe through the connection, without a file on the device."""
-    source = Path(probe.__file__).read_bytes()
-    done = connection.run(["python3", "-I", "-B", "-", prefix or ""], stdin=source, check=False)
-    for line in reversed(done.stdout.splitlines()):
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict) and "machine" in found:
-            return found
-    said = " ".join(done.stderr.decode(errors="replace").split())[-300:]
-    if done.returncode == 127 or "not found" in said:
-        raise DeviceError(
-            f"{connection.host} has no python3",
-            expected="Python 3.10 or newer",
-            remedy="sudo apt install python3 python3-numpy",
-        )
-    raise DeviceError(
-        f"{connection.host}: the probe gave no answer: {said}",
-        expected="facts about the device",
-        remedy="does a shell there work? ssh HOST python3 -V",
-    )
 
 
 def _write(stream: BinaryIO, content: bytes) -> None:

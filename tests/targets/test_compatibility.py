@@ -100,6 +100,7 @@ def test_a_jetson_takes_a_jetson_bundle() -> None:
             "installed with --scope user",
             "uninstall",
         ),
+        ({}, {"prefix": "/opt/my kit"}, "cannot stand in a systemd unit", "--prefix"),
         ({"memory_free_mb": 90.0}, {}, "90 MB of memory", "stop"),
         ({"clock": 0.0}, {}, "clock says 1970-01-01", "--any-clock"),
     ],

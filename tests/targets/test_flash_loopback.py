@@ -45,7 +45,8 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (home / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nAuthorizedKeysFile {home}/authorized_keys\nStrictModes no\nUsePAM no\n"
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nAuthorizedKeysFile {home}/authorized_keys\n"
+        f"StrictModes no\nUsePAM no\n"
         f"PidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n"
         f"SetEnv PATH={home}/bin:/usr/bin:/bin HOME={home} XDG_DATA_HOME={home}/data\n"
     )
