@@ -1,4 +1,4 @@
-"""What a device is: printed as one JSON object by ``python3 -I - PREFIX < probe.py``. Changes nothing there.
+"""What a device is: printed as one JSON object by ``python3 -I - PREFIX [places] < probe.py``. Changes nothing there.
 
 Alone in its file and standard library only: it is sent through the connection before anything of ours is on the device.
 It must parse on any Python 3, so that an interpreter that is too old is named and not a traceback.
@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["conditions", "facts"]
+__all__ = ["conditions", "facts", "places"]
 
 _VERSIONS = """
 import json, os, sys
@@ -35,29 +35,35 @@ print(json.dumps(found))
 
 def facts(prefix: str = "") -> "dict[str, Any]":
     """Everything that decides what can run here. Keys hold None where something could not be found out."""
-    user, system = _prefixes()
-    found: dict[str, Any] = {
+    return {
+        **places(prefix),
         "hostname": socket.gethostname(),
-        "machine": platform.machine(),
         "board": _board(),
         "l4t": _l4t(),
         "sm": _compute_capability(),
-        "python": platform.python_version(),
-        "executable": sys.executable,
         "clock": time.time(),
-        "uid": os.getuid(),
-        "user": os.environ.get("USER") or os.environ.get("LOGNAME") or "",
-        "sudo": os.getuid() == 0 or _runs("sudo", "-n", "true"),
         "ssh_keygen": shutil.which("ssh-keygen") is not None,
         "systemd": _systemd(),
         "memory_mb": _memory("MemTotal"),
         "memory_free_mb": _memory("MemAvailable"),
-        "prefixes": {"user": user, "system": system},
+        **_versions(),
+        **conditions(),
     }
-    found.update(_versions())
-    found.update(conditions())
-    found["places"] = {place: _place(place) for place in {prefix or "", user, system} if place}
-    return found
+
+
+def places(prefix: str = "") -> "dict[str, Any]":
+    """The quick part: who we are here, with which Python, and what lies at ``prefix`` and the usual places."""
+    user, system = _prefixes()
+    return {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "uid": os.getuid(),
+        "user": os.environ.get("USER") or os.environ.get("LOGNAME") or "",
+        "sudo": os.getuid() == 0 or _runs("sudo", "-n", "true"),
+        "prefixes": {"user": user, "system": system},
+        "places": {place: _place(place) for place in {prefix or "", user, system} if place},
+    }
 
 
 def _prefixes() -> "tuple[str, str]":
@@ -206,4 +212,4 @@ def conditions() -> "dict[str, Any]":
 
 
 if __name__ == "__main__":
-    print(json.dumps(facts(sys.argv[1] if len(sys.argv) > 1 else "")))
+    print(json.dumps((places if "places" in sys.argv[2:] else facts)(sys.argv[1] if len(sys.argv) > 1 else "")))

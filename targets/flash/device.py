@@ -24,7 +24,7 @@ class Device:
 
     def __init__(self, connection: Connection, prefix: str | None = None) -> None:
         self.connection = connection
-        self.facts = probe_device(connection, prefix)
+        self.facts = probe_device(connection, prefix, "places")
         usual = [self.facts["prefixes"]["system"], self.facts["prefixes"]["user"]]
         places = [
             place for place in ([prefix] if prefix else usual) if self.facts["places"].get(place, {}).get("install")
@@ -58,10 +58,10 @@ class Device:
         return self.connection.call(command, say=say)
 
 
-def probe_device(connection: Connection, prefix: str | None) -> dict[str, Any]:
-    """Send the probe through the connection, without a file on the device."""
+def probe_device(connection: Connection, prefix: str | None, part: str = "all") -> dict[str, Any]:
+    """Send the probe through the connection, without a file on the device; ``part`` is ``all`` or ``places``."""
     source = Path(probe.__file__).read_bytes()
-    done = connection.run(["python3", "-I", "-B", "-", prefix or ""], stdin=source, check=False)
+    done = connection.run(["python3", "-I", "-B", "-", prefix or "", part], stdin=source, check=False)
     for line in reversed(done.stdout.splitlines()):
         try:
             found = json.loads(line)
