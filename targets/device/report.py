@@ -12,6 +12,7 @@ from targets.device import steps, trust
 from targets.device.layout import Layout, read_json
 from targets.device.release import SIGNATURE, damage, require_whole
 from targets.device.service import Look, health, manager
+from targets.device.state import Trial
 from targets.device.switching import load
 
 __all__ = ["journal", "status", "verify"]
@@ -30,7 +31,7 @@ def status(layout: Layout) -> dict[str, Any]:
         "current": state.current,
         "previous": state.previous,
         "last": None if state.last is None else vars(state.last),
-        "why": _why(state.phase, look, state.last.reason if state.last else "", state.last.name if state.last else ""),
+        "why": _why(state.phase, state.trial, look, state.last.reason if state.last else "", state.last.name if state.last else ""),
         "trial": None if state.trial is None else {**vars(state.trial), "watched_now": layout.is_locked("switch")},
         "whole": {name: damage(layout.release(name), name) or True for name in names},
         "service": {
@@ -50,11 +51,11 @@ def status(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _why(phase: str, look: Look, reason: str, event: str) -> str:
+def _why(phase: str, trial: Trial | None, look: Look, reason: str, event: str) -> str:
     """One sentence for a person."""
     said = f"{event}: {reason}" if event else "nothing was flashed here"
-    if phase == "trial":
-        return f"on trial, {said}"
+    if trial is not None:
+        return f"on its way back: {trial.failed}" if trial.failed else f"on trial, {said}"
     if look.active != "active" and phase == "good":
         return f"{said}; its service is {look.active}" + (f" ({look.why})" if look.why else "")
     return said

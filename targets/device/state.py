@@ -1,10 +1,11 @@
 """Which release a device runs: three phases, and the few ways between them.
 
-    empty ──begin──► trial ──succeed──► good ──begin──► trial ──give_back──► good (the one before)
-                       └────give_back (nothing to go back to)────► empty
+    empty ──begin──► trial ──succeed──► good ──begin──► trial ──fail──► trial ──give_back──► good (the one before)
+                       └──fail──► trial ──give_back (there was none before)──► empty
 
 ``current`` is always what the service starts. A trial is a new ``current`` that is still being watched; ``return_to``
-is where it goes back to. Everything lies in one file that is replaced in one step: after any crash it is the old state
+is where it goes back to. A trial that has failed stays one until the service runs what was before: whoever finds it so
+knows that the return is not done. Everything lies in one file that is replaced in one step: after any crash it is the old state
 or the new one. Pure: no files, no clock; ``layout.Layout.write_state`` keeps it.
 """
 
@@ -25,6 +26,8 @@ SCHEMA = 1
 class Trial:
     """A release that runs and is not trusted yet."""
 
+    release: str
+    """Which one."""
     return_to: str | None
     """The release that was good before; None where there was none."""
     watch_s: float
@@ -33,6 +36,8 @@ class Trial:
     """How often the watch was begun: a reboot begins it anew."""
     starts: int = 0
     """How often its service was started."""
+    failed: str = ""
+    """Why it is given up; the return to what was good is under way then."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class State:
 
     def begin(self, release: str, watch_s: float, reason: str, time: str) -> State:
         """``release`` becomes current, on trial. An unsettled trial is given up: its own return stays the return."""
-        if self.trial is not None and self.current == release:
+        if self.trial is not None and self.trial.release == release:
             trial = replace(self.trial, watches=self.trial.watches + 1)
             return replace(self, trial=trial, last=Event("watched again", release, reason, time))
         back = self.trial.return_to if self.trial is not None else self.current
@@ -69,7 +74,7 @@ class State:
             self,
             phase="trial",
             current=release,
-            trial=Trial(back, watch_s),
+            trial=Trial(release, back, watch_s),
             last=Event("switched", release, reason, time),
         )
 
@@ -79,7 +84,7 @@ class State:
 
     def succeed(self, newest: Mapping[str, str], reason: str, time: str) -> State:
         """The trial has passed."""
-        if self.trial is None:
+        if self.trial is None or self.trial.failed:
             return self
         return replace(
             self,
@@ -90,36 +95,43 @@ class State:
             last=Event("good", self.current, reason, time),
         )
 
-    def give_back(self, reason: str, time: str) -> State:
-        """The trial has failed: what was good before is current again."""
-        if self.trial is None:
+    def fail(self, reason: str) -> State:
+        """The trial is given up: the service starts what was good before from now on."""
+        if self.trial is None or self.trial.failed:
             return self
-        back = self.trial.return_to
-        previous = self.previous if self.previous not in (back, self.current) else None
+        return replace(self, current=self.trial.return_to, trial=replace(self.trial, failed=reason))
+
+    def give_back(self, time: str) -> State:
+        """The service runs what was good before: the failed trial is over."""
+        if self.trial is None or not self.trial.failed:
+            return self
+        back, release = self.trial.return_to, self.trial.release
+        previous = self.previous if self.previous not in (back, release) else None
         return replace(
             self,
             phase="good" if back else "empty",
-            current=back,
             previous=previous,
             trial=None,
-            last=Event("returned", self.current, reason, time),
+            last=Event("returned", release, self.trial.failed, time),
         )
 
     def fall_back(self, reason: str, time: str) -> State:
         """The current release is damaged: the one before it is current from now on."""
-        if self.trial is not None:
-            return self.give_back(reason, time)
+        if self.trial is not None and not self.trial.failed:
+            fallen = self.fail(reason).give_back(time)
+            return replace(fallen, last=Event("fell back", self.trial.release, reason, time))
         return replace(self, current=self.previous, previous=None, last=Event("fell back", self.current, reason, time))
 
     @property
     def spare(self) -> str | None:
         """The release to go to when the current one cannot run."""
-        return self.trial.return_to if self.trial is not None else self.previous
+        return self.trial.return_to if self.trial is not None and not self.trial.failed else self.previous
 
     @property
     def kept(self) -> set[str]:
         """Releases that must stay on the disk."""
-        return {name for name in (self.current, self.previous, self.spare) if name}
+        trial = (self.trial.release, self.trial.return_to) if self.trial is not None else ()
+        return {name for name in (self.current, self.previous, *trial) if name}
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}

@@ -60,23 +60,28 @@ def run_switch(layout: Layout, identity: str) -> State:
         DeviceError: the release is not whole, or another trial is going on; what runs is not touched then.
     """
     install = layout.install()
+    control = manager(layout, install)
     with layout.lock("switch"):
+        state = load(layout)
+        if state.trial is not None and state.trial.failed:
+            failed = state.trial.release
+            state = _give_back(layout, install, control, state.trial.failed)
+            if failed == identity:
+                return state
         release = require_whole(layout.release(identity), identity)
         request = (read_json(layout.choice(identity)) or {}).get("request", {})
         watch_s, reason = float(request.get("watch_s", 60.0)), str(request.get("reason", "asked for"))
-        control = manager(layout, install)
         state = change(layout, lambda old: old.begin(identity, watch_s, reason, now()))
         assert state.trial is not None
         if state.trial.watches > _WATCHES:
-            return _give_back(
-                layout, install, control, f"its watch was broken off {_WATCHES} times, by reboots or worse"
-            )
+            why = f"its watch was broken off {_WATCHES} times, by reboots or worse"
+            return _give_back(layout, install, control, why)
         prepare(layout, control, state.current, state.spare)
         control.enable()
         control.restart()
-        why = watch(control, install, identity, watch_s)
-        if why is not None:
-            return _give_back(layout, install, control, why)
+        failure = watch(control, install, identity, watch_s)
+        if failure is not None:
+            return _give_back(layout, install, control, failure)
         said = health(install) or {}
         reason = (
             f"watched for {watch_s:g} s: {said.get('frames', 0)} frames in, {said.get('recognitions', 0)} recognitions "
@@ -120,16 +125,14 @@ def _ended(control: Manager, look: Look) -> str:
 
 
 def _give_back(layout: Layout, install: Install, control: Manager, why: str) -> State:
-    state = change(layout, lambda old: old.give_back(why, now()))
-    if state.current is None:
-        control.stop()
-        return state
-    prepare(layout, control, state.current, state.spare)
-    if install.scope == "none":
+    """The trial has failed. It is over once the service runs what was good before; a kill in between finds it unfinished."""
+    state = change(layout, lambda old: old.fail(why))
+    if state.current is None or install.scope == "none":
         control.stop()
     else:
+        prepare(layout, control, state.current, state.spare)
         control.restart()
-    return state
+    return change(layout, lambda old: old.give_back(now()))
 
 
 def prepare(layout: Layout, control: Manager, *names: str | None) -> None:
@@ -163,9 +166,9 @@ def _newest(state: State, release: Release) -> dict[str, str]:
 def settle(layout: Layout) -> State:
     """At boot: a trial that was going on when the device went down is watched anew, once; then it is given up."""
     state = load(layout)
-    if state.trial is None or state.current is None or layout.is_locked("switch"):
+    if state.trial is None or layout.is_locked("switch"):
         return state
-    return run_switch(layout, state.current)
+    return run_switch(layout, state.trial.release)
 
 
 def guard(layout: Layout) -> State:
@@ -199,10 +202,10 @@ def guard(layout: Layout) -> State:
 
 def _settle_alone(layout: Layout, state: State) -> State:
     """Without systemd nobody goes on with a trial that was killed: it has not passed."""
-    assert state.trial is not None and state.current is not None
-    if state.trial.return_to is not None:
-        return change(layout, lambda old: old.give_back("its watch was broken off", now()))
-    release = Release.read(layout.release(state.current))
+    assert state.trial is not None
+    if state.trial.return_to is not None or state.trial.failed:
+        return change(layout, lambda old: old.fail("its watch was broken off").give_back(now()))
+    release = Release.read(layout.release(state.trial.release))
     return change(
         layout, lambda old: old.succeed(_newest(old, release), "its watch was broken off, and there is no other", now())
     )

@@ -148,7 +148,8 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
     outcome = outcomes[chosen.file]
     line = (
         f"{chosen.file} on {name}: agreement {100 * (outcome.agreement or 0):.0f} %, "
-        f"largest difference {outcome.max_abs_diff:.1e}, p50 {best['p50_ms']:.1f}, p95 {best['p95_ms']:.1f}, p99 {best['p99_ms']:.1f} ms of {budget:.0f} ms"
+        f"largest difference {outcome.max_abs_diff:.1e}, "
+        f"p50 {best['p50_ms']:.1f}, p95 {best['p95_ms']:.1f}, p99 {best['p99_ms']:.1f} ms of {budget:.0f} ms"
     )
     if best["p95_ms"] > budget:
         raise VerificationFailed(

@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 
 from benchmarks._box import Box, missing
+from edgeskel.runtime.bundle import Bundle
+from targets.device import trust
+from targets.device.layout import Install, Layout
+from targets.flash import packing, signing
 from tests.conftest import ROOT
 
 if sys.platform != "linux":
@@ -40,24 +44,44 @@ def host_bundle(once: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def key_path(once: Callable[..., Path]) -> Path:
     """A private key that signs releases."""
-    from targets.flash import signing
-
     return once("keys", lambda out: signing.create(out / "release_key")) / "release_key"
 
 
 @pytest.fixture(scope="session")
 def other_key_path(once: Callable[..., Path]) -> Path:
     """The key of somebody else."""
-    from targets.flash import signing
-
     return once("other-keys", lambda out: signing.create(out / "release_key")) / "release_key"
+
+
+@pytest.fixture(scope="session")
+def key(key_path: Path) -> signing.Key:
+    """The key that signs."""
+    return signing.load(key_path)
+
+
+@pytest.fixture(scope="session")
+def made(host_bundle: Path, key: signing.Key, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed release of the small bundle, without an engine."""
+    out = tmp_path_factory.mktemp("made") / "release"
+    packing.pack(Bundle.open(host_bundle), out, key, packing.Settings())
+    return out
+
+
+@pytest.fixture
+def layout(tmp_path: Path, key: signing.Key) -> Layout:
+    """A prefix in a folder, which trusts the key."""
+    place = Layout(tmp_path / "prefix")
+    place.prefix.mkdir()
+    place.write_install(Install("none", "", str(tmp_path / "run"), sys.executable))
+    trust.add(place.signers, key.public)
+    return place
 
 
 @pytest.fixture(scope="module")
 def bare_box() -> Iterator[Box]:
     """A booted system without an engine."""
-    if why := missing():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
+    if why := missing():  # CI installs the tools, and may still not be root
+        (pytest.fail if os.environ.get("CI") == "true" and os.geteuid() == 0 else pytest.skip)(why)
     with Box() as box:
         yield box
 

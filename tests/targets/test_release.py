@@ -20,31 +20,10 @@ from hypothesis import strategies as st
 from edgeskel.errors import BundleError, DeviceError, UsageError
 from edgeskel.runtime.bundle import Bundle
 from targets.device import staging, trust
-from targets.device.layout import Install, Layout
+from targets.device.layout import Layout
 from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage
 from targets.device.state import State
 from targets.flash import packing, signing
-
-
-@pytest.fixture(scope="module")
-def key(key_path: Path) -> signing.Key:
-    return signing.load(key_path)
-
-
-@pytest.fixture(scope="module")
-def made(host_bundle: Path, key: signing.Key, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("made") / "release"
-    packing.pack(Bundle.open(host_bundle), out, key, packing.Settings())
-    return out
-
-
-@pytest.fixture
-def layout(tmp_path: Path, key: signing.Key) -> Layout:
-    place = Layout(tmp_path / "prefix")
-    place.prefix.mkdir()
-    place.write_install(Install("none", "", str(tmp_path / "run"), sys.executable))
-    trust.add(place.signers, key.public)
-    return place
 
 
 def offer(layout: Layout, made: Path, **options: Any) -> dict[str, Any]:
