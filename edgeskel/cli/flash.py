@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from targets.flash.device import Device
     from targets.flash.signing import Key
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "Host", "device"]
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _key(path: Path | None) -> Key:
 
 
 @dataclass(frozen=True)
-class _Host:
+class Host:
     """A device that was flashed."""
 
     host: tyro.conf.Positional[str]
@@ -179,12 +179,12 @@ class _Host:
 
 
 @dataclass(frozen=True)
-class Status(_Host):
+class Status(Host):
     """Which release runs, which one ran before, why, and how the service is."""
 
 
 @dataclass(frozen=True)
-class Rollback(_Host):
+class Rollback(Host):
     """Switch to the release that ran before, with the same watch."""
 
     watch: float = 60.0
@@ -192,12 +192,12 @@ class Rollback(_Host):
 
 
 @dataclass(frozen=True)
-class Verify(_Host):
+class Verify(Host):
     """Check what runs there again: signature, every digest, golden inputs."""
 
 
 @dataclass(frozen=True)
-class Logs(_Host):
+class Logs(Host):
     """What happened there, and what the service wrote."""
 
     lines: int = 50
@@ -205,7 +205,7 @@ class Logs(_Host):
 
 
 @dataclass(frozen=True)
-class Uninstall(_Host):
+class Uninstall(Host):
     """Stop the service and remove everything that was installed."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from edgeskel.cli.flash import device
+from edgeskel.cli.flash import Host, device
 from edgeskel.cli.report import Command, Report
 
 if TYPE_CHECKING:
@@ -48,15 +48,8 @@ class Trust:
 
 
 @dataclass(frozen=True)
-class Listed:
+class Listed(Host):
     """Keys whose releases a device takes."""
-
-    host: tyro.conf.Positional[str]
-    """The device as ssh takes it."""
-    prefix: str | None = None
-    """Where on the device. By default wherever it was flashed."""
-    ssh_config: Path | None = None
-    """Another SSH configuration than your own."""
 
 
 @dataclass(frozen=True)

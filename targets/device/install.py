@@ -6,9 +6,10 @@ import argparse
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
     facts = probe.facts(str(layout.prefix))
     say("probe: " + compatibility.line(facts))
     created = release.facts["created"]
-    earliest = datetime.fromisoformat(created).replace(tzinfo=timezone.utc).timestamp() if created else 0.0
+    earliest = datetime.fromisoformat(created).timestamp() if created else 0.0
     compatibility.require(
         facts,
         compatibility.Wanted(
@@ -72,8 +73,12 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
                 expected="the public key of whoever makes its releases",
                 remedy="give it once, from a hand that you trust: --trust KEY.pub",
             )
+        public = Path(options.trust).read_text("utf-8").strip()
+        with tempfile.TemporaryDirectory(prefix="edgeskel-") as place:  # nothing here changes for a key that did not sign
+            trust.add(Path(place) / "signers", public)
+            trust.check(Path(place) / "signers", content, signature)
         begin(layout, options)
-        trust.add(layout.signers, Path(options.trust).read_text("utf-8").strip())
+        trust.add(layout.signers, public)
     begin(layout, options)
     with layout.lock("flash", wait_s=5):
         offered = staging.offer(layout, content, signature, allow_older=options.allow_older)

@@ -30,6 +30,7 @@ SIGNATURE = "release.json.sig"
 TOOL = "edgeskel-device"
 _AGAIN = "make the release again: edgeskel flash HOST BUNDLE"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"(20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\+00:00)?")  # in one form, so that text is ordered as time is
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -95,6 +96,8 @@ class Release:
             for key in ("created", "program", "target", "bundle", "machine", "python"):
                 if not isinstance(facts[key], str):
                     raise TypeError(f"{key} is {facts[key]!r}")
+            if not _MOMENT.fullmatch(facts["created"]):
+                raise ValueError(f"created {facts['created']!r}")
             if not _NAME.fullmatch(facts["name"]) or not isinstance(facts["settings"]["source"], str):
                 raise ValueError(f"name {facts['name']!r}")
         except BundleError:

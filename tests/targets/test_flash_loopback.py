@@ -215,8 +215,7 @@ def test_from_a_stick(edgeskel: Run, host_bundle: Path, key_path: Path, other_ke
 
     assert "trusts no key yet" in install(status=1)["error"]["seen"] and not prefix.exists()
     refused = install("--trust", other_key_path.with_suffix(".pub"), status=1)
-    assert "signature is refused" in refused["error"]["seen"]
-    shutil.rmtree(prefix)
+    assert "signature is refused" in refused["error"]["seen"] and not prefix.exists()
     model = stick / "bundle" / "model.onnx"
     content = model.read_bytes()
     model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

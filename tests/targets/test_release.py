@@ -242,3 +242,11 @@ def test_files_of_the_source(host_bundle: Path, key: signing.Key, tmp_path: Path
     with pytest.raises(UsageError, match="no file"):
         packing.pack(Bundle.open(host_bundle), tmp_path / "none", key, packing.Settings(), files=[tmp_path / "absent"])
     assert not (tmp_path / "twice").exists() and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("created", ["yesterday", "2026-01-01", "2026-01-01T00:00:00+02:00", "2026-01-01T00:00:00"])
+def test_a_date_has_one_form(made: Path, created: str) -> None:
+    facts = json.loads((made / DESCRIPTOR).read_bytes())
+    facts["created"] = created
+    with pytest.raises(BundleError, match="created"):
+        Release.parse(json.dumps(facts).encode())
