@@ -66,6 +66,11 @@ MAIN = (
     Target("demo", "synthetic_minutes", "`make demo`, embedded data, two cores, installed", "under", 8, " min"),
     Target("demo", "utd_minutes", "`make demo DATA=.../utd-mhad`, two cores, installed", "under", 40, " min"),
     Target("pipeline", "data_fraction_of_step", "data pipeline, share of a training step", "under", 0.1),
+    Target("deploy", "flash_s", "`edgeskel flash`, a device from nothing, over sshd, 10 s of watch included", "under", 60, " s"),
+    Target("deploy", "broken", "flashes hit by 200 random faults: devices that ran neither release", "at most", 0),
+    Target("deploy", "restart_to_first_recognition_s", "service restart to first recognition, host target", "under", 3, " s"),
+    Target("deploy", "device_rss_mb", "device process with `edge`, ONNX Runtime: resident memory", "under", 150, " MB"),
+    Target("deploy", "install_mb", "device install beyond numpy and the engine", "under", 60, " MB"),
     Target("store", "peak_rss_gb", "store of 114,480 NTU-sized clips: resident memory", "under", 1.0, " GB"),
 )
 

@@ -5,11 +5,14 @@ Axes: G golden windows.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from importlib import metadata as distributions
 from pathlib import Path
 from typing import Any
@@ -286,6 +289,8 @@ class _Maker:
         config = self.source.recogniser.config
         more = {
             **({"profile": profile} if profile else {}),
+            "created": _created(),
+            "budget": {"p95_ms": round(1e3 * config.hop / config.rate_hz, 1)},  # the time between two recognitions
             "recogniser": self.source.recogniser.name,
             "parameters": count_parameters(self.source.recogniser),
             "omitted": omitted,
@@ -324,6 +329,12 @@ def _tools() -> dict[str, str]:
         except distributions.PackageNotFoundError:
             continue
     return found
+
+
+def _created() -> str:
+    """When this bundle was made, in UTC: by it a device tells an older release. SOURCE_DATE_EPOCH, where it is set."""
+    moment = float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds")
 
 
 def _license() -> str:

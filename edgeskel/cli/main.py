@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "main"]
 
 # verb: (module, what it does). A module is imported when its verb is used, so that help stays fast. It holds either
-# COMMAND, one Command, or COMMANDS, one per second word.
+# COMMAND, one Command, or COMMANDS, one per second word; "" there is what the verb does without one.
 VERBS = {
     "data": ("edgeskel.cli.data", "import, inspect, view and split recordings; generate synthetic motion"),
     "train": ("edgeskel.cli.train", "train a recogniser"),
@@ -35,6 +35,8 @@ VERBS = {
     "export": ("edgeskel.cli.export", "write a bundle for a target"),
     "verify": ("edgeskel.cli.verify", "check a bundle on every engine present"),
     "bench": ("edgeskel.cli.bench", "measure a bundle's latency and memory"),
+    "flash": ("edgeskel.cli.flash", "put a bundle on a device that runs it, and back by itself if it fails"),
+    "keys": ("edgeskel.cli.keys", "the keys that sign releases, and the devices that trust them"),
     "run": ("edgeskel.cli.run", "recognise a source live"),
     "devices": ("edgeskel.cli.devices", "find, look at, record, calibrate and simulate wearables"),
     "firmware": ("edgeskel.cli.firmware", "build a wearable node's firmware, run it without a board"),
@@ -114,10 +116,10 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
 
     program = f"edgeskel {verb}"
     name = ""
-    if "" not in choices:
-        if not rest or rest[0] in ("-h", "--help"):
-            _print_commands(program, choices)
-            return 0 if rest else 2
+    if len(choices) > 1 and (not rest or rest[0] in ("-h", "--help")):
+        _print_commands(program, choices)
+        return 0 if rest else 2
+    if "" not in choices or (rest and rest[0] in choices):
         name = rest.pop(0)
         if name not in choices:
             raise UnknownChoice(f"command of {program}", name, choices)
@@ -216,12 +218,20 @@ def _print_verbs(out: Any) -> None:
 
 
 def _print_commands(program: str, choices: dict[str, Command]) -> None:
-    sys.stdout.write(f"usage: {program} COMMAND ...\n\n")
-    width = max(map(len, choices))
+    labels = {name: name or " ".join(_positionals(command.config)) for name, command in choices.items()}
+    sys.stdout.write(f"usage: {program} {'COMMAND' if '' not in choices else labels['']} ...\n\n")
+    width = max(map(len, labels.values()))
     for name, command in choices.items():
         purpose = (command.config.__doc__ or "").strip().partition("\n")[0]
-        sys.stdout.write(f"  {name:<{width}}  {purpose}\n")
-    sys.stdout.write(f"\n{program} COMMAND --help explains one command.\n")
+        sys.stdout.write(f"  {labels[name]:<{width}}  {purpose}\n")
+    sys.stdout.write(f"\n{program} {labels[''] if '' in choices else 'COMMAND'} --help explains one command.\n")
+
+
+def _positionals(config: type) -> list[str]:
+    import dataclasses
+
+    fields = [field for field in dataclasses.fields(config) if "Positional" in str(field.type)]
+    return [field.name.upper() for field in fields]
 
 
 if __name__ == "__main__":

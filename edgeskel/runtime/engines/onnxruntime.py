@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class OnnxRuntimeEngine:
     name = "onnxruntime"
 
     def __init__(self, artifact: Path, manifest: Mapping[str, Any], threads: int | None = None) -> None:
+        _no_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -40,9 +42,15 @@ class OnnxRuntimeEngine:
     @staticmethod
     def available() -> str | None:
         """None when this engine runs here, else why not and what to do."""
+        _no_telemetry()
         return obstacle("onnxruntime", "pip install onnxruntime")
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         inputs = {"joints": blank_missing(joints, confidence), "confidence": confidence}
         probabilities, embedding = self._session.run(["probabilities", "embedding"], inputs)
         return probabilities[0], embedding[0]
+
+
+def _no_telemetry() -> None:
+    """Its wheels since 1.32 report their use to their maker unless this is set before the import; a device must not."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

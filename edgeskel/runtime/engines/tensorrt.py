@@ -19,7 +19,7 @@ from edgeskel.runtime.bundle import file_digest
 from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing
 
-__all__ = ["TensorRTEngine"]
+__all__ = ["TensorRTEngine", "built_engine"]
 
 _PROGRAM = "build_engine.py"
 
@@ -34,7 +34,7 @@ class TensorRTEngine:
 
         from edgeskel.runtime.engines._cuda import PairedBuffer, Stream
 
-        path = _built_engine(artifact, manifest)
+        path = built_engine(artifact, manifest)
         self._logger = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._logger)  # must outlive the engine
         engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
@@ -88,8 +88,13 @@ class TensorRTEngine:
         return probabilities, embedding
 
 
-def _built_engine(artifact: Path, manifest: Mapping[str, Any]) -> Path:
-    """The cached engine of ``artifact``; built by the bundle's own program when there is none."""
+def built_engine(artifact: Path, manifest: Mapping[str, Any]) -> Path:
+    """The cached engine of ``artifact``; built by the bundle's own program when there is none for this TensorRT.
+
+    Raises:
+        BundleError: the program is absent or altered.
+        EngineError: TensorRT builds none.
+    """
     program = artifact.parent / _PROGRAM
     if not program.is_file() or file_digest(program) != manifest["files"].get(_PROGRAM):
         raise BundleError(
@@ -113,7 +118,9 @@ def _built_engine(artifact: Path, manifest: Mapping[str, Any]) -> Path:
 
 
 def _cache(bundle: Path) -> Path:
-    """Beside the artifacts, or in the user's cache where the bundle is read-only."""
+    """``EDGESKEL_ENGINES``; else beside the artifacts, or in the user's cache where the bundle is read-only."""
+    if place := os.environ.get("EDGESKEL_ENGINES"):
+        return Path(place)
     if os.access(bundle, os.W_OK):
         return bundle / "engines"
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgeskel" / "engines"

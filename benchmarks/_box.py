@@ -1,0 +1,228 @@
+"""A device to deploy to: a Debian with systemd and sshd, booted by systemd-nspawn in seconds, on a port of loopback.
+
+Its system is made once by debootstrap and kept; each box lays its own changes over it, so that boxes are born clean,
+keep what was written through a reboot or a cut of power, and leave nothing behind. Needs root, ``systemd-container`` and
+``debootstrap``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["Box", "missing"]
+
+_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "dbus-user-session",
+    "libpam-systemd",
+    "sudo",
+    "openssh-server",
+    "python3",
+    "python3-numpy",
+)
+_SUITE = "bookworm"  # Python 3.11 and numpy 1.24
+_READY_S = 60.0
+
+
+def missing() -> str | None:
+    """Why no box can be made here and what to do; None when it can."""
+    if os.geteuid():
+        return "a box needs root: systemd-nspawn mounts and boots a system"
+    absent = [
+        package
+        for program, package in (
+            ("systemd-nspawn", "systemd-container"),
+            ("debootstrap", "debootstrap"),
+            ("ssh", "openssh-client"),
+        )
+        if shutil.which(program) is None
+    ]
+    return f"run: apt-get install --no-install-recommends {' '.join(absent)}" if absent else None
+
+
+def _system() -> Path:
+    """The system under every box, made once: about a minute and 400 MB."""
+    from filelock import FileLock
+
+    home = Path(os.environ.get("EDGESKEL_BOXES") or "/var/tmp/edgeskel-boxes")
+    home.mkdir(parents=True, exist_ok=True)
+    root = home / f"{_SUITE}-1"
+    with FileLock(f"{root}.lock"):
+        if not root.is_dir():
+            part = root.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            subprocess.run(
+                ["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", _SUITE, str(part)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            part.rename(root)
+    return root
+
+
+class Box:
+    """One booted system. A context manager; ``ssh_config`` names it ``box`` (root) and ``boxdev`` (a user without rights)."""
+
+    def __init__(self) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="edgeskel-box-", dir="/var/tmp"))
+        self.root = self._home / "root"
+        self.port = _free_port()
+        self.ssh_config = self._home / "ssh_config"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Box:
+        try:
+            self._lay_out()
+            self.boot()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cut_power()
+        self._remove()
+
+    def _lay_out(self) -> None:
+        system = _system()
+        for name in ("upper", "work", "root"):
+            (self._home / name).mkdir()
+        subprocess.run(
+            [
+                "mount",
+                "-t",
+                "overlay",
+                "edgeskel-box",
+                "-o",
+                f"lowerdir={system},upperdir={self._home / 'upper'},workdir={self._home / 'work'}",
+                str(self.root),
+            ],
+            check=True,
+        )
+        key = self._home / "id"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        (self.root / "etc/ssh/sshd_config.d/box.conf").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nUseDNS no\nMaxStartups 100\n"
+        )
+        (self.root / "etc/hostname").write_text("box\n")
+        (self.root / "etc/hosts").write_text("127.0.0.1 localhost box\n")
+        subprocess.run(
+            ["chroot", str(self.root), "useradd", "--create-home", "--shell", "/bin/bash", "dev"], check=True
+        )
+        (self.root / "var/lib/systemd/linger").mkdir(parents=True, exist_ok=True)
+        (self.root / "var/lib/systemd/linger/dev").touch()
+        owner = (self.root / "home/dev").stat()
+        for home, uid in (("root", 0), ("home/dev", owner.st_uid)):
+            folder = self.root / home / ".ssh"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            shutil.copyfile(f"{key}.pub", folder / "authorized_keys")
+            for path in (folder, folder / "authorized_keys"):
+                os.chown(path, uid, owner.st_gid if uid else 0)
+        host = (self.root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2]
+        known = self._home / "known_hosts"
+        known.write_text(f"[127.0.0.1]:{self.port} {' '.join(host)}\n")
+        self.ssh_config.write_text(
+            "".join(
+                f"Host {name}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {user}\n"
+                f"  IdentityFile {key}\n  IdentitiesOnly yes\n"
+                f"  UserKnownHostsFile {known}\n  StrictHostKeyChecking yes\n"
+                for name, user in (("box", "root"), ("boxdev", "dev"))
+            )
+        )
+
+    def boot(self) -> None:
+        """Start it and wait until it is up. Raises ``TimeoutError`` when it does not come up."""
+        with (self._home / "console.log").open("ab") as console:
+            self._process = subprocess.Popen(
+                [
+                    "systemd-nspawn",
+                    "--quiet",
+                    "-D",
+                    str(self.root),
+                    "--register=no",
+                    "--keep-unit",
+                    "--boot",
+                    f"--machine=box{self.port}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        """Wait until log-ins work. Raises ``TimeoutError``."""
+        end = time.monotonic() + _READY_S
+        while time.monotonic() < end:
+            done = self.run("systemctl is-system-running --wait", check=False)
+            if done.returncode in (0, 1) and done.stdout.strip() in ("running", "degraded"):
+                return
+            time.sleep(0.2)
+        raise TimeoutError(f"the box did not boot: {(self._home / 'console.log').read_text(errors='replace')[-2000:]}")
+
+    def run(self, command: str, user: str = "box", *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A shell command on the box."""
+        return subprocess.run(
+            ["ssh", "-F", str(self.ssh_config), "-o", "LogLevel=ERROR", user, command],
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def cut_power(self) -> None:
+        """Everything on it ends at once, as when the plug is pulled; what was written stays."""
+        if self._process is None:
+            return
+        leader = _init_of(self._process.pid)
+        for pid in filter(None, (leader, self._process.pid)):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self._process.wait()
+        self._process = None
+
+    def _remove(self) -> None:
+        end = time.monotonic() + 10
+        while (
+            subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode
+            and time.monotonic() < end
+        ):
+            time.sleep(0.2)
+        if os.path.ismount(self.root):
+            subprocess.run(["umount", "--lazy", str(self.root)], check=False)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _init_of(nspawn: int) -> int | None:
+    """Process 1 of the box, seen from here."""
+    for entry in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text = entry.read_text()
+        except OSError:
+            continue
+        fields = dict(line.partition(":\t")[::2] for line in text.splitlines())
+        if fields.get("PPid") == str(nspawn) and fields.get("NSpid", "").split()[-1:] == ["1"]:
+            return int(entry.parent.name)
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,123 @@
+"""Makes the prefix, and installs a whole release from a folder (a USB stick) with the checks that a connection has."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from edgeskel.errors import DeviceError
+from targets.device import compatibility, probe, staging, steps, switching, trust
+from targets.device.layout import Install, Layout, read_json, write_json
+from targets.device.release import DESCRIPTOR, SIGNATURE, Release
+from targets.device.service import service_user
+
+__all__ = ["begin", "install_folder"]
+
+_USER = "edgeskel"
+
+
+def begin(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
+    """Make the prefix with its folders; in the system scope, the service's user. Safe to repeat."""
+    scope = options.scope
+    user = _USER if scope == "system" else ""
+    run = {"system": "/run/edgeskel", "user": f"/run/user/{os.getuid()}/edgeskel"}.get(
+        scope, str(layout.prefix / "run")
+    )
+    layout.prefix.mkdir(parents=True, exist_ok=True)
+    with layout.lock("flash", wait_s=5):
+        if user:
+            service_user(user)
+        layout.write_install(Install(scope, user, run, sys.executable))
+        if user:
+            shutil.chown(layout.engines, user, user)  # after an upgrade of TensorRT the service builds anew
+    return {"prefix": str(layout.prefix), "scope": scope}
+
+
+def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    """Probe, take in, build, prove, switch and watch the release that ``edgeskel flash --to-dir`` wrote.
+
+    Raises:
+        DeviceError: any step refuses it; what ran before still runs, and the message says why.
+    """
+    folder = Path(options.folder)
+    release = Release.read(folder)
+    content, signature = (folder / DESCRIPTOR).read_bytes(), (folder / SIGNATURE).read_bytes()
+    facts = probe.facts(str(layout.prefix))
+    say("probe: " + compatibility.line(facts))
+    created = release.facts["created"]
+    earliest = datetime.fromisoformat(created).timestamp() if created else 0.0
+    compatibility.require(
+        facts,
+        compatibility.Wanted(
+            release.facts["target"],
+            options.scope,
+            str(layout.prefix),
+            release.facts["machine"],
+            release.facts["python"],
+            2.2 * release.size / 1e6,
+            None if options.any_clock else max(time.time(), earliest),
+        ),
+    )
+    if not trust.fingerprints(layout.signers):
+        if not options.trust:
+            raise DeviceError(
+                "this device trusts no key yet",
+                expected="the public key of whoever makes its releases",
+                remedy="give it once, from a hand that you trust: --trust KEY.pub",
+            )
+        public = Path(options.trust).read_text("utf-8").strip()
+        with tempfile.TemporaryDirectory(prefix="edgeskel-") as place:  # nothing here changes for a key that did not sign
+            trust.add(Path(place) / "signers", public)
+            trust.check(Path(place) / "signers", content, signature)
+        begin(layout, options)
+        trust.add(layout.signers, public)
+    begin(layout, options)
+    with layout.lock("flash", wait_s=5):
+        offered = staging.offer(layout, content, signature, allow_older=options.allow_older)
+        identity = offered["release"]
+        say(f"stage: {identity}, signed by {offered['key']}, {len(offered['missing'])} files to copy")
+        if not offered["whole"]:
+            _copy(layout, folder, release, {item["sha256"] for item in offered["missing"]})
+        staging.admit(layout, identity)
+        built = steps.build(layout, identity, say)
+        say(f"build: {built['says']}")
+        proved = steps.prove(layout, identity, say)
+        say(f"prove: {proved['says']}")
+        record = read_json(layout.choice(identity)) or {}
+        write_json(
+            layout.choice(identity),
+            {**record, "request": {"watch_s": options.watch, "reason": f"installed from {folder}"}},
+        )
+    say(f"switch: to {identity}, then {options.watch:g} s of watch")
+    last = switching.begin_switch(layout, identity)
+    outcome = switching.follow(layout, identity, last, say)
+    if not outcome["kept"]:
+        raise DeviceError(
+            f"{identity} did not hold: {outcome['reason']}",
+            expected="a release that recognises",
+            remedy=f"{outcome['current'] or 'nothing'} runs, as before",
+        )
+    return {"release": identity, "key": offered["key"], "proved": proved, **outcome}
+
+
+def _copy(layout: Layout, folder: Path, release: Release, wanted: set[str]) -> None:
+    """From the stick into the staging folder; ``admit`` digests what is there."""
+    place = layout.staging / release.identity
+    for name, (digest, _) in release.files.items():
+        if digest in wanted:
+            part = place / f"{digest}.part"
+            try:
+                shutil.copyfile(folder / name, part)
+            except FileNotFoundError as error:
+                raise DeviceError(
+                    f"{folder / name} is missing", expected="every file of the release", remedy="copy the folder again"
+                ) from error
+            part.replace(place / digest)

@@ -1,0 +1,109 @@
+"""What a device says of itself: which release runs and why, whether it is whole, whom it trusts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgeskel.errors import DeviceError
+from targets.device import steps, trust
+from targets.device.layout import Layout, read_json
+from targets.device.release import SIGNATURE, damage, require_whole
+from targets.device.service import Look, health, manager
+from targets.device.state import Trial
+from targets.device.switching import load
+
+__all__ = ["journal", "status", "verify"]
+
+
+def status(layout: Layout) -> dict[str, Any]:
+    """Which release runs, which one ran before, what happened last and why, and how the service is."""
+    install, state = layout.install(), load(layout)
+    look, said = manager(layout, install).look(), health(install)
+    alive = look.active == "active" and said is not None
+    names = [name for name in (state.current, state.previous) if name]
+    choice = (read_json(layout.choice(state.current)) or {}).get("choice") if state.current else None
+    return {
+        "phase": state.phase,
+        "running": said["release"] if alive and said is not None else None,
+        "current": state.current,
+        "previous": state.previous,
+        "last": None if state.last is None else vars(state.last),
+        "why": _why(state.phase, state.trial, look, state.last.reason if state.last else "", state.last.name if state.last else ""),
+        "trial": None if state.trial is None else {**vars(state.trial), "watched_now": layout.is_locked("switch")},
+        "whole": {name: damage(layout.release(name), name) or True for name in names},
+        "service": {
+            "manager": install.scope,
+            "active": look.active,
+            "restarts": look.restarts,
+            "pid": look.pid,
+            "why": look.why,
+        },
+        "health": said if alive else None,
+        "artifact": choice["chosen"] if choice else None,
+        "proved": choice,
+        "newest": dict(state.newest),
+        "trusted": sorted(trust.fingerprints(layout.signers)),
+        "prefix": str(layout.prefix),
+        "disk_free_mb": shutil.disk_usage(layout.prefix).free / 1e6,
+    }
+
+
+def _why(phase: str, trial: Trial | None, look: Look, reason: str, event: str) -> str:
+    """One sentence for a person."""
+    said = f"{event}: {reason}" if event else "nothing was flashed here"
+    if trial is not None:
+        return f"on its way back: {trial.failed}" if trial.failed else f"on trial, {said}"
+    if look.active != "active" and phase == "good":
+        return f"{said}; its service is {look.active}" + (f" ({look.why})" if look.why else "")
+    return said
+
+
+def verify(layout: Layout, say: Callable[[str], None]) -> dict[str, Any]:
+    """Check what is current again: signature, every digest, and the golden inputs on its engine.
+
+    Raises:
+        DeviceError: nothing is current, it was altered, or it answers otherwise than it should.
+    """
+    state = load(layout)
+    if state.current is None:
+        raise DeviceError(
+            f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE"
+        )
+    folder = layout.release(state.current)
+    release = require_whole(folder, state.current)
+    key = trust.check(layout.signers, release.content, (folder / SIGNATURE).read_bytes())
+    result = steps.program(layout, state.current, "verify", say, "--choice", str(layout.choice(state.current)))
+    return {"release": state.current, "key": key, "files": len(release.files), **result}
+
+
+def journal(layout: Layout, lines: int) -> dict[str, Any]:
+    """The last transitions, and the last lines of the service."""
+    install = layout.install()
+    text = layout.journal.read_text("utf-8", errors="replace") if layout.journal.is_file() else ""
+    return {"journal": text.splitlines()[-lines:], "service": manager(layout, install).log(lines).splitlines()}
+
+
+def uninstall(layout: Layout) -> dict[str, Any]:
+    """Stop the service and remove units, user and prefix; nothing else was ever written.
+
+    Raises:
+        DeviceError: the prefix holds no install of ours.
+    """
+    import subprocess
+
+    install = layout.install()
+    with layout.lock("switch", wait_s=5), layout.lock("flash", wait_s=5):
+        manager(layout, install).remove()
+        run = Path(install.run)
+        if install.scope == "none":
+            shutil.rmtree(run, ignore_errors=True)
+        if install.scope == "system" and install.user:
+            subprocess.run(["/usr/sbin/userdel", install.user], capture_output=True, check=False)
+        # install.json goes last: an interrupted removal can be called again
+        for path in sorted(layout.prefix.iterdir(), key=lambda entry: entry.name == "install.json"):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        layout.prefix.rmdir()
+    return {"removed": str(layout.prefix)}

@@ -1,0 +1,169 @@
+"""Which release a device runs: three phases, and the few ways between them.
+
+    empty ──begin──► trial ──succeed──► good ──begin──► trial ──fail──► trial ──give_back──► good (the one before)
+                       └──fail──► trial ──give_back (there was none before)──► empty
+
+``current`` is always what the service starts. A trial is a new ``current`` that is still being watched; ``return_to``
+is where it goes back to. A trial that has failed stays one until the service runs what was before: whoever finds it so
+knows that the return is not done. Everything lies in one file that is replaced in one step: after any crash it is the old state
+or the new one. Pure: no files, no clock; ``layout.Layout.write_state`` keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from edgeskel.errors import DeviceError
+
+__all__ = ["EMPTY", "Event", "State", "Trial"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A release that runs and is not trusted yet."""
+
+    release: str
+    """Which one."""
+    return_to: str | None
+    """The release that was good before; None where there was none."""
+    watch_s: float
+    """How long it is watched."""
+    watches: int = 1
+    """How often the watch was begun: a reboot begins it anew."""
+    starts: int = 0
+    """How often its service was started."""
+    failed: str = ""
+    """Why it is given up; the return to what was good is under way then."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened last."""
+
+    name: str
+    release: str | None
+    reason: str
+    time: str
+
+
+@dataclass(frozen=True)
+class State:
+    """The whole state of a device."""
+
+    phase: str = "empty"
+    current: str | None = None
+    previous: str | None = None
+    trial: Trial | None = None
+    last: Event | None = None
+    newest: Mapping[str, str] = field(default_factory=dict)
+    """``created`` of the newest bundle and ``program`` of the newest program that were ever good here."""
+
+    def begin(self, release: str, watch_s: float, reason: str, time: str) -> State:
+        """``release`` becomes current, on trial. An unsettled trial is given up: its own return stays the return."""
+        if self.trial is not None and self.trial.release == release:
+            trial = replace(self.trial, watches=self.trial.watches + 1)
+            return replace(self, trial=trial, last=Event("watched again", release, reason, time))
+        back = self.trial.return_to if self.trial is not None else self.current
+        if back == release:
+            back = self.previous if self.previous != release else None
+        return replace(
+            self,
+            phase="trial",
+            current=release,
+            trial=Trial(release, back, watch_s),
+            last=Event("switched", release, reason, time),
+        )
+
+    def started(self) -> State:
+        """The service is about to start during a trial."""
+        return self if self.trial is None else replace(self, trial=replace(self.trial, starts=self.trial.starts + 1))
+
+    def succeed(self, newest: Mapping[str, str], reason: str, time: str) -> State:
+        """The trial has passed."""
+        if self.trial is None or self.trial.failed:
+            return self
+        return replace(
+            self,
+            phase="good",
+            previous=self.trial.return_to or self.previous,
+            trial=None,
+            newest=dict(newest),
+            last=Event("good", self.current, reason, time),
+        )
+
+    def fail(self, reason: str) -> State:
+        """The trial is given up: the service starts what was good before from now on."""
+        if self.trial is None or self.trial.failed:
+            return self
+        return replace(self, current=self.trial.return_to, trial=replace(self.trial, failed=reason))
+
+    def give_back(self, time: str) -> State:
+        """The service runs what was good before: the failed trial is over."""
+        if self.trial is None or not self.trial.failed:
+            return self
+        back, release = self.trial.return_to, self.trial.release
+        previous = self.previous if self.previous not in (back, release) else None
+        return replace(
+            self,
+            phase="good" if back else "empty",
+            previous=previous,
+            trial=None,
+            last=Event("returned", release, self.trial.failed, time),
+        )
+
+    def fall_back(self, reason: str, time: str) -> State:
+        """The current release is damaged: the one before it is current from now on."""
+        if self.trial is not None and not self.trial.failed:
+            fallen = self.fail(reason).give_back(time)
+            return replace(fallen, last=Event("fell back", self.trial.release, reason, time))
+        return replace(self, current=self.previous, previous=None, last=Event("fell back", self.current, reason, time))
+
+    @property
+    def spare(self) -> str | None:
+        """The release to go to when the current one cannot run."""
+        return self.trial.return_to if self.trial is not None and not self.trial.failed else self.previous
+
+    @property
+    def kept(self) -> set[str]:
+        """Releases that must stay on the disk."""
+        trial = (self.trial.release, self.trial.return_to) if self.trial is not None else ()
+        return {name for name in (self.current, self.previous, *trial) if name}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any] | None) -> State:
+        """Read what :meth:`to_json` wrote; None is a device that was never flashed.
+
+        Raises:
+            DeviceError: of another schema, or damaged.
+        """
+        if content is None:
+            return EMPTY
+        try:
+            if content["schema"] != SCHEMA:
+                raise DeviceError(
+                    f"state.json has schema {content['schema']!r}",
+                    expected=f"schema {SCHEMA}",
+                    remedy="flash with the version of edgeskel that wrote it, or a newer one",
+                )
+            fields = {name: content[name] for name in ("phase", "current", "previous")}
+            trial, last = content["trial"], content["last"]
+            return cls(
+                **fields,
+                trial=Trial(**trial) if trial else None,
+                last=Event(**last) if last else None,
+                newest=dict(content["newest"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DeviceError(
+                f"state.json is damaged ({error!r})", expected="what edgeskel wrote", remedy="flash the device again"
+            ) from error
+
+
+EMPTY = State()

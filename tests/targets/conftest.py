@@ -1,0 +1,122 @@
+"""Devices to flash: a booted box, and a folder of this machine; a small bundle that runs on both."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks._box import Box, missing
+from edgeskel.runtime.bundle import Bundle
+from targets.device import trust
+from targets.device.layout import Install, Layout
+from targets.flash import packing, signing
+from tests.conftest import ROOT
+
+if sys.platform != "linux":
+    collect_ignore_glob = ["test_*"]
+
+
+@pytest.fixture(scope="session")
+def host_bundle(once: Callable[..., Path]) -> Path:
+    """A bundle for the host target with fp32 and int8, of a recogniser of a few thousand weights."""
+
+    def make(out: Path) -> None:
+        from export import build
+        from tests.export.conftest import small_recogniser
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(build, "CALIBRATION", 16)
+            patch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 2026-01-01
+            build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
+
+    return once("host-bundle", make)
+
+
+@pytest.fixture(scope="session")
+def key_path(once: Callable[..., Path]) -> Path:
+    """A private key that signs releases."""
+    return once("keys", lambda out: signing.create(out / "release_key")) / "release_key"
+
+
+@pytest.fixture(scope="session")
+def other_key_path(once: Callable[..., Path]) -> Path:
+    """The key of somebody else."""
+    return once("other-keys", lambda out: signing.create(out / "release_key")) / "release_key"
+
+
+@pytest.fixture(scope="session")
+def key(key_path: Path) -> signing.Key:
+    """The key that signs."""
+    return signing.load(key_path)
+
+
+@pytest.fixture(scope="session")
+def made(host_bundle: Path, key: signing.Key, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed release of the small bundle, without an engine."""
+    out = tmp_path_factory.mktemp("made") / "release"
+    packing.pack(Bundle.open(host_bundle), out, key, packing.Settings())
+    return out
+
+
+@pytest.fixture
+def layout(tmp_path: Path, key: signing.Key) -> Layout:
+    """A prefix in a folder, which trusts the key."""
+    place = Layout(tmp_path / "prefix")
+    place.prefix.mkdir()
+    place.write_install(Install("none", "", str(tmp_path / "run"), sys.executable))
+    trust.add(place.signers, key.public)
+    return place
+
+
+@pytest.fixture(scope="module")
+def bare_box() -> Iterator[Box]:
+    """A booted system without an engine."""
+    if why := missing():  # CI installs the tools, and may still not be root
+        (pytest.fail if os.environ.get("CI") == "true" and os.geteuid() == 0 else pytest.skip)(why)
+    with Box() as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def box(bare_box: Box) -> Box:
+    """The same, with ONNX Runtime among its system packages, so that releases stay small."""
+    from targets.flash import wheels
+
+    wheel = wheels.fetch(wheels.ENGINE, "3.11", platform.machine())
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(bare_box.root / "usr/local/lib/python3.11/dist-packages")
+    return bare_box
+
+
+@pytest.fixture
+def edgeskel(key_path: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """``edgeskel(verb, ...)``: the object that ``--json`` prints; the error's fields under "error"."""
+
+    def run(*words: object, status: int | None = 0) -> dict[str, Any]:
+        done = subprocess.run(
+            command(*words),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=180,
+            check=False,
+            env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
+        )
+        assert status is None or done.returncode == status, done.stdout + done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    return run
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "edgeskel.cli.main", *map(str, words), "--json"]

@@ -1,0 +1,231 @@
+"""Trials on a device whose service manager does as it is told: every way to break one off, and what is current then."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeskel.errors import DeviceError
+from edgeskel.runtime.bundle import Bundle
+from targets.device import layout as layouts
+from targets.device import switching
+from targets.device.layout import Layout, write_json
+from targets.device.release import Release
+from targets.device.service import Look
+from targets.flash import packing, signing
+
+
+class Killed(BaseException):
+    """The end of the process, at a moment that the test chose."""
+
+
+class Scripted:
+    """A service manager. ``dies_at``: the call at which the trial's process ends. ``breaks``: releases whose service ends."""
+
+    def __init__(self, layout: Layout, breaks: str = "") -> None:
+        self._layout, self._breaks = layout, breaks
+        self.dies_at, self.calls, self.enabled, self.running = -1, 0, False, ""
+
+    def _count(self) -> None:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise Killed
+
+    def prepare(self, *, network: bool) -> None:
+        self._count()
+
+    def enable(self) -> None:
+        self._count()
+        self.enabled = True
+
+    def restart(self) -> None:
+        self._count()
+        self.running = switching.guard(self._layout).current or ""
+        run = Path(self._layout.install().run)
+        run.mkdir(exist_ok=True)
+        write_json(
+            run / "health.json",
+            {
+                "release": self.running,
+                "beat": time.clock_gettime(time.CLOCK_BOOTTIME),
+                "frames": 5,
+                "moving": 5,
+                "recognitions": 5,
+                "source": "golden:",
+                "source_says": "open",
+                "rss_mb": 80.0,
+            },
+        )
+        self._count()
+
+    def stop(self) -> None:
+        self.running = ""
+
+    def look(self) -> Look:
+        self._count()
+        return (
+            Look("failed", 1, 0, "exit-code")
+            if self.running == self._breaks or not self.running
+            else Look("active", 0, 1)
+        )
+
+    def log(self, lines: int) -> str:
+        return "error: no camera"
+
+    def begin_switch(self, identity: str) -> None:
+        pass
+
+    def remove(self) -> None:
+        self.stop()
+
+
+@pytest.fixture
+def install(
+    layout: Layout, host_bundle: Path, key: signing.Key, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[float], str]:
+    """``install(threshold)``: a release that was admitted and proved."""
+    write_json(
+        layout.prefix / "install.json", {**json.loads((layout.prefix / "install.json").read_text()), "scope": "system"}
+    )
+
+    def make(threshold: float) -> str:
+        out = layout.prefix / "made"
+        release = packing.pack(Bundle.open(host_bundle), out, key, packing.Settings(threshold=threshold))
+        out.rename(layout.release(release.identity))
+        write_json(layout.choice(release.identity), {"choice": {}, "request": {"watch_s": 0.05, "reason": "test"}})
+        return release.identity
+
+    return make
+
+
+def managed(monkeypatch: pytest.MonkeyPatch, control: Scripted) -> None:
+    monkeypatch.setattr(switching, "manager", lambda layout, install: control)
+
+
+def test_a_trial_that_is_killed_anywhere_and_begun_again(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = install(0.1), install(0.2)
+    for breaks in ("", second):
+        for moment in range(1, 9):
+            layout.state.unlink(missing_ok=True)
+            control = Scripted(layout)
+            managed(monkeypatch, control)
+            switching.run_switch(layout, first)
+            control = Scripted(layout, breaks)
+            control.dies_at = moment
+            managed(monkeypatch, control)
+            try:
+                switching.run_switch(layout, second)
+            except Killed:
+                state = switching.load(layout)
+                assert state.current in (first, second) and state.kept >= {first}
+                switching.settle(layout)
+            state = switching.load(layout)
+            assert state.phase == "good" and state.current == (first if breaks else second), (breaks, moment)
+            assert control.running == state.current and state.last is not None and state.last.reason
+
+
+def test_a_release_that_takes_the_device_down_is_given_up(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = install(0.1), install(0.2)
+    control = Scripted(layout)
+    managed(monkeypatch, control)
+    switching.run_switch(layout, first)
+    for boot in range(3):
+        control = Scripted(layout)
+        control.dies_at = 4 if boot < 2 else -1
+        managed(monkeypatch, control)
+        if boot < 2:
+            with pytest.raises(Killed):
+                switching.run_switch(layout, second) if boot == 0 else switching.settle(layout)
+        else:
+            state = switching.settle(layout)
+    assert state.current == first and "broken off 2 times" in str(state.last)
+
+
+def test_the_guard_ends_a_trial_that_nobody_watches(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = install(0.1), install(0.2)
+    managed(monkeypatch, Scripted(layout))
+    switching.run_switch(layout, first)
+    switching.change(layout, lambda state: state.begin(second, 60, "test", "now"))
+    starts = [switching.guard(layout).current for _ in range(7)]
+    assert starts[0] == second and starts[-1] == first and "was started" in str(switching.load(layout).last)
+
+
+def test_nothing_whole_is_named_and_mended_by_a_flash(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = install(0.1), install(0.2)
+    managed(monkeypatch, Scripted(layout))
+    switching.run_switch(layout, first)
+    switching.run_switch(layout, second)
+    for name in (first, second):
+        (layout.release(name) / "program" / "__main__.py").write_text("print()\n")
+    with pytest.raises(DeviceError, match=r"cannot run .*altered"):
+        switching.guard(layout)
+    assert switching.load(layout).current == second
+    with pytest.raises(DeviceError, match="not whole"):
+        switching.run_switch(layout, first)  # a damaged release is never switched to
+    shutil.rmtree(layout.release(first))
+    install(0.1)
+    assert switching.run_switch(layout, first).current == first
+
+
+def test_one_trial_at_a_time(layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = install(0.1)
+    managed(monkeypatch, Scripted(layout))
+    with layout.lock("switch"), pytest.raises(DeviceError, match="another switch is going on"):
+        switching.run_switch(layout, first)
+    assert switching.load(layout).phase == "empty"
+
+
+def test_the_state_is_written_on_a_full_disk(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    original: Any = layouts.write_json
+
+    def full(path: Path, content: Any) -> None:
+        if (layout.prefix / ".reserve").exists():
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        original(path, content)
+
+    monkeypatch.setattr(layouts, "write_json", full)
+    switching.change(layout, lambda state: state.begin("a-0", 1, "test", "now"))
+    assert switching.load(layout).current == "a-0"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"frames": 0}, "no frame came"),
+        ({"recognitions": 0}, "no recognition went out"),
+        ({"beat": 0.0}, "hangs"),
+        ({"release": "other-1"}, "runs other-1 instead"),
+        ({"recognitions": 0, "moving": 0}, None),  # nobody moved: none was due
+    ],
+)
+def test_what_the_watch_sees(
+    layout: Layout,
+    install: Callable[[float], str],
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, Any],
+    expected: str | None,
+) -> None:
+    name = install(0.1)
+    control = Scripted(layout)
+    managed(monkeypatch, control)
+    switching.run_switch(layout, name)
+    health = Path(layout.install().run) / "health.json"
+    write_json(health, {**json.loads(health.read_text()), "beat": time.clock_gettime(time.CLOCK_BOOTTIME), **said})
+    why = switching.watch(control, layout.install(), name, 0.05)
+    assert (why is None) if expected is None else expected in str(why)
+    assert Release.read(layout.release(name)).identity == name
