@@ -35,6 +35,8 @@ VERBS = {
     "verify": ("edgeskel.cli.verify", "check a bundle on every engine present"),
     "bench": ("edgeskel.cli.bench", "measure a bundle's latency and memory"),
     "run": ("edgeskel.cli.run", "recognise a source live"),
+    "learn": ("edgeskel.cli.learn", "learn a new action from a few demonstrations"),
+    "labels": ("edgeskel.cli.labels", "list, rename, remove, undo and move learned actions"),
     "devices": ("edgeskel.cli.devices", "find, look at, record, calibrate and simulate wearables"),
     "firmware": ("edgeskel.cli.firmware", "build a wearable node's firmware, run it without a board"),
     "demo": ("edgeskel.cli.demo", "all of it once, from data to live recognition"),
@@ -113,6 +115,9 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
 
     program = f"edgeskel {verb}"
     name = ""
+    if len(choices) > 1 and rest and rest[0] in ("-h", "--help"):
+        _print_commands(program, choices)
+        return 0
     if "" not in choices:
         if not rest or rest[0] in ("-h", "--help"):
             _print_commands(program, choices)
@@ -120,6 +125,9 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
         name = rest.pop(0)
         if name not in choices:
             raise UnknownChoice(f"command of {program}", name, choices)
+        program += f" {name}"
+    elif rest and rest[0] in choices:  # a verb that does something by itself and has further words too
+        name = rest.pop(0)
         program += f" {name}"
     config = _parse_quietly(parse, choices[name].config, rest, program) if as_json else parse(
         choices[name].config, rest, program=program

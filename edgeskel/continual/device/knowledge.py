@@ -33,7 +33,7 @@ __all__ = ["FILE", "Knowledge"]
 
 FILE = "embedding.npz"
 SCHEMA = 1
-_REMEDY = "make it with: edgeskel models describe CHECKPOINT --data STORE, and export anew"
+_REMEDY = "export the checkpoint with the recordings that it learned from: edgeskel export CHECKPOINT --calibration STORE"
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ class Knowledge:
             CorruptFile: see :meth:`load`.
         """
         try:
-            path = bundle.file(FILE)
+            path = bundle.file(f"checkpoint/{FILE}")
         except BundleError as error:
             raise ModelError(f"{bundle.path} holds no {FILE}: nothing says where the model's own classes lie",
                              expected="a bundle exported from a checkpoint that has one", remedy=_REMEDY) from error

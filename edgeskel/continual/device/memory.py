@@ -18,7 +18,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import DEFAULT, Learner, create
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, ModelError, UnknownChoice, UsageError
 
-__all__ = ["MOST", "Change", "Learned", "Memory"]
+__all__ = ["MOST", "Change", "Learned", "Memory", "explained"]
 
 MOST = 10
 """Demonstrations of one label."""
@@ -70,31 +70,42 @@ class Change:
 
 
 class Memory:
-    """An open file; close it, or use it as a context. Open it with :meth:`open`."""
+    """An open file; close it, or use it as a context. Open it with :meth:`open`.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, knowledge: Knowledge) -> None:
+    Attributes:
+        path: the file.
+        knowledge: of the model in use; None where the file was opened without one.
+        model: digest of the model's knowledge.
+        model_labels: what the model recognises itself.
+        width: D.
+    """
+
+    model: str
+    model_labels: tuple[str, ...]
+    width: int
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, knowledge: Knowledge | None) -> None:
         self.path, self.knowledge = path, knowledge
         self._connection = connection
 
     @classmethod
-    def open(cls, path: str | Path, knowledge: Knowledge, *, create: bool = True) -> Memory:
+    def open(cls, path: str | Path, knowledge: Knowledge | None = None) -> Memory:
         """Open a file, or begin one.
 
         Args:
             path: the file.
-            knowledge: of the model in use.
-            create: begin an empty one where there is none.
+            knowledge: of the model in use; None reads and changes what there is without a model.
 
         Raises:
-            UsageError: there is none and none is to be begun.
+            UsageError: there is none, and no model to begin one for.
             CorruptFile: it is damaged, something else, or of a later version; it is left as it is.
             ModelError: it was learned on another model's embeddings.
             DataError: it cannot be read or written, or another program is writing it.
         """
         path = Path(path)
-        if not path.exists() and not create:
+        if not path.exists() and knowledge is None:
             raise UsageError(f"no learned actions in {path}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
-        with _explained(path):
+        with explained(path):
             connection = _connect(path)
         try:
             memory = cls(path, connection, knowledge)
@@ -103,20 +114,6 @@ class Memory:
             connection.close()
             raise
         return memory
-
-    @classmethod
-    def model_of(cls, path: str | Path) -> str:
-        """Digest of the model that a file was learned on. Raises as :meth:`open`."""
-        if not Path(path).is_file():
-            raise UsageError(f"no learned actions in {path}", expected="a file of learned actions")
-        with _explained(Path(path)):
-            connection = _connect(Path(path))
-        try:
-            with _explained(Path(path)):
-                _check_kind(Path(path), connection)
-                return str(connection.execute("SELECT value FROM about WHERE key = 'model'").fetchone()[0])
-        finally:
-            connection.close()
 
     def close(self) -> None:
         """Give the file back."""
@@ -135,18 +132,18 @@ class Memory:
 
         Raises:
             UsageError: no name, one that the recogniser has itself, or ten demonstrations already.
-            DataError: this very recording is there already; or the disk is full, and nothing has changed.
-            InvalidClip: the embedding is not the model's.
+            InvalidClip: this very recording is there already, or the embedding is not the model's.
+            DataError: the disk is full, and nothing has changed.
         """
-        self._check_name(label)
+        self.check_name(label)
         embedding = np.ascontiguousarray(demonstration.embedding, "<f4")
-        if embedding.shape != (self.knowledge.width,) or not np.isfinite(embedding).all():
+        if embedding.shape != (self.width,) or not np.isfinite(embedding).all():
             raise InvalidClip(f"an embedding of shape {embedding.shape}",
-                              expected=f"{self.knowledge.width} finite values, as this model gives them")
+                              expected=f"{self.width} finite values, as this model gives them")
         with self._change(f"learn {label}") as now:
             here = self._labels_of(demonstration.digest, now)
             if here:
-                raise DataError(f"{demonstration.source or 'this recording'} is a demonstration of {here[0]!r} already",
+                raise InvalidClip(f"{demonstration.source or 'this recording'} is a demonstration of {here[0]!r} already",
                                 expected="another performance", remedy="perform the action once more")
             count = next((one.demonstrations for one in self._learned(now) if one.label == label), 0)
             if count >= MOST:
@@ -168,7 +165,7 @@ class Memory:
             UnknownChoice: it was not learned.
             UsageError: the name is taken, by a learned label or by the recogniser itself, or empty.
         """
-        self._check_name(name)
+        self.check_name(name)
         with self._change(f"rename {label} to {name}") as now:
             self._check_learned(label, now)
             if any(one.label == name for one in self._learned(now)):
@@ -180,17 +177,32 @@ class Memory:
             self._connection.execute(f"UPDATE hold SET until = :next WHERE label = :label AND {_NOW}",
                                      {"next": now + 1, "now": now, "label": label})
 
-    def take(self, what: str, demonstrations: list[tuple[str, Demonstration]]) -> None:
-        """Keep many demonstrations, (label, demonstration) each, as one change. Raises as :meth:`learn`."""
+    def take(self, what: str, demonstrations: Sequence[tuple[str, Demonstration]], instead: Sequence[str] = ()) -> None:
+        """Keep many demonstrations as one change.
+
+        Args:
+            what: the change, for the history.
+            demonstrations: (label, demonstration) each; none of these recordings may be here already but under a label
+                of ``instead``.
+            instead: digests of demonstrations that end.
+
+        Raises:
+            UsageError: as :meth:`learn`.
+            DataError: the disk is full, and nothing has changed.
+        """
         for label, _ in demonstrations:
-            self._check_name(label)
+            self.check_name(label)
         with self._change(what) as now:
+            self._connection.executemany(
+                f"UPDATE hold SET until = :next WHERE {_NOW} AND demonstration = "
+                "(SELECT id FROM demonstration WHERE digest = :digest)",
+                [{"next": now + 1, "now": now, "digest": digest} for digest in instead])
             for label, demonstration in demonstrations:
                 self._hold(label, demonstration, np.ascontiguousarray(demonstration.embedding, "<f4").tobytes(), now)
             crowded = [one.label for one in self._learned(now + 1) if one.demonstrations > MOST]
             if crowded:
                 raise UsageError(f"{', '.join(crowded)} would have more than {MOST} demonstrations",
-                                 remedy="take only one side's: --conflict mine or theirs")
+                                 remedy="keep one side's: --conflict mine or theirs")
 
     def undo(self) -> str:
         """Return to the state before the last change; what that was. Raises ``UsageError`` at the beginning."""
@@ -228,12 +240,12 @@ class Memory:
 
     def learned(self) -> list[Learned]:
         """The labels, in the order in which they were learned."""
-        with _explained(self.path):
+        with explained(self.path):
             return self._learned(self.now)
 
     def history(self) -> list[Change]:
         """All changes, the oldest first, and those that were undone behind them."""
-        with _explained(self.path):
+        with explained(self.path):
             now = self.now
             rows = self._connection.execute("SELECT number, what, time FROM change ORDER BY number").fetchall()
         return [Change(number, what, when, number > now) for number, what, when in rows]
@@ -244,49 +256,71 @@ class Memory:
         Raises:
             CorruptFile: an embedding is not what was stored.
         """
-        with _explained(self.path):
+        with explained(self.path):
             rows = self._connection.execute(
                 "SELECT label, digest, embedding, checksum, seconds, source, joints FROM hold JOIN demonstration "
                 f"ON id = demonstration WHERE {_NOW} ORDER BY hold.rowid", {"now": self.now}).fetchall()
         for label, digest, embedding, checksum, seconds, source, joints in rows:
             if (not isinstance(embedding, bytes) or hashlib.sha256(embedding).hexdigest() != checksum
-                    or len(embedding) != 4 * self.knowledge.width):
+                    or len(embedding) != 4 * self.width):
                 raise CorruptFile(self.path, f"a demonstration of {label!r} is not what was stored",
                                   expected="an embedding with its own checksum", remedy=_DAMAGED)
             clip = None if joints is None else unpacked(joints, label, source or digest[:12])
             yield label, Demonstration(np.frombuffer(embedding, "<f4").copy(), digest, seconds, source, clip)
 
     def learner(self, name: str = DEFAULT) -> Learner:
-        """A learner that has learned all of it, in order. Raises as :meth:`demonstrations`, ``UnknownChoice``."""
+        """A learner that has learned all of it, in order; the file must have been opened with the model's knowledge.
+
+        Raises:
+            UnknownChoice: no such learner.
+            CorruptFile: as :meth:`demonstrations`.
+        """
+        assert self.knowledge is not None
         learner = create(name, self.knowledge)
         for label, demonstration in self.demonstrations():
             learner.learn(demonstration.embedding, label)
         return learner
 
+    def check_name(self, label: str) -> None:
+        """Refuse a name that no learned action can have. Raises ``UsageError``: it is empty, or the model's own."""
+        if not label.strip() or label != label.strip() or any(ord(letter) < 32 for letter in label):
+            raise UsageError(f"the name {label!r}", expected="some letters, without blanks around them")
+        if label in self.model_labels:
+            raise UsageError(f"the recogniser knows {label!r} itself", expected="the name of a new action",
+                             remedy=f"choose another, such as {'my ' + label!r}")
+
     # Inside.
 
     def _prepare(self) -> None:
-        with _explained(self.path):
+        with explained(self.path):
             if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._begin()
             _check_kind(self.path, self._connection)
             if (seen := self._connection.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
                 raise CorruptFile(self.path, f"damaged ({seen})", expected="learned actions", remedy=_DAMAGED)
-            model = self._about("model")
-        if model != self.knowledge.digest:
-            raise ModelError(f"{self.path} was learned on another model ({model[:12]})",
+            try:
+                self.model, self.width = self._about("model"), int(self._about("width"))
+                self.model_labels = tuple(map(str, json.loads(self._about("model_labels"))))
+            except (ValueError, TypeError) as error:
+                raise CorruptFile(self.path, f"what it says of its model is unreadable ({error})",
+                                  expected="learned actions", remedy=_DAMAGED) from error
+        if self.knowledge is not None and self.model != self.knowledge.digest:
+            raise ModelError(f"{self.path} was learned on another model ({self.model[:12]})",
                              expected=f"the model in use ({self.knowledge.digest[:12]})",
                              remedy=f"where its joints were kept: edgeskel labels import {self.path} --learned NEW_FILE")
 
     def _begin(self) -> None:
-        connection = self._connection
+        connection, knowledge = self._connection, self.knowledge
+        if knowledge is None:
+            raise UsageError(f"{self.path} is empty", expected="learned actions")
         connection.execute("BEGIN IMMEDIATE")
         try:
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:  # nobody was faster
                 for statement in _TABLES.split(";")[:-1]:
                     connection.execute(statement)
                 connection.executemany("INSERT INTO about VALUES (?, ?)", [
-                    ("model", self.knowledge.digest), ("model_labels", json.dumps(self.knowledge.labels)), ("now", "0")])
+                    ("model", knowledge.digest), ("model_labels", json.dumps(knowledge.labels)),
+                    ("width", str(knowledge.width)), ("now", "0")])
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
             connection.execute("COMMIT")
@@ -296,7 +330,7 @@ class Memory:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _explained(self.path):
+        with explained(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -354,7 +388,7 @@ class Memory:
             "DELETE FROM demonstration WHERE id NOT IN (SELECT demonstration FROM hold)").rowcount
 
     def _compact(self) -> None:
-        with _explained(self.path):
+        with explained(self.path):
             self._connection.execute("VACUUM")
 
     def _about(self, key: str) -> str:
@@ -365,13 +399,6 @@ class Memory:
 
     def _set_now(self, number: int) -> None:
         self._connection.execute("UPDATE about SET value = ? WHERE key = 'now'", (str(number),))
-
-    def _check_name(self, label: str) -> None:
-        if not label.strip() or label != label.strip() or any(ord(letter) < 32 for letter in label):
-            raise UsageError(f"the name {label!r}", expected="some letters, without blanks around them")
-        if label in self.knowledge.labels:
-            raise UsageError(f"the recogniser knows {label!r} itself", expected="the name of a new action",
-                             remedy=f"choose another, such as {'my ' + label!r}")
 
     def _check_learned(self, label: str, now: int) -> None:
         learned = [one.label for one in self._learned(now)]
@@ -408,7 +435,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """SQLite's errors in our words."""
     try:
         yield
