@@ -215,7 +215,6 @@ def retrain(config: Retrain) -> Report:
     from edgeskel.cli.run import DEFAULT_MODEL
     from edgeskel.continual.retrain import retrain
     from edgeskel.models import from_pretrained
-
     from edgeskel.models.base import folder_of
     from edgeskel.training import record
 

@@ -115,20 +115,15 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
 
     program = f"edgeskel {verb}"
     name = ""
-    if len(choices) > 1 and rest and rest[0] in ("-h", "--help"):
-        _print_commands(program, choices)
-        return 0
-    if "" not in choices:
-        if not rest or rest[0] in ("-h", "--help"):
+    if set(choices) != {""}:
+        if rest[:1] in (["-h"], ["--help"]) or (not rest and "" not in choices):
             _print_commands(program, choices)
             return 0 if rest else 2
-        name = rest.pop(0)
+        if "" not in choices or (rest and rest[0] in choices):  # some verbs do something without a second word too
+            name = rest.pop(0)
         if name not in choices:
             raise UnknownChoice(f"command of {program}", name, choices)
-        program += f" {name}"
-    elif rest and rest[0] in choices:  # a verb that does something by itself and has further words too
-        name = rest.pop(0)
-        program += f" {name}"
+        program += f" {name}".rstrip()
     config = _parse_quietly(parse, choices[name].config, rest, program) if as_json else parse(
         choices[name].config, rest, program=program
     )

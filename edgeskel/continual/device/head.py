@@ -69,4 +69,4 @@ def with_learned(session: Session, learner: Learner) -> Session:
                             f"{', '.join(learner.knowledge.labels[:3])}, ...",
                             expected=f"the session's {len(session.labels)}: {', '.join(session.labels[:3])}, ...",
                             remedy="use the knowledge of the model that the session runs")
-    return Session(LearnedEngine(session.engine, learner), session.topology, learner.labels, session.window)  # type: ignore[arg-type]
+    return Session(LearnedEngine(session.engine, learner), session.topology, learner.labels, session.window)

@@ -101,8 +101,8 @@ class Learner(ABC):
         several = np.atleast_2d(self._checked(embeddings)).astype(np.float64)
         scores = self._scores(several)
         scores = np.exp(scores - scores.max(-1, keepdims=True))
-        probabilities = (scores / scores.sum(-1, keepdims=True)).astype(np.float32)
-        return probabilities if np.ndim(embeddings) == 2 else probabilities[0]
+        probabilities: Float32 = (scores / scores.sum(-1, keepdims=True)).astype(np.float32)
+        return probabilities if np.ndim(embeddings) == 2 else probabilities.reshape(-1)
 
     @property
     def nbytes(self) -> int:

@@ -43,7 +43,7 @@ class Means:
             self.values = np.concatenate([self.values, embedding[None].astype(np.float32)])
             self.counts = np.append(self.counts, 1)
             return np.zeros(len(embedding))
-        apart = embedding.astype(np.float64) - self.values[index]
+        apart: NDArray[np.float64] = embedding.astype(np.float64) - self.values[index]
         self.counts[index] += 1
         self.values[index] = (self.values[index] + apart / self.counts[index]).astype(np.float32)
         return apart

@@ -56,8 +56,8 @@ class StreamingLDA(Learner):
         apart = self._means.add(index, embedding).astype(np.float32)
         count = int(self._means.counts[index])
         if count > 1:  # the first of a label says nothing about how far it spreads
-            share = np.float32((count - 1) / count)
-            self._covariance = (self._covariance * self._seen + share * np.outer(apart, apart)) / np.float32(self._seen + 1)
+            added = np.float32((count - 1) / count) * np.outer(apart, apart)
+            self._covariance = self._covariance + (added - self._covariance) / np.float32(self._seen + 1)
             self._seen += 1
         self._weights = None
 
@@ -68,9 +68,8 @@ class StreamingLDA(Learner):
     def _scores(self, embeddings: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._weights is None:
             means = np.concatenate([self.knowledge.means, self._means.values]).astype(np.float64)
-            weights = np.linalg.solve(shrunk(self._covariance, self.knowledge.spread), means.T).T
-            weights *= softness(self.knowledge)
-            self._weights = weights.astype(np.float32), (-0.5 * (weights * means).sum(-1)).astype(np.float32)
+            exact = softness(self.knowledge) * np.linalg.solve(shrunk(self._covariance, self.knowledge.spread), means.T).T
+            self._weights = exact.astype(np.float32), (-0.5 * (exact * means).sum(-1)).astype(np.float32)
         weights, offsets = self._weights
         scores: NDArray[np.float64] = embeddings @ weights.T.astype(np.float64) + offsets
         return scores
