@@ -9,9 +9,11 @@
 """
 
 from edgeskel.continual.device.demonstration import Demonstration
-from edgeskel.continual.device.head import LearnedEngine, with_learned
+from edgeskel.continual.device.head import LearnedEngine, joined, with_learned
 from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import LEARNERS, Learner, create, load
 from edgeskel.continual.device.memory import Memory
 
-__all__ = ["LEARNERS", "Demonstration", "Knowledge", "LearnedEngine", "Learner", "Memory", "create", "load", "with_learned"]
+__all__ = [
+    "LEARNERS", "Demonstration", "Knowledge", "LearnedEngine", "Learner", "Memory", "create", "joined", "load", "with_learned",
+]

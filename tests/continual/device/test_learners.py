@@ -1,3 +1,5 @@
+"""Learners on a made-up embedding: what they tell apart, forget, keep and refuse."""
+
 from __future__ import annotations
 
 from pathlib import Path

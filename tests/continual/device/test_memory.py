@@ -1,3 +1,5 @@
+"""The file of what was learned: kills, full disks, damage, undoing, privacy."""
+
 from __future__ import annotations
 
 import sqlite3
