@@ -64,6 +64,10 @@ TARGETS = (
     Target("parity", "pte_fp32_max_abs_diff", "ExecuTorch fp32 against torch: largest difference", "at most", 1e-4),
     Target("demo", "synthetic_minutes", "`make demo`, embedded data, two cores, installed", "under", 8, " min"),
     Target("demo", "utd_minutes", "`make demo DATA=.../utd-mhad`, two cores, installed", "under", 40, " min"),
+    Target("learning", "new_top1", "five new actions, five demonstrations each, 22 old: new ones, top-1", "at least", 85, " %"),
+    Target("learning", "old_top1_drop", "the same: old ones, top-1 lost, points", "at most", 2),
+    Target("learning", "learn_ms", "one demonstration learned, beyond the forward pass", "under", 50, " ms"),
+    Target("learning", "learner_bytes", "the learner with 60 classes: bytes", "under", 1_000_000),
     Target("pipeline", "data_fraction_of_step", "data pipeline, share of a training step", "under", 0.1),
     Target("store", "peak_rss_gb", "store of 114,480 NTU-sized clips: resident memory", "under", 1.0, " GB"),
 )

@@ -90,11 +90,11 @@ class Export:
     """File of learned actions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Import(Model):
     """Merge the learned actions of another file into this one."""
 
-    file: tyro.conf.Positional[Path] = tyro.MISSING
+    file: tyro.conf.Positional[Path]
     """As `edgeskel labels export` wrote it."""
     conflict: Literal["refuse", "mine", "theirs", "both", "rename"] = "refuse"
     """What happens to a label that both have with different demonstrations."""
@@ -102,11 +102,11 @@ class Import(Model):
     """File of learned actions; begun where there is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ToStore(Model):
     """Write the demonstrations whose joints were kept into a store that `edgeskel train` learns from."""
 
-    out: tyro.conf.Positional[Path] = tyro.MISSING
+    out: tyro.conf.Positional[Path]
     """Folder of the store."""
     beside: Path | None = None
     """Store whose recordings come along, so that old and new actions are learned together."""
@@ -116,11 +116,11 @@ class ToStore(Model):
     """File of learned actions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Retrain(Model):
     """Make a recogniser of its own out of a model and what was learned, ready for `edgeskel export`. Needs torch."""
 
-    out: tyro.conf.Positional[Path] = tyro.MISSING
+    out: tyro.conf.Positional[Path]
     """Folder of the new checkpoint."""
     data: Path | None = None
     """Store that the model learned from: its own actions are then replayed from recordings, not from their statistics."""

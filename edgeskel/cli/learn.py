@@ -26,7 +26,7 @@ __all__ = ["COMMAND"]
 _MOST = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Learn(Model):
     """Learn a new action from 1 to 10 demonstrations, on the recogniser's frozen embedding.
 
@@ -34,9 +34,9 @@ class Learn(Model):
     still again; the terminal says what was taken. Every demonstration is on the disk before the next one begins.
     """
 
-    label: tyro.conf.Positional[str] = tyro.MISSING
+    label: tyro.conf.Positional[str]
     """Name of the action."""
-    source: Annotated[tuple[str, ...], tyro.conf.arg(name="from")] = tyro.MISSING
+    source: Annotated[tuple[str, ...], tyro.conf.arg(name="from")]
     """Recordings (.npz, .jsonl, .mcap), or one source of live frames such as camera:udp or replay:FILE."""
     demonstrations: int = 5
     """How many to take from a live source, 1 to 10."""

@@ -15,7 +15,7 @@ __all__ = ["LEARNED", "Model"]
 LEARNED = Path("learned.sqlite")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """Which recogniser, as `edgeskel run` takes it."""
 
