@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeskel.continual.device.latent_replay import BATCH, Replay
@@ -23,6 +22,7 @@ from edgeskel.data import Store
 from edgeskel.errors import ExportError
 from edgeskel.files import atomic_write
 from edgeskel.models.base import Recogniser
+from edgeskel.models.edge import Block, Edge
 from edgeskel.window import fit_window
 from export.executorch import lower_xnnpack
 from export.graph import fold_batch_norm
@@ -48,14 +48,17 @@ class Trunk(nn.Module):
 
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
-        if recogniser.name != "edge" or recogniser.config.persons != 1:
+        if not isinstance(recogniser, Edge) or recogniser.config.persons != 1:
             raise ExportError(f"latent replay of {recogniser.name!r} for {recogniser.config.persons} persons",
                               expected="edge, for one person")
-        self.recogniser = fold_batch_norm(recogniser)
-        self.block = self.recogniser.blocks[-1]
-        self.last = self.block.temporal[3]
-        if not isinstance(self.last, nn.Conv2d):
+        folded = fold_batch_norm(recogniser)
+        assert isinstance(folded, Edge)
+        self.recogniser, block = folded, folded.blocks[-1]
+        assert isinstance(block, Block)
+        self.block, last = block, block.temporal[3]
+        if not isinstance(last, nn.Conv2d):
             raise ExportError("the last convolution is stored in two factors", expected="a recogniser that is not low rank")
+        self.last = last
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
@@ -159,5 +162,3 @@ def _places(x: Tensor) -> Tensor:
     clips, channels, frames, size = x.shape
     return x.reshape(clips, channels, frames * size).transpose(1, 2)
 
-
-Classes = NDArray[np.int64]
