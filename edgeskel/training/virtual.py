@@ -5,6 +5,8 @@ later finds its clips mixed with others. Held to tell apart four times as many m
 embedding. The idea, with rotated images, is class augmentation (Zhu et al., "Class-Incremental Learning via Dual
 Augmentation", NeurIPS 2021).
 
+Reversing keeps a clip where it stands in its window; mirroring exchanges left and right.
+
 Axes: N clips, M persons, S frames of the window, V joints, K classes, D width of the embedding.
 """
 
@@ -21,7 +23,7 @@ __all__ = ["FORMS", "Virtual", "reverse"]
 FORMS = 4
 """As recorded, reversed, mirrored, both."""
 PLAIN = 0.25
-"""Share of the clips that stay as recorded whatever is drawn; of all it is that and a quarter of the rest."""
+"""Share of the clips that stay as recorded; the others are drawn from all four forms alike."""
 
 
 class Virtual(nn.Module):
