@@ -25,6 +25,8 @@ WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
 def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     """Make ``WEIGHTS / name`` from a finished training and the store that it learned from."""
     from edgeskel import models
+    from edgeskel.continual.device import knowledge
+    from edgeskel.continual.embedding import describe
     from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window
     from edgeskel.training import card, evaluate, record
@@ -40,6 +42,7 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
     recogniser = models.from_pretrained(folder)
+    describe(recogniser, store, parts.train).save(folder / knowledge.FILE)
     config = recogniser.config
     tested = evaluate(recogniser, store, parts.test).figures()
     with atomic_write(folder / "README.md") as file:

@@ -21,6 +21,8 @@ import numpy as np
 import torch
 
 import edgeskel
+from edgeskel.continual.device.knowledge import FILE as EMBEDDING
+from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.data import synthetic
 from edgeskel.errors import ExportError, LabelMismatch
 from edgeskel.files import atomic_folder
@@ -59,6 +61,7 @@ class Source:
         card: its model card, "" when it has none.
         training: what its training recorded (dataset, digest, split, seed), empty when unknown.
         ranges: what an earlier calibration of these weights found, for int8 without recordings.
+        knowledge: where its classes lie in the embedding; a bundle without it learns no actions on the device.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Source:
     card: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     ranges: Ranges | None = None
+    knowledge: Knowledge | None = None
 
     @property
     def learned_from_synthetic_motion(self) -> bool:
@@ -164,6 +168,8 @@ class _Maker:
     def write_reference(self, folder: Path) -> None:
         """The checkpoint itself, and what it says to the golden inputs."""
         self.source.recogniser.save_pretrained(folder / "checkpoint")
+        if self.source.knowledge is not None:
+            self.source.knowledge.save(folder / "checkpoint" / EMBEDDING)
         windows = self.golden_windows
         answers = [self._torch(*pair) for pair in windows.pairs()]
         probabilities, embedding = (np.concatenate([answer[i] for answer in answers]) for i in (0, 1))

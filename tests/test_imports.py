@@ -19,7 +19,8 @@ HEAVY = ("torch", "torchvision", "torchao", "lightning", "tensorboard", "onnx", 
 
 # The rooms that a device installs with numpy alone.
 DEVICE_SIDE = ("edgeskel.errors", "edgeskel.skeleton", "edgeskel.files", "edgeskel.extras", "edgeskel.window",
-               "edgeskel.topologies", "edgeskel.data", "edgeskel.runtime", "edgeskel.cli", "firmware_bridge", "targets",
+               "edgeskel.topologies", "edgeskel.data", "edgeskel.runtime", "edgeskel.continual.device",
+               "edgeskel.cli", "firmware_bridge", "targets",
                "export.bundle")
 # A stand-in for bleak's backend is made of bleak's classes.
 STAND_INS = ("firmware_bridge.testing.bumble_backend",)

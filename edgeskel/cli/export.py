@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +27,8 @@ class Export:
     out: Path | None = None
     """The bundle's folder; MODEL-TARGET in the current folder by default. An older bundle there is replaced."""
     calibration: Path | None = None
-    """Store of recorded clips for int8; its training part is used, never its test part."""
+    """Store of recorded clips for int8, and for learning on the device where the checkpoint has no embedding.npz; its
+    training part is used, never its test part."""
     protocol: str | None = None
     """Which split of the calibration store; the one of the model's training by default, else the dataset's own."""
     fold: int | None = None
@@ -51,6 +52,8 @@ def export(config: Export) -> Report:
             require(package, f"exporting for {profile.name}", profile.extra)
 
     from edgeskel import models
+    from edgeskel.continual.device import Knowledge, knowledge
+    from edgeskel.continual.embedding import describe
     from edgeskel.data import Store
     from edgeskel.models.base import WEIGHTS
     from edgeskel.runtime.bundle import Window
@@ -63,8 +66,8 @@ def export(config: Export) -> Report:
     folder = Path(config.model) if (Path(config.model) / "config.json").is_file() else WEIGHTS / config.model
     card = folder / "README.md"
     source = build.Source(build.safe_name(folder.resolve().name), recogniser,
-                          card.read_text("utf-8") if card.is_file() else "", record.read(folder),
-                          Ranges.read(folder))
+                          card.read_text("utf-8") if card.is_file() else "", record.read(folder), Ranges.read(folder),
+                          Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None)
     settings = recogniser.config
     windows = None
     if config.calibration is not None:
@@ -74,6 +77,8 @@ def export(config: Export) -> Report:
         parts = record.parts_for(trained, store, config.protocol, config.fold)
         record.check_split(trained, store, parts, model=config.model)
         windows = calibration_windows(store, parts, settings.topology, window, build.CALIBRATION)
+        if source.knowledge is None:
+            source = replace(source, knowledge=describe(recogniser, store, parts.train))
     out = config.out if config.out is not None else Path(f"{source.name}-{profile.name}")
     with console.status("exporting") as status:
         bundle = build.build(source, out, target=profile.target, profile=profile.name, kinds=profile.artifacts,

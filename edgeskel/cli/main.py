@@ -38,6 +38,8 @@ VERBS = {
     "flash": ("edgeskel.cli.flash", "put a bundle on a device that runs it, and back by itself if it fails"),
     "keys": ("edgeskel.cli.keys", "the keys that sign releases, and the devices that trust them"),
     "run": ("edgeskel.cli.run", "recognise a source live"),
+    "learn": ("edgeskel.cli.learn", "learn a new action from a few demonstrations"),
+    "labels": ("edgeskel.cli.labels", "list, rename, remove, undo and move learned actions"),
     "devices": ("edgeskel.cli.devices", "find, look at, record, calibrate and simulate wearables"),
     "firmware": ("edgeskel.cli.firmware", "build a wearable node's firmware, run it without a board"),
     "demo": ("edgeskel.cli.demo", "all of it once, from data to live recognition"),
@@ -116,14 +118,15 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
 
     program = f"edgeskel {verb}"
     name = ""
-    if len(choices) > 1 and (not rest or rest[0] in ("-h", "--help")):
-        _print_commands(program, choices)
-        return 0 if rest else 2
-    if "" not in choices or (rest and rest[0] in choices):
-        name = rest.pop(0)
+    if set(choices) != {""}:
+        if rest[:1] in (["-h"], ["--help"]) or (not rest and "" not in choices):
+            _print_commands(program, choices)
+            return 0 if rest else 2
+        if "" not in choices or (rest and rest[0] in choices):  # some verbs do something without a second word too
+            name = rest.pop(0)
         if name not in choices:
             raise UnknownChoice(f"command of {program}", name, choices)
-        program += f" {name}"
+        program += f" {name}".rstrip()
     config = _parse_quietly(parse, choices[name].config, rest, program) if as_json else parse(
         choices[name].config, rest, program=program
     )

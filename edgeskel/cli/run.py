@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMAND"]
 
-_DEFAULT_MODEL = "edge-demo"
+DEFAULT_MODEL = "edge-demo"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class Run:
     """Artifact of the bundle: fp32, fp16 or int8. By default what the bundle lists first."""
     threads: int | None = None
     """Processor threads. By default the engine decides."""
+    learned: Path | None = None
+    """File of learned actions (edgeskel learn), to be recognised beside the model's own."""
+    learner: Literal["streaming-lda", "nearest-mean", "replayed-head"] = "streaming-lda"
+    """How the learned actions are told apart."""
     speed: float | None = None
     """Speed of a replay: 2 is twice as fast, 0 does not wait. By default as recorded."""
     threshold: float = 0.5
@@ -66,7 +70,7 @@ def run(config: Run) -> Report:
     from firmware_bridge import open_source
 
     decision = DecisionConfig(threshold=config.threshold)
-    session = open_session(config)
+    session = _with_learned(open_session(config), config)
     actions: list[Action] = []
     seconds: list[float] = []
     with open_source(_address(config)) as source:
@@ -125,7 +129,7 @@ def open_session(config: Run) -> Session:
 
     if config.bundle is not None and config.model is not None:
         raise UsageError("both --bundle and --model", expected="one of them")
-    folder = config.bundle or Path(config.model or _DEFAULT_MODEL)
+    folder = config.bundle or Path(config.model or DEFAULT_MODEL)
     if config.bundle is not None or (folder / "manifest.json").is_file():
         return runtime.load(folder, engine=config.engine, precision=config.precision, threads=config.threads)
     if config.engine not in (None, "torch") or config.precision is not None:
@@ -136,7 +140,19 @@ def open_session(config: Run) -> Session:
         )
     from edgeskel.models import from_pretrained
 
-    return runtime.session_of(from_pretrained(config.model or _DEFAULT_MODEL), config.threads)
+    return runtime.session_of(from_pretrained(config.model or DEFAULT_MODEL), config.threads)
+
+
+def _with_learned(session: Session, config: Run) -> Session:
+    if config.learned is None:
+        return session
+    from edgeskel.cli.learned import knowledge_of
+    from edgeskel.continual.device import Memory, with_learned
+
+    if not config.learned.is_file():
+        raise UsageError(f"no learned actions in {config.learned}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
+    with Memory.open(config.learned, knowledge_of(config.bundle, config.model)) as memory:
+        return with_learned(session, memory.learner(config.learner))
 
 
 def converter(source: Topology, target: Topology) -> Callable[[Frame], Frame]:

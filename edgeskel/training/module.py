@@ -20,6 +20,7 @@ from edgeskel.errors import ModelError
 from edgeskel.models import Recogniser
 from edgeskel.training.augment import Augmenter
 from edgeskel.training.recipes import Recipe
+from edgeskel.training.virtual import Virtual
 from edgeskel.transforms import Streams
 
 __all__ = ["Average", "TrainingModule", "parameter_groups", "schedule"]
@@ -48,6 +49,7 @@ class TrainingModule(lightning.LightningModule):
         self.recogniser = recogniser
         self.recipe, self.steps, self.seed = recipe, steps, seed
         self.average = Average(recogniser, recipe.average) if recipe.average else None
+        self.virtual = Virtual(recogniser) if recipe.virtual else None
         frames = recipe.augment.frames or config.source_frames
         self.augment = Augmenter(recipe.augment, config.topology, config.labels, frames, recipe.mirror)
         # The streams hold no weights, so those of a training window of another length serve the same network.
@@ -80,8 +82,14 @@ class TrainingModule(lightning.LightningModule):
         joints, confidence, labels = batch
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             targets = functional.one_hot(labels, len(self.recogniser.config.labels)).float()
+            if self.virtual is not None:
+                joints, confidence, targets = self.virtual(joints, confidence, targets)
             joints, confidence, targets = self.augment(joints, confidence, targets)
-        logits = self.logits(self.recogniser, self.training_streams, joints, confidence)
+        if self.virtual is None:
+            logits = self.logits(self.recogniser, self.training_streams, joints, confidence)
+        else:
+            embedding = self.embedding(self.recogniser, self.training_streams, joints, confidence)
+            logits = torch.cat((self.recogniser.classifier(embedding), self.virtual.classifier(embedding)), -1).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
         if self.teachers:
             share = self.recipe.distill
@@ -93,10 +101,14 @@ class TrainingModule(lightning.LightningModule):
     def logits(self, recogniser: Recogniser, streams: Streams, joints: Tensor, confidence: Tensor) -> Tensor:
         """Logits (N, K) in float32. The streams stay in float32 under mixed precision: bfloat16 would round a joint
         three metres away to the centimetre."""
+        logits: Tensor = recogniser.classifier(self.embedding(recogniser, streams, joints, confidence))
+        return logits.float()
+
+    def embedding(self, recogniser: Recogniser, streams: Streams, joints: Tensor, confidence: Tensor) -> Tensor:
+        """(N, D); see :meth:`logits`."""
         with torch.autocast(self.device.type, enabled=False), torch.no_grad():
             inputs, presence = streams(joints, confidence)
-        logits: Tensor = recogniser.classifier(recogniser.pool(recogniser.features(inputs), presence))
-        return logits.float()
+        return recogniser.pool(recogniser.features(inputs), presence)
 
     def _distillation(self, logits: Tensor, joints: Tensor, confidence: Tensor) -> Tensor:
         """Kullback-Leibler divergence from the teachers' mean, scaled so that its gradient does not depend on the
@@ -158,7 +170,8 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        groups = parameter_groups(self.recogniser, recipe.weight_decay)
+        learning = [self.recogniser] if self.virtual is None else [self.recogniser, self.virtual]
+        groups = parameter_groups(nn.ModuleList(learning), recipe.weight_decay)
         optimizer: torch.optim.Optimizer
         if recipe.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True)

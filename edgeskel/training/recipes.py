@@ -87,6 +87,9 @@ class Recipe:
     """Clips of the training part not to learn from: shell patterns of their source, such as ``*_s04_*``."""
     mirror: Mapping[str, str] = field(default_factory=dict)
     """Label of the mirrored clip by label; ``{"*": "*"}`` lets every other label stay itself. Empty: no flip."""
+    virtual: bool = False
+    """Train on the mirrored and the reversed form of every action too, each as a class of its own that is dropped after
+    the training. The embedding then tells apart what no label asked for, which is what actions learned later live on."""
     model: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the recogniser's config."""
 
@@ -171,6 +174,9 @@ def _check(recipe: Recipe) -> None:
             raise UsageError(f"{name} is {getattr(recipe, name)}", expected=f"0 to {highest}")
     if recipe.learning_rate <= 0:
         raise UsageError(f"learning_rate is {recipe.learning_rate}", expected="above 0")
+    if recipe.virtual and recipe.mirror:
+        raise UsageError("virtual and mirror", expected="one of them",
+                         remedy="virtual makes a class of every mirrored action; mirror gives it a label")
     for name in ("weight_decay", "clip_norm"):
         if getattr(recipe, name) < 0:
             raise UsageError(f"{name} is {getattr(recipe, name)}", expected="0 (off) or more")

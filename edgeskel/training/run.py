@@ -2,6 +2,7 @@
 
     OUT/
       config.json, model.safetensors    what ``from_pretrained`` loads
+      embedding.npz                     where its classes lie in the embedding, for actions that a device adds
       run.json                          configuration, seed, versions, data digest, history; written last
       README.md                         the model card
       report.html                       curves, and the confusion matrix of the validation part
@@ -27,6 +28,8 @@ from typing import Any, Literal
 import torch
 
 import edgeskel
+from edgeskel.continual.device import knowledge
+from edgeskel.continual.embedding import describe
 from edgeskel.data import Split, Store, split
 from edgeskel.data.protocols import folds
 from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
@@ -85,6 +88,8 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     recipe = _recipe(config, store)
     parts = _without(split(store, config.protocol, fold=config.fold, validation=config.validation), store, recipe.exclude)
     _check(config, parts)
+    if recipe.virtual and config.teachers:
+        raise UsageError("virtual with teachers", expected="one of the two: teachers do not know the virtual classes")
     identity = _identity(config, store, parts, recipe)
     finished, state = _found(config, identity)
     if finished is not None:
@@ -108,7 +113,7 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
         "versions": _versions(),
         "threads": torch.get_num_threads(),
     }
-    _write(config.out, recogniser, run, metrics, store)
+    _write(config.out, recogniser, run, metrics, store, parts)
     return Trained(config.out, run, resumed_at)
 
 
@@ -382,8 +387,11 @@ def _fit(
     return module.history, resumed_at
 
 
-def _write(out: Path, recogniser: Recogniser, run: dict[str, Any], metrics: Metrics | None, store: Store) -> None:
+def _write(
+    out: Path, recogniser: Recogniser, run: dict[str, Any], metrics: Metrics | None, store: Store, parts: Split
+) -> None:
     recogniser.save_pretrained(out)
+    describe(recogniser, store, parts.train).save(out / knowledge.FILE)
     title = f"{run['recogniser']} on {run['dataset']}"
     with atomic_write(out / "report.html") as file:
         file.write(report.render(title, metrics, store, run=run, part="validation").encode())

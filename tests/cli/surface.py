@@ -30,8 +30,10 @@ def _flags(config: Any, prefix: str = "") -> Iterator[str]:
         if dataclasses.is_dataclass(hint):
             yield from _flags(hint, f"{prefix}{field.name}.")
             continue
-        name = (prefix + field.name).replace("_", "-")
-        positional = any("POSITIONAL" in repr(marker).upper() for marker in get_args(annotated[field.name])[1:])
+        markers = get_args(annotated[field.name])[1:]
+        renamed = next((marker.name for marker in markers if isinstance(getattr(marker, "name", None), str)), field.name)
+        name = (prefix + renamed).replace("_", "-")
+        positional = any("POSITIONAL" in repr(marker).upper() for marker in markers)
         text = hint.__name__ if isinstance(hint, type) else str(hint)
         for module in ("typing.", "pathlib.", "collections.abc.", "_local."):
             text = text.replace(module, "")

@@ -43,7 +43,7 @@ def test_commands_exist(document: Path) -> None:
         verb, *rest = words
         assert verb in VERBS, line
         choices = commands(verb)
-        command = choices[""] if "" in choices else choices[rest.pop(0)]
+        command = choices[rest.pop(0)] if rest and rest[0] in choices else choices[""]
         flags = {flag.partition(":")[0] for flag in _flags(command.config)} | EVERYWHERE
         for word in rest:
             if word.startswith("--"):

@@ -1,0 +1,178 @@
+"""``edgeskel learn "pour water" --from SOURCE|FILES``: a new action from a few demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from edgeskel.cli.learned import LEARNED, Model
+from edgeskel.cli.report import Command, Report, console
+from edgeskel.errors import CorruptFile, InvalidClip, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgeskel.continual.device import Memory
+    from edgeskel.runtime import Session
+    from edgeskel.skeleton import Clip
+
+__all__ = ["COMMAND"]
+
+_MOST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn(Model):
+    """Learn a new action from 1 to 10 demonstrations, on the recogniser's frozen embedding.
+
+    Each file is one demonstration. A live source is cut where the body is still: stand still, perform the action, stand
+    still again; the terminal says what was taken. Every demonstration is on the disk before the next one begins.
+    """
+
+    label: tyro.conf.Positional[str]
+    """Name of the action."""
+    source: Annotated[tuple[str, ...], tyro.conf.arg(name="from")]
+    """Recordings (.npz, .jsonl, .mcap), or one source of live frames such as camera:udp or replay:FILE."""
+    demonstrations: int = 5
+    """How many to take from a live source, 1 to 10."""
+    more: bool = False
+    """Add to an action that is learned already."""
+    private: bool = False
+    """Keep the embeddings only, not the joints: nothing can then be exported for training, or looked at by another
+    model. By default the joints are kept, in the file and nowhere else."""
+    learned: Path = LEARNED
+    """File of learned actions; begun where there is none."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.demonstrations <= _MOST:
+            raise UsageError(f"--demonstrations {self.demonstrations}", expected=f"1 to {_MOST}")
+
+
+def learn(config: Learn) -> Report:
+    """Take the demonstrations one by one; each is kept at once, or refused with the reason."""
+    from edgeskel.continual.device import Memory
+
+    files = [Path(item) for item in config.source if Path(item).is_file()]
+    if files and len(files) != len(config.source):
+        missing = [item for item in config.source if not Path(item).is_file()]
+        raise UsageError(f"--from {' '.join(missing)}: no such file", expected="files only, or one source")
+    if not files and len(config.source) != 1:
+        raise UsageError(f"--from {' '.join(config.source)}", expected="one source, or existing files")
+    if len(files) > _MOST:
+        raise UsageError(f"{len(files)} files", expected=f"1 to {_MOST} demonstrations")
+    knowledge, session = config.knowledge(), config.session()
+    with Memory.open(config.learned, knowledge) as memory:
+        _check_label(config, memory)
+        clips = (_of_file(path, session) for path in files) if files else _live(config, session)
+        rows = list(_enrol(config, memory, session, clips))
+        learned = {one.label: one.demonstrations for one in memory.learned()}
+    taken = [row for row in rows if row["taken"]]
+    data = {"label": config.label, "learned": str(config.learned), "demonstrations": rows, "taken": len(taken),
+            "total": learned.get(config.label, 0), "private": config.private,
+            "next": f"edgeskel run SOURCE --learned {config.learned}"}
+    return Report(data, text=lambda out: _draw(out, data), ok=bool(taken) and len(taken) == len(rows))
+
+
+def _check_label(config: Learn, memory: Memory) -> None:
+    memory.check_name(config.label)
+    here = {one.label: one.demonstrations for one in memory.learned()}
+    if config.label in here and not config.more:
+        raise UsageError(f"{config.label!r} is learned already, from {here[config.label]} demonstrations",
+                         expected="a new name", remedy="pass --more to add demonstrations to it")
+    if config.more and config.label not in here:
+        raise UsageError(f"--more, and {config.label!r} is not learned yet", remedy="leave --more out")
+
+
+def _enrol(config: Learn, memory: Memory, session: Session,
+           clips: Iterator[Callable[[], Clip]]) -> Iterator[dict[str, Any]]:
+    from edgeskel.continual.device import Demonstration
+
+    taken = 0
+    for clip in clips:
+        row: dict[str, Any] = {"source": "", "taken": False}
+        try:
+            shown = clip()
+            row["source"] = shown.source
+            demonstration, seen = Demonstration.of(shown, session, private=config.private)
+            row.update(seconds=round(demonstration.seconds, 2), looks_like=seen.label, probability=seen.probability)
+            memory.learn(config.label, demonstration)
+        except (InvalidClip, _Unreadable) as error:
+            row["reason"] = str(error)
+            console.print(f"not taken: {error}", style="red", highlight=False, markup=False)
+            yield row
+            continue
+        taken += 1
+        row["taken"] = True
+        console.print(f"taken: {row['source']}, {row['seconds']} s (so far it looks like {seen.label!r}, "
+                      f"{seen.probability:.0%})", style="green", highlight=False, markup=False)
+        yield row
+
+
+def _of_file(path: Path, session: Session) -> Callable[[], Clip]:
+    def read() -> Clip:
+        from edgeskel.cli.run import converter
+        from edgeskel.skeleton import Clip, Frame
+        from firmware_bridge.replay import read_recording
+
+        try:
+            recording = read_recording(path)
+        except CorruptFile as error:
+            raise _Unreadable(str(error)) from error
+        convert = converter(recording.topology, session.topology)
+        whole = convert(Frame(0.0, recording.joints, recording.confidence))
+        return Clip(whole.joints, whole.confidence, recording.time, source=str(path))
+
+    return read
+
+
+def _live(config: Learn, session: Session) -> Iterator[Callable[[], Clip]]:
+    """Performances out of a live source, until there are enough or it ends."""
+    from edgeskel.cli.run import converter
+    from edgeskel.continual.device.enrolment import Enrolment
+    from firmware_bridge import open_source
+
+    address = config.source[0]
+    ends = nullcontext() if address.startswith("replay:") else suppress(KeyboardInterrupt)
+    with open_source(address) as source, ends:
+        convert = converter(source.topology, session.topology)
+        enrolment = Enrolment(session, address)
+        number, moving = 1, False
+        _invite(config, number)
+        for frame in source:
+            clip = enrolment.push(convert(frame))
+            if enrolment.moving and not moving:
+                console.print("  moving ...", style="dim")
+            moving = enrolment.moving
+            if clip is None:
+                continue
+            yield lambda clip=clip: clip  # type: ignore[misc]
+            number += 1
+            if number > config.demonstrations:
+                return
+            _invite(config, number)
+        if (clip := enrolment.finish()) is not None:
+            last = clip
+            yield lambda: last
+
+
+class _Unreadable(Exception):
+    """One file of several: the others are still taken. What damages the file of learned actions is another matter."""
+
+
+def _invite(config: Learn, number: int) -> None:
+    console.print(f"{number} of {config.demonstrations}: stand still, then perform {config.label!r} and stand still again",
+                  style="bold", highlight=False, markup=False)
+
+
+def _draw(out: Console, data: dict[str, Any]) -> None:
+    out.print(f"{data['label']}: {data['taken']} of {len(data['demonstrations'])} demonstrations taken, {data['total']} in all",
+              highlight=False, markup=False)
+    out.print(f"next: {data['next']}", highlight=False, markup=False)
+
+
+COMMAND = Command(Learn, learn)

@@ -1,0 +1,72 @@
+"""What was learned, in front of an engine: probabilities of old and of new actions from the same embedding.
+
+Axes: M persons, S frames of the window, V joints, K classes of the recogniser, L learned labels, D width of the embedding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeskel.continual.device.learner import Learner
+from edgeskel.errors import LabelMismatch
+from edgeskel.runtime.engines import Engine
+from edgeskel.runtime.session import Session
+from edgeskel.skeleton import Float32
+
+__all__ = ["LearnedEngine", "joined", "with_learned"]
+
+
+def joined(probabilities: Float32, learned: Float32) -> Float32:
+    """The classifier's answer and the learner's, as one.
+
+    The learner says how probable each new action is; what is left is divided among the old ones as the classifier has it.
+    So the classifier's order of its own classes never changes: an old action can be lost to a new one, to no other.
+
+    Args:
+        probabilities: (..., K) of the classifier.
+        learned: (..., K + L) of the learner.
+
+    Returns:
+        (..., K + L), sums to 1.
+    """
+    new = learned[..., probabilities.shape[-1] :]
+    left = 1 - new.sum(-1, keepdims=True)
+    return np.concatenate([probabilities * np.maximum(left, 0), new], -1).astype(np.float32)
+
+
+class LearnedEngine:
+    """An engine (see :class:`edgeskel.runtime.engines.Engine`) with K + L classes around one with K.
+
+    Args:
+        engine: gives probabilities (K,) and the embedding.
+        learner: of the same recogniser. What it learns later counts from the next call on; the labels that it gains then
+            are in :attr:`Learner.labels`, not in a session's that was made before.
+    """
+
+    def __init__(self, engine: Engine, learner: Learner) -> None:
+        self.engine, self.learner = engine, learner
+        self.name = engine.name
+
+    @staticmethod
+    def available() -> str | None:
+        """It runs wherever its engine does."""
+        return None
+
+    def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        """Probabilities (K + L,) and embedding (D,) of a window (1, M, S, V, 3)."""
+        probabilities, embedding = self.engine(joints, confidence)
+        return joined(probabilities, self.learner.predict(embedding)), embedding
+
+
+def with_learned(session: Session, learner: Learner) -> Session:
+    """A session with the learned labels behind the recogniser's own. The given one is left as it is.
+
+    Raises:
+        LabelMismatch: the learner knows another recogniser's classes.
+    """
+    if session.labels != learner.knowledge.labels:
+        raise LabelMismatch(f"the learner stands on {len(learner.knowledge.labels)} classes, "
+                            f"{', '.join(learner.knowledge.labels[:3])}, ...",
+                            expected=f"the session's {len(session.labels)}: {', '.join(session.labels[:3])}, ...",
+                            remedy="use the knowledge of the model that the session runs")
+    return Session(LearnedEngine(session.engine, learner), session.topology, learner.labels, session.window)
