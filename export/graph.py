@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgeskel.errors import ExportError
+from edgeskel.models import steps
 from edgeskel.models.base import Recogniser
 from edgeskel.models.low_rank import Factors
 
@@ -142,10 +143,16 @@ def _fold_neighbours(sequence: nn.Sequential) -> None:
             layers[index - 1 : index + 1] = [fuse_conv_bn_eval(before, norm), nn.Identity()]
         elif isinstance(before, nn.Linear):
             layers[index - 1 : index + 1] = [fuse_linear_bn_eval(before, norm), nn.Identity()]
-        elif isinstance(after, nn.Conv2d) and not any(after.padding) and isinstance(after.padding, tuple):
+        elif isinstance(after, nn.Conv2d) and not _padded(after):
             layers[index : index + 2] = [nn.Identity(), _after(norm, after)]
     for index, layer in enumerate(layers):
         sequence[index] = layer
+
+
+def _padded(convolution: nn.Conv2d) -> bool:
+    """Whether zeros come in that a BatchNorm before it would have left alone."""
+    return isinstance(convolution.padding, str) or any(convolution.padding) or (
+        isinstance(convolution, steps.Conv) and convolution.past > 0)
 
 
 def _after(norm: _BatchNorm, convolution: nn.Conv2d) -> nn.Conv2d:
