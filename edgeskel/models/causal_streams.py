@@ -10,13 +10,14 @@ Axes: B bodies, n frames of a step (T of a clip), V joints.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgeskel.models.steps import State, decayed
+from edgeskel.models.steps import Decay, State
 from edgeskel.skeleton import Topology
 from edgeskel.transforms import STREAMS, Streams
 
@@ -40,11 +41,13 @@ class CausalStreams(Streams):
     """
 
     states = 3
+    upright: Tensor
 
     def __init__(self, topology: Topology, frames: int, memory: float, streams: Sequence[str] = STREAMS, align: str = "yaw",
                  confidence_channel: bool = True) -> None:
         super().__init__(topology, frames, frames, streams, align, confidence_channel)
-        self.keep = float(torch.tensor(-1 / memory).exp())
+        self.decay = Decay(math.exp(-1 / memory), frames)
+        self.register_buffer("upright", torch.eye(3).unsqueeze(0), persistent=False)
 
     def forward(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
         """Streams of clips: (N, 1, T, V, 3) metres and (N, 1, T, V) -> (N, C, T, V) and (N, T), 1 where anything was seen."""
@@ -82,7 +85,8 @@ class CausalStreams(Streams):
         bodies, frames, size = confidence.shape
         values = torch.cat((weighted, confidence.unsqueeze(-1)), dim=-1).transpose(2, 3)  # (B, n, 4, V)
         points = functional.linear(values, self.points).reshape(bodies, frames, 16)
-        return decayed(points.transpose(1, 2), state, self.keep)
+        sums: Tensor = self.decay(points.transpose(1, 2), state)
+        return sums
 
     def _place(self, sums: Tensor) -> tuple[Tensor, Tensor]:
         """Origin (B·n, 1, 3), and what turns and scales a row vector (B·n, 3, 3)."""
@@ -91,7 +95,7 @@ class CausalStreams(Streams):
         across, up, origin = self.directions_of(sums[:, :3], sums[:, 3:])
         length = self.norm(up)
         if self.align == "none":
-            return origin, (torch.eye(3, device=sums.device) / length)
+            return origin, self.upright / length
         return origin, self.turn(across, up / length).transpose(1, 2) / length
 
     def _before(self, joints: Tensor, seen: Tensor, state: State) -> tuple[Tensor, Tensor]:

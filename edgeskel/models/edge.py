@@ -227,7 +227,15 @@ class Edge(Recogniser):
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(width, len(config.labels))
 
-        self.mean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)))
+        self.mean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)),
+                                      config.frames // config.frames_per_step if config.causal else 1)
+        # Means over places and over frames as products with constants: XNNPACK takes no other mean of theirs.
+        self.register_buffer("each_place", torch.full((1, joints), 1 / joints), persistent=False)
+        self.register_buffer("each_frame", torch.full((1, config.frames_per_step), 1 / config.frames_per_step),
+                             persistent=False)
+
+    each_place: Tensor
+    each_frame: Tensor
 
     def make_streams(self, frames: int) -> Streams:
         config = self.config
@@ -240,7 +248,7 @@ class Edge(Recogniser):
         """(B, C, T, V) -> (B, D), the mean over the frames; causal: (B, D, T'), of each step."""
         x: Tensor = self.blocks(self.stem(streams))
         if self.config.causal:
-            return x.mean(3)
+            return self._over_places(x)
         pooled: Tensor = self.dropout(x.mean((2, 3), keepdim=True).flatten(1))
         return pooled
 
@@ -255,14 +263,18 @@ class Edge(Recogniser):
         (streams, seen), left = self.streams.step(joints[:, 0], confidence[:, 0], state[:3])
         x, stem = self.stem.step(streams, state[3:4])
         x, middle = self.blocks.step(x, state[4:-2])
-        features, mean = self.mean.step_weighted(x.mean(3), self._shares(seen), state[-2:])
-        embedding = features[..., -1]
+        features, mean = self.mean.step_weighted(self._over_places(x), self._shares(seen), state[-2:])
+        embedding = features[..., -1] if features.shape[-1] > 1 else features.flatten(1)
         return self.classifier(embedding), embedding, left + stem + middle + mean
+
+    def _over_places(self, x: Tensor) -> Tensor:
+        """(B, C, T', V) -> (B, C, T')."""
+        return functional.linear(x, self.each_place).reshape(x.shape[:3])
 
     def _shares(self, seen: Tensor) -> Tensor:
         """(B, T) -> (B, 1, T'): how much of each step was seen."""
-        share = self.config.frames_per_step
-        return seen.reshape(len(seen), -1, share).mean(-1).unsqueeze(1)
+        shares = functional.linear(seen.reshape(len(seen), -1, self.config.frames_per_step), self.each_frame)
+        return shares.reshape(len(seen), 1, -1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from edgeskel.errors import UsageError
 
-__all__ = ["Conv", "Delay", "Last", "Residual", "RunningMean", "Sequential", "State", "Step", "fresh", "step_of"]
+__all__ = ["Conv", "Decay", "Delay", "Last", "Residual", "RunningMean", "Sequential", "State", "Step", "fresh", "step_of"]
 
 State: TypeAlias = "tuple[Tensor, ...]"
 """What a layer knows of the frames before; all zeros at the start."""
@@ -233,6 +233,40 @@ class Residual(Step):
         return learned + kept, left + right
 
 
+class Decay(nn.Module):
+    """Sums over all frames so far, each counting ``keep`` times what the next one counts.
+
+    A product with a triangle of powers, so that a clip is one operation and not a loop.
+
+    Args:
+        keep: 0 to 1.
+        frames: of the pieces that it mostly sees; constants are made for that many.
+    """
+
+    powers: Tensor
+    carried: Tensor
+
+    def __init__(self, keep: float, frames: int) -> None:
+        super().__init__()
+        self.keep = keep
+        moments = torch.arange(frames)
+        ages = moments.view(-1, 1) - moments
+        powers = torch.where(ages >= 0, torch.tensor(keep, dtype=torch.float64) ** ages.clamp(min=0), 0.0)
+        self.register_buffer("powers", powers.float(), persistent=False)  # (frames, frames)
+        self.register_buffer("carried", (keep * powers[:, 0]).float(), persistent=False)  # (frames,)
+
+    def forward(self, x: Tensor, state: State) -> Tensor:
+        """(B, C, n), and the last sums before it, (B, C, 1), or ``()`` -> (B, C, n)."""
+        frames, made = x.shape[-1], len(self.carried)
+        if frames > made:
+            return Decay(self.keep, frames).to(x.device)(x, state)  # type: ignore[no-any-return]
+        powers, carried = self.powers, self.carried
+        if frames < made:  # the triangle of a shorter piece is the corner of it
+            powers, carried = powers[:frames, :frames], carried[:frames]
+        total = functional.linear(x, powers) if frames > 1 else x
+        return total + state[0] * carried if state else total
+
+
 class RunningMean(Step):
     """Mean over all frames so far, each counting ``keep`` times what the next one counts; with weights.
 
@@ -242,40 +276,29 @@ class RunningMean(Step):
 
     Args:
         keep: 0 to 1; 1 counts all frames alike.
+        frames: of the pieces that it mostly sees.
     """
 
     states = 2
+    tiny: Tensor
 
-    def __init__(self, keep: float) -> None:
+    def __init__(self, keep: float, frames: int = 1) -> None:
         super().__init__()
-        self.keep = keep
+        self.decay = Decay(keep, frames)
+        self.register_buffer("tiny", torch.tensor([1e-6]), persistent=False)
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """(B, C, T) and (B, 1, T) -> (B, C, T), the mean up to and including each frame."""
-        return self.step_weighted(x, weight, ())[0]
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(B, C, T) and (B, 1, T) -> (B, C, T), the mean up to and including each frame; without weights all count alike."""
+        return self.step_weighted(x, torch.ones_like(x[:, :1]) if weight is None else weight, ())[0]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """(B, C, n), every frame counted."""
+        """(B, C, n), all counted alike."""
         return self.step_weighted(x, torch.ones_like(x[:, :1]), state)
 
     def step_weighted(self, x: Tensor, weight: Tensor, state: State) -> tuple[Tensor, State]:
-        """(B, C, n), (B, 1, n) and the state (sum (B, C, 1), weight (B, 1, 1))."""
-        total, counted = decayed(x * weight, state[:1], self.keep), decayed(weight, state[1:], self.keep)
-        return total / (counted + 1e-6), (total[..., -1:], counted[..., -1:])
-
-
-def decayed(x: Tensor, state: State, keep: float) -> Tensor:
-    """(B, C, n) -> the sums over all frames so far, each ``keep`` times what the next one counts; ``state`` is the last of
-    those before, (B, C, 1). A product with a triangle of powers, so that a clip is one operation and not a loop."""
-    frames = x.shape[-1]
-    if frames == 1:
-        return x + keep * state[0] if state else x
-    ages = torch.arange(frames, device=x.device).view(-1, 1) - torch.arange(frames, device=x.device)
-    powers = torch.where(ages >= 0, keep ** ages.clamp(min=0), 0.0).to(x.dtype)  # (n, n)
-    total = functional.linear(x, powers)
-    if state:
-        total = total + state[0] * (keep * powers[:, 0])
-    return total
+        """(B, C, n), (B, 1, n) and the state: sum (B, C, 1), weight (B, 1, 1)."""
+        total, counted = self.decay(x * weight, state[:1]), self.decay(weight, state[1:])
+        return total / (counted + self.tiny), (_newest(total), _newest(counted))
 
 
 def _behind(x: Tensor, state: State, past: int) -> Tensor:
@@ -288,4 +311,8 @@ def _behind(x: Tensor, state: State, past: int) -> Tensor:
 
 def _latest(seen: Tensor, past: int) -> Tensor:
     return seen[:, :, seen.shape[2] - past :]
+
+
+def _newest(x: Tensor) -> Tensor:
+    return x if x.shape[-1] == 1 else x[..., -1:]
 
