@@ -41,8 +41,8 @@ class EdgeConfig(RecogniserConfig):
     """Places left after joint pooling in each stage; 0 keeps the joints."""
     blocks: tuple[int, ...] = (2, 2, 2)
     """Blocks of each stage."""
-    strides: tuple[int, ...] = (1, 2, 2)
-    """Frames of its input for one of each stage."""
+    strides: tuple[int, ...] = ()
+    """Frames of its input for one of each stage; empty: 1 for the first stage and 2 for every later one."""
     groups: int = 8
     """Channel groups, each with its own joint-mixing matrix."""
     stem_kernel: int = 5
@@ -69,9 +69,9 @@ class EdgeConfig(RecogniserConfig):
         check_wholes("blocks", self.blocks)
         check_share("dropout", self.dropout)
         check_wholes("strides", self.strides)
-        if not len(self.widths) == len(self.regions) == len(self.blocks) == len(self.strides) > 0:
+        if not len(self.widths) == len(self.regions) == len(self.blocks) == len(self.stage_strides) > 0:
             raise UsageError(f"widths of {len(self.widths)}, regions of {len(self.regions)}, blocks of {len(self.blocks)} and "
-                             f"strides of {len(self.strides)} stages", expected="the same number of each, at least one")
+                             f"strides of {len(self.stage_strides)} stages", expected="the same number of each, at least one")
         if any(width % self.groups for width in self.widths):
             raise UsageError(f"widths = {self.widths!r} with groups = {self.groups}", expected="widths that groups divides")
         if self.kernel % 2 == 0:
@@ -82,9 +82,14 @@ class EdgeConfig(RecogniserConfig):
             self._check_causal()
 
     @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """The stride of each stage."""
+        return self.strides or (1, *[2] * (len(self.widths) - 1))
+
+    @property
     def frames_per_step(self) -> int:
         """Frames for one answer of the causal form: the product of all strides."""
-        return self.stem_stride * math.prod(self.strides)
+        return self.stem_stride * math.prod(self.stage_strides)
 
     def _check_causal(self) -> None:
         if self.persons != 1:
@@ -93,8 +98,8 @@ class EdgeConfig(RecogniserConfig):
         if self.frames != self.source_frames or self.frames % self.frames_per_step:
             raise UsageError(f"causal with frames = {self.frames} and source_frames = {self.source_frames}",
                              expected=f"the same number of both, a multiple of {self.frames_per_step}: nothing is stretched")
-        if max(self.strides) > self.kernel or self.stem_stride > self.stem_kernel:
-            raise UsageError(f"strides {self.strides} and {self.stem_stride} with kernels of {self.kernel} and "
+        if max(self.stage_strides) > self.kernel or self.stem_stride > self.stem_kernel:
+            raise UsageError(f"strides {self.stage_strides} and {self.stem_stride} with kernels of {self.kernel} and "
                              f"{self.stem_kernel} frames", expected="no stride longer than its kernel")
 
 
@@ -220,7 +225,7 @@ class Edge(Recogniser):
                 if target != joints:
                     # Each region starts as a soft share of the joints and learns which ones it gathers.
                     start = torch.softmax(2 * torch.randn(target, joints), dim=1)
-                blocks.append(Block(width, wide, joints, target, start, 1 if index else config.strides[stage], config))
+                blocks.append(Block(width, wide, joints, target, start, 1 if index else config.stage_strides[stage], config))
                 width, joints = wide, target
                 start = torch.eye(joints) if stage else start
         self.blocks = steps.Sequential(*blocks)
@@ -260,6 +265,8 @@ class Edge(Recogniser):
         return pooled
 
     def step(self, joints: Tensor, confidence: Tensor, state: steps.State) -> tuple[Tensor, Tensor, steps.State]:
+        if not self.config.causal:
+            return super().step(joints, confidence, state)
         (streams, seen), left = self.streams.step(joints[:, 0], confidence[:, 0], state[:3])
         x, stem = self.stem.step(streams, state[3:4])
         x, middle = self.blocks.step(x, state[4:-2])
