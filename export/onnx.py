@@ -55,7 +55,8 @@ def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Network:
 
 
 def export_step(graph: StepGraph, metadata: Mapping[str, Any]) -> onnx.ModelProto:
-    """The step form, its state as inputs ``state_0``, ... and outputs ``next_state_0``, ...; fp32. Errors as :func:`export_onnx`."""
+    """The step form in fp32, its state as inputs ``state_0``, ... and outputs ``next_state_0``, ...; else as
+    :func:`export_onnx`."""
     return _finish(_translate(graph, graph.inputs, graph.outputs), (), metadata)
 
 

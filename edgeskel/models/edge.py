@@ -267,6 +267,7 @@ class Edge(Recogniser):
     def step(self, joints: Tensor, confidence: Tensor, state: steps.State) -> tuple[Tensor, Tensor, steps.State]:
         if not self.config.causal:
             return super().step(joints, confidence, state)
+        assert isinstance(self.streams, CausalStreams)
         (streams, seen), left = self.streams.step(joints[:, 0], confidence[:, 0], state[:3])
         x, stem = self.stem.step(streams, state[3:4])
         x, middle = self.blocks.step(x, state[4:-2])

@@ -224,8 +224,8 @@ class Residual(Step):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, V) -> (B, C', T / stride, V)."""
-        learned: Tensor = self.body(x)
-        return learned + self.skip(x)
+        total: Tensor = self.body(x) + self.skip(x)
+        return total
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         learned, left = self.body.step(x, state[: self.body.states])
@@ -259,7 +259,8 @@ class Decay(nn.Module):
         """(B, C, n), and the last sums before it, (B, C, 1), or ``()`` -> (B, C, n)."""
         frames, made = x.shape[-1], len(self.carried)
         if frames > made:
-            return Decay(self.keep, frames).to(x.device)(x, state)  # type: ignore[no-any-return]
+            longer: Tensor = Decay(self.keep, frames).to(x.device)(x, state)
+            return longer
         powers, carried = self.powers, self.carried
         if frames < made:  # the triangle of a shorter piece is the corner of it
             powers, carried = powers[:frames, :frames], carried[:frames]

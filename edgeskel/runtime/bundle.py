@@ -20,15 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from edgeskel.errors import BundleError, EdgeskelError
+from edgeskel.errors import BundleError, CorruptFile, EdgeskelError
 from edgeskel.skeleton import Float32, Topology
 
 __all__ = [
-    "MANIFEST", "SCHEMA", "Artifact", "Bundle", "Certainty", "Golden", "StepForm", "Window", "certainty_of", "file_digest",
-    "manifest_digest", "step_form",
+    "CERTAINTY", "MANIFEST", "SCHEMA", "Artifact", "Bundle", "Certainty", "Golden", "StepForm", "Window", "certainty_of",
+    "file_digest", "manifest_digest", "read_certainty", "step_form",
 ]
 
 MANIFEST = "manifest.json"
+CERTAINTY = "certainty.json"
+"""File of a checkpoint folder: what validation data said about its probabilities."""
 SCHEMA = 1
 _AGAIN = "copy the bundle again or export anew"
 
@@ -265,6 +267,22 @@ def certainty_of(entry: Mapping[str, Any]) -> Certainty:
     if not (0 < found.temperature < math.inf and 0 <= found.threshold <= 1):
         raise ValueError(f"a temperature of {found.temperature:g} and a threshold of {found.threshold:g}")
     return found
+
+
+def read_certainty(folder: str | Path) -> Certainty:
+    """``certainty.json`` of a checkpoint folder, neutral where there is none.
+
+    Raises:
+        CorruptFile: it is not what it should be.
+    """
+    path = Path(folder) / CERTAINTY
+    if not path.is_file():
+        return Certainty()
+    try:
+        return certainty_of(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CorruptFile(path, f"unreadable ({error})", expected="temperature and threshold",
+                          remedy="delete it to go without") from error
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -118,6 +118,7 @@ class Live:
         self.arrivals = Arrivals()
         self.now = 0.0
         """Time of the latest frame that was taken, in seconds."""
+        self.tap: Callable[[Frame], None] | None = None
         self.start_afresh()
 
     def start_afresh(self) -> None:
@@ -140,6 +141,8 @@ class Live:
             return []
         events: list[Event] = []
         for taken, jumped in self.arrivals.push(checked):
+            if self.tap is not None:
+                self.tap(taken)
             if jumped:
                 events += self.finish()
                 self.start_afresh()

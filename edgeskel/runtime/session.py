@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,7 +83,9 @@ class Session:
         self._ring = Ring(self.window.persons, self.window.frames, len(self.topology.joints))
         self._latest = -math.inf
         self._waiting = 0  # frames since the last recognition
+        tap = self._live.tap if hasattr(self, "_live") else None
         self._live = Live(self.topology, self.labels, self.window, self._recognising, self.config, self.most)
+        self._live.tap = tap
 
     def _recognising(self) -> Recognising:
         if self.stepper is not None:
@@ -129,6 +131,11 @@ class Session:
         """What :meth:`step` did not take since the start, counted by the reason."""
         return self._live.refused
 
+    def tap(self, listener: Callable[[Frame], None] | None) -> None:
+        """Let ``listener`` have every frame that :meth:`step` takes, as it takes it: what a recording needs to give the same
+        events again."""
+        self._live.tap = listener
+
     def save(self) -> bytes:
         """Everything that :meth:`step` remembers; :meth:`restore` goes on from there as if there had been no pause."""
         return pack({"session": self._identity(), "live": self._live.remember()})
@@ -151,7 +158,7 @@ class Session:
             live.recall(fields["live"])
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptFile("session state", f"incomplete ({error!r})", expected="what Session.save gave") from error
-        self._live = live
+        live.tap, self._live = self._live.tap, live
 
     def _identity(self) -> dict[str, object]:
         """What a saved state must fit."""

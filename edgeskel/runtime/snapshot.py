@@ -51,7 +51,8 @@ def pack(value: Any) -> bytes:
     arrays: list[np.ndarray[Any, Any]] = []
     text = json.dumps(_encode(value, arrays))
     buffer = io.BytesIO()
-    np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **{f"array_{i}": array for i, array in enumerate(arrays)})
+    named: dict[str, Any] = {f"array_{index}": array for index, array in enumerate(arrays)}
+    np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **named)
     return buffer.getvalue()
 
 
@@ -97,4 +98,6 @@ def _decode(value: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
     if kind == "map":
         return {_decode(key, arrays): _decode(item, arrays) for key, item in content}
     items = [_decode(item, arrays) for item in content]
-    return {"frame": lambda: Frame(*items), "tuple": lambda: tuple(items), "list": lambda: items}[kind]()
+    if kind == "frame":
+        return Frame(*items)
+    return {"tuple": tuple, "list": list}[kind](items)
