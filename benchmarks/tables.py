@@ -65,6 +65,12 @@ TARGETS = (
     Target("demo", "synthetic_minutes", "`make demo`, embedded data, two cores, installed", "under", 8, " min"),
     Target("demo", "utd_minutes", "`make demo DATA=.../utd-mhad`, two cores, installed", "under", 40, " min"),
     Target("pipeline", "data_fraction_of_step", "data pipeline, share of a training step", "under", 0.1),
+    Target("streaming", "operations_ratio", "frame by frame: operations per prediction, times fewer", "at least", 40),
+    Target("streaming", "latency_ratio", "frame by frame: time per prediction, times less, one core", "at least", 25),
+    Target("streaming", "median_ms", "live: time per frame, one core, median", "under", 0.5, " ms"),
+    Target("streaming", "p99_ms", "live: time per frame, one core, p99", "under", 2.0, " ms"),
+    Target("streaming", "step_equals_clip_max_abs_diff", "step equals clip on every engine: largest difference", "at most", 1e-4),
+    Target("streaming", "causal_top1_drop", "causal form against clip form, UTD-MHAD, top-1, points", "at most", 1.0),
     Target("store", "peak_rss_gb", "store of 114,480 NTU-sized clips: resident memory", "under", 1.0, " GB"),
 )
 
