@@ -14,7 +14,7 @@ from edgeskel.data import Store
 from edgeskel.runtime import UNKNOWN, Event, Session
 from edgeskel.skeleton import Clip, Float32, Frame
 
-__all__ = ["UNSEEN", "Score", "Stream", "play", "streams"]
+__all__ = ["UNSEEN", "Score", "Stream", "hits", "play", "streams"]
 
 RATE = 30.0
 UNSEEN = ("donning", "doffing", "drop_trash")
@@ -99,8 +99,7 @@ class Score:
 
     def add(self, stream: Stream, events: Sequence[Event]) -> None:
         """Count one stream."""
-        ended = [event for event in events if event.kind == "ended" and event.label != UNKNOWN and event.end is not None]
-        named = [(event.start, float(event.end or 0), event.label) for event in ended]
+        named = _named(events)
         truth, given = (_painted(spans, len(stream.frames)) for spans in (stream.spans, named))
         self.right += sum(a == b for a, b in zip(truth, given, strict=True))
         self.frames += len(truth)
@@ -108,7 +107,7 @@ class Score:
         self.events += len(named)
         self.actions += len(stream.spans)
         for percent in self.hits:
-            self.hits[percent] += _hits(named, stream.spans, percent / 100)
+            self.hits[percent] += sum(_hits(named, stream.spans, percent / 100))
         self.alarms += sum(max((_overlap(event, span) for span in stream.spans), default=0.0) < 0.1 for event in named)
         for start, end, label in stream.spans:
             times = [event.time for event in events if event.label == label and start - 0.5 <= event.time <= end + 1.5]
@@ -142,12 +141,25 @@ def _overlap(a: tuple[float, float, str], b: tuple[float, float, str]) -> float:
     return both / max(max(a[1], b[1]) - min(a[0], b[0]), 1e-9)
 
 
-def _hits(events: Sequence[tuple[float, float, str]], spans: Sequence[tuple[float, float, str]], least: float) -> int:
+def hits(events: Sequence[Event], stream: Stream) -> list[tuple[float, bool]]:
+    """Of every event with a label that has ended, its confidence and whether it is right (overlap 0.5)."""
+    ended = [event.confidence for event in events if event.kind == "ended" and event.label != UNKNOWN]
+    return list(zip(ended, _hits(_named(events), stream.spans, 0.5), strict=True))
+
+
+def _named(events: Sequence[Event]) -> list[tuple[float, float, str]]:
+    return [(event.start, event.end or event.start, event.label)
+            for event in events if event.kind == "ended" and event.label != UNKNOWN]
+
+
+def _hits(events: Sequence[tuple[float, float, str]], spans: Sequence[tuple[float, float, str]], least: float) -> list[bool]:
+    """Of each event, whether it answers for an action; each action is answered for once."""
     free = list(spans)
-    hits = 0
+    found = []
     for event in events:
         best = max((span for span in free if span[2] == event[2]), key=lambda span: _overlap(event, span), default=None)
-        if best is not None and _overlap(event, best) >= least:
+        hit = best is not None and _overlap(event, best) >= least
+        if hit and best is not None:
             free.remove(best)
-            hits += 1
-    return hits
+        found.append(hit)
+    return found
