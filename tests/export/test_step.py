@@ -121,7 +121,8 @@ def test_a_way_that_is_not_there_is_refused(bundle: Bundle, bundle_folder: Path)
         runtime.load(bundle_folder, way="frame", engine="onnxruntime")
 
 
-@pytest.mark.parametrize("change", [{"frames": 0}, {"frames": "four"}, {"states": [{"shape": [0]}]}, {"states": 3}, {"delay": None}])
+@pytest.mark.parametrize("change", [{"frames": 0}, {"frames": "four"}, {"states": [{"shape": [0]}]}, {"states": 3},
+                                    {"delay": None}])
 def test_a_step_that_makes_no_sense_is_refused(bundle: Bundle, tmp_path: Path, change: dict[str, object]) -> None:
     from tests.runtime.conftest import seal, write_bundle
 
