@@ -277,6 +277,21 @@ def test_teachers_are_followed_and_not_kept(six, config, tmp_path):
     assert mine == {name for name, _ in teacher.recogniser.named_parameters()}
 
 
+def test_the_causal_form_starts_from_the_weights_of_the_clip_form(config, tmp_path):
+    clip = train(config(epochs=1))
+    live = train(config(epochs=1, recogniser="edge-live", out=tmp_path / "live", start=str(clip.folder), settings=(
+        *[setting for setting in config().settings if not setting.startswith(("frames", "epochs"))],
+        "learning_rate=1e-9", "average=0", "augment_frames=64", "frames=128", "strides=[1, 2]")))
+    mine, theirs = weights(live.folder), weights(clip.folder)
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-5) for name in mine if "running" not in name and "num_" not in name)
+
+
+def test_weights_of_another_shape_are_no_start(config, tmp_path):
+    clip = train(config(epochs=1))
+    with pytest.raises(UsageError, match="whose weights are not those of 'edge-live'"):
+        train(config(recogniser="edge-live", out=tmp_path / "live", start=str(clip.folder), settings=("widths=[16, 32, 64]",)))
+
+
 def test_a_teacher_of_other_labels_is_refused(config, tmp_path, utd_store):
     teacher = train(config(out=tmp_path / "teacher", epochs=1))
     with pytest.raises(LabelMismatch, match="differ in"):
