@@ -65,8 +65,8 @@ def _joined(clips: Sequence[tuple[Clip, bool]], rng: np.random.Generator) -> Str
         begin = len(frames) / RATE
         (spans if known else unseen).append((begin, begin + joints.shape[1] / RATE, clip.label))
         last = joints[:, -1]
-        still = np.repeat(last[:, None], int(rng.integers(24, 76)), axis=1)
-        still = still + rng.normal(scale=0.004, size=still.shape)
+        rest = np.repeat(last[:, None], int(rng.integers(24, 76)), axis=1)
+        still = rest + rng.normal(scale=0.004, size=rest.shape)
         for pose in np.concatenate([joints, still], axis=1).transpose(1, 0, 2, 3).astype(np.float32):
             frames.append(Frame(len(frames) / RATE, pose, np.ones(pose.shape[:2], np.float32)))
     return Stream(frames, spans, unseen)

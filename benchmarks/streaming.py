@@ -127,7 +127,7 @@ def _count(graph: Any, inputs: Sequence[Any]) -> float:
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         graph(*inputs)
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 def _latency(clip: Recogniser, steppers: dict[str, Stepper], files: dict[Artifact, Path], store: Store,

@@ -130,8 +130,8 @@ class Screen:
         bars.add_column(width=min(22, max(map(len, self._session.labels))))
         scores = persons[0][1].naming.smooth if persons else None
         energy = persons[0][1].segmenter.energy if persons else 0.0
-        for index in np.argsort(-scores)[:8] if scores is not None else ():
-            label, score = self._session.labels[int(index)], float(scores[index])
+        named = [] if scores is None else [(self._session.labels[int(i)], float(scores[i])) for i in np.argsort(-scores)[:8]]
+        for label, score in named:
             bars.add_row(Text(label[:22]), bar(score, max(4, width - 32), self._colour(label)), f"{score:4.0%}")
         motion = Text.assemble("motion ", bar(min(energy / 8, 1), 16, "white"), f" {energy:4.1f}/s", style="dim")
         return Group(*lines, Text(), bars, Text(), motion)

@@ -119,13 +119,14 @@ class Live:
         self.now = 0.0
         """Time of the latest frame that was taken, in seconds."""
         self.tap: Callable[[Frame], None] | None = None
+        self.tracks = Tracks(most, topology)
         self.start_afresh()
 
     def start_afresh(self) -> None:
-        """Nobody is known."""
-        numbers_used = self.tracks.next if hasattr(self, "tracks") else 0
+        """Nobody is known; numbers that were given are not given again."""
+        used = self.tracks.next
         self.tracks = Tracks(self.most, self.topology)
-        self.tracks.next = numbers_used
+        self.tracks.next = used
         self.slots = Slots(self.window.persons, self.topology)
         self.persons: dict[int, Doing] = {}
 

@@ -69,6 +69,7 @@ class Session:
         self.window = window
         self.config = config or EventConfig()
         self.most = most
+        self._live = self._fresh()
         self.reset()
 
     @property
@@ -83,9 +84,12 @@ class Session:
         self._ring = Ring(self.window.persons, self.window.frames, len(self.topology.joints))
         self._latest = -math.inf
         self._waiting = 0  # frames since the last recognition
-        tap = self._live.tap if hasattr(self, "_live") else None
-        self._live = Live(self.topology, self.labels, self.window, self._recognising, self.config, self.most)
+        tap, self._live = self._live.tap, self._fresh()
         self._live.tap = tap
+
+    def _fresh(self) -> Live:
+        """Nothing is remembered."""
+        return Live(self.topology, self.labels, self.window, self._recognising, self.config, self.most)
 
     def _recognising(self) -> Recognising:
         if self.stepper is not None:
@@ -153,7 +157,7 @@ class Session:
         if fields["session"] != self._identity():
             raise UsageError("the saved state is of another recogniser or of another way to run it",
                              expected=f"one of {len(self.labels)} labels and {len(self.topology.joints)} joints, by {self.way}")
-        live = Live(self.topology, self.labels, self.window, self._recognising, self.config, self.most)
+        live = self._fresh()
         try:
             live.recall(fields["live"])
         except (KeyError, TypeError, AttributeError) as error:
