@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from edgeskel.models import Recogniser
     from export.windows import Windows
 
-__all__ = ["HYPERFORMER", "MODEL", "PROTOCOL", "SMALL", "Artifact", "clips_of", "load", "make"]
+__all__ = ["HYPERFORMER", "LIVE", "MODEL", "PROTOCOL", "SMALL", "Artifact", "clips_of", "load", "make"]
 
 MODEL = "edge-utd-mhad"
 SMALL = "edge-utd-mhad-small"
+LIVE = "edge-utd-mhad-live"
 HYPERFORMER = "hyperformer"
 HYPERFORMER_FRAMES = 32
 """As ``benchmarks.compression`` trains it; the reference has 64, and takes twice as long."""
@@ -27,7 +28,8 @@ CALIBRATION = 32
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file: a recogniser's name, and what it is made into (``pte fp32``, ``pte int8`` or ``onnx fp32``)."""
+    """One file: a recogniser's name, and what it is made into (``pte fp32``, ``pte int8``, ``pte step``, ``onnx fp32`` or
+    ``onnx step``)."""
 
     model: str
     kind: str
@@ -77,6 +79,9 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
     torch.set_num_threads(1)
     model = load(artifact.model)
     path = folder / f"{artifact.model}-{artifact.kind.replace(' ', '-')}"
+    if artifact.kind.endswith("step"):
+        path.write_bytes(_step(model, artifact))
+        return path
     if artifact.kind.startswith("pte"):
         from export.predictor import xnnpack_artifacts
 
@@ -90,3 +95,18 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
     with quiet():
         path.write_bytes(export_onnx(DeployableGraph(model), {"name": artifact.model}).model.SerializeToString())
     return path
+
+
+def _step(model: Recogniser, artifact: Artifact) -> bytes:
+    from export.graph import StepGraph, export_program
+    from export.quiet import quiet
+
+    graph = StepGraph(model).eval()
+    with quiet():
+        if artifact.kind.startswith("pte"):
+            from export.executorch import lower_xnnpack
+
+            return lower_xnnpack(export_program(graph), {"name": artifact.model}).content
+        from export.onnx import export_step
+
+        return bytes(export_step(graph, {"name": artifact.model}).SerializeToString())

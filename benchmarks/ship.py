@@ -1,8 +1,9 @@
 """``python -m benchmarks.ship NAME CHECKPOINT STORE``: make a trained checkpoint one of the weights that come with edgeskel.
 
 Writes ``edgeskel/models/weights/NAME``: weights as float16, ``config.json``, what the training recorded, the model card
-with the figures of the test part, measured here on the very weights that ship, and the ranges that int8 needs, found
-with clips of the training part. No recording goes along.
+with the figures of the test part, measured here on the very weights that ship, the ranges that int8 needs, found
+with clips of the training part (unless ``--without-int8``), and what ``benchmarks.certainty`` found, if given. No recording
+goes along.
 """
 
 from __future__ import annotations
@@ -12,27 +13,29 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks._bench import ROOT
 from edgeskel.cli.report import console
 from edgeskel.files import atomic_write
+
+if TYPE_CHECKING:
+    from edgeskel.data import Split, Store
+    from edgeskel.models import Recogniser
 
 __all__ = ["ship"]
 
 WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
 
 
-def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
+def ship(name: str, checkpoint: Path, store_path: Path, certainty: Path | None = None, int8: bool = True) -> Path:
     """Make ``WEIGHTS / name`` from a finished training and the store that it learned from."""
     from edgeskel import models
     from edgeskel.continual.device import knowledge
     from edgeskel.continual.embedding import describe
     from edgeskel.data import Store, split
-    from edgeskel.runtime.bundle import Window
+    from edgeskel.runtime.bundle import CERTAINTY
     from edgeskel.training import card, evaluate, record
-    from export.build import CALIBRATION, KINDS, Source, build
-    from export.ranges import FILE
-    from export.windows import calibration_windows
 
     store = Store.open(store_path)
     run = record.read(checkpoint)
@@ -43,7 +46,6 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
     recogniser = models.from_pretrained(folder)
     describe(recogniser, store, parts.train).save(folder / knowledge.FILE)
-    config = recogniser.config
     tested = evaluate(recogniser, store, parts.test).figures()
     with atomic_write(folder / "README.md") as file:
         file.write(card.render(run, recogniser, tested=tested).encode())
@@ -51,14 +53,28 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     with atomic_write(folder / record.FILE) as file:
         file.write((json.dumps(kept, indent=1) + "\n").encode())
 
+    if certainty is not None:
+        shutil.copyfile(certainty, folder / CERTAINTY)
+    if int8:
+        _ranges(name, recogniser, folder, store, parts)
+    console.print(f"{folder.relative_to(ROOT)}: top-1 {tested['top1']:.2f} % of {tested['clips']} test clips")
+    return folder
+
+
+def _ranges(name: str, recogniser: Recogniser, folder: Path, store: Store, parts: Split) -> None:
+    """What int8 needs, found with clips of the training part."""
+    from edgeskel.runtime.bundle import Window
+    from export.build import CALIBRATION, KINDS, Source, build
+    from export.ranges import FILE
+    from export.windows import calibration_windows
+
+    config = recogniser.config
     window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
     clips = calibration_windows(store, parts, config.topology, window, CALIBRATION)
     with tempfile.TemporaryDirectory() as scratch:
         kinds = [kind for kind, about in KINDS.items() if about.precision == "int8"]
         bundle = build(Source(name, recogniser), Path(scratch) / name, target="host", kinds=kinds, calibration=clips)
         shutil.copyfile(bundle.path / "checkpoint" / FILE, folder / FILE)
-    console.print(f"{folder.relative_to(ROOT)}: top-1 {tested['top1']:.2f} % of {tested['clips']} test clips")
-    return folder
 
 
 if __name__ == "__main__":
@@ -66,5 +82,7 @@ if __name__ == "__main__":
     parser.add_argument("name", help="edge-demo, edge-utd-mhad, ...")
     parser.add_argument("checkpoint", type=Path, help="folder of a finished training")
     parser.add_argument("store", type=Path, help="the store it learned from")
+    parser.add_argument("--certainty", type=Path, help="what benchmarks.certainty found with this recipe")
+    parser.add_argument("--without-int8", action="store_true", help="no ranges for int8")
     options = parser.parse_args()
-    ship(options.name, options.checkpoint, options.store)
+    ship(options.name, options.checkpoint, options.store, options.certainty, not options.without_int8)

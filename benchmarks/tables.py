@@ -75,6 +75,12 @@ MAIN = (
     Target("deploy", "restart_to_first_recognition_s", "service restart to first recognition, host target", "under", 3, " s"),
     Target("deploy", "device_rss_mb", "device process with `edge`, ONNX Runtime: resident memory", "under", 150, " MB"),
     Target("deploy", "install_mb", "device install beyond numpy and the engine", "under", 60, " MB"),
+    Target("streaming", "operations_ratio", "frame by frame: operations per prediction, times fewer", "at least", 40),
+    Target("streaming", "latency_ratio", "frame by frame: time per prediction, times less, one core", "at least", 25),
+    Target("streaming", "median_ms", "live: time per frame, one core, median", "under", 0.5, " ms"),
+    Target("streaming", "p99_ms", "live: time per frame, one core, p99", "under", 2.0, " ms"),
+    Target("streaming", "step_equals_clip_max_abs_diff", "step equals clip on every engine: largest difference", "at most", 1e-4),
+    Target("streaming", "causal_top1_drop", "causal form against clip form, UTD-MHAD, top-1, points", "at most", 1.0),
     Target("store", "peak_rss_gb", "store of 114,480 NTU-sized clips: resident memory", "under", 1.0, " GB"),
 )
 

@@ -58,7 +58,7 @@ class Streams(nn.Module):
     sum_axes: Tensor
     points: Tensor
     directions: Tensor
-    step: Tensor
+    interval: Tensor
     end: Tensor
     one: Tensor
     tiny: Tensor
@@ -119,7 +119,7 @@ class Streams(nn.Module):
 
         constant("instants", torch.arange(source_frames, dtype=torch.float32).view(1, 1, -1))
         constant("progress", torch.linspace(0, 1, frames).view(1, -1, 1))
-        constant("step", torch.tensor([1 / max(frames - 1, 1)]))
+        constant("interval", torch.tensor([1 / max(frames - 1, 1)]))
         constant("end", torch.tensor([source_frames - 1.0]))
         # Numbers are constants of the graph too: a bare one is traced in double precision and converted at every run.
         constant("one", torch.ones(1))
@@ -194,7 +194,7 @@ class Streams(nn.Module):
         last = _largest(self.instants * seen)
         first = self.end - _largest((self.end - self.instants) * seen)
         span = last - first
-        reach = (span * self.step).clamp(min=1.0)  # the filter widens when it has to skip frames
+        reach = (span * self.interval).clamp(min=1.0)  # the filter widens when it has to skip frames
         position = first + span * self.progress  # (N, T, 1)
         kernel = (self.one - (position - self.instants).abs() / reach).clamp(min=0.0)  # (N, T, S)
         kernel = kernel / (functional.linear(kernel, self.sum_frames) + self.tiny)
@@ -222,14 +222,7 @@ class Streams(nn.Module):
         mean = functional.linear(lead.transpose(1, 2), self.mean_frames).reshape(clips, size, 3).transpose(1, 2)
         lead = coverage[:, 0] if persons > 1 else coverage.reshape(clips, frames, size)
         share = functional.linear(lead.transpose(1, 2), self.mean_frames).reshape(clips, 1, size)
-        known = functional.linear(share, self.points)  # (N, 1, 4)
-        points = functional.linear(mean, self.points) / (known + self.tiny)  # (N, 3, 4)
-        directions = functional.linear(points, self.directions).transpose(1, 2)  # (N, 3 directions, 3 axes)
-        # 1 where both ends of a direction were seen at some time, else 0.
-        certain = functional.linear((known * self.steep).clamp(max=1.0), self.needed)
-        certain = (certain + certain - self.one).clamp(min=0.0).transpose(1, 2)  # (N, 3, 1)
-        directions = self.usual + certain * (directions - self.usual)
-        across, up, origin = directions[:, 0:1], directions[:, 1:2], directions[:, 2:3]
+        across, up, origin = self.directions_of(functional.linear(mean, self.points), functional.linear(share, self.points))
         length = self.norm(up)
         moments = moments.reshape(clips, persons * frames, size, 3)
         positions = moments / (coverage.reshape(clips, persons * frames, size, 1) + self.tiny)
@@ -239,6 +232,21 @@ class Streams(nn.Module):
         else:
             turned = torch.bmm(positions, self.turn(across, up / length).transpose(1, 2) / length)
         return turned.reshape(clips, persons * frames, size, 3)
+
+    def directions_of(self, moments: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Left-right axis, upward axis and origin, each (N, 1, 3), from the four points that the body is aligned by.
+
+        Args:
+            moments: (N, 3, 4) positions times coverage.
+            known: (N, 1, 4) coverage.
+        """
+        points = moments / (known + self.tiny)  # (N, 3, 4)
+        directions = functional.linear(points, self.directions).transpose(1, 2)  # (N, 3 directions, 3 axes)
+        # 1 where both ends of a direction were seen at some time, else 0.
+        certain = functional.linear((known * self.steep).clamp(max=1.0), self.needed)
+        certain = (certain + certain - self.one).clamp(min=0.0).transpose(1, 2)  # (N, 3, 1)
+        directions = self.usual + certain * (directions - self.usual)
+        return directions[:, 0:1], directions[:, 1:2], directions[:, 2:3]
 
     def turn(self, across: Tensor, up: Tensor) -> Tensor:
         """Rotation (N, 3, 3) that takes ``across`` (N, 1, 3) to x; with "body" also ``up``, of length 1, to y."""
@@ -259,6 +267,17 @@ class Streams(nn.Module):
 
     def stack(self, positions: Tensor, coverage: Tensor) -> Tensor:
         """(B, T, V, 3) positions and (B, T, V) coverage -> (B, C, T, V)."""
+        values = self.spread(positions, coverage)
+        channels = []
+        for stream in self.streams:
+            value = values[stream.removesuffix("_motion")]
+            channels.append(_motion(value) if stream.endswith("_motion") else value)
+        if self.confidence_channel:
+            channels.append(coverage.reshape(*coverage.shape, 1))
+        return torch.cat(channels, dim=-1).permute(0, 3, 1, 2)
+
+    def spread(self, positions: Tensor, coverage: Tensor) -> dict[str, Tensor]:
+        """The joint and bone streams that are needed, (B, T, V, 3), from (B, T, V, 3) positions and (B, T, V) coverage."""
         bodies, frames, size = coverage.shape
         one_joint, one_axis = (bodies, frames, 1, 3), (bodies, frames, size, 1)
         mask = (coverage * self.firm).clamp(max=1.0)
@@ -272,13 +291,7 @@ class Streams(nn.Module):
         if "bone" in self.streams or "bone_motion" in self.streams:
             bone = functional.linear(positions.transpose(2, 3), self.bones).transpose(2, 3) + pelvis * self.at_root
             values["bone"] = bone * (mask * functional.linear(mask, self.parents)).reshape(one_axis)
-        channels = []
-        for stream in self.streams:
-            value = values[stream.removesuffix("_motion")]
-            channels.append(_motion(value) if stream.endswith("_motion") else value)
-        if self.confidence_channel:
-            channels.append(coverage.reshape(one_axis))
-        return torch.cat(channels, dim=-1).permute(0, 3, 1, 2)
+        return values
 
 
 def _largest(values: Tensor) -> Tensor:

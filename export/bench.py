@@ -21,6 +21,7 @@ import numpy as np
 from edgeskel.errors import EngineError
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Bundle
+from edgeskel.runtime.stepping import open_windows
 
 __all__ = ["Timing", "measure"]
 
@@ -29,7 +30,7 @@ _LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Timing:
-    """What one artifact costs on one engine; milliseconds of one window."""
+    """What one artifact costs on one engine; milliseconds of one window (of all its frames, for one that takes steps)."""
 
     file: str
     precision: str
@@ -158,7 +159,8 @@ def _serve(path: Path, file: str, name: str, threads: int) -> None:
         elif what == "load":
             before = _peak_mb()
             start = time.perf_counter()
-            engine = engines.get(name)(bundle.file(file), bundle.manifest, threads)
+            artifact = next(item for item in bundle.artifacts if item.file == file)
+            engine = open_windows(bundle, artifact, name, threads)
             answer = {"load_ms": 1e3 * (time.perf_counter() - start)}
             for index in range(3):  # first calls allocate
                 engine(golden.joints[index % len(golden)][None], golden.confidence[index % len(golden)][None])

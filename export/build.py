@@ -28,10 +28,11 @@ from edgeskel.errors import ExportError, LabelMismatch
 from edgeskel.files import atomic_folder
 from edgeskel.models.base import Recogniser, count_parameters
 from edgeskel.runtime import engines
-from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle, Golden, Window
+from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle, Golden, Window, step_form
+from edgeskel.runtime.stepping import Stepper
 from export import card
 from export.bundle import Content, Entry, seal, write_golden
-from export.graph import DeployableGraph, export_program
+from export.graph import DeployableGraph, StepGraph, export_program
 from export.kinds import KINDS, PROGRAMS, Kind
 from export.quiet import quiet
 from export.ranges import FILE as RANGES
@@ -50,6 +51,8 @@ TOLERANCE = {
 }
 """What each precision may do to the answers. fp32 may do nothing; int8 may move uncertain ones."""
 
+_STEP_OF = {"onnx-fp32": "onnx-step", "xnnpack-fp32": "xnnpack-step"}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -62,6 +65,7 @@ class Source:
         training: what its training recorded (dataset, digest, split, seed), empty when unknown.
         ranges: what an earlier calibration of these weights found, for int8 without recordings.
         knowledge: where its classes lie in the embedding; a bundle without it learns no actions on the device.
+        certainty: what validation data said about its probabilities, empty when unknown.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Source:
     training: dict[str, Any] = field(default_factory=dict)
     ranges: Ranges | None = None
     knowledge: Knowledge | None = None
+    certainty: dict[str, Any] = field(default_factory=dict)
 
     @property
     def learned_from_synthetic_motion(self) -> bool:
@@ -89,7 +94,7 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         source: the recogniser.
         out: the folder to make; an older bundle there is replaced.
         target: the target's name, for the manifest.
-        kinds: names of :data:`KINDS`, the preferred one first.
+        kinds: names of :data:`KINDS`, the preferred one first. A causal recogniser gets the step form of the fp32 ones too.
         programs: of ours that travel along (``build_engine.py``).
         calibration: recorded clips of the training part, for int8 and as golden inputs. Without them int8 uses the
             ranges that travel with the weights; a recogniser that learned from generated motion is calibrated with such
@@ -110,6 +115,8 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         offered = sorted({KINDS[kind].precision for kind in kinds})
         raise ExportError(f"the target {target!r} has no artifact in {', '.join(precisions)}",
                           expected="one of " + ", ".join(offered))
+    if maker.step is not None:
+        wanted += [_STEP_OF[kind] for kind in wanted if kind in _STEP_OF]
     entries: list[Entry] = []
     omitted: list[dict[str, str]] = []
     with atomic_folder(out, marker=MANIFEST) as folder:
@@ -146,6 +153,7 @@ class _Maker:
             _check_labels(calibration, config.labels, source.name)
         self.source = source
         self.graph = DeployableGraph(source.recogniser).eval()
+        self.step = StepGraph(source.recogniser).eval() if getattr(config, "causal", False) else None
         self.window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
         self.metadata = {
             "name": source.name, "version": edgeskel.__version__, "labels": list(config.labels),
@@ -183,6 +191,8 @@ class _Maker:
         kind = KINDS[name]
         content, details = self._make(name)
         (folder / kind.file).write_bytes(content)
+        if kind.form != "clip":
+            details["form"] = kind.form
         details["measured"] = self._prove(folder / kind.file, kind, len(content))
         return Entry(kind.file, kind.format, kind.precision, kind.engines, TOLERANCE[kind.precision], details)
 
@@ -195,6 +205,9 @@ class _Maker:
             lowered = executorch.lower_coreml(self.graph, self.metadata)
         elif name == "xnnpack-fp32":
             lowered = executorch.lower_xnnpack(export_program(self.graph), self.metadata)
+        elif name == "xnnpack-step":
+            assert self.step is not None
+            lowered = executorch.lower_xnnpack(export_program(self.step), {**self.metadata, "step": self._step_form()})
         else:
             lowered = executorch.lower_xnnpack(self._quantized(), self.metadata)
         details: dict[str, Any] = {"undelegated": lowered.undelegated, "delegates": lowered.delegates}
@@ -205,6 +218,10 @@ class _Maker:
     def _make_onnx(self, name: str) -> tuple[bytes, dict[str, Any]]:
         from export import half, onnx, qdq
 
+        if name == "onnx-step":
+            assert self.step is not None
+            model = onnx.export_step(self.step, {**self.metadata, "step": self._step_form()})
+            return model.SerializeToString(), {"opset": onnx.OPSET, "nodes": len(model.graph.node)}
         if self._network is None:
             self._network = onnx.export_onnx(self.graph, self.metadata)
         network = self._network
@@ -215,6 +232,17 @@ class _Maker:
         else:
             model = network.model
         return model.SerializeToString(), {"opset": onnx.OPSET, "nodes": len(model.graph.node)}
+
+    def _step_form(self) -> dict[str, Any]:
+        """How the step artifacts are fed, for the manifest."""
+        assert self.step is not None
+        joints, confidence, *states = self.step.example()
+        return {
+            "frames": self.step.frames, "look_ahead": 0, "delay": 0,
+            "inputs": [{"name": "joints", "shape": list(joints.shape)}, {"name": "confidence", "shape": list(confidence.shape)}],
+            "states": [{"name": name, "shape": list(state.shape)}
+                       for name, state in zip(self.step.inputs[2:], states, strict=True)],
+        }
 
     def _activation_ranges(self, network: Any) -> dict[str, float]:
         from export import qdq
@@ -272,7 +300,9 @@ class _Maker:
                 continue
             if name == "tensorrt":
                 continue  # an engine is built on the device, not while exporting
-            engine = engines.get(name)(path, {"labels": self.metadata["labels"]}, 1)
+            engine: Any = engines.get(name)(path, {"labels": self.metadata["labels"]}, 1)
+            if kind.form == "step":
+                engine = Stepper(engine, step_form(self._step_form()), len(self.source.recogniser.config.topology.joints))
             answers = run_windows(engine, self.golden.joints, self.golden.confidence)
             details = {"tolerance": TOLERANCE[kind.precision], "bytes": size}
             artifact = Artifact(kind.file, kind.format, kind.precision, kind.engines, details)
@@ -293,7 +323,7 @@ class _Maker:
 
     def content(self, target: str, profile: str, omitted: list[dict[str, str]]) -> Content:
         config = self.source.recogniser.config
-        more = {
+        more: dict[str, Any] = {
             **({"profile": profile} if profile else {}),
             "created": _created(),
             "budget": {"p95_ms": round(1e3 * config.hop / config.rate_hz, 1)},  # the time between two recognitions
@@ -309,6 +339,10 @@ class _Maker:
                 "calibration": self._calibrated_with(),
             },
         }
+        if self.step is not None:
+            more["step"] = self._step_form()
+        if self.source.certainty:
+            more["certainty"] = self.source.certainty
         width = int(self.golden.embedding.shape[1])
         return Content(self.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), self.window,
                        width, more)

@@ -25,6 +25,7 @@ def render(content: Content, entries: Sequence[Entry], card: str, notes: Sequenc
         f"{content.topology.name} skeletons ({len(content.topology.joints)} joints), {window.frames} frames at "
         f"{window.rate_hz:g} Hz, a new window every {window.hop} frames; read `probabilities` and `embedding`. "
         "Everything in between is inside the artifacts. Frames not yet seen and joints not seen have confidence 0.",
+        *_steps(content),
         "",
         "| artifact | precision | engines | measured on the golden inputs |",
         "|---|---|---|---|",
@@ -49,3 +50,13 @@ def render(content: Content, entries: Sequence[Entry], card: str, notes: Sequenc
     if card:
         lines += ["---", "", card.strip(), ""]
     return "\n".join(lines)
+
+
+def _steps(content: Content) -> list[str]:
+    """How the step artifacts are fed, where there are any."""
+    step = content.more.get("step")
+    if not step:
+        return []
+    return ["", f"`model.step.*` recognise frame by frame: feed {step['frames']} new frames and the state (`state_0` to "
+                f"`state_{len(step['states']) - 1}`, all zeros at the start of each person) and keep `next_state_*` for the next "
+                f"{step['frames']}. Look-ahead {step['look_ahead']} frames, delay {step['delay']} steps."]

@@ -19,10 +19,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgeskel.errors import ExportError
+from edgeskel.models import steps
 from edgeskel.models.base import Recogniser
 from edgeskel.models.low_rank import Factors
 
-__all__ = ["DeployableGraph", "export_program", "fold_batch_norm"]
+__all__ = ["DeployableGraph", "StepGraph", "export_program", "fold_batch_norm"]
 
 Window: TypeAlias = "tuple[Tensor, Tensor]"
 """joints (1, M, S, V, 3) metres and confidence (1, M, S, V) in 0..1."""
@@ -68,7 +69,63 @@ class DeployableGraph(nn.Module):
         return torch.zeros(*shape, 3), torch.zeros(*shape)
 
 
-def export_program(graph: DeployableGraph) -> ExportedProgram:
+class StepGraph(nn.Module):
+    """What a step artifact computes: the next frames and the state in, the answer and the state to come out.
+
+    Args:
+        recogniser: causal; copied, in evaluation mode, BatchNorm folded.
+    """
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        super().__init__()
+        self.recogniser = fold_batch_norm(recogniser)
+        self.config = recogniser.config
+        self.frames = int(recogniser.config.frames_per_step)  # type: ignore[attr-defined]
+        self.recogniser.streams = recogniser.make_streams(self.frames)
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+
+    def forward(self, joints: Tensor, confidence: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """The next frames.
+
+        Args:
+            joints: (1, 1, n, V, 3) metres, finite; as in :class:`DeployableGraph`.
+            confidence: (1, 1, n, V) in 0..1; 0 is missing.
+            state: what the step before gave; zeros at the start.
+
+        Returns:
+            probabilities (1, K) and embedding (1, D) as of the last of the frames, and the state for the next step.
+        """
+        logits, embedding, after = self.recogniser.step(joints, confidence, state)
+        return (torch.softmax(logits, dim=-1), embedding, *after)
+
+    def frames_example(self) -> Window:
+        """No frames yet: joints and confidence of one step, all missing."""
+        shape = (1, 1, self.frames, len(self.config.topology.joints))
+        return torch.zeros(*shape, 3), torch.zeros(*shape)
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs of the right shapes: nothing seen, a fresh state."""
+        frames = self.frames_example()
+        return (*frames, *steps.fresh(lambda state: self.forward_state(*frames, state)))
+
+    def forward_state(self, joints: Tensor, confidence: Tensor, state: steps.State) -> tuple[Tensor, steps.State]:
+        """:meth:`forward` with the state in one piece."""
+        probabilities, _, *after = self(joints, confidence, *state)
+        return probabilities, tuple(after)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return (*INPUTS, *(f"state_{index}" for index in range(len(self.example()) - 2)))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return (*OUTPUTS, *(f"next_{name}" for name in self.inputs[2:]))
+
+
+def export_program(graph: DeployableGraph | StepGraph) -> ExportedProgram:
     """Trace ``graph`` with static shapes.
 
     Raises:
@@ -142,10 +199,16 @@ def _fold_neighbours(sequence: nn.Sequential) -> None:
             layers[index - 1 : index + 1] = [fuse_conv_bn_eval(before, norm), nn.Identity()]
         elif isinstance(before, nn.Linear):
             layers[index - 1 : index + 1] = [fuse_linear_bn_eval(before, norm), nn.Identity()]
-        elif isinstance(after, nn.Conv2d) and not any(after.padding) and isinstance(after.padding, tuple):
+        elif isinstance(after, nn.Conv2d) and not _padded(after):
             layers[index : index + 2] = [nn.Identity(), _after(norm, after)]
     for index, layer in enumerate(layers):
         sequence[index] = layer
+
+
+def _padded(convolution: nn.Conv2d) -> bool:
+    """Whether zeros come in that a BatchNorm before it would have left alone."""
+    return isinstance(convolution.padding, str) or any(convolution.padding) or (
+        isinstance(convolution, steps.Conv) and convolution.past > 0)
 
 
 def _after(norm: _BatchNorm, convolution: nn.Conv2d) -> nn.Conv2d:

@@ -15,6 +15,8 @@ class Kind:
     format: str
     precision: str
     engines: tuple[str, ...]
+    form: str = "clip"
+    """clip takes whole windows; step takes the next frames and the state, and is made of causal recognisers only."""
 
 
 KINDS = {
@@ -24,6 +26,8 @@ KINDS = {
     "xnnpack-fp32": Kind("model.pte", "pte", "fp32", ("executorch",)),
     "xnnpack-int8": Kind("model.int8.pte", "pte", "int8", ("executorch",)),
     "coreml-fp32": Kind("model.coreml.pte", "pte", "fp32", ("coreml",)),
+    "onnx-step": Kind("model.step.onnx", "onnx", "fp32", ("onnxruntime", "tensorrt"), "step"),
+    "xnnpack-step": Kind("model.step.pte", "pte", "fp32", ("executorch",), "step"),
 }
 
 PROGRAMS = {"build_engine.py": "tensorrt.py"}

@@ -7,7 +7,7 @@ which stays in fp32 in every precision, and the network behind it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ import torch
 from onnx import TensorProto, helper
 
 from edgeskel.errors import ExportError
-from export.graph import INPUTS, OUTPUTS, DeployableGraph, export_program
+from export.graph import INPUTS, OUTPUTS, DeployableGraph, StepGraph, export_program
 from export.operators import check_operators
 from export.quiet import quiet
 
-__all__ = ["Network", "annotate", "export_onnx", "preprocessing"]
+__all__ = ["Network", "annotate", "export_onnx", "export_step", "preprocessing"]
 
 OPSET = 18
 
@@ -49,20 +49,34 @@ def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Network:
     Raises:
         ExportError: the exporter or the simplifier failed, or TensorRT would not take the result.
     """
+    model = _translate(graph, INPUTS, OUTPUTS)
+    boundary = _boundary(model)
+    return Network(_finish(model, boundary, metadata), boundary)
+
+
+def export_step(graph: StepGraph, metadata: Mapping[str, Any]) -> onnx.ModelProto:
+    """The step form in fp32, its state as inputs ``state_0``, ... and outputs ``next_state_0``, ...; else as
+    :func:`export_onnx`."""
+    return _finish(_translate(graph, graph.inputs, graph.outputs), (), metadata)
+
+
+def _translate(graph: DeployableGraph | StepGraph, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
     try:
         with quiet():
             program = torch.onnx.export(export_program(graph), (), dynamo=True, opset_version=OPSET, verbose=False,
-                                        input_names=INPUTS, output_names=OUTPUTS)
-        assert program is not None
-        model = program.model_proto
+                                        input_names=inputs, output_names=outputs)
     except torch.onnx.OnnxExporterError as error:
         raise ExportError(f"torch.onnx cannot export {graph.recogniser.name!r}: {error}") from error
-    boundary = _boundary(model)
+    assert program is not None
+    return program.model_proto
+
+
+def _finish(model: onnx.ModelProto, boundary: Iterable[str], metadata: Mapping[str, Any]) -> onnx.ModelProto:
     model = _simplify(model, boundary)
     annotate(model, metadata)
     check_operators(model)
     onnx.checker.check_model(model, full_check=True)
-    return Network(model, boundary)
+    return model
 
 
 def annotate(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from edgeskel.errors import BundleError, EngineError, VerificationFailed
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle
+from edgeskel.runtime.stepping import Stepper, open_windows
 from edgeskel.skeleton import Float32
 
 __all__ = ["Answers", "Outcome", "as_rows", "compare", "describe", "require_agreement", "run_windows", "verify"]
@@ -67,7 +68,7 @@ class Outcome:
     """Why there was no reference to compare with."""
 
 
-def run_windows(engine: engines.Engine, joints: Float32, confidence: Float32,
+def run_windows(engine: engines.Engine | Stepper, joints: Float32, confidence: Float32,
                 progress: Callable[[], None] = lambda: None) -> Answers:
     """Run (G, M, S, V, 3) joints and (G, M, S, V) confidences window by window."""
     probabilities, embeddings, seconds = [], [], []
@@ -145,7 +146,7 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
         if why is not None:
             skipped[what] = why
             continue
-        engine = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
+        engine = open_windows(bundle, artifact, name, threads)
         answers = run_windows(engine, golden.joints, golden.confidence, step(what, len(golden)))
         outcomes.append(compare(artifact, name, "golden", answers, golden.probabilities))
         if test is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,7 +68,8 @@ def export(config: Export) -> Report:
     card = folder / "README.md"
     source = build.Source(build.safe_name(folder.resolve().name), recogniser,
                           card.read_text("utf-8") if card.is_file() else "", record.read(folder), Ranges.read(folder),
-                          Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None)
+                          Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None,
+                          _certainty(folder))
     settings = recogniser.config
     windows = None
     if config.calibration is not None:
@@ -88,6 +90,15 @@ def export(config: Export) -> Report:
             "artifacts": [artifact.details for artifact in bundle.artifacts], "omitted": bundle.manifest["omitted"],
             "next": f"edgeskel verify {bundle.path}"}
     return Report(data, text=lambda out: _draw(out, data))
+
+
+def _certainty(folder: Path) -> dict[str, Any]:
+    """What validation data said about the probabilities, for the manifest; empty where nothing is known."""
+    from edgeskel.runtime.bundle import CERTAINTY, read_certainty
+
+    read_certainty(folder)  # refuses what is damaged
+    path = folder / CERTAINTY
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
 def _any(kinds: tuple[str, ...], prefix: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -18,13 +19,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from edgeskel.runtime.decision import Action, Spotter
+from edgeskel.runtime import UNKNOWN, Event, Session
+from edgeskel.runtime.live import Doing
 from edgeskel.skeleton import Frame
 
 __all__ = ["Lines", "Screen"]
 
 _REFRESH_HZ = 12
 _TIMELINE_S = 24.0
+_KEPT = 200  # actions
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
@@ -42,10 +45,11 @@ class Lines:
     ) -> None:
         pass
 
-    def show(self, frame: Frame, action: Action | None, seconds: float) -> None:
-        """Print ``action``, if there is one."""
-        if action is not None and not self._quiet:
-            self._out.print(line_of(action), highlight=False, markup=False, soft_wrap=True)
+    def show(self, frame: Frame, events: Sequence[Event], seconds: float) -> None:
+        """Print the actions that have ended."""
+        for event in events:
+            if event.kind == "ended" and not self._quiet:
+                self._out.print(line_of(event), highlight=False, markup=False, soft_wrap=True)
 
 
 class Screen:
@@ -53,15 +57,15 @@ class Screen:
 
     Args:
         out: the terminal.
-        spotter: whose state is shown.
+        session: whose state is shown.
         title: of the source.
         rate_hz: of the source.
     """
 
-    def __init__(self, out: Console, spotter: Spotter, title: str, rate_hz: float) -> None:
-        self._spotter, self._title, self._rate_hz = spotter, title, rate_hz
+    def __init__(self, out: Console, session: Session, title: str, rate_hz: float) -> None:
+        self._session, self._title, self._rate_hz = session, title, rate_hz
         self._live = Live(console=out, auto_refresh=False, transient=True)
-        self._actions: list[Action] = []
+        self._ended: deque[Event] = deque(maxlen=_KEPT)
         self._latency: deque[float] = deque(maxlen=90)
         self._arrivals: deque[float] = deque(maxlen=90)
         self._due = 0.0
@@ -76,23 +80,22 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.__exit__(kind, error, trace)
-        for action in self._actions:  # the screen goes; what was recognised stays
-            self._live.console.print(line_of(action), highlight=False, markup=False)
+        for event in self._ended:  # the screen goes; what was recognised stays
+            self._live.console.print(line_of(event), highlight=False, markup=False)
 
-    def show(self, frame: Frame, action: Action | None, seconds: float) -> None:
+    def show(self, frame: Frame, events: Sequence[Event], seconds: float) -> None:
         """Take note of a frame and, when a picture is due, draw.
 
         Args:
             frame: in the model's layout.
-            action: the one that this frame ended.
+            events: what it brought to light.
             seconds: that the frame took.
         """
-        if action is not None:
-            self._actions.append(action)
+        self._ended += [event for event in events if event.kind == "ended"]
         now = time.perf_counter()
         self._latency.append(seconds)
         self._arrivals.append(now)
-        if now >= self._due or action is not None:
+        if now >= self._due or events:
             self._due = now + 1 / _REFRESH_HZ
             self._live.update(self.picture(frame), refresh=True)
 
@@ -112,7 +115,7 @@ class Screen:
         from edgeskel.cli import terminal
         from edgeskel.data.view import View
 
-        topology = self._spotter.session.topology
+        topology = self._session.topology
         if self._view is None and (frame.confidence > 0).any():
             self._view = View.of(frame.joints[:, None], frame.confidence[:, None], topology)
         if self._view is None:
@@ -120,30 +123,33 @@ class Screen:
         return terminal.skeleton(frame.joints, frame.confidence, topology, self._view, columns, rows)
 
     def _now(self, width: int) -> Group:
-        current, session = self._spotter.current, self._spotter.session
-        shown = current is not None and current.probability >= self._spotter.config.threshold
-        headline = Text(
-            current.label if current is not None and shown else "no action", style="bold" if shown else "dim"
-        )
-        energy = self._spotter.segmenter.energy
+        persons = sorted(self._session.persons.items(), key=lambda item: -item[1].segmenter.energy)
+        lines = [self._headline(number, doing, alone=len(persons) == 1) for number, doing in persons[:4]]
+        lines = lines or [Text("nobody", style="dim")]
         bars = Table.grid(padding=(0, 1))
-        bars.add_column(width=min(22, max(map(len, session.labels))))
-        for index in np.argsort(-current.probabilities)[:8] if current is not None else ():
-            probability = float(current.probabilities[index])  # type: ignore[union-attr]
-            label = session.labels[int(index)]
-            bars.add_row(
-                Text(label[:22]), bar(probability, max(4, width - 32), self._colour(label)), f"{probability:4.0%}"
-            )
+        bars.add_column(width=min(22, max(map(len, self._session.labels))))
+        scores = persons[0][1].naming.smooth if persons else None
+        energy = persons[0][1].segmenter.energy if persons else 0.0
+        named = [] if scores is None else [(self._session.labels[int(i)], float(scores[i])) for i in np.argsort(-scores)[:8]]
+        for label, score in named:
+            bars.add_row(Text(label[:22]), bar(score, max(4, width - 32), self._colour(label)), f"{score:4.0%}")
         motion = Text.assemble("motion ", bar(min(energy / 8, 1), 16, "white"), f" {energy:4.1f}/s", style="dim")
-        return Group(headline, Text(), bars, Text(), motion)
+        return Group(*lines, Text(), bars, Text(), motion)
+
+    def _headline(self, number: int, doing: Doing, *, alone: bool) -> Text:
+        """What a person does; the name is in bold once it counts."""
+        named = doing.naming.label
+        text = named or ("moving" if doing.segmenter.moving else "no action")
+        return Text(text if alone else f"{number}: {text}", style="bold" if named else "dim")
 
     def _timeline(self, now: float, width: int) -> Group:
         cells = Text()
         for column in range(width):
             moment = now - _TIMELINE_S * (1 - (column + 0.5) / width)
-            inside = next((a for a in reversed(self._actions) if a.start <= moment <= a.end), None)
+            inside = next((event for event in reversed(self._ended)
+                           if event.label != UNKNOWN and event.end is not None and event.start <= moment <= event.end), None)
             cells.append("█" if inside else "·", style=self._colour(inside.label) if inside else "dim")
-        recent = [Text(line_of(action), style=self._colour(action.label)) for action in self._actions[-4:]]
+        recent = [Text(line_of(event), style=self._colour(event.label)) for event in list(self._ended)[-4:]]
         recent = recent or [Text("none yet", style="dim")]
         recent += [Text()] * (4 - len(recent))  # the screen keeps its height
         return Group(cells, *recent)
@@ -153,17 +159,20 @@ class Screen:
         fps = (len(self._arrivals) - 1) / span if span > 0 else self._rate_hz
         return Text(
             f"{now:7.2f} s   {fps:5.1f} frames/s   median {np.median(self._latency) * 1e3:.1f} ms, "
-            f"worst {max(self._latency) * 1e3:.1f} ms per frame   engine {self._spotter.session.engine.name}",
+            f"worst {max(self._latency) * 1e3:.1f} ms per frame   engine {self._session.engine.name}, by {self._session.way}",
             style="dim",
         )
 
     def _colour(self, label: str) -> str:
+        if label == UNKNOWN:
+            return "dim"
         return self._colours.setdefault(label, _COLOURS[len(self._colours) % len(_COLOURS)])
 
 
-def line_of(action: Action) -> str:
-    """An action as one line of text."""
-    return f"{action.start:7.2f} to {action.end:7.2f} s  {action.label}  {action.probability:.0%}"
+def line_of(event: Event) -> str:
+    """An action that has ended, as one line of text."""
+    who = f"  person {event.person}" if event.person else ""
+    return f"{event.start:7.2f} to {event.end or 0:7.2f} s  {event.label}  {event.confidence:.0%}{who}"
 
 
 def bar(share: float, width: int, colour: str) -> Text:

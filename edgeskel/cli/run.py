@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,8 +17,7 @@ from edgeskel.errors import TopologyMismatch, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeskel.runtime import Session
-    from edgeskel.runtime.decision import Action
+    from edgeskel.runtime import Certainty, Event, EventConfig, Session
     from edgeskel.skeleton import Frame, Topology
 
 __all__ = ["COMMAND"]
@@ -31,7 +30,7 @@ class Run:
     """Recognise a source live.
 
     Draws the skeleton, the class probabilities and a timeline of actions; where stdout is no terminal, prints one line
-    per action.
+    per action. What --record writes is played with replay:FILE, and gives the same events again.
     """
 
     source: tyro.conf.Positional[str]
@@ -50,68 +49,115 @@ class Run:
     """File of learned actions (edgeskel learn), to be recognised beside the model's own."""
     learner: Literal["streaming-lda", "nearest-mean", "replayed-head"] = "streaming-lda"
     """How the learned actions are told apart."""
+    way: Literal["frame", "window"] | None = None
+    """Recognise frame by frame, or a window again and again. By default frame by frame where the model can."""
+    persons: int = 4
+    """People who are followed at a time, where the model sees one at a time."""
     speed: float | None = None
     """Speed of a replay: 2 is twice as fast, 0 does not wait. By default as recorded."""
-    threshold: float = 0.5
-    """Probability under which motion is no action."""
+    threshold: float | None = None
+    """Probability under which an action is unknown. By default as the model's validation data said, or 0.5."""
     seconds: float | None = None
     """End after so long, from the first frame. By default with the source, or when interrupted."""
     view: bool = True
     """Draw in the terminal."""
+    rerun: bool = False
+    """Open a live picture of skeletons, scores and events (needs rerun)."""
+    rrd: Path | None = None
+    """Write the picture into this file instead of opening it; rerun FILE.rrd shows it."""
+    record: Path | None = None
+    """Write what was seen into this new file (.mcap)."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not 0 < self.seconds < float("inf"):
             raise UsageError(f"--seconds {self.seconds:g}", expected="a number above 0")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise UsageError(f"--threshold {self.threshold:g}", expected="0 to 1")
+        if self.persons < 1:
+            raise UsageError(f"--persons {self.persons}", expected="at least 1")
+        if self.record is not None and self.record.suffix != ".mcap":
+            raise UsageError(f"--record {self.record}", expected="a file that ends in .mcap")
 
 
 def run(config: Run) -> Report:
-    """Push every frame of the source through a spotter; say what was recognised, how fast and how rightly."""
-    from edgeskel.runtime.decision import DecisionConfig, Spotter, agreement
+    """Step through every frame of the source; say what was recognised, how fast and how rightly."""
+    from edgeskel.runtime import UNKNOWN
+    from edgeskel.runtime.decision import Action, agreement
     from firmware_bridge import open_source
 
-    decision = DecisionConfig(threshold=config.threshold)
     session = _with_learned(open_session(config), config)
-    actions: list[Action] = []
+    events: list[Event] = []
     seconds: list[float] = []
-    with open_source(_address(config)) as source:
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(_address(config)))
         convert = converter(source.topology, session.topology)
-        spotter = Spotter(session, decision)
+        _record(config, session, stack)
+        picture = _picture(config, session, stack)
         frame: Frame | None = None
         first: float | None = None
         begin = time.perf_counter()
-        with _screen(config, spotter, source.rate_hz) as screen:
-            with _until_interrupted(config):
-                for frame in source:
-                    start = time.perf_counter()
-                    action = spotter.push(convert(frame))
-                    seconds.append(time.perf_counter() - start)
-                    if action is not None:
-                        actions.append(action)
-                    screen.show(convert(frame), action, seconds[-1])
-                    first = frame.time if first is None else first
-                    if config.seconds is not None and frame.time - first >= config.seconds:
-                        break
-            if (action := spotter.finish()) is not None:
-                actions.append(action)
-                if frame is not None:
-                    screen.show(convert(frame), action, 0.0)
+        screen = stack.enter_context(_screen(config, session, source.rate_hz))
+        with _until_interrupted(config):
+            for arrived in source:
+                frame = convert(arrived)
+                start = time.perf_counter()
+                found = session.step(frame)
+                seconds.append(time.perf_counter() - start)
+                events += found
+                screen.show(frame, found, seconds[-1])
+                if picture is not None:
+                    picture.show(frame, found)
+                first = frame.time if first is None else first
+                if config.seconds is not None and frame.time - first >= config.seconds:
+                    break
+        found = session.finish()
+        events += found
+        if frame is not None:
+            screen.show(frame, found, 0.0)
         wall = time.perf_counter() - begin
         spans = source.spans
+    ended = [event for event in events if event.kind == "ended" and event.end is not None]
+    actions = [Action(event.start, event.end, event.label, event.confidence)  # type: ignore[arg-type]
+               for event in ended if event.label != UNKNOWN]
     known = {label for _, _, label in spans} <= set(session.labels)
     data = {
         "source": config.source,
         "engine": session.engine.name,
+        "way": session.way,
         "frames": len(seconds),
+        "refused": dict(session.refused),
         "recognitions": [
             {"start": action.start, "end": action.end, "label": action.label, "probability": action.probability}
             for action in actions
         ],
+        "unknown": len(ended) - len(actions),
+        "events": [asdict(event) for event in events],
         "fps": len(seconds) / wall if wall > 0 else None,
         "latency_ms": _latency(seconds),
         "spans": [{"start": start, "end": end, "label": label} for start, end, label in spans],
         "agreement": agreement(spans, actions) if known else None,
     }
     return Report(data, lambda out: _summary(out, data))
+
+
+def _record(config: Run, session: Session, stack: ExitStack) -> None:
+    """Write every frame that the session takes, as it takes it."""
+    if config.record is None:
+        return
+    from firmware_bridge.mcap.recording import Recorder
+
+    recorder = stack.enter_context(Recorder(config.record))
+    session.tap(lambda frame: recorder.frame(frame, session.topology, "seen"))
+
+
+def _picture(config: Run, session: Session, stack: ExitStack) -> Any:
+    if not config.rerun and config.rrd is None:
+        return None
+    from edgeskel.cli.picture import Picture
+
+    picture = Picture(session, config.rrd)
+    stack.callback(picture.close)
+    return picture
 
 
 def _until_interrupted(config: Run) -> Any:
@@ -126,21 +172,33 @@ def open_session(config: Run) -> Session:
         UsageError: both a bundle and a model, or an option of bundles with a model.
     """
     from edgeskel import runtime
+    from edgeskel.runtime.bundle import Bundle
 
     if config.bundle is not None and config.model is not None:
         raise UsageError("both --bundle and --model", expected="one of them")
     folder = config.bundle or Path(config.model or DEFAULT_MODEL)
     if config.bundle is not None or (folder / "manifest.json").is_file():
-        return runtime.load(folder, engine=config.engine, precision=config.precision, threads=config.threads)
-    if config.engine not in (None, "torch") or config.precision is not None:
-        raise UsageError(
-            f"--engine or --precision with the model {folder}",
-            expected="a bundle: a model is run by torch as it is",
-            remedy=f"export it first: edgeskel export {folder} --target host --out DIR",
-        )
-    from edgeskel.models import from_pretrained
+        runtime.engines.check_threads(config.threads)
+        settings = _settings(config, Bundle.open(folder).certainty)
+        session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
+    else:
+        if config.engine not in (None, "torch") or config.precision is not None:
+            raise UsageError(
+                f"--engine or --precision with the model {folder}",
+                expected="a bundle: a model is run by torch as it is",
+                remedy=f"export it first: edgeskel export {folder} --target host --out DIR",
+            )
+        from edgeskel.models import from_pretrained
+        from edgeskel.models.base import folder_of
+        from edgeskel.runtime.bundle import read_certainty
 
-    return runtime.session_of(from_pretrained(config.model or DEFAULT_MODEL), config.threads)
+        name = config.model or DEFAULT_MODEL
+        model = from_pretrained(name)
+        settings = _settings(config, read_certainty(folder_of(name)))
+        session = runtime.session_of(model, config.threads, config.way, settings)
+    session.most = config.persons
+    session.reset()
+    return session
 
 
 def _with_learned(session: Session, config: Run) -> Session:
@@ -153,6 +211,16 @@ def _with_learned(session: Session, config: Run) -> Session:
         raise UsageError(f"no learned actions in {config.learned}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
     with Memory.open(config.learned, knowledge_of(config.bundle, config.model)) as memory:
         return with_learned(session, memory.learner(config.learner))
+
+
+def _settings(config: Run, certainty: Certainty) -> EventConfig:
+    """What validation data said, and the threshold of the command line."""
+    from edgeskel.runtime import event_config
+
+    settings = event_config(certainty)
+    if config.threshold is None:
+        return settings
+    return replace(settings, threshold=config.threshold, begin=max(config.threshold, settings.begin))
 
 
 def converter(source: Topology, target: Topology) -> Callable[[Frame], Frame]:
@@ -188,14 +256,14 @@ def _address(config: Run) -> str:
     return f"{config.source}{'&' if '?' in config.source else '?'}speed={config.speed}"
 
 
-def _screen(config: Run, spotter: Any, rate_hz: float) -> Any:
+def _screen(config: Run, session: Session, rate_hz: float) -> Any:
     from rich.console import Console
 
     from edgeskel.cli.live import Lines, Screen
 
     out = Console()
     if config.view and out.is_terminal and not console.quiet:
-        return Screen(out, spotter, config.source, rate_hz)
+        return Screen(out, session, config.source, rate_hz)
     return Lines(out, quiet=console.quiet)
 
 
@@ -212,8 +280,11 @@ def _latency(seconds: list[float]) -> dict[str, float] | None:
 def _summary(out: Console, data: dict[str, Any]) -> None:
     latency = data["latency_ms"]
     out.print(
-        f"{len(data['recognitions'])} actions in {data['frames']} frames, engine {data['engine']}", highlight=False
+        f"{len(data['recognitions'])} actions and {data['unknown']} unknown in {data['frames']} frames, "
+        f"engine {data['engine']}, by {data['way']}", highlight=False
     )
+    for reason, count in data["refused"].items():
+        out.print(f"not taken: {count} ({reason})", style="yellow", highlight=False)
     if latency:
         out.print(
             f"latency per frame: median {latency['median']:.1f} ms, p95 {latency['p95']:.1f} ms, "

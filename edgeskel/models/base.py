@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from edgeskel.errors import CorruptFile, ModelError, UnknownChoice, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.models.low_rank import factorise
+from edgeskel.models.steps import State
 from edgeskel.skeleton import Topology
 from edgeskel.transforms import STREAMS, Streams
 
@@ -82,10 +83,15 @@ class Recogniser(nn.Module):
     def __init__(self, config: RecogniserConfig) -> None:
         super().__init__()
         self.config = config
-        self.streams = Streams(config.topology, config.source_frames, config.frames, config.streams, config.align,
-                               config.confidence_channel, config.persons)
+        self.streams = self.make_streams(config.source_frames)
 
     classifier: nn.Module
+
+    def make_streams(self, frames: int) -> Streams:
+        """The preprocessing for windows of another length. It holds no weights, so any serves the same network."""
+        config = self.config
+        return Streams(config.topology, frames, config.frames, config.streams, config.align, config.confidence_channel,
+                       config.persons)
 
     def features(self, streams: Tensor) -> Tensor:
         """(B, C, T, V) streams of every body -> (B, D). A subclass writes this."""
@@ -112,6 +118,23 @@ class Recogniser(nn.Module):
         share = presence / (presence.mean(-1, keepdim=True) * persons + 1e-6)  # (N, M)
         weighted = features.reshape(clips, persons, -1) * share.reshape(clips, persons, 1)
         return weighted.mean(1) * persons
+
+    def step(self, joints: Tensor, confidence: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """The next frames of a stream, for a recogniser that is causal; a clip in steps ends with the clip's own answer.
+
+        Args:
+            joints: (N, 1, n, V, 3) metres, n a multiple of ``config.frames_per_step``.
+            confidence: (N, 1, n, V) in 0..1; 0 is missing.
+            state: as the step before left it; ``()`` is a fresh one (see :mod:`edgeskel.models.steps`).
+
+        Returns:
+            logits (N, K) and embedding (N, D) as of the last frame, and the state for the next step.
+
+        Raises:
+            ModelError: this recogniser takes whole windows only.
+        """
+        raise ModelError(f"{self.name!r} with this configuration takes whole windows",
+                         expected="a causal recogniser, such as edge with causal = true")
 
     def forward(self, joints: Tensor, confidence: Tensor) -> Tensor:
         """Logits (N, K); arguments as :meth:`embed`."""

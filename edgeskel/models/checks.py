@@ -12,7 +12,7 @@ from typing import Any
 from edgeskel.errors import UsageError
 from edgeskel.skeleton import Topology
 
-__all__ = ["check_common", "check_share", "check_whole", "check_wholes"]
+__all__ = ["check_common", "check_positive", "check_share", "check_whole", "check_wholes"]
 
 
 def check_common(config: Any) -> None:
@@ -23,8 +23,7 @@ def check_common(config: Any) -> None:
     _check_names("streams", config.streams)
     for field in ("persons", "source_frames", "frames", "hop"):
         check_whole(field, getattr(config, field))
-    if not _is_number(config.rate_hz) or not 0 < config.rate_hz < math.inf:
-        raise UsageError(f"rate_hz = {config.rate_hz!r}", expected="frames per second, above 0")
+    check_positive("rate_hz", config.rate_hz)
     if not isinstance(config.low_rank, Mapping) or not all(_is_whole(rank, 1) for rank in config.low_rank.values()):
         raise UsageError(f"low_rank = {config.low_rank!r}", expected="the rank of each layer by name, at least 1")
 
@@ -39,6 +38,12 @@ def check_wholes(field: str, values: object, least: int = 1) -> None:
     """A list of such numbers. Raises ``UsageError``."""
     if not isinstance(values, (tuple, list)) or not all(_is_whole(value, least) for value in values):
         raise UsageError(f"{field} = {values!r}", expected=f"whole numbers, each at least {least}")
+
+
+def check_positive(field: str, value: object) -> None:
+    """A finite number above 0. Raises ``UsageError``."""
+    if not _is_number(value) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+        raise UsageError(f"{field} = {value!r}", expected="a finite number above 0")
 
 
 def check_share(field: str, value: object) -> None:

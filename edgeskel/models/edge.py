@@ -6,7 +6,7 @@ Three habits make it cheap where it has to run:
   group is then an ordinary convolution: every engine has it, int8 quantises it per output joint, and it needs no
   Einsum and no batched product with a constant.
 * Time is mixed by depthwise convolutions with explicit padding. Nothing else looks along time but the final mean, so
-  each can run frame by frame with the same weights.
+  each can run frame by frame with the same weights: with ``causal``, by the layers of :mod:`edgeskel.models.steps`.
 * Joints are pooled as the channels widen (all joints -> 10 -> 5 learned regions), so that wide layers see few places.
 
 Axes: B bodies, C channels, T frames, V joints (later: regions), G channel groups.
@@ -14,6 +14,7 @@ Axes: B bodies, C channels, T frames, V joints (later: regions), G channel group
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeskel.errors import UsageError
+from edgeskel.models import steps
 from edgeskel.models.base import Recogniser, RecogniserConfig, register
-from edgeskel.models.checks import check_common, check_share, check_whole, check_wholes
+from edgeskel.models.causal_streams import CausalStreams
+from edgeskel.models.checks import check_common, check_positive, check_share, check_whole, check_wholes
+from edgeskel.transforms import Streams
 
-__all__ = ["Edge", "EdgeConfig"]
+__all__ = ["Edge", "EdgeConfig", "EdgeLive", "EdgeLiveConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +36,13 @@ class EdgeConfig(RecogniserConfig):
     """Sizes of ``edge``."""
 
     widths: tuple[int, ...] = (64, 128, 256)
-    """Channels of the stages; each later stage halves the frames."""
+    """Channels of the stages."""
     regions: tuple[int, ...] = (0, 12, 6)
     """Places left after joint pooling in each stage; 0 keeps the joints."""
     blocks: tuple[int, ...] = (2, 2, 2)
     """Blocks of each stage."""
+    strides: tuple[int, ...] = ()
+    """Frames of its input for one of each stage; empty: 1 for the first stage and 2 for every later one."""
     groups: int = 8
     """Channel groups, each with its own joint-mixing matrix."""
     stem_kernel: int = 5
@@ -47,6 +53,12 @@ class EdgeConfig(RecogniserConfig):
     """Frames of a temporal convolution."""
     dropout: float = 0.2
     """Dropout before the classifier."""
+    causal: bool = False
+    """Wait for no frame to come, so that it runs frame by frame too; a window is then taken as it is, not stretched."""
+    align_s: float = 3.0
+    """Causal only: seconds after which a frame counts 1/e in what the body is aligned by."""
+    pool_s: float = 2.0
+    """Causal only: seconds after which a frame counts 1/e in the embedding."""
 
     def __post_init__(self) -> None:
         check_common(self)
@@ -56,13 +68,39 @@ class EdgeConfig(RecogniserConfig):
         check_wholes("regions", self.regions, least=0)
         check_wholes("blocks", self.blocks)
         check_share("dropout", self.dropout)
-        if not len(self.widths) == len(self.regions) == len(self.blocks) > 0:
-            raise UsageError(f"widths of {len(self.widths)}, regions of {len(self.regions)} and blocks of {len(self.blocks)} "
-                             "stages", expected="the same number of each, at least one")
+        check_wholes("strides", self.strides)
+        if not len(self.widths) == len(self.regions) == len(self.blocks) == len(self.stage_strides) > 0:
+            raise UsageError(f"widths of {len(self.widths)}, regions of {len(self.regions)}, blocks of {len(self.blocks)} and "
+                             f"strides of {len(self.stage_strides)} stages", expected="the same number of each, at least one")
         if any(width % self.groups for width in self.widths):
             raise UsageError(f"widths = {self.widths!r} with groups = {self.groups}", expected="widths that groups divides")
         if self.kernel % 2 == 0:
             raise UsageError(f"kernel = {self.kernel}", expected="an odd number of frames: as many before as after")
+        for field in ("align_s", "pool_s"):
+            check_positive(field, getattr(self, field))
+        if self.causal:
+            self._check_causal()
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """The stride of each stage."""
+        return self.strides or (1, *[2] * (len(self.widths) - 1))
+
+    @property
+    def frames_per_step(self) -> int:
+        """Frames for one answer of the causal form: the product of all strides."""
+        return self.stem_stride * math.prod(self.stage_strides)
+
+    def _check_causal(self) -> None:
+        if self.persons != 1:
+            raise UsageError(f"causal with persons = {self.persons}", expected="persons = 1: each person has a state of their own",
+                             remedy="run one state for each person, as edgeskel.runtime.Session does")
+        if self.frames != self.source_frames or self.frames % self.frames_per_step:
+            raise UsageError(f"causal with frames = {self.frames} and source_frames = {self.source_frames}",
+                             expected=f"the same number of both, a multiple of {self.frames_per_step}: nothing is stretched")
+        if max(self.stage_strides) > self.kernel or self.stem_stride > self.stem_kernel:
+            raise UsageError(f"strides {self.stage_strides} and {self.stem_stride} with kernels of {self.kernel} and "
+                             f"{self.stem_kernel} frames", expected="no stride longer than its kernel")
 
 
 class JointMixing(nn.Module):
@@ -96,8 +134,10 @@ class JointMixing(nn.Module):
         return x.reshape(bodies, channels, frames, self.mixed)
 
 
-class Block(nn.Module):
+class Block(steps.Step):
     """Mix joints, mix channels, then mix frames; a residual around each half."""
+
+    states = 1
 
     def __init__(self, width_in: int, width: int, joints: int, regions: int, start: Tensor, stride: int,
                  config: EdgeConfig) -> None:
@@ -108,32 +148,54 @@ class Block(nn.Module):
         if width_in != width:
             self.skip = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
         self.pool: nn.Module = nn.Identity() if joints == regions else JointMixing(width_in, config.groups, joints, regions, start)
-        padding = config.kernel // 2
-        self.temporal = nn.Sequential(
-            nn.Conv2d(width, width, (config.kernel, 1), (stride, 1), (padding, 0), groups=width, bias=False),
+        self.temporal = steps.Sequential(
+            _along_frames(config, width, width, config.kernel, stride, groups=width),
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Conv2d(width, width, 1, bias=False),
             nn.BatchNorm2d(width),
         )
-        self.stride = stride
+        self.every = stride
+        self.kept: nn.Module = nn.Identity()  # the frames that the stride keeps
         if stride > 1:
-            self.register_buffer("ones", torch.ones(width, 1, 1, 1), persistent=False)
+            self.kept = steps.Last(width, stride) if config.causal else First(width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.within_frames(x)
+        return torch.relu(self.temporal(x) + self.kept(x))
+
+    def within_frames(self, x: Tensor) -> Tensor:
+        """The first half, which looks at each frame alone."""
+        return torch.relu(self.expand(self.mixing(x)) + self.skip(self.pool(x)))
+
+    def step(self, x: Tensor, state: steps.State) -> tuple[Tensor, steps.State]:
+        x = self.within_frames(x)
+        mixed, state = self.temporal.step(x, state)
+        return torch.relu(mixed + self.kept(x)), state
+
+
+class First(nn.Module):
+    """The first of every ``stride`` frames. In a graph as a depthwise convolution with ones, since neither a strided slice nor
+    a quantised one can be left to XNNPACK."""
 
     ones: Tensor
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.expand(self.mixing(x)) + self.skip(self.pool(x)))
-        return torch.relu(self.temporal(x) + self.kept(x))
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.register_buffer("ones", torch.ones(channels, 1, 1, 1), persistent=False)
 
-    def kept(self, x: Tensor) -> Tensor:
-        """The frames that the stride keeps. In a graph as a depthwise convolution with ones, since neither a strided
-        slice nor a quantised one can be left to XNNPACK."""
-        if self.stride == 1:
-            return x
+    def forward(self, x: Tensor) -> Tensor:
         if not torch.compiler.is_exporting():
             return x[:, :, :: self.stride]
         return functional.conv2d(x, self.ones, stride=(self.stride, 1), groups=x.shape[1])
+
+
+def _along_frames(config: EdgeConfig, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int = 1) -> nn.Conv2d:
+    """A convolution along the frames, centred on its output's frame or, with ``causal``, ending there."""
+    if config.causal:
+        return steps.Conv(channels_in, channels_out, kernel, stride, groups=groups, bias=False)
+    return nn.Conv2d(channels_in, channels_out, (kernel, 1), (stride, 1), (kernel // 2, 0), groups=groups, bias=False)
 
 
 @register("edge", EdgeConfig)
@@ -145,10 +207,9 @@ class Edge(Recogniser):
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__(config)
         joints = len(config.topology.joints)
-        self.stem = nn.Sequential(
+        self.stem = steps.Sequential(
             nn.BatchNorm2d(self.streams.channels),
-            nn.Conv2d(self.streams.channels, config.widths[0], (config.stem_kernel, 1), (config.stem_stride, 1),
-                      (config.stem_kernel // 2, 0), bias=False),
+            _along_frames(config, self.streams.channels, config.widths[0], config.stem_kernel, config.stem_stride),
             nn.BatchNorm2d(config.widths[0]),
             nn.ReLU(),
         )
@@ -164,14 +225,75 @@ class Edge(Recogniser):
                 if target != joints:
                     # Each region starts as a soft share of the joints and learns which ones it gathers.
                     start = torch.softmax(2 * torch.randn(target, joints), dim=1)
-                blocks.append(Block(width, wide, joints, target, start, 2 if stage and not index else 1, config))
+                blocks.append(Block(width, wide, joints, target, start, 1 if index else config.stage_strides[stage], config))
                 width, joints = wide, target
                 start = torch.eye(joints) if stage else start
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = steps.Sequential(*blocks)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(width, len(config.labels))
 
+        self.mean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)),
+                                      config.frames // config.frames_per_step if config.causal else 1)
+        # Means over places and over frames as products with constants: XNNPACK takes no other mean of theirs.
+        self.register_buffer("each_place", torch.full((1, joints), 1 / joints), persistent=False)
+        self.register_buffer("each_frame", torch.full((1, config.frames_per_step), 1 / config.frames_per_step),
+                             persistent=False)
+
+    each_place: Tensor
+    each_frame: Tensor
+
+    def make_streams(self, frames: int) -> Streams:
+        config = self.config
+        if not config.causal:
+            return super().make_streams(frames)
+        return CausalStreams(config.topology, frames, config.align_s * config.rate_hz, config.streams, config.align,
+                             config.confidence_channel)
+
     def features(self, streams: Tensor) -> Tensor:
+        """(B, C, T, V) -> (B, D), the mean over the frames; causal: (B, D, T'), of each step."""
         x: Tensor = self.blocks(self.stem(streams))
+        if self.config.causal:
+            return self._over_places(x)
         pooled: Tensor = self.dropout(x.mean((2, 3), keepdim=True).flatten(1))
         return pooled
+
+    def pool(self, features: Tensor, presence: Tensor) -> Tensor:
+        """Causal: (B, D, T') of each step and (B, T) -> (B, D), as of the last step in which anybody was seen."""
+        if not self.config.causal:
+            return super().pool(features, presence)
+        pooled: Tensor = self.dropout(self.mean(features, self._shares(presence))[..., -1])
+        return pooled
+
+    def step(self, joints: Tensor, confidence: Tensor, state: steps.State) -> tuple[Tensor, Tensor, steps.State]:
+        if not self.config.causal:
+            return super().step(joints, confidence, state)
+        assert isinstance(self.streams, CausalStreams)
+        (streams, seen), left = self.streams.step(joints[:, 0], confidence[:, 0], state[:3])
+        x, stem = self.stem.step(streams, state[3:4])
+        x, middle = self.blocks.step(x, state[4:-2])
+        features, mean = self.mean.step_weighted(self._over_places(x), self._shares(seen), state[-2:])
+        embedding = features[..., -1] if features.shape[-1] > 1 else features.flatten(1)
+        return self.classifier(embedding), embedding, left + stem + middle + mean
+
+    def _over_places(self, x: Tensor) -> Tensor:
+        """(B, C, T', V) -> (B, C, T')."""
+        return functional.linear(x, self.each_place).reshape(x.shape[:3])
+
+    def _shares(self, seen: Tensor) -> Tensor:
+        """(B, T) -> (B, 1, T'): how much of each step was seen."""
+        shares = functional.linear(seen.reshape(len(seen), -1, self.config.frames_per_step), self.each_frame)
+        return shares.reshape(len(seen), 1, -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeLiveConfig(EdgeConfig):
+    """Sizes of ``edge-live``: ``edge`` that runs frame by frame, an answer every fourth frame."""
+
+    frames: int = 128
+    strides: tuple[int, ...] = (1, 2, 1)
+    causal: bool = True
+
+
+@register("edge-live", EdgeLiveConfig)
+class EdgeLive(Edge):
+    """``edge`` in its causal form. Its weights have the shapes of ``edge``'s, so a training may start from those."""

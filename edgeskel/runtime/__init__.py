@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING
 
 from edgeskel.errors import EngineError, UnknownChoice
 from edgeskel.runtime import engines
-from edgeskel.runtime.bundle import Artifact, Bundle, Window
+from edgeskel.runtime.bundle import Artifact, Bundle, Certainty, Window
+from edgeskel.runtime.events import UNKNOWN, Event, EventConfig
 from edgeskel.runtime.session import Recognition, Session
+from edgeskel.runtime.stepping import Stepper, open_stepper
 
 if TYPE_CHECKING:
     from edgeskel.models import Recogniser
 
-__all__ = ["Bundle", "Recognition", "Session", "choose", "load", "session_of"]
+__all__ = [
+    "UNKNOWN", "WAYS", "Bundle", "Certainty", "Event", "EventConfig", "Recognition", "Session", "choose", "event_config", "load",
+    "session_of",
+]
 
 
 def load(
-    path: str | Path, engine: str | None = None, precision: str | None = None, threads: int | None = None
+    path: str | Path, engine: str | None = None, precision: str | None = None, threads: int | None = None,
+    way: str | None = None, config: EventConfig | None = None,
 ) -> Session:
     """Open a bundle and make it ready to recognise.
 
@@ -32,6 +38,9 @@ def load(
         engine: one of ``engines.ENGINES``; None takes the best one present.
         precision: fp32, fp16 or int8; None takes the one that the bundle lists first for that engine.
         threads: processor threads; None leaves it to the engine.
+        way: how live frames are recognised: ``frame`` (frame by frame) or ``window``; None takes the first where the bundle
+            has it for that engine and precision.
+        config: when scores become events; None takes the bundle's temperature and threshold.
 
     Raises:
         BundleError: incomplete, altered or of another schema.
@@ -43,21 +52,52 @@ def load(
     bundle = Bundle.open(path)
     artifact, name = choose(bundle, engine, precision)
     ready = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
-    return Session(ready, bundle.topology, bundle.labels, bundle.window)
+    stepper = _stepper(bundle, engine, precision, threads, way)
+    found = config or event_config(bundle.certainty)
+    return Session(ready, bundle.topology, bundle.labels, bundle.window, stepper=stepper, config=found)
 
 
-def session_of(model: Recogniser, threads: int | None = None) -> Session:
-    """A session around a recogniser in memory (torch): the same recognitions without an export."""
+WAYS = ("frame", "window")
+"""How live frames are recognised."""
+
+
+def _stepper(bundle: Bundle, engine: str | None, precision: str | None, threads: int | None, way: str | None) -> Stepper | None:
+    if way not in (None, *WAYS):
+        raise UnknownChoice("way to recognise", str(way), WAYS)
+    if way == "window" or (way is None and bundle.step is None):
+        return None
+    try:
+        artifact, name = choose(bundle, engine, precision, form="step")
+    except EngineError:
+        if way is None:
+            return None
+        raise
+    return open_stepper(bundle, artifact, name, threads)
+
+
+def event_config(certainty: Certainty) -> EventConfig:
+    """When scores become events, by what validation data said."""
+    return EventConfig(temperature=certainty.temperature, threshold=certainty.threshold,
+                       begin=max(certainty.threshold, EventConfig.begin))
+
+
+def session_of(model: Recogniser, threads: int | None = None, way: str | None = None, config: EventConfig | None = None) -> Session:
+    """A session around a recogniser in memory (torch): the same recognitions without an export. Arguments as :func:`load`."""
     from edgeskel.runtime.engines.torch import TorchEngine
 
     engines.check_threads(threads)
-    config = model.config
-    window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
-    return Session(TorchEngine.of(model, threads), config.topology, config.labels, window)
+    settings = model.config
+    window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
+    engine = TorchEngine.of(model, threads)
+    form = engine.step_form()
+    if way not in (None, *WAYS) or (way == "frame" and form is None):
+        raise UnknownChoice("way to recognise", str(way), WAYS if form else WAYS[1:])
+    stepper = None if form is None or way == "window" else Stepper(engine, form, len(settings.topology.joints))
+    return Session(engine, settings.topology, settings.labels, window, stepper=stepper, config=config)
 
 
-def choose(bundle: Bundle, engine: str | None = None, precision: str | None = None) -> tuple[Artifact, str]:
-    """The artifact to run and the engine to run it with; arguments and errors as :func:`load`.
+def choose(bundle: Bundle, engine: str | None = None, precision: str | None = None, form: str = "clip") -> tuple[Artifact, str]:
+    """The artifact of that form to run and the engine to run it with; arguments and errors as :func:`load`.
 
     TensorRT goes first where it runs, because nothing else there uses the GPU. Otherwise the bundle's order decides:
     its artifacts, and each artifact's engines, are listed by what was measured on their target.
@@ -71,7 +111,7 @@ def choose(bundle: Bundle, engine: str | None = None, precision: str | None = No
         (artifact, name)
         for artifact in bundle.artifacts
         for name in artifact.engines
-        if name in engines.ENGINES and engine in (None, name) and precision in (None, artifact.precision)
+        if artifact.form == form and name in engines.ENGINES and engine in (None, name) and precision in (None, artifact.precision)
     ]
     pairs.sort(key=lambda pair: pair[1] != "tensorrt")
     refused: dict[str, str] = {}

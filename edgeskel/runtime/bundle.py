@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,12 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from edgeskel.errors import BundleError, EdgeskelError
+from edgeskel.errors import BundleError, CorruptFile, EdgeskelError
 from edgeskel.skeleton import Float32, Topology
 
-__all__ = ["MANIFEST", "SCHEMA", "Artifact", "Bundle", "Golden", "Window", "file_digest", "manifest_digest"]
+__all__ = [
+    "CERTAINTY", "MANIFEST", "SCHEMA", "Artifact", "Bundle", "Certainty", "Golden", "StepForm", "Window", "certainty_of",
+    "file_digest", "manifest_digest", "read_certainty", "step_form",
+]
 
 MANIFEST = "manifest.json"
+CERTAINTY = "certainty.json"
+"""File of a checkpoint folder: what validation data said about its probabilities."""
 SCHEMA = 1
 _AGAIN = "copy the bundle again or export anew"
 
@@ -44,6 +50,30 @@ class Window:
 
 
 @dataclass(frozen=True)
+class StepForm:
+    """How the frame-by-frame artifacts of a causal recogniser are fed."""
+
+    frames: int
+    """n: frames of one step, at the window's rate."""
+    look_ahead: int
+    """Frames after the one that an answer stands for which the recogniser uses; 0 for a causal one."""
+    delay: int
+    """Steps by which an answer lags behind the clip form's."""
+    states: tuple[tuple[int, ...], ...]
+    """Shape of each tensor of the state. A fresh state is all zeros."""
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What validation data said about the probabilities; the neutral values where there was none."""
+
+    temperature: float = 1.0
+    """Logits are divided by it: above 1 the recogniser was too sure of itself, below 1 too modest."""
+    threshold: float = 0.5
+    """Calibrated probability under which an action is unknown."""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """One exported file of the bundle."""
 
@@ -57,6 +87,11 @@ class Artifact:
     """Engines that run it, the preferred one first."""
     details: Mapping[str, Any]
     """The manifest's whole entry: digest, bytes, tolerance, what was measured."""
+
+    @property
+    def form(self) -> str:
+        """``clip``: takes whole windows; ``step``: takes the next frames and the state."""
+        return str(self.details.get("form", "clip"))
 
 
 @dataclass(frozen=True)
@@ -106,6 +141,9 @@ class Bundle:
     labels: tuple[str, ...]
     window: Window
     artifacts: tuple[Artifact, ...]
+    step: StepForm | None = None
+    """How its step artifacts are fed; None where it has none."""
+    certainty: Certainty = Certainty()
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -139,6 +177,8 @@ class Bundle:
                     )
                     for entry in manifest["artifacts"]
                 ),
+                step=step_form(manifest["step"]) if "step" in manifest else None,
+                certainty=certainty_of(manifest.get("certainty", {})),
             )
         except BundleError:
             raise
@@ -210,6 +250,39 @@ class Bundle:
                 remedy=_AGAIN,
             )
         return golden
+
+
+def step_form(entry: Mapping[str, Any]) -> StepForm:
+    """The manifest's entry ``step``. Raises ``KeyError``, ``TypeError`` or ``ValueError`` where it is not one."""
+    shapes = tuple(tuple(int(size) for size in state["shape"]) for state in entry["states"])
+    form = StepForm(int(entry["frames"]), int(entry["look_ahead"]), int(entry["delay"]), shapes)
+    if form.frames < 1 or min(form.look_ahead, form.delay) < 0 or any(size < 1 for shape in shapes for size in shape):
+        raise ValueError(f"a step of {form.frames} frames with states {shapes}")
+    return form
+
+
+def certainty_of(entry: Mapping[str, Any]) -> Certainty:
+    """The manifest's entry ``certainty``, neutral where it is empty. Raises ``TypeError`` or ``ValueError`` where it is none."""
+    found = Certainty(float(entry.get("temperature", 1.0)), float(entry.get("threshold", 0.5)))
+    if not (0 < found.temperature < math.inf and 0 <= found.threshold <= 1):
+        raise ValueError(f"a temperature of {found.temperature:g} and a threshold of {found.threshold:g}")
+    return found
+
+
+def read_certainty(folder: str | Path) -> Certainty:
+    """``certainty.json`` of a checkpoint folder, neutral where there is none.
+
+    Raises:
+        CorruptFile: it is not what it should be.
+    """
+    path = Path(folder) / CERTAINTY
+    if not path.is_file():
+        return Certainty()
+    try:
+        return certainty_of(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CorruptFile(path, f"unreadable ({error})", expected="temperature and threshold",
+                          remedy="delete it to go without") from error
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

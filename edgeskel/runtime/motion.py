@@ -74,6 +74,7 @@ class MotionEnergy:
         rate_hz: of the frames.
     """
 
+    REMEMBERS = ("_frames", "_torso")
     LAG_S = 0.2
     """Seconds between the two positions that are compared."""
 
@@ -133,6 +134,8 @@ class Segmenter:
         topology, rate_hz: of the frames.
         config: thresholds.
     """
+
+    REMEMBERS = ("energy", "noise", "_motion", "_frames", "_energies", "_unjudged", "_began", "_moved")
 
     def __init__(self, topology: Topology, rate_hz: float, config: SegmenterConfig | None = None) -> None:
         self.config = config or SegmenterConfig()

@@ -1,4 +1,4 @@
-"""A running recogniser with its state: clips or live frames in, recognitions out. Numpy and one engine.
+"""A running recogniser with its state: clips or live frames in, recognitions or events out. Numpy and one engine.
 
 Axes: P persons in a frame, M persons, T frames of a clip, S frames of the window, V joints, K classes, D width of the
 embedding.
@@ -7,14 +7,20 @@ embedding.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgeskel.errors import EngineError, InvalidClip, TopologyMismatch
+from edgeskel.errors import CorruptFile, EngineError, InvalidClip, TopologyMismatch, UsageError
 from edgeskel.runtime.bundle import Window
 from edgeskel.runtime.engines import Engine
+from edgeskel.runtime.events import Event, EventConfig
+from edgeskel.runtime.live import Doing, Live
+from edgeskel.runtime.recognising import ByFrame, ByWindow, Recognising
+from edgeskel.runtime.snapshot import pack, unpack
+from edgeskel.runtime.stepping import Stepper
 from edgeskel.runtime.timeline import Resampler, Ring
 from edgeskel.runtime.tracking import Slots
 from edgeskel.skeleton import Float32, Frame, Topology, check_window
@@ -43,21 +49,33 @@ class Recognition:
 
 
 class Session:
-    """Recognises clips (:meth:`recognise`) and live frames (:meth:`push`).
+    """Recognises clips (:meth:`recognise`) and live frames (:meth:`step`, or :meth:`push` for single windows).
 
     Args:
         engine: runs one window.
         topology: the layout of the joints that it takes.
         labels: K class names.
         window: M, S, rate and hop.
+        stepper: runs frame by frame, where the recogniser has that form; :meth:`step` then goes that way.
+        config: when scores become events.
+        most: persons that :meth:`step` follows at a time, where the recogniser sees one at a time.
     """
 
-    def __init__(self, engine: Engine, topology: Topology, labels: Sequence[str], window: Window) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, topology: Topology, labels: Sequence[str], window: Window, *,
+                 stepper: Stepper | None = None, config: EventConfig | None = None, most: int = 4) -> None:
+        self.engine, self.stepper = engine, stepper
         self.topology = topology
         self.labels = tuple(labels)
         self.window = window
+        self.config = config or EventConfig()
+        self.most = most
+        self._live = self._fresh()
         self.reset()
+
+    @property
+    def way(self) -> str:
+        """How :meth:`step` recognises: ``frame`` (frame by frame) or ``window``."""
+        return "window" if self.stepper is None else "frame"
 
     def reset(self) -> None:
         """Forget the live frames: a source starts anew, its clock may start anew too."""
@@ -66,6 +84,91 @@ class Session:
         self._ring = Ring(self.window.persons, self.window.frames, len(self.topology.joints))
         self._latest = -math.inf
         self._waiting = 0  # frames since the last recognition
+        tap, self._live = self._live.tap, self._fresh()
+        self._live.tap = tap
+
+    def _fresh(self) -> Live:
+        """Nothing is remembered."""
+        return Live(self.topology, self.labels, self.window, self._recognising, self.config, self.most)
+
+    def _recognising(self) -> Recognising:
+        if self.stepper is not None:
+            return ByFrame(self.stepper)
+
+        def recognise(joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+            found = self.recognise(joints, confidence)
+            return found.probabilities, found.embedding
+
+        return ByWindow(recognise, self.window.hop)
+
+    def step(self, frame: Frame) -> list[Event]:
+        """Take a live frame of any number of persons; what it brings to light, which mostly is nothing.
+
+        Everybody has a state of their own. Frames may come at any rate, with jitter and pauses: time counts, not frames. What
+        is wrong with a frame never ends the session; it is counted in :attr:`refused`:
+
+        * late or repeated frames, and a single one far from the others (:class:`~edgeskel.runtime.arrivals.Arrivals`), are
+          left out;
+        * a pause of more than 5 s, or a source that starts again, ends all actions; everybody is new afterwards;
+        * a frame of another number of joints is left out;
+        * a joint that claims to be seen and is not finite is missing.
+
+        Args:
+            frame: of one instant, (P, V, 3).
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        return self._live.step(frame)
+
+    def finish(self) -> list[Event]:
+        """The source has ended: the actions that were going on in :meth:`step`."""
+        return self._live.finish()
+
+    @property
+    def persons(self) -> dict[int, Doing]:
+        """What is known of each person whom :meth:`step` follows, by number."""
+        return self._live.persons
+
+    @property
+    def refused(self) -> Counter[str]:
+        """What :meth:`step` did not take since the start, counted by the reason."""
+        return self._live.refused
+
+    def tap(self, listener: Callable[[Frame], None] | None) -> None:
+        """Let ``listener`` have every frame that :meth:`step` takes, as it takes it: what a recording needs to give the same
+        events again."""
+        self._live.tap = listener
+
+    def save(self) -> bytes:
+        """Everything that :meth:`step` remembers; :meth:`restore` goes on from there as if there had been no pause."""
+        return pack({"session": self._identity(), "live": self._live.remember()})
+
+    def restore(self, state: bytes) -> None:
+        """Go on from what :meth:`save` gave, in this process or another one.
+
+        Raises:
+            CorruptFile: damaged, or something else.
+            UsageError: of another recogniser or another way to run it. The session is as it was before.
+        """
+        fields = unpack(state)
+        if not isinstance(fields, dict) or "session" not in fields:
+            raise CorruptFile("session state", "not what Session.save gives")
+        if fields["session"] != self._identity():
+            raise UsageError("the saved state is of another recogniser or of another way to run it",
+                             expected=f"one of {len(self.labels)} labels and {len(self.topology.joints)} joints, by {self.way}")
+        live = self._fresh()
+        try:
+            live.recall(fields["live"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CorruptFile("session state", f"incomplete ({error!r})", expected="what Session.save gave") from error
+        live.tap, self._live = self._live.tap, live
+
+    def _identity(self) -> dict[str, object]:
+        """What a saved state must fit."""
+        shapes = () if self.stepper is None else self.stepper.form.states
+        return {"labels": self.labels, "joints": self.topology.joints, "persons": self.window.persons,
+                "rate_hz": self.window.rate_hz, "way": self.way, "states": shapes}
 
     def check_topology(self, topology: Topology) -> None:
         """Refuse a source of another layout.

@@ -33,6 +33,8 @@ class Resampler:
         rate_hz: of the grid; it starts at the first frame's time.
     """
 
+    REMEMBERS = ("_start", "_count", "_before", "_pauses")
+
     def __init__(self, rate_hz: float) -> None:
         self.period = 1 / rate_hz
         self._start: float | None = None

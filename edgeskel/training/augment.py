@@ -96,7 +96,9 @@ class Augmenter(nn.Module):
             chosen = (torch.rand(len(joints), device=joints.device) < how.flip) & self.may_flip[targets.argmax(1)]
             joints, confidence = flip(joints, confidence, chosen, self.mirrored_joints)
             targets = torch.where(chosen[:, None], targets[:, self.mirrored_labels], targets)
-        joints, confidence = resample(joints, confidence, draw_positions(confidence, self.frames, how.crop, how.warp))
+        positions, filled = draw_positions(confidence, self.frames, how)
+        joints, confidence = resample(joints, confidence, positions)
+        confidence = confidence * filled[:, None, :, None]
         joints = joints - origin(joints, confidence, self.root)
         if how.amplitude:
             joints = amplify(joints, confidence, self._about_one(len(joints), how.amplitude, joints))
@@ -198,23 +200,35 @@ def seen_span(confidence: Tensor) -> tuple[Tensor, Tensor]:
     return torch.minimum(first, last), last
 
 
-def draw_positions(confidence: Tensor, frames: int, crop: float, warp: float) -> Tensor:
-    """(N, W) places in the window, in frames, that a training window takes: a random piece of the seen span, played at
-    a random and varying speed."""
+def draw_positions(confidence: Tensor, frames: int, how: Augment) -> tuple[Tensor, Tensor]:
+    """Where in the window the frames of a training window come from: a random piece of the seen span, played at a random and
+    varying speed, over all of the training window or (``pace``) at its own pace from a moment of rest to another one.
+
+    Returns:
+        (N, W) places, in frames, and (N, W), 0 where the training window is empty.
+    """
     clips, device = len(confidence), confidence.device
 
     def draw() -> Tensor:
         return torch.rand(clips, 1, device=device)
 
     first, last = seen_span(confidence)
-    keep = 1 - crop * draw()
+    keep = 1 - how.crop * draw()
     start = (1 - keep) * draw()
+    span = (last - first)[:, None]
+    filled = torch.ones(clips, frames, device=device)
     progress = torch.linspace(0, 1, frames, device=device).expand(clips, frames)
-    if warp:
+    if how.pace:
+        moments = torch.arange(frames, device=device)
+        before, after = (how.rest * draw() * (draw() < 0.5) for _ in range(2))
+        lasting = span * keep / (1 + how.pace * (2 * draw() - 1))
+        progress = ((moments - before) / lasting.clamp(min=1.0)).clamp(0, 1)
+        filled = (moments <= before + lasting + after).float()
+    if how.warp:
         phase = 2 * math.pi * draw()
         waves = 2 * math.pi * (1 + (draw() * 2).floor())
-        progress = progress + warp * draw() / waves * (torch.sin(waves * progress + phase) - torch.sin(phase))
-    return first[:, None] + (last - first)[:, None] * (start + keep * progress).clamp(0, 1)
+        progress = progress + how.warp * draw() / waves * (torch.sin(waves * progress + phase) - torch.sin(phase))
+    return first[:, None] + span * (start + keep * progress).clamp(0, 1), filled
 
 
 def resample(joints: Tensor, confidence: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:

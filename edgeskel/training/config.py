@@ -18,7 +18,7 @@ class TrainConfig:
     out: Path
     """Folder of the result; an unfinished training of the same configuration there is resumed."""
     recogniser: str = "edge"
-    """Which recogniser: edge, hyperformer."""
+    """Which recogniser: edge, edge-live, hyperformer."""
     protocol: str | None = None
     """Named split; the dataset's own by default. Only its training side is read."""
     fold: int | Literal["all"] = 0

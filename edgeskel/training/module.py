@@ -52,10 +52,9 @@ class TrainingModule(lightning.LightningModule):
         self.virtual = Virtual(recogniser) if recipe.virtual else None
         frames = recipe.augment.frames or config.source_frames
         self.augment = Augmenter(recipe.augment, config.topology, config.labels, frames, recipe.mirror)
-        # The streams hold no weights, so those of a training window of another length serve the same network.
-        self.training_streams = _streams(recogniser, frames)
+        self.training_streams = recogniser.make_streams(frames)
         # In a tuple, so that teachers are neither saved nor averaged with the student.
-        self.teachers = tuple((teacher.eval().requires_grad_(False), _streams(teacher, frames)) for teacher in teachers)
+        self.teachers = tuple((teacher.eval().requires_grad_(False), teacher.make_streams(frames)) for teacher in teachers)
         self.history: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
 
@@ -228,8 +227,3 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     """Share of the peak learning rate at ``step``: a linear rise times a cosine fall over all steps."""
     return min(1.0, step / (warmup * steps + 1)) * (0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0))) + 3e-4
 
-
-def _streams(recogniser: Recogniser, frames: int) -> Streams:
-    config = recogniser.config
-    return Streams(config.topology, frames, config.frames, config.streams, config.align, config.confidence_channel,
-                   config.persons)

@@ -282,21 +282,32 @@ def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
         return [
             line for key in wanted for line in _differences(found.get(key), wanted[key], f"{name}.{key}".strip("."))
         ]
-    if found is None and wanted in ([], {}, ""):
+    if found is None and wanted in ([], {}, "", 0):
         return []  # begun by a version that had no such setting, and it is not used
     return [] if found == wanted else [f"{name} was {found!r} and is now {wanted!r}"]
 
 
 def _recogniser(config: TrainConfig, store: Store, recipe: Recipe) -> Recogniser:
-    if config.start is not None:
-        recogniser = _fitting(config.start, store)
-        if recogniser.name != config.recogniser:
-            raise UsageError(
-                f"{config.start} is {recogniser.name!r}", expected=f"{config.recogniser!r}, as --recogniser says"
-            )
-        return recogniser
     settings = {"persons": int(store.index["persons"].max()), "rate_hz": store.rate_hz, **recipe.model}
-    return create(config.recogniser, topology=store.topology, labels=store.labels, **settings)
+    start = None if config.start is None else _fitting(config.start, store)
+    if start is not None and start.name == config.recogniser:
+        return start
+    recogniser = create(config.recogniser, topology=store.topology, labels=store.labels, **settings)
+    if start is not None:
+        _take_weights(recogniser, start, str(config.start))
+    return recogniser
+
+
+def _take_weights(recogniser: Recogniser, start: Recogniser, name: str) -> None:
+    """Another recogniser's weights, where every one of them has its place: ``edge`` and ``edge-live`` share theirs."""
+    mine, theirs = recogniser.state_dict(), start.state_dict()
+    unfit = [key for key in sorted({*mine, *theirs})
+             if key not in mine or key not in theirs or mine[key].shape != theirs[key].shape]
+    if unfit:
+        raise UsageError(f"{name} is {start.name!r}, whose weights are not those of {recogniser.name!r}: {unfit[0]}"
+                         f"{f' and {len(unfit) - 1} more' if len(unfit) > 1 else ''} differ",
+                         expected="a checkpoint of the same recogniser, or one with the same layers")
+    recogniser.load_state_dict(theirs)
 
 
 def _fitting(name: str, store: Store) -> Recogniser:

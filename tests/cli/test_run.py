@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,11 @@ def test_labels_that_the_model_lacks_are_not_compared(
         (["replay:RECORDING", "--bundle", "BUNDLE", "--engine", "nonesuch"], 2, "UnknownChoice"),
         (["replay:RECORDING", "--bundle", "BUNDLE", "--engine", "executorch"], 1, "EngineError"),
         (["replay:RECORDING", "--bundle", "BUNDLE", "--speed", "-1"], 2, "UsageError"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--threshold", "1.5"], 2, "UsageError"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--persons", "0"], 2, "UsageError"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--record", "seen.npz"], 2, "UsageError"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--engine", "onnxruntime", "--way", "frame"], 1, "EngineError"),
+        (["replay:RECORDING", "--model", "edge-demo", "--way", "frame"], 2, "UnknownChoice"),
     ],
 )
 def test_wrong_choices_end_with_their_error(
@@ -143,20 +149,54 @@ def test_a_camera_of_another_layout_is_mapped_by_name_or_refused() -> None:
         converter(topologies.get("sbu-15"), topologies.get("coco-wholebody-133"))
 
 
+def test_what_is_recorded_is_replayed_with_the_same_events(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    how = ["--speed", "0", "--bundle", str(bundle), "--engine", "onnxruntime", "--threshold", "0.3"]
+    status, seen = run(capsys, f"replay:{recording}", *how, "--record", str(tmp_path / "seen.mcap"))
+    assert status == 0 and [event["kind"] for event in seen["events"]].count("ended") == 2
+    status, again = run(capsys, f"replay:{tmp_path / 'seen.mcap'}", *how)
+    assert status == 0 and again["events"] == seen["events"] and again["frames"] == seen["frames"]
+
+
+def test_a_recording_is_never_written_over(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "kept.mcap").write_bytes(b"mine")
+    words = [f"replay:{recording}", "--bundle", str(bundle), "--engine", "onnxruntime", "--record", str(tmp_path / "kept.mcap")]
+    status, data = run(capsys, *words)
+    assert (status, data["error"]["type"]) == (2, "UsageError") and (tmp_path / "kept.mcap").read_bytes() == b"mine"
+
+
+def test_a_picture_without_rerun_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    status, data = run(capsys, f"replay:{recording}", "--bundle", str(bundle), "--engine", "onnxruntime", "--rerun")
+    assert (status, data["error"]["type"]) == (2, "MissingExtra") and "edgeskel[viewer]" in data["error"]["remedy"]
+
+
+def test_a_picture_is_written_for_rerun(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("rerun", reason="pip install 'edgeskel[viewer]'")
+    words = [f"replay:{recording}", "--speed", "0", "--bundle", str(bundle), "--engine", "onnxruntime", "--threshold", "0.3"]
+    status, _ = run(capsys, *words, "--rrd", str(tmp_path / "seen.rrd"))
+    assert status == 0 and (tmp_path / "seen.rrd").stat().st_size > 10_000
+
+
 def test_the_screen_draws_skeleton_probabilities_and_timeline(bundle: Path) -> None:
     from rich.console import Console
 
     from edgeskel.cli.live import Screen
-    from edgeskel.runtime import load
-    from edgeskel.runtime.decision import DecisionConfig, Spotter
+    from edgeskel.runtime import EventConfig, load
 
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
-    spotter = Spotter(load(bundle, engine="onnxruntime", threads=1), DecisionConfig(threshold=0.3))
+    session = load(bundle, engine="onnxruntime", threads=1, config=EventConfig(threshold=0.3, begin=0.3))
     pictures = []
-    with Screen(terminal, spotter, "replay:arm", 30.0) as screen:
+    with Screen(terminal, session, "replay:arm", 30.0) as screen:
         for frame in arm_moves([(1.0, 3.0)], 4.5):
-            action = spotter.push(frame)
-            screen.show(frame, action, 0.001)
+            screen.show(frame, session.step(frame), 0.001)
             if round(frame.time * 30) in (15, 60, 130):
                 paper = io.StringIO()
                 Console(file=paper, width=100).print(screen.picture(frame))

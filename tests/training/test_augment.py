@@ -191,3 +191,31 @@ def test_rotation_vectors_turn_by_their_length():
     quarter = rotation(torch.tensor([0.0, torch.pi / 2, 0.0]))
     torch.testing.assert_close(quarter @ torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0]), atol=1e-6, rtol=0)
     torch.testing.assert_close(rotation(torch.zeros(3)), torch.eye(3))
+
+
+def test_a_clip_keeps_its_pace_and_the_rest_of_the_window_is_empty():
+    joints = torch.zeros(4, 1, 64, 20, 3)
+    joints[..., 0] = torch.arange(64.0)[:, None]  # everything moves a metre per frame along x
+    confidence = torch.zeros(4, 1, 64, 20)
+    confidence[:, :, :30] = 1
+    out, seen, _ = augmenter(change(pace=0.2), frames=64)(joints, confidence, torch.eye(4))
+    for clip, there in zip(out[:, 0, :, 0, 0], seen[:, 0, :, 0] > 0, strict=True):
+        speed = clip[there][:-1].diff()
+        assert 30 / 1.25 <= int(there.sum()) <= 30 / 0.75 and bool(there[: int(there.sum())].all())
+        assert float(speed.std()) < 1e-3 and 0.75 <= float(speed.mean()) <= 1.25
+    stretched, everywhere, _ = augmenter(OFF, frames=64)(joints, confidence, torch.eye(4))
+    assert everywhere.all() and float(stretched[0, 0, :, 0, 0].diff().mean()) < 0.5
+
+
+def test_a_clip_may_begin_and_end_at_rest():
+    torch.manual_seed(0)
+    joints = torch.zeros(64, 1, 96, 20, 3)
+    joints[..., 0] = torch.arange(96.0)[:, None]
+    confidence = torch.zeros(64, 1, 96, 20)
+    confidence[:, :, :40] = 1
+    out, seen, _ = augmenter(change(pace=0.01, rest=20), frames=96)(joints, confidence, torch.eye(64)[:, :3])
+    moving = (out[:, 0, 1:, 0, 0] - out[:, 0, :-1, 0, 0]) * seen[:, 0, 1:, 0] > 0.1
+    first = moving.float().argmax(1)
+    lasting = seen[:, 0, :, 0].sum(1)
+    assert 0.3 < float((first > 1).float().mean()) < 0.7 and int(first.max()) <= 21
+    assert int(lasting.min()) >= 38 and int(lasting.max()) <= 82 and int(lasting.max()) > 50

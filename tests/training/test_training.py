@@ -12,6 +12,7 @@ import sys
 import warnings
 import zipfile
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from edgeskel.data import split
 from edgeskel.errors import CorruptFile, LabelMismatch, ModelError, UnknownChoice, UsageError
 from edgeskel.models import from_pretrained
 from edgeskel.training import evaluate, module, run, train, train_folds, trainer
+from tests.training.conftest import TINY
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -275,6 +277,21 @@ def test_teachers_are_followed_and_not_kept(six, config, tmp_path):
     assert trained.run["teachers"] == [str(teacher.folder)]
     mine = {name for name, _ in trained.recogniser.named_parameters()}
     assert mine == {name for name, _ in teacher.recogniser.named_parameters()}
+
+
+def test_the_causal_form_starts_from_the_weights_of_the_clip_form(config, tmp_path):
+    clip = train(config(epochs=1))
+    settings = (*(setting for setting in TINY if not setting.startswith("frames")), "learning_rate=1e-9", "average=0")
+    causal = config(epochs=1, recogniser="edge-live", out=tmp_path / "live", start=str(clip.folder))
+    mine, theirs = weights(train(replace(causal, settings=settings)).folder), weights(clip.folder)
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-5) for name in mine if name.endswith("weight"))
+
+
+def test_weights_of_another_shape_are_no_start(config, tmp_path):
+    clip = train(config(epochs=1))
+    wider = config(recogniser="edge-live", out=tmp_path / "live", start=str(clip.folder))
+    with pytest.raises(UsageError, match="whose weights are not those of 'edge-live'"):
+        train(replace(wider, settings=()))
 
 
 def test_a_teacher_of_other_labels_is_refused(config, tmp_path, utd_store):

@@ -9,8 +9,9 @@ import numpy as np
 
 from edgeskel.continual.device.learner import Learner
 from edgeskel.errors import LabelMismatch
-from edgeskel.runtime.engines import Engine
+from edgeskel.runtime.engines import Engine, State
 from edgeskel.runtime.session import Session
+from edgeskel.runtime.stepping import Stepper
 from edgeskel.skeleton import Float32
 
 __all__ = ["LearnedEngine", "joined", "with_learned"]
@@ -57,6 +58,11 @@ class LearnedEngine:
         probabilities, embedding = self.engine(joints, confidence)
         return joined(probabilities, self.learner.predict(embedding)), embedding
 
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        """The same of the next frames; arguments and state as the engine's own."""
+        probabilities, embedding, after = self.engine.step(joints, confidence, state)
+        return joined(probabilities, self.learner.predict(embedding)), embedding, after
+
 
 def with_learned(session: Session, learner: Learner) -> Session:
     """A session with the learned labels behind the recogniser's own. The given one is left as it is.
@@ -69,4 +75,8 @@ def with_learned(session: Session, learner: Learner) -> Session:
                             f"{', '.join(learner.knowledge.labels[:3])}, ...",
                             expected=f"the session's {len(session.labels)}: {', '.join(session.labels[:3])}, ...",
                             remedy="use the knowledge of the model that the session runs")
-    return Session(LearnedEngine(session.engine, learner), session.topology, learner.labels, session.window)
+    stepper = session.stepper
+    if stepper is not None:
+        stepper = Stepper(LearnedEngine(stepper.engine, learner), stepper.form, stepper.joints)
+    return Session(LearnedEngine(session.engine, learner), session.topology, learner.labels, session.window,
+                   stepper=stepper, config=session.config, most=session.most)

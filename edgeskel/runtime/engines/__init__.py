@@ -1,7 +1,8 @@
 """What executes an artifact: one engine per file, imported when it is used.
 
-An engine is made from an artifact and called with one window; it answers with probabilities and the embedding. A new
-engine is one new file and one line in :data:`ENGINES`.
+An engine is made from an artifact and called with one window; it answers with probabilities and the embedding. One that is
+made from a step artifact is called with the next frames and the state (:meth:`Engine.step`). A new engine is one new file
+and one line in :data:`ENGINES`.
 
 Axes: M persons, S frames of the window, V joints, K classes, D width of the embedding.
 """
@@ -15,12 +16,16 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from edgeskel.errors import UnknownChoice, UsageError
 from edgeskel.skeleton import Float32
 
-__all__ = ["ENGINES", "Engine", "available", "check_threads", "get", "obstacle"]
+__all__ = ["ENGINES", "Engine", "State", "available", "check_threads", "get", "obstacle"]
+
+
+State: TypeAlias = "tuple[Float32, ...]"
+"""What a step artifact knows of the frames before."""
 
 
 class Engine(Protocol):
@@ -53,6 +58,18 @@ class Engine(Protocol):
 
         Returns:
             probabilities (K,) and embedding (D,).
+        """
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        """Take the next frames; for step artifacts.
+
+        Args:
+            joints: (1, 1, n, V, 3) metres; missing joints may hold anything, NaN included.
+            confidence: (1, 1, n, V).
+            state: as the step before gave it; zeros at the start.
+
+        Returns:
+            probabilities (K,), embedding (D,) and the state for the next step, none of which later calls change.
         """
 
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from edgeskel.errors import EngineError
-from edgeskel.runtime.engines import obstacle
+from edgeskel.runtime.engines import State, obstacle
 from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing
 
@@ -68,10 +68,17 @@ class ExecuTorchEngine:
         return obstacle("torch", install) or obstacle("executorch.extension.pybindings._portable_lib", install)
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        probabilities, embedding, *_ = self._run(joints, confidence)
+        return probabilities[0], embedding[0]
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        probabilities, embedding, *after = self._run(joints, confidence, *state)
+        return probabilities[0], embedding[0], tuple(after)
+
+    def _run(self, joints: Float32, *others: Float32) -> list[Float32]:
+        values = (blank_missing(joints, others[0]), *others)
         try:
-            seen = self._tensor(blank_missing(joints, confidence))
-            outputs = self._module.forward([seen, self._tensor(confidence)])
+            outputs = self._module.forward([self._tensor(value) for value in values])
         except RuntimeError as error:
             raise EngineError(f"ExecuTorch failed while running ({error})") from error
-        probabilities, embedding = (output.numpy() for output in outputs[:2])
-        return probabilities[0].copy(), embedding[0].copy()
+        return [output.numpy().copy() for output in outputs]  # the runtime writes over its outputs in the next run

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import EngineError
-from edgeskel.runtime.engines import obstacle
+from edgeskel.runtime.engines import State, obstacle
 from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing
 
@@ -38,6 +38,7 @@ class OnnxRuntimeEngine:
                 f"{artifact}: ONNX Runtime {onnxruntime.__version__} refuses it ({error})",
                 remedy="update onnxruntime, or export anew",
             ) from error
+        self._inputs = [tensor.name for tensor in self._session.get_inputs()]
 
     @staticmethod
     def available() -> str | None:
@@ -49,6 +50,11 @@ class OnnxRuntimeEngine:
         inputs = {"joints": blank_missing(joints, confidence), "confidence": confidence}
         probabilities, embedding = self._session.run(["probabilities", "embedding"], inputs)
         return probabilities[0], embedding[0]
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        values = (blank_missing(joints, confidence), confidence, *state)
+        probabilities, embedding, *after = self._session.run(None, dict(zip(self._inputs, values, strict=True)))
+        return probabilities[0], embedding[0], tuple(after)
 
 
 def _no_telemetry() -> None:

@@ -7,7 +7,7 @@ program that travels in the bundle (``build_engine.py``), and kept in a cache be
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from edgeskel.errors import BundleError, EngineError
 from edgeskel.runtime.bundle import file_digest
+from edgeskel.runtime.engines import State
 from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing
 
@@ -55,6 +56,8 @@ class TensorRTEngine:
             )
             self._buffers[tensor] = buffer
             self._context.set_tensor_address(tensor, buffer.device)
+        names = list(self._buffers)
+        self._states = sorted((name for name in names if name.startswith("state_")), key=lambda name: int(name[6:]))
 
     @staticmethod
     def available() -> str | None:
@@ -75,17 +78,28 @@ class TensorRTEngine:
         return None if count else "no CUDA device answers"
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        probabilities, embedding = self._run(
+            {"joints": blank_missing(joints, confidence), "confidence": confidence}, ("probabilities", "embedding"))
+        return probabilities[0], embedding[0]
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        inputs = {"joints": blank_missing(joints, confidence), "confidence": confidence,
+                  **dict(zip(self._states, state, strict=True))}
+        outputs = ("probabilities", "embedding", *(f"next_{name}" for name in self._states))
+        probabilities, embedding, *after = self._run(inputs, outputs)
+        return probabilities[0], embedding[0], tuple(after)
+
+    def _run(self, inputs: Mapping[str, Float32], outputs: Sequence[str]) -> list[Float32]:
         buffers, stream = self._buffers, self._stream
-        for name, values in (("joints", blank_missing(joints, confidence)), ("confidence", confidence)):
+        for name, values in inputs.items():
             buffers[name].host[...] = values
             buffers[name].upload(stream)
         if not self._context.execute_async_v3(stream.handle):
             raise EngineError("TensorRT failed while running", remedy="its log above says where")
-        for name in ("probabilities", "embedding"):
+        for name in outputs:
             buffers[name].download(stream)
         stream.synchronize()
-        probabilities, embedding = (buffers[name].host[0].astype(np.float32) for name in ("probabilities", "embedding"))
-        return probabilities, embedding
+        return [np.array(buffers[name].host, np.float32) for name in outputs]
 
 
 def built_engine(artifact: Path, manifest: Mapping[str, Any]) -> Path:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeskel.runtime.engines import obstacle
+from edgeskel.runtime.bundle import StepForm
+from edgeskel.runtime.engines import State, obstacle
 from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing
 
@@ -54,3 +55,24 @@ class TorchEngine:
             embedding = self.model.embed(seen, torch.from_numpy(confidence))
             probabilities = torch.softmax(self.model.classifier(embedding), dim=-1)
         return probabilities[0].numpy(), embedding[0].numpy()
+
+    def step_form(self) -> StepForm | None:
+        """How the recogniser runs frame by frame; None where it does not."""
+        from edgeskel.models import steps
+
+        config = self.model.config
+        if not getattr(config, "causal", False):
+            return None
+        frames = int(config.frames_per_step)  # type: ignore[attr-defined]
+        joints = self._torch.zeros(1, 1, frames, len(config.topology.joints), 3)
+        state = steps.fresh(lambda state: self.model.step(joints, joints[..., 0], state)[1:])
+        return StepForm(frames, 0, 0, tuple(tuple(tensor.shape) for tensor in state))
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        torch = self._torch
+        with torch.inference_mode():
+            seen = torch.from_numpy(blank_missing(joints, confidence))
+            before = tuple(map(torch.from_numpy, state))
+            logits, embedding, after = self.model.step(seen, torch.from_numpy(confidence), before)
+            probabilities = torch.softmax(logits, dim=-1)
+        return probabilities[0].numpy(), embedding[0].numpy(), tuple(value.numpy() for value in after)
