@@ -37,7 +37,9 @@ def candidates(bundle: Bundle, precision: str | None = None) -> tuple[str, list[
     preferred, engine = choose(bundle, precision=precision)
     if precision is None and preferred.precision == "int8":  # int8 has to earn its place everywhere
         first = [
-            artifact for artifact in bundle.artifacts if engine in artifact.engines and artifact.precision != "int8"
+            artifact
+            for artifact in bundle.artifacts
+            if engine in artifact.engines and artifact.precision != "int8" and artifact.form == preferred.form
         ]
         preferred = first[0] if first else preferred
     listed = [preferred]

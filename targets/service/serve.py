@@ -25,7 +25,7 @@ from edgeskel.errors import EdgeskelError, InvalidClip, TopologyMismatch, Verifi
 from edgeskel.runtime import Session, engines
 from edgeskel.runtime.bundle import Artifact, Bundle
 from edgeskel.runtime.decision import Action, DecisionConfig, Spotter
-from edgeskel.runtime.engines import Engine
+from edgeskel.runtime.engines import Engine, State
 from edgeskel.skeleton import Float32
 from targets.service.health import Health, notify
 from targets.service.sources import Feed
@@ -67,6 +67,12 @@ class Checked:
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         start = time.perf_counter()
         answer = self._engine(joints, confidence)
+        self._health.recognised(time.perf_counter() - start)
+        return answer
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        start = time.perf_counter()
+        answer = self._engine.step(joints, confidence, state)
         self._health.recognised(time.perf_counter() - start)
         return answer
 
