@@ -112,6 +112,7 @@ def edgeskel(key_path: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
         )
         assert status is None or done.returncode == status, done.stdout + done.stderr
+        assert done.stdout, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
