@@ -234,7 +234,8 @@ class Orientation:
             gyroscope, acceleration = reading.angular_velocity, reading.acceleration
             if acceleration is None or gyroscope is None:
                 continue
-            self._scale.push(time, gyroscope, acceleration)
+            if self._scale.ratio is None:
+                self._scale.push(time, gyroscope, acceleration)
             if self._last is not None and time - self._last[0] > BRIDGED_S:
                 self._lose_heading()
             magnetic = reading.magnetic_field if compass else None
