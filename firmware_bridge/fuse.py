@@ -352,7 +352,7 @@ class Fusion:
         if self._mounting is not None and len(self.segments) and (unfaced or self.camera.faced or not self.camera.active):
             world = multiply(about_up(self._turn + self.headings.angle), quaternions)
             worn = multiply(world, self._mounting)
-            if corrected:
+            if corrected and self.camera.active:  # nothing else tilts
                 worn = multiply(worn, self.headings.tilt)
             fresh = (age < STALE_S) & ~np.isnan(worn[:, 0])
             turns[self._pieces[fresh]] = worn[fresh]

@@ -119,7 +119,7 @@ class Orientation:
         self._filter: Any = None
         self._period = 0.0
         self._last: tuple[float, Vector] | None = None
-        self._vector = np.zeros(3)
+        self._vectors = (np.zeros(3), np.zeros(3), np.zeros(3))
         self._turn: Quaternion = UPS["+y"]
         self._turned_from: tuple[float, Quaternion] | None = None
         self._rate: Vector | None = None
@@ -248,7 +248,8 @@ class Orientation:
             gyroscope, acceleration = reading.angular_velocity, reading.acceleration
             if acceleration is None or gyroscope is None:
                 continue
-            self._scale.push(time, gyroscope, acceleration)
+            if self._scale.ratio is None:
+                self._scale.push(time, gyroscope, acceleration)
             if self._last is not None and time - self._last[0] > BRIDGED_S:
                 self._lose_heading()
             magnetic = reading.magnetic_field if compass else None
@@ -272,14 +273,14 @@ class Orientation:
         return done
 
     def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:
-        vector = self._vector  # one by one is the cheapest way of three numbers into an array
-        vector[0], vector[1], vector[2] = gyroscope[0] * scale, gyroscope[1] * scale, gyroscope[2] * scale
-        self._filter.updateGyr(vector)
-        vector[0], vector[1], vector[2] = acceleration
-        self._filter.updateAcc(vector)
-        if magnetic is not None:
-            vector[0], vector[1], vector[2] = magnetic
-            self._filter.updateMag(vector)
+        turn, force, field = self._vectors  # one by one is the cheapest way of three numbers into an array
+        turn[0], turn[1], turn[2] = gyroscope[0] * scale, gyroscope[1] * scale, gyroscope[2] * scale
+        force[0], force[1], force[2] = acceleration
+        if magnetic is None:
+            self._filter.update(turn, force)
+        else:
+            field[0], field[1], field[2] = magnetic
+            self._filter.update(turn, force, field)
 
     def _pass_through(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
         done: list[Oriented] = []

@@ -5,6 +5,8 @@ Axes: P pieces (``segments.PIECES``), V joints of a topology; the last axis is x
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgeskel.errors import TopologyMismatch
@@ -136,7 +138,7 @@ class FloorContact:
     def __init__(self, body: Body) -> None:
         self.resize(body)
         self._foot = 0
-        self._before: tuple[Float64, Float64] | None = None
+        self._before: tuple[list[list[float]], list[list[float]]] | None = None
 
     def resize(self, body: Body) -> None:
         """Give it another size."""
@@ -155,18 +157,23 @@ class FloorContact:
             the floor.
         """
         origins = _SOLE_LINEAGE @ rotate(turns[_PARENTS], self._offsets)
-        soles = (origins + rotate(turns[_SOLE_PIECES], self._places)).reshape(2, 2, 3)  # foot, heel or ball
-        feet = turns[_SOLE_PIECES[::2]]
-        lowest = float(soles[..., 1].min())
+        # A dozen numbers: from here on numpy's calls would cost more than what they do.
+        soles = (origins + rotate(turns[_SOLE_PIECES], self._places)).tolist()
+        feet = turns[_SOLE_PIECES[::2]].tolist()
+        low = [min(soles[0][1], soles[1][1]), min(soles[2][1], soles[3][1])]
+        lowest = min(low)
         moved = np.zeros(3)
         if self._before is not None:
             soles_before, feet_before = self._before
-            turned = 2 * np.arccos(np.clip(np.abs((feet * feet_before).sum(axis=-1)), 0.0, 1.0))
-            against = (soles[..., 1].min(axis=1) - lowest) / self.LOW + 2 * turned / (turned.sum() + self.TURNING)
+            turned = [2 * math.acos(min(abs(sum(a * b for a, b in zip(now, before, strict=True))), 1.0))
+                      for now, before in zip(feet, feet_before, strict=True)]
+            against = [(height - lowest) / self.LOW + 2 * turn / (turned[0] + turned[1] + self.TURNING)
+                       for height, turn in zip(low, turned, strict=True)]
             if against[1 - self._foot] < against[self._foot] - self.SLACK:
                 self._foot = 1 - self._foot
-            touching = int(np.argmin(soles[self._foot, :, 1]))
-            moved = soles_before[self._foot, touching] - soles[self._foot, touching]
-            moved[1] = 0.0
+            heel = 2 * self._foot
+            touching = heel if soles[heel][1] <= soles[heel + 1][1] else heel + 1
+            moved[0] = soles_before[touching][0] - soles[touching][0]
+            moved[2] = soles_before[touching][2] - soles[touching][2]
         self._before = soles, feet
         return moved, -lowest

@@ -157,7 +157,8 @@ class Body:
 _HANGING = {f"{side}_{piece}": parent for side in ("left", "right") for piece, parent in (
     ("thigh", "pelvis"), ("upper_arm", "chest"))}
 _TRUNK = ("pelvis", "chest", "head")
-_BETWEEN = [INDEX["abdomen"], INDEX["neck"]]
+STILL = np.array([1.0, 0.0, 0.0, 0.0])
+_BETWEEN, _BELOW, _ABOVE = ([INDEX[a], INDEX[b]] for a, b in (("abdomen", "neck"), ("pelvis", "chest"), ("chest", "head")))
 # Of the others: the piece, the one that it follows without a sensor, and whether in heading only.
 _INFERRED = tuple((index, INDEX[_HANGING.get(piece.name, piece.parent)], piece.name in _HANGING or piece.name.endswith("_foot"))
                   for index, piece in enumerate(PIECES) if piece.name not in (*_TRUNK, "abdomen", "neck"))
@@ -177,21 +178,22 @@ def infer(turns: Float64, measured: Bool, facing: float = 0.0) -> Float64:
     Returns:
         (P, 4) complete.
     """
-    done = np.where(measured[:, None], turns, np.array([1.0, 0.0, 0.0, 0.0]))
+    done = np.where(measured[:, None], turns, STILL)
+    known = measured.tolist()
     pelvis, chest, head = (INDEX[name] for name in _TRUNK)
-    if not measured[pelvis]:
+    if not known[pelvis]:
         # Somebody who leans bends the trunk, but the pelvis less: only its heading follows.
-        known = [i for i in (chest, head) if measured[i]]
-        done[pelvis] = about_up(_facing(done[known[0]]) if known else facing)
-    if not measured[chest]:
+        upper = [i for i in (chest, head) if known[i]]
+        done[pelvis] = about_up(_facing(done[upper[0]]) if upper else facing)
+    if not known[chest]:
         done[chest] = done[pelvis]
-    if not measured[head]:
+    if not known[head]:
         done[head] = done[chest]
-    below, above = done[[pelvis, chest]], done[[chest, head]]
+    below, above = done[_BELOW], done[_ABOVE]
     same_way = np.copysign(1.0, (below * above).sum(axis=-1, keepdims=True))
     done[_BETWEEN] = normalise(below + same_way * above)
     for index, source, upright in _INFERRED:
-        if not measured[index]:
+        if not known[index]:
             done[index] = about_up(_facing(done[source])) if upright else done[source]
     return done
 

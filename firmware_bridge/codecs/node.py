@@ -217,6 +217,11 @@ class NodeCodec:
                 found.append(Status(text=_refusal(message)))
 
     def _readings(self, samples: Samples) -> list[Reading]:
+        last = self._device_us
+        if (last is not None and samples.boot == self.boot and not self._restarted and self._fresh is None
+                and (samples.device_us - last) % 2**32 < _HALF_CLOCK):  # it goes on, as it nearly always does
+            self._device_us = samples.device_us
+            return samples.readings
         stepped_back = self._device_us is not None and (samples.device_us - self._device_us) % 2**32 >= _HALF_CLOCK
         # A boot number that stayed proves that the node did not start anew, however long we heard nothing.
         self._note_boot(samples.boot, stepped_back and samples.boot == 0)

@@ -179,6 +179,7 @@ def record_size(fields: int) -> int:
 _RECORDS = tuple(struct.Struct(f"<B{(record_size(fields) - 1) // 2}h") for fields in range(16))
 _NAMES = tuple(str(index) for index in range(MOST_SENSORS))
 # Plain numbers and tables: an operation on a flag of an enum costs more than decoding a vector.
+_PLAIN, _SATURATED = Flags.NONE, Flags.SATURATED
 _FIELDS = tuple(Fields(fields) for fields in range(16))
 _VECTORS = (
     (Fields.ACCELERATION.value, "acceleration", PER_METRE_PER_SECOND_SQUARED),
@@ -266,7 +267,7 @@ def _samples(body: bytes) -> Samples | None:
         readings.append(
             Reading(
                 _NAMES[index] if sensors > 1 else "", sequence, device_us, orientation, acceleration, None,
-                angular_velocity, magnetic_field, Flags.SATURATED if saturated else Flags.NONE,
+                angular_velocity, magnetic_field, _SATURATED if saturated else _PLAIN,
             )
         )  # fmt: skip
     return Samples(boot, sequence, device_us, sensors, _FIELDS[fields], readings)

@@ -35,6 +35,7 @@ class Verdict(NamedTuple):
 
 
 NOTHING = Verdict()
+PLAIN = Flags.NONE  # found at once; an enum's members are looked up by its metaclass
 LATE = Verdict(late=True)
 
 
@@ -72,7 +73,7 @@ class Ledger:
         """Book a reading that arrived at ``host_ns`` and say what it reveals."""
         sequence = reading.sequence if self._modulus else None
         device_us = reading.device_us if self._span_us else None
-        if reading.flags is Flags.NONE and self._follows(sequence, device_us, host_ns):
+        if reading.flags is PLAIN and self._follows(sequence, device_us, host_ns):
             self.received += 1
             self._sequence, self._device_us, self._host_ns = sequence, device_us, host_ns
             return NOTHING

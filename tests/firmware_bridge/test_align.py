@@ -24,7 +24,7 @@ from firmware_bridge.align import (
 from firmware_bridge.body import Track
 from firmware_bridge.body.camera import OFFSET_SURE
 from firmware_bridge.orientation import Oriented
-from firmware_bridge.quaternion import about_up, exponential, multiply, rotate
+from firmware_bridge.quaternion import about_up, conjugate, exponential, multiply, rotate
 
 Float64 = np.ndarray
 
@@ -64,6 +64,39 @@ def test_a_full_buffer_forgets_the_oldest_only() -> None:
     assert math.isinf(orientations([buffer], 9.0)[1][0])
     track = buffer.track(9.5, 9.6)
     assert len(track.time) == 11 and np.allclose(track.rate, [0, 2, 0])
+
+
+def test_readings_kept_one_by_one_or_many_at_once_are_the_same_however_old() -> None:
+    one, many = JitterBuffer(size=300), JitterBuffer(size=300)
+    rng = np.random.default_rng(4)
+    count = 0
+    while count < 1000:
+        some = [_turning(0.01 * (count + k)) for k in range(rng.integers(1, 200))]
+        count += len(some)
+        for reading in some:
+            one.push(reading)
+        many.extend(some)
+        for at in rng.uniform(0, 0.01 * count + 0.1, 20):
+            for a, b in zip(orientations([one], at), orientations([many], at), strict=True):
+                assert np.array_equal(a, b)
+        assert np.array_equal(one.track(0, 99).orientation, many.track(0, 99).orientation)
+    assert len(many) == 300 and len(many.track(0, 99).time) == 300
+    at = 0.01 * (count - 290.5)  # long before what is at hand
+    assert _angle(orientations([many], at)[0][0]) == pytest.approx(2 * at % (2 * math.pi), abs=1e-6)
+    many.clear()
+    assert len(many) == 0 and not len(many.track(0, 99).time) and many.newest == -math.inf
+
+
+def test_a_product_is_hamiltons_and_a_rotation_is_one_from_both_sides() -> None:
+    units = np.eye(4)
+    one, i, j, k = units
+    for a, b, product in ((i, j, k), (j, k, i), (k, i, j), (j, i, -k), (k, j, -i), (i, k, -j), (i, i, -one), (j, j, -one),
+                          (k, k, -one), (one, j, j), (k, one, k)):
+        assert np.array_equal(multiply(a, b), product)
+    rng = np.random.default_rng(6)
+    turns, vectors = exponential(rng.normal(size=(7, 1, 3))), rng.normal(size=(5, 3))
+    pure = np.concatenate([np.zeros((5, 1)), vectors], axis=-1)
+    assert np.allclose(rotate(turns, vectors), multiply(multiply(turns, pure), conjugate(turns))[..., 1:])
 
 
 @settings(max_examples=50, deadline=None)

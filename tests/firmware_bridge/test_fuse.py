@@ -239,6 +239,57 @@ def test_a_refused_sensor_is_told_once_and_the_others_go_on() -> None:
     assert fusion.frames()[-1].frame.time > START + 5
 
 
+def test_what_is_found_out_between_two_frames_is_told_by_the_sensors_next_reading() -> None:
+    fusion = Fusion(LAYOUT, {"good": Worn("pelvis"), "bad": Worn("left_thigh")})
+    told = []
+    for k in range(300):
+        now = round((START + k / 50) * 1e9)
+        fast = 0.0 if k < 100 else 90.0  # degrees/s, taken for rad/s
+        still = Reading(acceleration=(0.0, 0.0, 9.8), angular_velocity=(0.0, 0.0, 0.0))
+        fusion.push_reading("good", still, now)
+        try:
+            fusion.push_reading("bad", still._replace(angular_velocity=(fast, 0.0, 0.0)), now)
+        except DeviceError as error:
+            told.append(k)
+            assert "degrees" in str(error)
+            assert set(fusion.refused) == {"bad"}
+        fusion.frames()
+    assert len(told) == 1 and 100 < told[0] < 140
+    fusion.calibrate("n-pose", (START + 3, START + 5), common_heading=True)
+    assert fusion.calibration is not None and set(fusion.calibration.mounting) == {"pelvis"}
+
+
+def test_whoever_asks_finds_every_reading_that_was_pushed() -> None:
+    fusion = Fusion(LAYOUT, {"one": Worn("pelvis"), "other": Worn("left_thigh")})
+    still = Reading(acceleration=(0.0, 0.0, 9.8), angular_velocity=(0.0, 0.0, 0.0))
+    for k in range(200):
+        for name in ("one", "other"):
+            fusion.push_reading(name, still, round((START + k / 100) * 1e9))
+        if k == 150:
+            fusion.frames()
+        if k % 7 == 0 and k > 150:
+            assert fusion.track("one", START, START + 9).time[-1] == pytest.approx(START + k / 100)
+    assert len(fusion.track("other", START, START + 9).time) == 200
+
+
+def test_a_frame_comes_with_the_last_sensors_reading_and_without_it_after_the_delay() -> None:
+    fusion = Fusion(LAYOUT, {"quick": Worn("pelvis"), "slow": Worn("left_thigh")}, rate_hz=25, delay_s=0.06)
+    still = Reading(acceleration=(0.0, 0.0, 9.8), angular_velocity=(0.0, 0.0, 0.0))
+    due: dict[int, float] = {}
+    for k in range(600):
+        for name, late in (("quick", 0), ("slow", 4)):
+            if name == "quick" or k <= 400:  # then it falls silent
+                now = START + 0.01 * k + 0.001 * late
+                fusion.push_reading(name, still, round(now * 1e9))
+                for frame in fusion.frames():
+                    due[round((frame.frame.time - START) * 1000)] = (now - frame.frame.time) * 1000
+    after = {time: late for time, late in due.items() if time > 1100}
+    assert all(late == pytest.approx(4, abs=0.01) for time, late in after.items() if time <= 4000)
+    assert all(60 - 1e-6 <= late <= 70 for time, late in after.items() if 4010 < time < 4480)
+    assert all(late == pytest.approx(0, abs=0.01) for time, late in after.items() if time > 4560)  # waited for no more
+    assert len(after) > 100
+
+
 def test_a_reboot_makes_a_heading_doubtful() -> None:
     wearer = _wearer()
     fusion = Fusion(LAYOUT, {"thigh": Worn("left_thigh", Clock(clock_bits=32))},

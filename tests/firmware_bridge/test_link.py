@@ -402,6 +402,25 @@ def test_a_reboot_is_never_taken_for_a_gap(before: int, down_s: float, missed: i
     assert verdict.rebooted and verdict.missing == missed
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([1, 1, 1, 1, 0, 2, 100, 200]),
+                          st.sampled_from([10_000, 10_000, 9_990, 0, -5, 2_000_000, 2**31]),
+                          st.sampled_from([10_000, 10_400, 0, 3_000_000]), st.booleans()), max_size=60), st.booleans())
+def test_what_plainly_follows_is_booked_as_everything_else_is(steps: list[tuple[int, int, int, bool]], ordered: bool) -> None:
+    """A reading that was only saturated takes the long way through the books; it must find the same."""
+    short, long = Ledger(8, 32, ordered=ordered), Ledger(8, 32, ordered=ordered)
+    sequence = device_us = host_us = 0
+    for step, device_step, host_step, reopened in steps:
+        sequence, device_us, host_us = (sequence + step) % 256, (device_us + device_step) % 2**32, host_us + host_step
+        if reopened and step > 1:
+            short.reopened()
+            long.reopened()
+        reading = Reading(sequence=sequence, device_us=device_us)
+        verdict = short.enter(reading, host_us * 1000)
+        assert verdict == long.enter(reading._replace(flags=Flags.SATURATED), host_us * 1000)
+        assert vars(short) == vars(long)
+
+
 def test_late_and_repeated_datagrams_are_left_out_and_corrected() -> None:
     ledger = Ledger(16, None, ordered=False)
     numbers = [65533, 65534, 65537, 65536, 65535, 65538, 65536]

@@ -88,6 +88,33 @@ def test_lost_readings_and_uneven_steps_cost_little(datasets: Path) -> None:
     assert np.degrees(np.sqrt(np.mean(turn**2))) < 2.0
 
 
+@pytest.mark.parametrize("mode", ["6-axis", "9-axis", "device"])
+def test_many_readings_at_once_are_what_they_are_one_by_one(datasets: Path, mode: str) -> None:
+    trial = read_trial(datasets / "broad" / "data_mat" / "06_undisturbed_fast_rotation_A.mat")
+    rng = np.random.default_rng(5)
+    readings = []
+    for k in range(2000, 4000):
+        if k > 2400 and rng.random() < 0.05 or 3000 < k < 3200:  # lost, one of them for long
+            continue
+        field = tuple(trial["imu_mag"][k].tolist()) if rng.random() < 0.7 else None
+        own = tuple(trial["opt_quat"][k].tolist()) if mode == "device" and not np.isnan(trial["opt_quat"][k]).any() else None
+        force = None if rng.random() < 0.02 else tuple(trial["imu_acc"][k].tolist())
+        reading = Reading(orientation=own, acceleration=None if mode == "device" else force, magnetic_field=field,
+                          angular_velocity=None if mode == "device" else tuple(trial["imu_gyr"][k].tolist()))
+        readings.append((k / float(trial["sampling_rate"]), reading))
+        if rng.random() < 0.02:
+            readings.append(readings[-2])  # an old one
+    single, several = (Orientation(Settings(mode, up="+z")) for _ in range(2))
+    one_by_one = [oriented for time, reading in readings for oriented in single.push(reading, time)]
+    at_once, place = [], 0
+    while place < len(readings):
+        size = int(rng.integers(0, 40))
+        at_once += several.push_all(readings[place:place + size])
+        place += size
+    assert at_once == one_by_one and len(one_by_one) > 1500
+    assert {oriented.epoch for oriented in at_once} == ({0} if mode == "device" else {0, 1})
+
+
 def test_a_long_gap_loses_the_heading_and_says_so_but_not_the_tilt(datasets: Path) -> None:
     time, gyr, acc, _ = _xio(datasets, "Left Upper Leg")
     kept = (time < time[0] + 4) | (time > time[0] + 6)
