@@ -24,12 +24,12 @@ def shown(clip: Clip, session: Any, *, private: bool = False) -> Demonstration:
     return Demonstration.of(clip, session, private=private)[0]
 
 
-def taught(path: Path, knowledge: Knowledge, session: Any, clips_of: ClipsOf, labels: dict[str, str], start: int = 0,
+def taught(path: Path, knowledge: Knowledge, session: Any, clips_of: ClipsOf, labels: dict[str, str], count: int = 3,
            private: bool = False) -> None:
-    """Learn ``labels`` (name -> action of the data set) from three clips each."""
+    """Learn ``labels`` (name -> action of the data set) from ``count`` clips each."""
     with Memory.open(path, knowledge) as memory:
         for name, action in labels.items():
-            for clip in clips_of(action, TRAIN)[start : start + 3]:
+            for clip in clips_of(action, TRAIN)[:count]:
                 memory.learn(name, shown(clip, session, private=private))
 
 
@@ -197,7 +197,7 @@ def test_a_workstation_makes_a_recogniser_of_its_own(tmp_path: Path, base_folder
     from edgeskel.models import from_pretrained
     from edgeskel.runtime import session_of
 
-    taught(tmp_path / "learned", base_knowledge, base_session, clips_of, {"my squat": "squat"})
+    taught(tmp_path / "learned", base_knowledge, base_session, clips_of, {"my squat": "squat"}, count=5)
     with Memory.open(tmp_path / "learned", base_knowledge) as memory:
         labels = retrain(from_pretrained(base_folder), memory, tmp_path / "grown")
     assert labels == (*base_knowledge.labels, "my squat")
