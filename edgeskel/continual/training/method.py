@@ -33,7 +33,7 @@ AUGMENT = Augment(frames=0, crop=0.25, warp=0.3, amplitude=0.0, bone=0.1, limb=0
 class Settings:
     """What all methods have in common, with the same values for all."""
 
-    epochs: int = 30
+    epochs: int = 15
     """Passes over the clips of a task."""
     batch_size: int = 16
     """New clips of a step; as many replayed ones for each term that replays."""
