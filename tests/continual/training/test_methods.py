@@ -267,7 +267,7 @@ def test_charon_brings_stored_logits_up_to_date(recogniser: Edge, clips: Make) -
 
 
 @pytest.mark.parametrize(("settings", "error"), [
-    ({"alpah": 1.0}, UnknownChoice), ({"alpha": -1.0}, UsageError), ({"epochs": 0}, UsageError), ({"step": 0}, UsageError),
+    ({"alfa": 1.0}, UnknownChoice), ({"alpha": -1.0}, UsageError), ({"epochs": 0}, UsageError), ({"step": 0}, UsageError),
     ({"mask_ratio": 1.0}, UsageError), ({"alpha": float("nan")}, UsageError), ({"epochs": 1.5}, UsageError),
     ({"batch_size": 1}, UsageError),
 ])
