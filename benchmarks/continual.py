@@ -2,8 +2,8 @@
 
 Per method, on Split UTD-MHAD (9 tasks of 3 classes, cross-subject) and under ``split_nw_ucla`` on Split N-UCLA (5 of 2,
 cross-view; its test part counts the 95 copies of training clips): ``final_accuracy`` and ``forgetting`` in percent, ``bytes``
-stored between tasks, ``ms_per_step`` and ``peak_mb`` of a training step on one core. Methods that replay may store 1/16 of
-the bytes of the training clips.
+stored between tasks, ``ms_per_step`` and ``peak_mb`` of a training step on one core. Methods that replay may store the
+bytes of one in 16 training clips.
 
 - ``charon_minus_der_utd``, ``charon_minus_der_ucla``: final accuracy in points, the mean over 5 seeds x 2 orders of the
   classes, each pair with the same seed and order; ``_std`` is over the ten pairs.
@@ -11,13 +11,16 @@ the bytes of the training clips.
   masked. ``charon_over_der_time``, ``charon_over_der_memory``: over a step of DER++.
 
 Steps are timed in turns in one process. Every run is kept in ``benchmarks/cache`` and not repeated; a run that was stopped
-goes on after its last finished task. Settings come from ``benchmarks.continual_search``. ``--quick`` runs three tasks of
+goes on after its last finished task. DER++ and CHARON have the settings that ``benchmarks.continual_search`` found best; the
+others, which were not searched, have their defaults. ``--quick`` runs three tasks of
 UTD-MHAD for four epochs with one seed, so its accuracies say little.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +29,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks._bench import CACHE, interleave, main
+from benchmarks._bench import CACHE, RESULTS, interleave, main
 from benchmarks.accuracy import imported
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -46,7 +49,7 @@ def measure(quick: bool) -> dict[str, Any]:
         folder = Path(scratch) if quick else CACHE
         protocols = list(EPOCHS)[: 1 if quick else None]
         runs = _quick_runs(folder) if quick else _all_runs(folder)
-        costs = _costs(imported("utd-mhad", folder), rounds=10 if quick else 60)
+        costs = _costs(imported("utd-mhad", folder), quick)
     figures: dict[str, Any] = {}
     for protocol in protocols:
         found = {method: {**_mean([run["figures"] for run in runs[protocol][method].values()]), **costs[method]}
@@ -86,13 +89,29 @@ def run_one(folder: Path, protocol: str, method: str, order: int, seed: int, *, 
 Runs = dict[str, dict[str, dict[tuple[int, int], dict[str, Any]]]]  # protocol -> method -> (order, seed) -> run.json
 
 
+def chosen(method: str) -> dict[str, float]:
+    """The settings of the best trial of the search; empty for a method that was not searched.
+
+    Raises:
+        SystemExit: the search has not been run.
+    """
+    if method not in PAIR:
+        return {}
+    path = RESULTS / "continual_search.json"
+    if not path.is_file():
+        sys.exit(f"{path} is not there: run python -m benchmarks.continual_search first")
+    best: dict[str, float] = json.loads(path.read_text("utf-8"))["figures"]["chosen"][method]
+    return best
+
+
 def _all_runs(folder: Path) -> Runs:
-    runs: Runs = {}
-    for protocol in EPOCHS:
-        keys = {method: [(order, seed) for seed in SEEDS for order in ORDERS] for method in PAIR}
-        keys |= {method: [(order, seed) for seed in OTHER_SEEDS for order in ORDERS] for method in OTHERS}
-        runs[protocol] = {method: {key: run_one(folder, protocol, method, *key) for key in wanted}
-                          for method, wanted in keys.items()}
+    runs: Runs = {protocol: {} for protocol in EPOCHS}
+    for methods, seeds in ((PAIR, SEEDS), (OTHERS, OTHER_SEEDS)):
+        for protocol in EPOCHS:
+            for method in methods:
+                runs[protocol][method] = {
+                    (order, seed): run_one(folder, protocol, method, order, seed, settings=chosen(method))
+                    for seed in seeds for order in ORDERS}
     return runs
 
 
@@ -125,7 +144,7 @@ def _pairs(protocol: str, runs: Mapping[str, Mapping[tuple[int, int], Mapping[st
             for order, seed in runs["charon"]]
 
 
-def _costs(store: Any, rounds: int) -> dict[str, dict[str, float]]:
+def _costs(store: Any, quick: bool) -> dict[str, dict[str, float]]:
     """Milliseconds and peak MB of a step in the second task of Split UTD-MHAD, every method in turns."""
     import torch
 
@@ -162,8 +181,9 @@ def _costs(store: Any, rounds: int) -> dict[str, dict[str, float]]:
 
         return step
 
-    calls = {name: prepared(name) for name in (*OTHERS, *PAIR)} | {WHOLE: prepared("charon", mask_ratio=0.0)}
-    times = interleave(calls, rounds=rounds)
+    calls = {name: prepared(name, **({} if quick else chosen(name))) for name in (*OTHERS, *PAIR)}
+    calls[WHOLE] = prepared("charon", **{**({} if quick else chosen("charon")), "mask_ratio": 0.0})
+    times = interleave(calls, rounds=10 if quick else 60)
     return {name: {"ms_per_step": 1e3 * statistics.median(times[name]), "peak_mb": peak_bytes(call) / 1e6}
             for name, call in calls.items()}
 

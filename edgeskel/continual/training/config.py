@@ -33,7 +33,7 @@ class ContinualConfig:
     validation: str = "0"
     """Part of the training side to hold out and to measure on; 0 measures on the test part."""
     bytes: int | None = None
-    """What may be stored between tasks; by default 1/16 of the training clips of all tasks."""
+    """What may be stored between tasks; by default the bytes of one in 16 training clips."""
     seed: int = 0
     """Of the weights, the batches and every other draw."""
     settings: tuple[str, ...] = ()

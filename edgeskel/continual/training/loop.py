@@ -21,6 +21,7 @@ import torch
 
 import edgeskel
 from edgeskel.continual.training import folder
+from edgeskel.continual.training.buffer import clip_bytes
 from edgeskel.continual.training.clips import Clips, concatenate, read
 from edgeskel.continual.training.config import ContinualConfig
 from edgeskel.continual.training.cost import peak_bytes
@@ -43,7 +44,7 @@ MODEL: Mapping[str, Any] = {
 }
 """``edge``, as small as a protocol needs to run in about a minute on one core: 18 thousand parameters for 27 classes."""
 
-_SHARE = 16  # the buffer's bytes by default: this part of the training clips'. A quarter of them fits at step 4.
+_SHARE = 16  # one of so many training clips may be stored by default. At step 4 that is about a quarter of them.
 
 Progress = Callable[[int, int, float], None]
 """Called with (tasks done, of how many, share of the present task done)."""
@@ -86,10 +87,10 @@ def learn(config: ContinualConfig, progress: Progress | None = None) -> Outcome:
     recogniser = create("edge", topology=store.topology, labels=steps.labels, rate_hz=store.rate_hz, **model)
     assert isinstance(recogniser, Edge)
     settings = settings_of(kind, parse_settings(config.settings))
-    clips = sum(len(task.train) for task in steps.tasks)
     budget = config.bytes
     if budget is None:
-        budget = clips * persons * MODEL["source_frames"] * len(store.topology.joints) * 16 // _SHARE
+        clips = sum(len(task.train) for task in steps.tasks)
+        budget = -(-clips // _SHARE) * clip_bytes(persons, MODEL["source_frames"], len(store.topology.joints))
     identity = folder.identity(config, store, steps, dataclasses.asdict(settings), model, budget)
     finished, state = folder.found(config, identity)
     if finished is not None:
@@ -111,7 +112,7 @@ def learn(config: ContinualConfig, progress: Progress | None = None) -> Outcome:
         "threads": torch.get_num_threads(),
     }
     method.finish()
-    _finished(recogniser, method.seen).save_pretrained(config.out)
+    recogniser.cpu().eval().save_pretrained(config.out)
     with atomic_write(config.out / "run.json") as file:  # last: it says that all the rest is there
         file.write((json.dumps(result, indent=1) + "\n").encode())
     (config.out / folder.STATE).unlink(missing_ok=True)
@@ -227,14 +228,3 @@ class _Run:
         done = len(self.accuracies)
         self.method.seen = self.steps.tasks[-1 if self.method.at_once else done - 1].classes.stop
         return done
-
-
-def _finished(recogniser: Edge, seen: int) -> Edge:
-    """The recogniser with a head for what was learned, which is less than all where the tasks were limited."""
-    recogniser = recogniser.cpu().eval()
-    if seen < len(recogniser.config.labels):
-        recogniser.config = dataclasses.replace(recogniser.config, labels=recogniser.config.labels[:seen])
-        old = recogniser.classifier.state_dict()
-        recogniser.classifier = torch.nn.Linear(old["weight"].shape[1], seen)
-        recogniser.classifier.load_state_dict({name: value[:seen] for name, value in old.items()})
-    return recogniser

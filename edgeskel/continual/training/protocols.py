@@ -98,7 +98,7 @@ def sequence(store: Store, protocol: str | None = None, *, order: int = 0, base:
         base: the split that divides training from test clips; None for the data set's own.
         validation: what to hold out of the training side (see :func:`edgeskel.data.split`) and measure on; 0 measures on
             the test part, and otherwise the test part is not read.
-        tasks: keep the first so many.
+        tasks: learn the first so many only; their classes are then all there are.
 
     Raises:
         UnknownChoice: no such protocol, or not for this data set.
@@ -115,6 +115,8 @@ def sequence(store: Store, protocol: str | None = None, *, order: int = 0, base:
     steps = [range(first, min(first + rule.size, len(labels))) for first in range(0, len(labels), rule.size)]
     if tasks is not None and not 1 <= tasks <= len(steps):
         raise UsageError(f"{tasks} tasks of {name}", expected=f"1 to {len(steps)}")
+    steps = steps[:tasks]
+    labels = labels[: steps[-1].stop]
     parts = split(store, base, validation=validation)
     part = "validation" if len(parts.validation) else "test"
     targets = np.array([labels.index(label) if label in labels else -1 for label in store.labels], np.int64)
@@ -130,7 +132,7 @@ def sequence(store: Store, protocol: str | None = None, *, order: int = 0, base:
         return chosen
 
     found = tuple(Task(step, clips(parts.train, step, "training"), clips(getattr(parts, part), step, part))
-                  for step in steps[:tasks])
+                  for step in steps)
     return Sequence(name, labels, targets, found, parts, part)
 
 
