@@ -23,6 +23,7 @@ from edgeskel.continual.training.methods import method_named, settings_of
 from edgeskel.continual.training.regularised import WeightConsolidation, WithoutForgetting
 from edgeskel.data import Store
 from edgeskel.errors import UnknownChoice, UsageError
+from edgeskel.models import create
 from edgeskel.models.edge import Edge
 from tests.continual.training.conftest import CLASSES, FRAMES
 
@@ -264,6 +265,27 @@ def test_charon_brings_stored_logits_up_to_date(recogniser: Edge, clips: Make) -
     method.begin(range(2, 4))
     method.end(clips(12, range(2, 4), seed=1))
     torch.testing.assert_close(method.buffer.logits, method.logits(method.buffer.at(slice(None)).clips))
+
+
+@pytest.mark.parametrize("name", ["der++", "charon"])
+def test_two_persons_are_one_clip(name: str, recogniser: Edge, clips: Make) -> None:
+    pair = create("edge", **{**vars(recogniser.config), "persons": 2})
+    assert isinstance(pair, Edge)
+    method = _method(name, pair)
+    alone = clips(12)
+    # The second person is there in half of the clips.
+    there = torch.ones(12, 1, 1, 1)
+    there[::2] = 0
+    both = Clips(torch.cat((alone.joints, alone.joints + 1), 1), torch.cat((alone.confidence, alone.confidence * there), 1),
+                 alone.targets)
+    method.begin(range(2))
+    method.end(both)
+    method.begin(range(2, 4))
+    loss = method.loss(both)
+    loss.backward()
+    assert loss.isfinite()
+    assert method.logits(both).shape == (12, CLASSES)
+    assert method.buffer.draw(2).clips.joints.shape == (2, 2, FRAMES, 20, 3)
 
 
 @pytest.mark.parametrize(("settings", "error"), [
