@@ -20,18 +20,14 @@ TRIALS: dict[str, tuple[dict[str, float], ...]] = {
     "der++": (
         {"alpha": 0.1, "beta": 0.5},
         {"alpha": 0.1, "beta": 1.0},
-        {"alpha": 0.3, "beta": 0.5},
         {"alpha": 0.3, "beta": 1.0},
-        {"alpha": 1.0, "beta": 0.5},
         {"alpha": 1.0, "beta": 1.0},
     ),
     "charon": (
         {"alpha": 0.3, "beta": 1.0, "step": 4, "mask_ratio": 0.5, "gamma": 0.1},
         {"alpha": 0.3, "beta": 1.0, "step": 2, "mask_ratio": 0.5, "gamma": 0.1},
         {"alpha": 0.3, "beta": 1.0, "step": 4, "mask_ratio": 0.34, "gamma": 0.1},
-        {"alpha": 0.3, "beta": 1.0, "step": 4, "mask_ratio": 0.5, "gamma": 1.0},
-        {"alpha": 1.0, "beta": 1.0, "step": 4, "mask_ratio": 0.34, "gamma": 0.1},
-        {"alpha": 0.1, "beta": 1.0, "step": 4, "mask_ratio": 0.34, "gamma": 0.1},
+        {"alpha": 1.0, "beta": 1.0, "step": 4, "mask_ratio": 0.5, "gamma": 0.1},
     ),
 }
 
