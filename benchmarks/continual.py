@@ -166,7 +166,7 @@ def _costs(store: Any, quick: bool) -> dict[str, dict[str, float]]:
         kind = method_named(name)
         recogniser = create("edge", topology=store.topology, labels=steps.labels, **MODEL)
         assert isinstance(recogniser, Edge)
-        method = make_method(kind, recogniser, settings_of(kind, changes), budget=500_000)
+        method = make_method(kind, recogniser, settings_of(kind, changes), budget=600_000)
         method.begin(steps.tasks[0].classes)
         method.end(first)
         method.begin(steps.tasks[1].classes)
