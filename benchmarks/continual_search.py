@@ -26,7 +26,7 @@ TRIALS: dict[str, tuple[dict[str, float], ...]] = {
     "charon": (
         {"alpha": 0.3, "beta": 1.0, "step": 4, "mask_ratio": 0.5, "gamma": 0.1},
         {"alpha": 0.3, "beta": 1.0, "step": 2, "mask_ratio": 0.5, "gamma": 0.1},
-        {"alpha": 0.3, "beta": 1.0, "step": 4, "mask_ratio": 0.34, "gamma": 0.1},
+        {"alpha": 0.3, "beta": 1.0, "step": 4, "mask_ratio": 0.33, "gamma": 0.1},
         {"alpha": 1.0, "beta": 1.0, "step": 4, "mask_ratio": 0.5, "gamma": 0.1},
     ),
 }
