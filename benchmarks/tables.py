@@ -81,6 +81,10 @@ MAIN = (
     Target("streaming", "p99_ms", "live: time per frame, one core, p99", "under", 2.0, " ms"),
     Target("streaming", "step_equals_clip_max_abs_diff", "step equals clip on every engine: largest difference", "at most", 1e-4),
     Target("streaming", "causal_top1_drop", "causal form against clip form, UTD-MHAD, top-1, points", "at most", 1.0),
+    Target("continual", "charon_minus_der_utd", "CHARON against DER++, equal bytes, Split UTD-MHAD: points", "at least", 0),
+    Target("continual", "charon_minus_der_ucla", "CHARON against DER++, equal bytes, Split N-UCLA: points", "at least", 0),
+    Target("continual", "masking_time_ratio", "a step of CHARON, half masked over nothing masked: time", "under", 1),
+    Target("continual", "masking_memory_ratio", "a step of CHARON, half masked over nothing masked: memory", "under", 1),
     Target("store", "peak_rss_gb", "store of 114,480 NTU-sized clips: resident memory", "under", 1.0, " GB"),
 )
 

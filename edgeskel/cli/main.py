@@ -31,6 +31,7 @@ VERBS = {
     "train": ("edgeskel.cli.train", "train a recogniser"),
     "evaluate": ("edgeskel.cli.evaluate", "measure a recogniser on a split, with a report"),
     "compress": ("edgeskel.cli.compress", "make a recogniser smaller: low rank, int8"),
+    "continual": ("edgeskel.cli.continual", "learn classes task by task and measure what is kept"),
     "targets": ("edgeskel.cli.targets", "list the devices that a bundle can be made for, show one"),
     "export": ("edgeskel.cli.export", "write a bundle for a target"),
     "verify": ("edgeskel.cli.verify", "check a bundle on every engine present"),

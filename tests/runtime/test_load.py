@@ -92,18 +92,18 @@ def test_every_engine_says_whether_it_runs_here() -> None:
 
 def test_a_tensorrt_artifact_without_its_building_program_is_refused(bundle: Path) -> None:
     from edgeskel.errors import BundleError
-    from edgeskel.runtime.engines.tensorrt import _built_engine
+    from edgeskel.runtime.engines.tensorrt import built_engine
 
     opened = Bundle.open(bundle)
     with pytest.raises(BundleError, match="build_engine.py"):
-        _built_engine(bundle / "model.onnx", opened.manifest)
+        built_engine(bundle / "model.onnx", opened.manifest)
     (bundle / "build_engine.py").write_text("raise SystemExit('never executed')")  # not listed: not ours to run
     with pytest.raises(BundleError, match="build_engine.py"):
-        _built_engine(bundle / "model.onnx", opened.manifest)
+        built_engine(bundle / "model.onnx", opened.manifest)
 
 
 def test_the_building_program_is_given_artifact_precision_and_cache(bundle: Path) -> None:
-    from edgeskel.runtime.engines.tensorrt import _built_engine
+    from edgeskel.runtime.engines.tensorrt import built_engine
 
     (bundle / "build_engine.py").write_text(
         "class BuildError(Exception): ...\n"
@@ -114,10 +114,10 @@ def test_the_building_program_is_given_artifact_precision_and_cache(bundle: Path
     )
     seal(bundle)
     manifest = Bundle.open(bundle).manifest
-    assert _built_engine(bundle / "model.onnx", manifest) == bundle / "engines" / "model-fp32.engine"
+    assert built_engine(bundle / "model.onnx", manifest) == bundle / "engines" / "model-fp32.engine"
     (bundle / "engines").mkdir()
     with pytest.raises(EngineError, match="no memory.*build_engine.py"):
-        _built_engine(bundle / "model.onnx", manifest)
+        built_engine(bundle / "model.onnx", manifest)
 
 
 BROKEN = "raise ImportError('numpy.core.multiarray failed to import')\n"

@@ -1,0 +1,140 @@
+"""Methods that keep no clips: LwF holds the answers, EWC the weights.
+
+Axes: N clips, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edgeskel.continual.training.clips import Clips
+from edgeskel.continual.training.method import Method, Settings, answer
+from edgeskel.models.edge import Edge
+
+__all__ = ["EwcSettings", "LwfSettings", "WeightConsolidation", "WithoutForgetting", "frozen"]
+
+
+def frozen(recogniser: Edge) -> Edge:
+    """A copy that no longer learns."""
+    return copy.deepcopy(recogniser).requires_grad_(False).eval()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LwfSettings(Settings):
+    """LwF."""
+
+    alpha: float = 1.0
+    """Weight of the old answers."""
+    temperature: float = 2.0
+    """Softens both sides."""
+
+
+class WithoutForgetting(Method):
+    """LwF (Li and Hoiem, arXiv 1606.09282): on the new clips, the old classes' answers stay those of the network before.
+
+    The network before is the recogniser at the start of the task, so nothing is stored between tasks.
+    """
+
+    name = "lwf"
+    settings_type = LwfSettings
+    settings: LwfSettings
+    before: Edge | None = None
+
+    def begin(self, new: range) -> None:
+        """Remember the network."""
+        super().begin(new)
+        self.before = frozen(self.recogniser) if new.start else None
+
+    def loss(self, batch: Clips) -> Tensor:
+        """Cross-entropy among the classes seen, plus the divergence from the old answers."""
+        streams, presence = self.inputs([batch])
+        logits = answer(self.recogniser, streams, presence)
+        new = self.classify(logits[:, : self.seen], batch.targets)
+        if self.before is None:
+            return new
+        with torch.no_grad():
+            answers = answer(self.before, streams, presence)
+        heat, old = self.settings.temperature, self.new.start
+        stay = functional.kl_div((logits[:, :old] / heat).log_softmax(1), (answers[:, :old] / heat).softmax(1),
+                                 reduction="batchmean") * heat**2
+        return new + self.settings.alpha * stay
+
+
+@dataclass(frozen=True, kw_only=True)
+class EwcSettings(Settings):
+    """EWC."""
+
+    strength: float = 100.0
+    """Weight of the anchor."""
+    decay: float = 1.0
+    """What is left of the importance of earlier tasks when another one ends."""
+    clips: int = 512
+    """At most so many clips of a task tell which weights matter."""
+
+
+class WeightConsolidation(Method):
+    """EWC (Kirkpatrick et al., arXiv 1612.00796) with one running importance for all tasks (Schwarz et al., arXiv
+    1805.06370): weights that mattered are held where the last task left them.
+
+    Stored is the importance; the anchor is the recogniser at the start of the task.
+    """
+
+    name = "ewc"
+    settings_type = EwcSettings
+    settings: EwcSettings
+
+    def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
+        super().__init__(recogniser, settings, budget, device)
+        self.importance: dict[str, Tensor] = {}
+        self.anchor: dict[str, Tensor] = {}
+
+    def begin(self, new: range) -> None:
+        """Drop the anchor here."""
+        super().begin(new)
+        self.anchor = {name: value.detach().clone() for name, value in self.recogniser.named_parameters()}
+
+    def loss(self, batch: Clips) -> Tensor:
+        """Cross-entropy plus the pull of the anchor."""
+        return super().loss(batch) + self.settings.strength / 2 * self.penalty()
+
+    def penalty(self) -> Tensor:
+        """Sum over the weights of importance times squared distance from the anchor."""
+        weights = dict(self.recogniser.named_parameters())
+        pulls = [(importance * (weights[name] - self.anchor[name]) ** 2).sum()
+                 for name, importance in self.importance.items()]
+        return torch.stack(pulls).sum() if pulls else torch.zeros((), device=self.device)
+
+    def end(self, clips: Clips) -> None:
+        """Add the task's importance: the mean square of each clip's gradient of the log-probability of its class."""
+        chosen = torch.randperm(len(clips))[: self.settings.clips]
+        total = {name: torch.zeros_like(value) for name, value in self.recogniser.named_parameters()}
+        self.recogniser.eval()
+        for row in chosen:
+            one = clips.take(row[None])
+            logits = self.recogniser(one.joints.to(self.device), one.confidence.to(self.device))
+            gradients = torch.autograd.grad(self.classify(logits, one.targets), list(self.recogniser.parameters()))
+            for square, gradient in zip(total.values(), gradients, strict=True):
+                square += gradient**2 / len(chosen)
+        self.recogniser.train()
+        for name, square in total.items():
+            self.importance[name] = square + self.settings.decay * self.importance.get(name, torch.zeros_like(square))
+
+    @property
+    def stored_bytes(self) -> int:
+        """The importance's."""
+        return sum(value.nbytes for value in self.importance.values())
+
+    def state(self) -> dict[str, Any]:
+        """The importance."""
+        return {"importance": {name: value.cpu() for name, value in self.importance.items()}}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        self.importance = {name: value.to(self.device) for name, value in state["importance"].items()}

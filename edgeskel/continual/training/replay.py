@@ -1,0 +1,117 @@
+"""Replay of stored clips: ER, ER-ACE, DER++.
+
+All three show their reservoir each clip of a task once, when the task ends. The published code offers it in every epoch,
+which fills the buffer of a small task with copies and counts them as if they were other clips.
+
+Axes: N clips, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edgeskel.continual.training.buffer import Reservoir
+from edgeskel.continual.training.clips import Clips
+from edgeskel.continual.training.method import Method, Settings
+from edgeskel.models.edge import Edge
+
+__all__ = ["DarkReplay", "DarkSettings", "Replay", "ReplayAsymmetric"]
+
+
+class Replay(Method):
+    """Experience replay (Chaudhry et al., arXiv 1902.10486): cross-entropy on new and on stored clips alike."""
+
+    name = "er"
+
+    def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
+        super().__init__(recogniser, settings, budget, device)
+        self.buffer = self.make_buffer(budget)
+
+    def make_buffer(self, budget: int) -> Reservoir:
+        """Of whole clips."""
+        return Reservoir(budget, self.shape)
+
+    def loss(self, batch: Clips) -> Tensor:
+        """The mean over new and stored clips."""
+        if not len(self.buffer):
+            return super().loss(batch)
+        old = self.buffer.draw(self.settings.batch_size).clips
+        new_logits, old_logits = self.recognise([batch, old])
+        return self.terms(new_logits, batch, old_logits, old)
+
+    def terms(self, new_logits: Tensor, new: Clips, old_logits: Tensor, old: Clips) -> Tensor:
+        """Cross-entropy over all of them together."""
+        return self.classify(torch.cat((new_logits, old_logits)), torch.cat((new.targets, old.targets)))
+
+    def end(self, clips: Clips) -> None:
+        """Fill the reservoir."""
+        self.buffer.offer(clips)
+
+    @property
+    def stored_bytes(self) -> int:
+        """The buffer's."""
+        return self.buffer.bytes
+
+    def state(self) -> dict[str, Any]:
+        """The buffer."""
+        return {"buffer": self.buffer.state(), "offered": self.buffer.offered}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        self.buffer.load(state["buffer"], state["offered"])
+
+
+class ReplayAsymmetric(Replay):
+    """ER-ACE (Caccia et al., arXiv 2104.05025): new clips compete only with the classes of their own task, so that they
+    do not push the old ones away; stored clips compete with all."""
+
+    name = "er-ace"
+
+    def terms(self, new_logits: Tensor, new: Clips, old_logits: Tensor, old: Clips) -> Tensor:
+        """Cross-entropy of the new clips among the task's classes, plus that of the stored ones."""
+        others = torch.full_like(new_logits, -torch.inf)
+        others[:, self.new] = new_logits[:, self.new]
+        return self.classify(others, new.targets) + self.classify(old_logits, old.targets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DarkSettings(Settings):
+    """DER++."""
+
+    alpha: float = 0.3
+    """Weight of staying at the stored logits."""
+    beta: float = 0.5
+    """Weight of the stored clips' labels."""
+
+
+class DarkReplay(Replay):
+    """DER++ (Buzzega et al., arXiv 2004.07211): stored clips come with the logits of their time, which the network is held
+    to, and with their labels; two draws, one for each."""
+
+    name = "der++"
+    settings_type = DarkSettings
+    settings: DarkSettings
+
+    def make_buffer(self, budget: int) -> Reservoir:
+        """Of whole clips with their logits."""
+        return Reservoir(budget, self.shape, classes=self.classes)
+
+    def loss(self, batch: Clips) -> Tensor:
+        """CE(new) + alpha MSE(first draw, its logits) + beta CE(second draw)."""
+        if not len(self.buffer):
+            return Method.loss(self, batch)
+        held, named = (self.buffer.draw(self.settings.batch_size) for _ in range(2))
+        new, old, again = self.recognise([batch, held.clips, named.clips])
+        return (self.classify(new, batch.targets)
+                + self.settings.alpha * functional.mse_loss(old, held.logits.to(self.device))
+                + self.settings.beta * self.classify(again, named.clips.targets))
+
+    def end(self, clips: Clips) -> None:
+        """Fill the reservoir, with the logits that the network gives now."""
+        self.buffer.offer(clips, self.logits(clips))
