@@ -1,7 +1,7 @@
 """Does the host bundle answer on aarch64 as it does here? In an emulated Debian, with that processor's own wheels.
 
-Debian for arm64 is made once under ``benchmarks/cache/arm64`` (``debootstrap``, a few minutes), run by ``qemu-user-static``,
-and given what a device has: Python, numpy and ONNX Runtime. There it opens the bundle of ``edge-demo`` through
+Debian for arm64 is made once under ``~/.cache/edgeskel/arm64`` (``debootstrap``, a few minutes), run by ``qemu-user-static``, and
+given what a device has: Python, numpy and ONNX Runtime. There it opens the bundle of ``edge-demo`` through
 ``edgeskel.runtime``, with every digest checked, and answers the golden inputs. Emulation proves answers; it says nothing about
 speed. Needs root and ``apt-get install qemu-user-static debootstrap binfmt-support``.
 
@@ -20,13 +20,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks._bench import CACHE, ROOT, main
+from benchmarks._bench import ROOT, main
 
 MODEL = "edge-demo"
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 ENGINE = "onnxruntime==1.20.1"  # 1.31.1 crashes inside qemu-user 7.2
 NUMPY = "numpy==2.2.6"
+# Outside the repository, where linters would find the Python of a whole system.
+SYSTEM = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeskel" / "arm64"
 PACKAGES = "opt/edgeskel"
 EMULATOR = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static", "update-binfmts": "binfmt-support"}
@@ -110,7 +112,7 @@ def _check_machine() -> None:
 
 def _system() -> Path:
     """The root folder of an arm64 Debian with Python, numpy and ONNX Runtime, made once."""
-    system = CACHE / "arm64"
+    system = SYSTEM
     if not (system / PACKAGES / "ready").is_file():
         shutil.rmtree(system, ignore_errors=True)  # of an interrupted run
         system.parent.mkdir(parents=True, exist_ok=True)
