@@ -278,7 +278,9 @@ def _user_of(path: str) -> str:
     target = os.path.realpath(path)
     for entry in Path("/proc").glob("[0-9]*/fd/*"):
         with suppress(OSError):
-            if os.readlink(entry) == target and int(entry.parts[2]) != os.getpid():
+            if os.readlink(entry) != target or int(entry.parts[2]) == os.getpid():
+                continue
+            if os.path.samestat(os.stat(entry), os.stat(target)):  # a container may have a port of the same name
                 name = (Path("/proc") / entry.parts[2] / "comm").read_text().strip()
                 return f"{name} (process {entry.parts[2]})"
     return ""

@@ -66,12 +66,13 @@ def good(flash: Run, ask: Run) -> str:
 
 
 def settled(ask: Run, limit_s: float = 60.0) -> dict[str, Any]:
-    """The box's status once no trial is going on and its service answers."""
+    """The box's status once no trial is going on and its service has tried its source."""
     end = time.monotonic() + limit_s
     while True:
         found = ask("status", status=None)
         if found.get("trial", 1) is None and found["running"] is not None:
-            return found
+            if (found["health"] or {}).get("source_says") != "not opened yet":
+                return found
         assert time.monotonic() < end, found
         time.sleep(0.3)
 
