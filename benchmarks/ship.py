@@ -10,14 +10,20 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks._bench import ROOT
 from edgeskel.cli.report import console
 from edgeskel.files import atomic_write
 
-__all__ = ["ship"]
+if TYPE_CHECKING:
+    from edgeskel.data import Store
+
+__all__ = ["describe_shipped", "ship"]
 
 WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
 
@@ -25,8 +31,6 @@ WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
 def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     """Make ``WEIGHTS / name`` from a finished training and the store that it learned from."""
     from edgeskel import models
-    from edgeskel.continual.device import knowledge
-    from edgeskel.continual.embedding import describe
     from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window
     from edgeskel.training import card, evaluate, record
@@ -42,7 +46,6 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
     recogniser = models.from_pretrained(folder)
-    describe(recogniser, store, parts.train).save(folder / knowledge.FILE)
     config = recogniser.config
     tested = evaluate(recogniser, store, parts.test).figures()
     with atomic_write(folder / "README.md") as file:
@@ -50,6 +53,7 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
     kept = {key: value for key, value in run.items() if key != "history"}
     with atomic_write(folder / record.FILE) as file:
         file.write((json.dumps(kept, indent=1) + "\n").encode())
+    describe_shipped(folder, store)
 
     window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
     clips = calibration_windows(store, parts, config.topology, window, CALIBRATION)
@@ -59,6 +63,24 @@ def ship(name: str, checkpoint: Path, store_path: Path) -> Path:
         shutil.copyfile(bundle.path / "checkpoint" / FILE, folder / FILE)
     console.print(f"{folder.relative_to(ROOT)}: top-1 {tested['top1']:.2f} % of {tested['clips']} test clips")
     return folder
+
+
+def describe_shipped(folder: Path, store: Store) -> None:
+    """Write ``embedding.npz`` beside shipped weights, from the very clips that they learned from."""
+    from edgeskel import models
+    from edgeskel.continual.device import knowledge
+    from edgeskel.continual.embedding import describe
+    from edgeskel.data import split
+    from edgeskel.training import record
+
+    run = record.read(folder)
+    if run["data_digest"] != store.digest:
+        sys.exit(f"{folder.name} learned from other recordings than {store.path}")
+    learned = split(store, run["protocol"], fold=run["fold"], validation=0).train
+    sources, patterns = store.texts("source"), run["recipe"].get("exclude", ())
+    kept = [clip for clip in learned if not any(fnmatchcase(str(sources[clip]), pattern) for pattern in patterns)]
+    assert len(kept) == run["clips"]["train"]
+    describe(models.from_pretrained(folder), store, kept).save(folder / knowledge.FILE)
 
 
 if __name__ == "__main__":
