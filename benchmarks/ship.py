@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +22,16 @@ from edgeskel.cli.report import console
 from edgeskel.files import atomic_write
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from edgeskel.data import Split, Store
     from edgeskel.models import Recogniser
 
 __all__ = ["ship"]
+=======
+    from edgeskel.data import Store
+
+__all__ = ["describe_shipped", "ship"]
+>>>>>>> w-learn
 
 WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
 
@@ -31,8 +39,6 @@ WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
 def ship(name: str, checkpoint: Path, store_path: Path, certainty: Path | None = None, int8: bool = True) -> Path:
     """Make ``WEIGHTS / name`` from a finished training and the store that it learned from."""
     from edgeskel import models
-    from edgeskel.continual.device import knowledge
-    from edgeskel.continual.embedding import describe
     from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import CERTAINTY
     from edgeskel.training import card, evaluate, record
@@ -45,13 +51,18 @@ def ship(name: str, checkpoint: Path, store_path: Path, certainty: Path | None =
     shutil.rmtree(folder, ignore_errors=True)
     models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
     recogniser = models.from_pretrained(folder)
+<<<<<<< HEAD
     describe(recogniser, store, parts.train).save(folder / knowledge.FILE)
+=======
+    config = recogniser.config
+>>>>>>> w-learn
     tested = evaluate(recogniser, store, parts.test).figures()
     with atomic_write(folder / "README.md") as file:
         file.write(card.render(run, recogniser, tested=tested).encode())
     kept = {key: value for key, value in run.items() if key != "history"}
     with atomic_write(folder / record.FILE) as file:
         file.write((json.dumps(kept, indent=1) + "\n").encode())
+    describe_shipped(folder, store)
 
     if certainty is not None:
         shutil.copyfile(certainty, folder / CERTAINTY)
@@ -75,6 +86,24 @@ def _ranges(name: str, recogniser: Recogniser, folder: Path, store: Store, parts
         kinds = [kind for kind, about in KINDS.items() if about.precision == "int8"]
         bundle = build(Source(name, recogniser), Path(scratch) / name, target="host", kinds=kinds, calibration=clips)
         shutil.copyfile(bundle.path / "checkpoint" / FILE, folder / FILE)
+
+
+def describe_shipped(folder: Path, store: Store) -> None:
+    """Write ``embedding.npz`` beside shipped weights, from the very clips that they learned from."""
+    from edgeskel import models
+    from edgeskel.continual.device import knowledge
+    from edgeskel.continual.embedding import describe
+    from edgeskel.data import split
+    from edgeskel.training import record
+
+    run = record.read(folder)
+    if run["data_digest"] != store.digest:
+        sys.exit(f"{folder.name} learned from other recordings than {store.path}")
+    learned = split(store, run["protocol"], fold=run["fold"], validation=0).train
+    sources, patterns = store.texts("source"), run["recipe"].get("exclude", ())
+    kept = [clip for clip in learned if not any(fnmatchcase(str(sources[clip]), pattern) for pattern in patterns)]
+    assert len(kept) == run["clips"]["train"]
+    describe(models.from_pretrained(folder), store, kept).save(folder / knowledge.FILE)
 
 
 if __name__ == "__main__":

@@ -114,9 +114,6 @@ def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store
     Raises:
         ExportError: the recogniser cannot be cut.
     """
-    from executorch.exir import to_edge
-    from torch.export.experimental import _export_forward_backward
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     trunk = Trunk(recogniser).eval()
@@ -128,6 +125,9 @@ def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store
     example = (torch.zeros(BATCH, places, channels), torch.zeros(BATCH, places, channels),
                torch.zeros(BATCH, len(tail.classifier.bias)))
     with quiet():
+        from executorch.exir import to_edge
+        from torch.export.experimental import _export_forward_backward
+
         with torch.no_grad():
             program = torch.export.export(trunk, (torch.zeros(*shape, 3), torch.zeros(shape)), strict=False)
         lowered = lower_xnnpack(program, {"name": "trunk"}).content

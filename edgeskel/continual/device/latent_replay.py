@@ -107,29 +107,30 @@ class LatentReplay:
         self._shown: list[tuple[Float32, Float32]] = []
         self._classes: list[int] = []
         self._rng = np.random.default_rng(_SEED)
+        try:
+            self._load()
+        except (ImportError, OSError, RuntimeError) as error:
+            raise EngineError(f"{self.folder}: ExecuTorch does not load it ({error})",
+                              expected="trunk.pte and tail.pte, and ExecuTorch with its training module",
+                              remedy="pip install 'edgeskel[export-mobile]', or export them again") from error
+
+    def _load(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "This API is experimental"
-            try:
-                import torch
-                from executorch.extension.pybindings import portable_lib
-                from executorch.extension.training import (
-                    _load_for_executorch_for_training_from_buffer,
-                    get_sgd_optimizer,
-                )
+            import torch
+            from executorch.extension.pybindings import portable_lib
+            from executorch.extension.training import _load_for_executorch_for_training_from_buffer, get_sgd_optimizer
 
-                self._trunk = portable_lib._load_for_executorch(str(self.folder / "trunk.pte"))
-                self._tail = _load_for_executorch_for_training_from_buffer((self.folder / "tail.pte").read_bytes())
-            except (ImportError, OSError, RuntimeError) as error:
-                raise EngineError(f"{self.folder}: ExecuTorch does not load it ({error})",
-                                  expected="trunk.pte and tail.pte, and ExecuTorch with its training module",
-                                  remedy="pip install 'edgeskel[export-mobile]', or export them again") from error
-        self._torch, self._sgd = torch, get_sgd_optimizer
-        # A training module knows its parameters once it has run.
+            self._torch, self._sgd = torch, get_sgd_optimizer
+            self._trunk = portable_lib._load_for_executorch(str(self.folder / "trunk.pte"))
+            self._trunk.method_meta("forward")
+            self._content = (self.folder / "tail.pte").read_bytes()  # the module reads in it as long as it lives
+            described = portable_lib._load_for_executorch_from_buffer(self._content).method_meta("forward")
+            self._outputs = int(described.input_tensor_meta(2).sizes()[1])
+            self._tail = _load_for_executorch_for_training_from_buffer(self._content)
         places, channels = self.replay.entering.shape[1:]
-        self._outputs = 1
         nothing = np.zeros((BATCH, places, channels), np.float32)
-        self._outputs = self._width()
-        self._run(nothing, nothing, np.zeros((BATCH, self._outputs), np.float32))
+        self._run(nothing, nothing, np.zeros((BATCH, self._outputs), np.float32))  # only then it knows its parameters
         self._parameters: dict[str, Any] = self._tail.named_parameters()
 
     @property
@@ -162,8 +163,14 @@ class LatentReplay:
         self._classes.append(self.labels.index(label))
 
     def train(self, steps: int = STEPS, rate: float = RATE) -> float:
-        """Some steps of gradient descent on demonstrations and replayed latents; the loss of the last one."""
+        """Some steps of gradient descent on demonstrations and replayed latents; the loss of the last one.
+
+        Raises:
+            UsageError: there is no demonstration.
+        """
         shown, classes = self._shown, np.array(self._classes, np.int64)
+        if not shown:
+            raise UsageError("nothing to train on", expected="a demonstration at least: learn() takes one")
         self._begin_rows(classes)
         optimizer = self._sgd(self._parameters, rate, MOMENTUM)
         loss = 0.0
@@ -192,15 +199,6 @@ class LatentReplay:
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         probabilities: Float32 = scores / scores.sum(-1, keepdims=True)
         return probabilities
-
-    def _width(self) -> int:
-        """Classes that the tail has room for, from its method's own description."""
-        from executorch.extension.pybindings import portable_lib
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = portable_lib._load_for_executorch(str(self.folder / "tail.pte"))
-        return int(module.method_meta("forward").input_tensor_meta(2).sizes()[1])
 
     def _begin_rows(self, classes: NDArray[np.int64]) -> None:
         """A class that was not trained yet starts at the mean of its embeddings, as far from 0 as the others are."""
