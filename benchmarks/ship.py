@@ -22,16 +22,10 @@ from edgeskel.cli.report import console
 from edgeskel.files import atomic_write
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
     from edgeskel.data import Split, Store
     from edgeskel.models import Recogniser
 
-__all__ = ["ship"]
-=======
-    from edgeskel.data import Store
-
 __all__ = ["describe_shipped", "ship"]
->>>>>>> w-learn
 
 WEIGHTS = ROOT / "edgeskel" / "models" / "weights"
 
@@ -51,11 +45,6 @@ def ship(name: str, checkpoint: Path, store_path: Path, certainty: Path | None =
     shutil.rmtree(folder, ignore_errors=True)
     models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
     recogniser = models.from_pretrained(folder)
-<<<<<<< HEAD
-    describe(recogniser, store, parts.train).save(folder / knowledge.FILE)
-=======
-    config = recogniser.config
->>>>>>> w-learn
     tested = evaluate(recogniser, store, parts.test).figures()
     with atomic_write(folder / "README.md") as file:
         file.write(card.render(run, recogniser, tested=tested).encode())
