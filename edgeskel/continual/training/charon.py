@@ -38,9 +38,11 @@ __all__ = ["Charon", "CharonSettings"]
 class CharonSettings(DarkSettings):
     """CHARON."""
 
+    alpha: float = 0.3
+    """Weight of staying at the stored logits."""
     step: int = 4
     """Of the frames of a stored clip, every so many-th is kept."""
-    mask_ratio: float = 0.5
+    mask_ratio: float = 0.33
     """Share of the tuples that the encoder does not see; 0 sees all."""
     gamma: float = 0.1
     """Weight of the reconstruction; 0 builds no decoder."""

@@ -84,9 +84,9 @@ class ReplayAsymmetric(Replay):
 class DarkSettings(Settings):
     """DER++."""
 
-    alpha: float = 0.3
+    alpha: float = 1.0
     """Weight of staying at the stored logits."""
-    beta: float = 0.5
+    beta: float = 1.0
     """Weight of the stored clips' labels."""
 
 
