@@ -5,6 +5,7 @@ Axes: M persons, V joints.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -83,48 +84,46 @@ class MotionEnergy:
         self._mean = max(1, self._lag - 1)
         self.delay_s = (self._lag + self._mean - 1) / 2 / rate_hz
         self._per_second = rate_hz / self._lag
-        self._frames: deque[Frame] = deque(maxlen=self._lag + self._mean)
-        self._fastest = max(1, round(0.15 * len(topology.joints)))
-        self._top = [topology.index(name) for name in ("left_shoulder", "right_shoulder") if name in topology.joints]
-        self._bottom = [topology.index(name) for name in ("left_hip", "right_hip") if name in topology.joints]
+        self._frames: deque[tuple[float, Float32]] = deque(maxlen=self._lag + self._mean)
+        """Time, and (M, V, 4): positions where a joint was seen, else 0, and whether it was."""
+        size = len(topology.joints)
+        self._fastest = max(1, round(0.15 * size))
+        top = [topology.index(name) for name in ("left_shoulder", "right_shoulder") if name in topology.joints]
+        bottom = [topology.index(name) for name in ("left_hip", "right_hip") if name in topology.joints]
+        self._trunk = top + bottom if top and bottom else []
+        upward = [1 / len(top)] * len(top) + [-1 / len(bottom)] * len(bottom) if self._trunk else []
+        self._upward = np.array(upward, np.float32)  # middle of the shoulders less that of the hips
         self._torso: Float32 | None = None  # (M,) metres, slowly followed
 
     def push(self, frame: Frame) -> float:
         """Energy as of ``delay_s`` before this frame; 0 while too little was seen."""
-        if self._frames and frame.time - self._frames[-1].time > self.LAG_S:
+        if self._frames and frame.time - self._frames[-1][0] > self.LAG_S:
             self._frames.clear()  # nothing is known of the time between
-        self._frames.append(frame)
-        self._measure(frame)
-        frames = list(self._frames)
-        if len(frames) < self._lag + self._mean:
+        seen = (frame.confidence > 0)[..., None]
+        self._frames.append((frame.time, np.concatenate((np.where(seen, frame.joints, np.float32(0)), seen), axis=-1,
+                                                        dtype=np.float32)))
+        torso = self._measure(frame)
+        if len(self._frames) < self._lag + self._mean:
             return 0.0
-        before, seen_before = _average(frames[: self._mean])
-        after, seen_after = _average(frames[-self._mean :])
-        speed = np.linalg.norm(after - before, axis=-1) * self._per_second  # (M, V)
-        speed = np.where(seen_before & seen_after, speed, 0)
+        places = [places for _, places in self._frames]
+        before, after = sum(places[1 : self._mean], places[0]), sum(places[self._lag + 1 :], places[self._lag])
+        counted = np.maximum(before[..., 3:], 1), np.maximum(after[..., 3:], 1)
+        moved = after[..., :3] / counted[1] - before[..., :3] / counted[0]  # (M, V, 3) metres
+        both = (before[..., 3] > 0) & (after[..., 3] > 0)
+        speed = np.where(both, np.sqrt(np.einsum("mvc,mvc->mv", moved, moved)), np.float32(0)) * self._per_second
         fastest = np.sort(speed, axis=-1)[:, -self._fastest :].mean(axis=-1)  # (M,)
-        assert self._torso is not None
-        return float((fastest / self._torso).max())
+        return float((fastest / torso).max())
 
-    def _measure(self, frame: Frame) -> None:
+    def _measure(self, frame: Frame) -> Float32:
+        """Length of each torso, (M,) metres."""
         if self._torso is None:
             self._torso = np.full(len(frame.joints), 0.5, np.float32)
-        if not self._top or not self._bottom:
-            return
-        needed = self._top + self._bottom
-        for person in range(len(frame.joints)):
-            if (frame.confidence[person, needed] > 0).all():
-                joints = frame.joints[person]
-                length = np.linalg.norm(joints[self._top].mean(0) - joints[self._bottom].mean(0))
-                self._torso[person] += 0.1 * (np.clip(length, 0.2, 1.0) - self._torso[person])
-
-
-def _average(frames: list[Frame]) -> tuple[Float32, np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
-    """(M, V, 3) mean position over the frames in which a joint was seen, and whether it was."""
-    weight = np.stack([frame.confidence > 0 for frame in frames]).astype(np.float32)[..., None]
-    joints = np.where(weight > 0, np.stack([frame.joints for frame in frames]), 0)
-    total = weight.sum(axis=0)
-    return joints.sum(axis=0) / np.maximum(total, 1), total[..., 0] > 0
+        if self._trunk:
+            across = self._upward @ frame.joints[:, self._trunk]  # (M, 3)
+            for person in np.flatnonzero((frame.confidence[:, self._trunk] > 0).all(axis=1)):
+                length = min(max(math.hypot(*across[person]), 0.2), 1.0)
+                self._torso[person] += np.float32(0.1) * (np.float32(length) - self._torso[person])
+        return self._torso
 
 
 class Segmenter:
@@ -144,7 +143,7 @@ class Segmenter:
         self.noise = 0.0
         """Energy of a still body before this source, as judged so far."""
         self._motion = MotionEnergy(topology, rate_hz)
-        self._rate_hz = rate_hz
+        self._slack_s = 0.5 / rate_hz  # so that a duration of whole frames is not decided by the rounding of time stamps
         kept = self.config.longest_s + self.config.still_s + 2 * self.config.margin_s + 2 * self._motion.delay_s
         self._frames: deque[Frame] = deque(maxlen=round(kept * rate_hz) + 1)
         self._energies: deque[float] = deque(maxlen=max(1, round(self.config.noise_s * rate_hz)))
@@ -171,7 +170,7 @@ class Segmenter:
             return None
         if self.energy > max(config.stop, config.stop_over_noise * self.noise):
             self._moved = moment
-        if moment - self._moved >= config.still_s or moment - self._began >= config.longest_s:
+        if max(moment - self._moved - config.still_s, moment - self._began - config.longest_s) > -self._slack_s:
             return self._close()
         return None
 
@@ -197,10 +196,10 @@ class Segmenter:
     def _close(self) -> Stretch | None:
         began, self._began = self._began, None
         assert began is not None
-        if self._moved - began < self.config.shortest_s:
+        if self._moved - began < self.config.shortest_s - self._slack_s:
             return None
         return self._cut(began, self._moved)
 
     def _cut(self, start: float, end: float) -> Stretch:
-        margin = self.config.margin_s + 0.5 / self._rate_hz
+        margin = self.config.margin_s + self._slack_s
         return Stretch(tuple(frame for frame in self._frames if start - margin <= frame.time <= end + margin))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from statistics import median
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Resampler:
         pause = frame.time - before.time
         if pause > 0:
             self._pauses.append(pause)
-        usual = float(np.median(self._pauses)) if self._pauses else self.period
+        usual = median(self._pauses) if self._pauses else self.period
         gap = pause > max(_HABIT * self.period, min(_HABIT * usual, _LONGEST))
         confidence_before = before.confidence
         if replaced is not None and replaced.any():
@@ -77,6 +78,8 @@ def _mix(
     time: float, joints_before: Float32, confidence_before: Float32, after: Frame, weights: tuple[float, float]
 ) -> Frame:
     """A frame between two; a missing joint's value is never mixed in, and its absence lowers the confidence."""
+    if np.float32(weights[1]) == 1:  # most sources deliver at the grid's own instants
+        return Frame(time, np.where((after.confidence > 0)[..., None], after.joints, np.float32(0)), after.confidence)
     weight_before = np.float32(weights[0]) * confidence_before
     weight_after = np.float32(weights[1]) * after.confidence
     confidence = weight_before + weight_after

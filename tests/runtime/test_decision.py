@@ -98,6 +98,17 @@ def test_where_somebody_stands_does_not_matter(start: float, length: float, jump
     assert [(a.start, a.end) for a in stretches(frames)] == [(a.start, a.end) for a in stretches(moved)]
 
 
+@given(hours=st.floats(0, 24))
+@settings(max_examples=15, deadline=None)
+def test_when_something_happens_does_not_matter(hours: float) -> None:
+    """Not even to the last frame, although the same durations round differently at other times of the day."""
+    frames = arm_moves([(1.0, 2.5), (4.0, 13.0), (15.0, 15.6)], 17.0)
+    later = [Frame(frame.time + 3600 * hours, frame.joints, frame.confidence) for frame in frames]
+    for now, then in zip(stretches(frames), stretches(later), strict=True):
+        assert len(now.frames) == len(then.frames)
+        assert then.start - 3600 * hours == pytest.approx(now.start, abs=1e-6)
+
+
 def spot(session: Any, frames: list[Frame], **config: Any) -> list[Action]:
     spotter = Spotter(session, DecisionConfig(**config))
     found = [spotter.push(frame) for frame in frames] + [spotter.finish()]
