@@ -46,15 +46,16 @@ def ship(name: str, checkpoint: Path, store_path: Path, certainty: Path | None =
     models.from_pretrained(checkpoint).save_pretrained(folder, half=True)
     recogniser = models.from_pretrained(folder)
     tested = evaluate(recogniser, store, parts.test).figures()
+    found = None
+    if certainty is not None:
+        found = json.loads(certainty.read_text("utf-8"))
+        shutil.copyfile(certainty, folder / CERTAINTY)
     with atomic_write(folder / "README.md") as file:
-        file.write(card.render(run, recogniser, tested=tested).encode())
+        file.write(card.render(run, recogniser, tested, found).encode())
     kept = {key: value for key, value in run.items() if key != "history"}
     with atomic_write(folder / record.FILE) as file:
         file.write((json.dumps(kept, indent=1) + "\n").encode())
     describe_shipped(folder, store)
-
-    if certainty is not None:
-        shutil.copyfile(certainty, folder / CERTAINTY)
     if int8:
         _ranges(name, recogniser, folder, store, parts)
     console.print(f"{folder.relative_to(ROOT)}: top-1 {tested['top1']:.2f} % of {tested['clips']} test clips")

@@ -33,13 +33,15 @@ DATA = {
 }
 
 
-def render(run: Mapping[str, Any], recogniser: Recogniser, tested: Mapping[str, Any] | None = None) -> str:
+def render(run: Mapping[str, Any], recogniser: Recogniser, tested: Mapping[str, Any] | None = None,
+           certainty: Mapping[str, Any] | None = None) -> str:
     """The card as Markdown.
 
     Args:
         run: what ``run.json`` holds.
         recogniser: what was trained.
         tested: figures on the test part, where it was read already (``Metrics.figures``).
+        certainty: what ``certainty.json`` holds, where there is one.
     """
     config = recogniser.config
     what, licence = DATA.get(run["dataset"], (f"The store {run['dataset']!r}.", "As its owner says."))
@@ -82,11 +84,23 @@ def render(run: Mapping[str, Any], recogniser: Recogniser, tested: Mapping[str, 
         "",
         "## Limits",
         "",
-        "It knows the actions above and answers with one of them whatever it sees. It was measured on"
-        " people, places and sensors like those of its data; others need a measurement of their own.",
+        f"It knows the actions above: a clip is always given one of them. {_unknown(certainty)} It was measured on people,"
+        " places and sensors like those of its data; others need a measurement of their own.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _unknown(certainty: Mapping[str, Any] | None) -> str:
+    """What a live session does with what the recogniser does not know."""
+    if not certainty:
+        return "A live session calls an action `unknown` whose confidence is under one half; nothing was measured for that."
+    source = certainty["from"]
+    return (f"A live session divides the logits by {certainty['temperature']:g} and calls an action `unknown` whose confidence is "
+            f"then under {certainty['threshold']:g}. Both were chosen on {source['clips']} clips of {source['split']}: the "
+            f"calibration error went from {certainty['calibration_error']['before']:.1f} to "
+            f"{certainty['calibration_error']['after']:.1f} %, {certainty['right_kept']:g} % of the rightly named actions were kept "
+            f"and {certainty['wrong_rejected']:g} % of the wrongly named ones rejected.")
 
 
 def _figures(part: str, figures: Mapping[str, Any] | None) -> list[str]:
