@@ -99,8 +99,8 @@ def _unknown(certainty: Mapping[str, Any] | None) -> str:
     return (f"A live session divides the logits by {certainty['temperature']:g} and calls an action `unknown` whose confidence is "
             f"then under {certainty['threshold']:g}. Both were chosen on {source['clips']} clips of {source['split']}: the "
             f"calibration error went from {certainty['calibration_error']['before']:.1f} to "
-            f"{certainty['calibration_error']['after']:.1f} %, {certainty['right_kept']:g} % of the rightly named actions were kept "
-            f"and {certainty['wrong_rejected']:g} % of the wrongly named ones rejected.")
+            f"{certainty['calibration_error']['after']:.1f} %, {certainty['right_kept']:g} % of the rightly named actions were "
+            f"kept and {certainty['wrong_rejected']:g} % of the wrongly named ones rejected.")
 
 
 def _figures(part: str, figures: Mapping[str, Any] | None) -> list[str]:
