@@ -35,6 +35,8 @@ class SegmenterConfig:
     """Times the noise under which the body counts as still."""
     noise_s: float = 20.0
     """Seconds over which the noise is judged."""
+    least_noise_s: float = 2.0
+    """Seconds that must have been seen before the noise is judged at all: a source may begin in the middle of an action."""
     most_noise: float = 0.8
     """Torso lengths per second: more than this is motion that goes on for long, not noise."""
     still_s: float = 0.3
@@ -147,6 +149,7 @@ class Segmenter:
         kept = self.config.longest_s + self.config.still_s + 2 * self.config.margin_s + 2 * self._motion.delay_s
         self._frames: deque[Frame] = deque(maxlen=round(kept * rate_hz) + 1)
         self._energies: deque[float] = deque(maxlen=max(1, round(self.config.noise_s * rate_hz)))
+        self._least = max(1, round(min(self.config.least_noise_s, self.config.noise_s) * rate_hz))
         self._judge_every = max(1, round(rate_hz / 3))  # frames: noise changes slowly
         self._unjudged = 0
         self._began: float | None = None
@@ -179,7 +182,7 @@ class Segmenter:
             return
         self._energies.append(self.energy)
         self._unjudged += 1
-        if self._unjudged >= self._judge_every or len(self._energies) < self._judge_every:
+        if self._unjudged >= self._judge_every and len(self._energies) >= self._least:
             self._unjudged = 0
             self.noise = min(float(np.percentile(self._energies, 10)), self.config.most_noise)
 

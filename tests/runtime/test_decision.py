@@ -189,3 +189,16 @@ def test_real_recordings_are_cut_where_one_action_follows_another(utd_store: Any
 def test_shares_outside_0_to_1_are_refused(config: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="expected 0 to 1"):
         DecisionConfig(**config)
+
+
+def test_a_source_may_begin_in_the_middle_of_an_action_that_has_a_slow_part() -> None:
+    """What moves slowly in the first second is no noise to be ignored."""
+    time = np.arange(60) / 30
+    speed = np.select([time < 0.25, time < 1.1, time < 1.5], [1.5, 0.3, 2.0], 0.0)  # m/s
+    frames = []
+    for moment, raised in zip(time, np.cumsum(speed) / 30, strict=True):
+        body = standing()
+        body[RIGHT_ARM, 1] += np.float32(raised)
+        frames.append(Frame(float(moment), body[None], np.ones((1, 20), np.float32)))
+    (found,) = stretches(frames)
+    assert found.start == 0 and found.end == pytest.approx(1.5, abs=0.5)
