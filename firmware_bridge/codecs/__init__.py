@@ -59,6 +59,8 @@ class Gatt:
         names: advertised names begin with one of these.
         least_mtu: the smallest ATT MTU at which its packets arrive whole.
         manufacturer: Bluetooth SIG company identifier in its advertisement, if it has one.
+        acquire: its notifications may be taken through a socket (BlueZ's AcquireNotify), which some makers' devices do not
+            get on with.
     """
 
     service: str
@@ -66,6 +68,7 @@ class Gatt:
     names: tuple[str, ...] = ()
     least_mtu: int = 23
     manufacturer: int | None = None
+    acquire: bool = False
 
 
 class Codec(Protocol):

@@ -100,7 +100,7 @@ class NodeCodec:
     """
 
     name: ClassVar[str] = "node"
-    gatt: ClassVar[Gatt | None] = Gatt(SERVICE, (NOTIFICATIONS,), names=("edge-node",), least_mtu=41)
+    gatt: ClassVar[Gatt | None] = Gatt(SERVICE, (NOTIFICATIONS,), names=("edge-node",), least_mtu=41, acquire=True)
     sequence_bits: ClassVar[int | None] = 16
     clock_bits: ClassVar[int | None] = 32
     clock_tick_us: ClassVar[float] = 1.0

@@ -83,8 +83,8 @@ class FakeBluez:
     """The daemon. Runs in the loop that starts it.
 
     Attributes to set at any time: ``busy`` scans to refuse with InProgress; ``aborts`` connections to break off with
-    le-connection-abort-by-local; ``denied`` to refuse everything; ``acquire`` False for characteristics without
-    AcquireNotify.
+    le-connection-abort-by-local; ``denied`` to refuse everything; ``acquire_refused`` as where another
+    program has acquired the notifications.
     """
 
     def __init__(self, peripherals: Sequence[FakePeripheral] = (), *, mtu: int = 247) -> None:
@@ -107,6 +107,11 @@ class FakeBluez:
         self._outgoing: deque[Any] = deque()
         self._scanning = False
         self._connecting = 0
+
+    @property
+    def lends_socket(self) -> bool:
+        """Whether notifications of some device go out through a socket (AcquireNotify) just now."""
+        return bool(self._pipes)
 
     # -- the daemon -----------------------------------------------------------------------------------------------
 

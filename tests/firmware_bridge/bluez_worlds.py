@@ -14,6 +14,8 @@ from firmware_bridge.testing.private_bus import PrivateBus
 
 REAL = os.environ.get("EDGESKEL_BLUEZ") == "kernel"
 """Whether org.bluez is the real one."""
+if REAL:  # not on the way: in the guest it takes longer than a test may
+    from tests.firmware_bridge.vm.kernel_bluez import KernelBluez
 SLOWER = float(os.environ.get("EDGESKEL_SLOWER", "1"))
 """How much slower than usual the machine is; limits of time are longer by that."""
 LONGEST_S = 60.0
@@ -32,8 +34,6 @@ class World:
     async def __aenter__(self) -> World:
         await self.bus.__aenter__()
         if REAL:
-            from tests.firmware_bridge.vm.kernel_bluez import KernelBluez
-
             self.bluez = KernelBluez(self._peripherals)
         else:
             self.bluez = FakeBluez(self._peripherals)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,24 @@ def test_notifications_arrive_whole_and_commands_go_out(acquire: bool) -> None:
             assert link.health.lost == 0 and link.health.bad == 0
         assert device.written == [(WRITE, b"start"), (WRITE, b"stop")]
         await watched.until(lambda: not bluez.connected(device))  # bluetoothd gives a device two seconds to say goodbye
+
+    run(scenario, device)
+
+
+@fake_only
+def test_a_device_that_may_be_listened_to_through_a_socket_is_heard_where_the_daemon_refuses_one() -> None:
+    device = peripheral()
+
+    async def scenario(bluez: Any) -> None:
+        gatt = replace(GATT, acquire=True)
+        for refused in (False, True):
+            bluez.acquire_refused = refused
+            link = Link("ble:left", CountingOverBle, lambda: BleTransport("left", gatt), seed=1)
+            async with link:
+                watched = Watched(link)
+                await watched.until(lambda watched=watched: len(watched.of(Sample)) >= 20)
+                assert bluez.lends_socket == (not refused)
+            await watched.until(lambda: not bluez.connected(device))
 
     run(scenario, device)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from firmware_bridge.transports.ble.errors import explain
 from firmware_bridge.transports.ble.radio import Found, Radio
 
 __all__ = ["BleTransport", "open_transport"]
+
+log = logging.getLogger(__name__)
 
 SEARCH_S = 10.0
 CONNECT_S = 10.0
@@ -36,8 +39,9 @@ class BleTransport:
         place: its advertised name, or its address.
         gatt: the protocol's characteristics.
         protocol: for messages.
-        acquire: take notifications through a socket of their own (BlueZ's AcquireNotify): about half the work, but no
-            other program can then subscribe, and some devices refuse it.
+        acquire: take notifications through a socket of their own (BlueZ's AcquireNotify): less work, but no other program
+            can then subscribe, and some devices refuse it. None does so where ``gatt`` says that it may be done, and
+            otherwise, or where it is refused, as False.
         pair: bond with the device first.
         search_s: how long to look for it.
         adapter: see :class:`Radio`.
@@ -47,7 +51,7 @@ class BleTransport:
     open_limit_s = math.inf
     """Each step of opening has its own bound, and how many others connect before it is not its fault."""
 
-    def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool = False, pair: bool = False,
+    def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool | None = None, pair: bool = False,
                  search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
         self.address = f"ble:{place}"
         self.identity: str | None = None
@@ -169,11 +173,27 @@ class BleTransport:
                 received(Chunk(bytes(data), clock(), channel))
 
             try:
-                subscribing = client.start_notify(_characteristic(client, uuid), hear,
-                                                  bluez={"use_start_notify": not self._acquire})
-                await within(CONNECT_S, subscribing, asyncio.sleep)
+                await self._subscribe(client, uuid, hear)
             except Exception as error:
                 raise explain(error, f"subscribing to {self.address}") from error
+
+    async def _subscribe(self, client: Any, uuid: str, hear: Callable[[Any, bytearray], None]) -> None:
+        characteristic = _characteristic(client, uuid)
+
+        async def subscribe(acquire: bool) -> None:
+            await within(CONNECT_S, client.start_notify(characteristic, hear, bluez={"use_start_notify": not acquire}),
+                         asyncio.sleep)
+
+        if self._acquire is not None or not self._gatt.acquire:
+            await subscribe(bool(self._acquire))
+            return
+        try:
+            await subscribe(True)
+        except TimeoutError:
+            raise
+        except Exception as error:  # another program listens to the device, too, or BlueZ is too old for it
+            log.debug("%s: no socket for notifications (%s); they come over D-Bus", self.address, error)
+            await subscribe(False)
 
 
 def _characteristic(client: Any, uuid: str) -> Any:
@@ -188,7 +208,8 @@ def _characteristic(client: Any, uuid: str) -> Any:
 def open_transport(place: str, options: Mapping[str, str]) -> BleTransport:
     """The transport of ``ble:PLACE``, a name or an address.
 
-    Options: ``protocol`` (``node`` unless told otherwise); ``notify=start`` or ``acquire``; ``pair=1`` to bond;
+    Options: ``protocol`` (``node`` unless told otherwise); ``notify=start`` or ``acquire``, where it should not be as
+    :class:`BleTransport` finds; ``pair=1`` to bond;
     ``adapter=hci1``; ``seconds`` to look for it.
 
     Raises:
@@ -200,8 +221,8 @@ def open_transport(place: str, options: Mapping[str, str]) -> BleTransport:
     if gatt is None:
         raise UsageError(f"protocol={protocol} is not spoken over BLE", expected="a protocol of a BLE device",
                          remedy=f"for a serial port: serial:/dev/ttyUSB0?protocol={protocol}")
-    notify, pair = options.get("notify", "start"), options.get("pair", "0")
-    if notify not in NOTIFY:
+    notify, pair = options.get("notify"), options.get("pair", "0")
+    if notify is not None and notify not in NOTIFY:
         raise UnknownChoice("way to be notified", notify, NOTIFY)
     if pair not in ("0", "1"):
         raise UsageError(f"ble: pair={pair}", expected="0 or 1")
@@ -211,5 +232,5 @@ def open_transport(place: str, options: Mapping[str, str]) -> BleTransport:
         search_s = 0.0
     if not 0 < search_s < 1e6:
         raise UsageError(f"ble: seconds={options['seconds']}", expected="a number above 0")
-    return BleTransport(place, gatt, protocol=protocol, acquire=notify == "acquire", pair=pair == "1", search_s=search_s,
-                        adapter=options.get("adapter", ""))
+    return BleTransport(place, gatt, protocol=protocol, acquire=None if notify is None else notify == "acquire",
+                        pair=pair == "1", search_s=search_s, adapter=options.get("adapter", ""))

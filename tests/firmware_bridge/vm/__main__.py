@@ -35,8 +35,8 @@ def main() -> int:
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--color=no", "--durations=5",
          "-o", "faulthandler_timeout=120", *(arguments or [TESTS])],
         at=ROOT,
-        environment={"HOME": "/root", "PYTHONDONTWRITEBYTECODE": "1", "EDGESKEL_BLUEZ": "kernel",
-                     "EDGESKEL_SLOWER": f"{options.slower:g}"},
+        environment={"HOME": "/root", "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                     "EDGESKEL_BLUEZ": "kernel", "EDGESKEL_SLOWER": f"{options.slower:g}"},
         accelerator=options.accelerator, limit_s=60 * options.minutes)
     print(f"Linux {guest.kernel}, {options.accelerator}: "
           f"{'the guest did not come to an end' if status is None else f'pytest ended with {status}'}, "
