@@ -43,8 +43,8 @@ class Flash:
     """Where its frames come from, as for edgeskel run; golden: is the bundle's own golden windows."""
     files: tuple[Path, ...] = ()
     """What the source reads (a recording, the TOML of what is worn): copied along, named by its file name in --source."""
-    threshold: float = 0.5
-    """Probability under which motion is no action."""
+    threshold: float | None = None
+    """Probability under which an action is unknown. By default as the bundle's validation data said, or 0.5."""
     precision: Literal["fp32", "fp16", "int8"] | None = None
     """Only this one. By default int8 is used where it is faster there and within its tolerance."""
     threads: int | None = 1
@@ -71,7 +71,7 @@ class Flash:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.watch) and self.watch > 0):
             raise UsageError(f"--watch {self.watch:g}", expected="seconds above 0")
-        if not 0 <= self.threshold <= 1:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UsageError(f"--threshold {self.threshold:g}", expected="0 to 1")
         if self.budget_ms is not None and not (math.isfinite(self.budget_ms) and self.budget_ms > 0):
             raise UsageError(f"--budget-ms {self.budget_ms:g}", expected="milliseconds above 0")
@@ -240,6 +240,7 @@ def _draw_status(out: Console, host: str, data: dict[str, Any]) -> None:
             f"{health['recognitions']} recognitions and "
             f"{health['actions']} actions out in {health['uptime_s']:.0f} s, {health['rss_mb']:.0f} MB"
         )
+        lines += [f"not taken: {count} ({reason})" for reason, count in health.get("refused", {}).items()]
     lines += [f"{name} is damaged: {why}" for name, why in data["whole"].items() if why is not True]
     _lines(out, *lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,15 +116,15 @@ def _enrol(config: Learn, memory: Memory, session: Session,
 
 def _of_file(path: Path, session: Session) -> Callable[[], Clip]:
     def read() -> Clip:
-        from edgeskel.cli.run import converter
         from edgeskel.skeleton import Clip, Frame
+        from edgeskel.topologies.remap import converter
         from firmware_bridge.replay import read_recording
 
         try:
             recording = read_recording(path)
         except CorruptFile as error:
             raise _Unreadable(str(error)) from error
-        convert = converter(recording.topology, session.topology)
+        convert = converter(recording.topology, session.topology, partial(console.print, style="yellow"))
         whole = convert(Frame(0.0, recording.joints, recording.confidence))
         return Clip(whole.joints, whole.confidence, recording.time, source=str(path))
 
@@ -132,14 +133,14 @@ def _of_file(path: Path, session: Session) -> Callable[[], Clip]:
 
 def _live(config: Learn, session: Session) -> Iterator[Callable[[], Clip]]:
     """Performances out of a live source, until there are enough or it ends."""
-    from edgeskel.cli.run import converter
     from edgeskel.continual.device.enrolment import Enrolment
+    from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
 
     address = config.source[0]
     ends = nullcontext() if address.startswith("replay:") else suppress(KeyboardInterrupt)
     with open_source(address) as source, ends:
-        convert = converter(source.topology, session.topology)
+        convert = converter(source.topology, session.topology, partial(console.print, style="yellow"))
         enrolment = Enrolment(session, address)
         number, moving = 1, False
         _invite(config, number)

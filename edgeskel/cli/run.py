@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from edgeskel.cli.report import Command, Report, console
-from edgeskel.errors import TopologyMismatch, UsageError
+from edgeskel.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeskel.runtime import Certainty, Event, EventConfig, Session
-    from edgeskel.skeleton import Frame, Topology
+    from edgeskel.runtime import Event, Session
+    from edgeskel.skeleton import Frame
 
 __all__ = ["COMMAND"]
 
@@ -83,6 +83,7 @@ def run(config: Run) -> Report:
     """Step through every frame of the source; say what was recognised, how fast and how rightly."""
     from edgeskel.runtime import UNKNOWN
     from edgeskel.runtime.decision import Action, agreement
+    from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
 
     session = _with_learned(open_session(config), config)
@@ -90,7 +91,7 @@ def run(config: Run) -> Report:
     seconds: list[float] = []
     with ExitStack() as stack:
         source = stack.enter_context(open_source(_address(config)))
-        convert = converter(source.topology, session.topology)
+        convert = converter(source.topology, session.topology, partial(console.print, style="yellow"))
         _record(config, session, stack)
         picture = _picture(config, session, stack)
         frame: Frame | None = None
@@ -179,7 +180,7 @@ def open_session(config: Run) -> Session:
     folder = config.bundle or Path(config.model or DEFAULT_MODEL)
     if config.bundle is not None or (folder / "manifest.json").is_file():
         runtime.engines.check_threads(config.threads)
-        settings = _settings(config, Bundle.open(folder).certainty)
+        settings = runtime.event_config(Bundle.open(folder).certainty, config.threshold)
         session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
     else:
         if config.engine not in (None, "torch") or config.precision is not None:
@@ -194,7 +195,7 @@ def open_session(config: Run) -> Session:
 
         name = config.model or DEFAULT_MODEL
         model = from_pretrained(name)
-        settings = _settings(config, read_certainty(folder_of(name)))
+        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold)
         session = runtime.session_of(model, config.threads, config.way, settings)
     session.most = config.persons
     session.reset()
@@ -211,43 +212,6 @@ def _with_learned(session: Session, config: Run) -> Session:
         raise UsageError(f"no learned actions in {config.learned}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
     with Memory.open(config.learned, knowledge_of(config.bundle, config.model)) as memory:
         return with_learned(session, memory.learner(config.learner))
-
-
-def _settings(config: Run, certainty: Certainty) -> EventConfig:
-    """What validation data said, and the threshold of the command line."""
-    from edgeskel.runtime import event_config
-
-    settings = event_config(certainty)
-    if config.threshold is None:
-        return settings
-    return replace(settings, threshold=config.threshold, begin=max(config.threshold, settings.begin))
-
-
-def converter(source: Topology, target: Topology) -> Callable[[Frame], Frame]:
-    """What brings a source's frames into the model's layout, by joint names.
-
-    Raises:
-        TopologyMismatch: the source lacks joints that cannot be derived from those that it has.
-    """
-    if source.joints == target.joints:
-        return lambda frame: frame
-    from edgeskel.topologies.remap import Remap
-
-    remap = Remap.between(source, target)
-    if remap.missing:
-        raise TopologyMismatch(
-            f"{source.name} has no {', '.join(remap.missing)}, and nothing to derive them from",
-            expected=f"the joints of {target.name}",
-            remedy=f"use a model that was trained on {source.name}",
-        )
-    derived = f"; derived: {', '.join(remap.derived)}" if remap.derived else ""
-    console.print(f"{source.name} is mapped to {target.name} by joint names{derived}", style="yellow")
-
-    def convert(frame: Frame) -> Frame:
-        joints, confidence = remap(frame.joints, frame.confidence)
-        return replace(frame, joints=joints, confidence=confidence)
-
-    return convert
 
 
 def _address(config: Run) -> str:

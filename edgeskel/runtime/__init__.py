@@ -75,10 +75,10 @@ def _stepper(bundle: Bundle, engine: str | None, precision: str | None, threads:
     return open_stepper(bundle, artifact, name, threads)
 
 
-def event_config(certainty: Certainty) -> EventConfig:
-    """When scores become events, by what validation data said."""
-    return EventConfig(temperature=certainty.temperature, threshold=certainty.threshold,
-                       begin=max(certainty.threshold, EventConfig.begin))
+def event_config(certainty: Certainty, threshold: float | None = None) -> EventConfig:
+    """When scores become events, by what validation data said; ``threshold`` overrides its threshold."""
+    threshold = certainty.threshold if threshold is None else threshold
+    return EventConfig(temperature=certainty.temperature, threshold=threshold, begin=max(threshold, EventConfig.begin))
 
 
 def session_of(model: Recogniser, threads: int | None = None, way: str | None = None, config: EventConfig | None = None) -> Session:

@@ -13,14 +13,15 @@ Axes: M persons, T frames, V joints of the source, W joints of the target.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeskel.errors import TopologyMismatch
-from edgeskel.skeleton import Clip, Float32, Topology
+from edgeskel.skeleton import Clip, Float32, Frame, Topology
 
-__all__ = ["DERIVED", "Remap", "remap_clip"]
+__all__ = ["DERIVED", "Remap", "converter", "remap_clip"]
 
 # Joint -> recipes, best first; the first whose joints the source all has is used. {side} stands for left and right.
 _TABLE: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -140,6 +141,34 @@ def remap_clip(clip: Clip, source: Topology, target: Topology) -> Clip:
     """``clip`` in another layout. Raises as :class:`Remap`."""
     joints, confidence = Remap.between(source, target)(clip.joints, clip.confidence)
     return replace(clip, joints=joints, confidence=confidence)
+
+
+def converter(source: Topology, target: Topology, say: Callable[[str], None] = lambda line: None) -> Callable[[Frame], Frame]:
+    """What brings a source's frames into a recogniser's layout, by joint names; frames of that layout stay as they are.
+
+    Args:
+        say: told once, when frames are mapped, which joints are derived.
+
+    Raises:
+        TopologyMismatch: the source lacks joints that cannot be derived from those that it has.
+    """
+    if source.joints == target.joints:
+        return lambda frame: frame
+    remap = Remap.between(source, target)
+    if remap.missing:
+        raise TopologyMismatch(
+            f"{source.name} has no {', '.join(remap.missing)}, and nothing to derive them from",
+            expected=f"the joints of {target.name}",
+            remedy=f"use a model that was trained on {source.name}",
+        )
+    derived = f"; derived: {', '.join(remap.derived)}" if remap.derived else ""
+    say(f"{source.name} is mapped to {target.name} by joint names{derived}")
+
+    def convert(frame: Frame) -> Frame:
+        joints, confidence = remap(frame.joints, frame.confidence)
+        return replace(frame, joints=joints, confidence=confidence)
+
+    return convert
 
 
 def _recipe(joint: str, source: Topology) -> tuple[int, ...]:

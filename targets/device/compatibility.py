@@ -223,6 +223,14 @@ def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
     place = facts["places"].get(wanted.prefix)
     if place is None:
         return [(f"{wanted.prefix} was not looked at", "a prefix that was probed", "run flash again")]
+    if place["blocked"]:
+        return [
+            (
+                f"{place['blocked']} is a file, or a link that leads nowhere",
+                f"folders, or nothing yet, on the way to {wanted.prefix}",
+                "choose another --prefix, or move away what lies there",
+            )
+        ]
     if place["foreign"]:
         return [
             (

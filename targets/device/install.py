@@ -15,7 +15,7 @@ from typing import Any
 
 from edgeskel.errors import DeviceError
 from targets.device import compatibility, probe, staging, steps, switching, trust
-from targets.device.layout import Install, Layout, read_json, write_json
+from targets.device.layout import Install, Layout
 from targets.device.release import DESCRIPTOR, SIGNATURE, Release
 from targets.device.service import service_user
 
@@ -91,13 +91,8 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
         say(f"build: {built['says']}")
         proved = steps.prove(layout, identity, say)
         say(f"prove: {proved['says']}")
-        record = read_json(layout.choice(identity)) or {}
-        write_json(
-            layout.choice(identity),
-            {**record, "request": {"watch_s": options.watch, "reason": f"installed from {folder}"}},
-        )
     say(f"switch: to {identity}, then {options.watch:g} s of watch")
-    last = switching.begin_switch(layout, identity)
+    last = switching.begin_switch(layout, identity, options.watch, f"installed from {folder}")
     outcome = switching.follow(layout, identity, last, say)
     if not outcome["kept"]:
         raise DeviceError(

@@ -6,6 +6,7 @@ Prints JSON lines: ``{"say": ...}`` as it goes, and last ``{"result": ...}`` or 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -17,10 +18,18 @@ from typing import Any
 from edgeskel.errors import DeviceError, EdgeskelError
 from targets.device import probe, report, staging, steps, switching, trust
 from targets.device.install import begin, install_folder
-from targets.device.layout import Layout, read_json, write_json
+from targets.device.layout import Layout
 from targets.device.state import Event
 
 __all__ = ["main"]
+
+_BLOCKED = ("a folder, or nothing, at that place", "move on the device away what lies there, or choose another --prefix")
+# Error of the device's file system -> what was expected, what to do.
+_OBSTACLES = {
+    errno.ENOSPC: ("", "free some space on the device and run the same command again"),
+    errno.EEXIST: _BLOCKED,
+    errno.ENOTDIR: _BLOCKED,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,17 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _print(
-            {
-                "error": {
-                    "seen": f"{place}{error.strerror or error}",
-                    "expected": "",
-                    "remedy": "free some space on the device and run the same command again"
-                    if error.errno == 28
-                    else "",
-                }
-            }
-        )
+        expected, remedy = _OBSTACLES.get(error.errno or 0, ("", ""))
+        _print({"error": {"seen": f"{place}{error.strerror or error}", "expected": expected, "remedy": remedy}})
         return 1
     _print({"result": result})
     return 0
@@ -69,15 +69,7 @@ def _follow(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
 
 def _switch(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Begin the trial of a proved release in the background."""
-    record = read_json(layout.choice(options.id)) or {}
-    if "choice" not in record:
-        raise DeviceError(
-            f"{options.id} was not proved here",
-            expected="a release that answered its golden inputs",
-            remedy="run flash again",
-        )
-    write_json(layout.choice(options.id), {**record, "request": {"watch_s": options.watch, "reason": options.reason}})
-    last = switching.begin_switch(layout, options.id)
+    last = switching.begin_switch(layout, options.id, options.watch, options.reason)
     return {"since": json.dumps(vars(last)) if last else ""}
 
 

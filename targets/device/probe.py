@@ -75,8 +75,11 @@ def _prefixes() -> "tuple[str, str]":
 def _place(prefix: str) -> "dict[str, Any]":
     """What lies under a prefix, and what is free there."""
     above = prefix
-    while not os.path.exists(above):
+    while not os.path.lexists(above):
         above = os.path.dirname(above)
+    blocked = None if os.path.isdir(above) else above
+    if blocked:
+        above = os.path.dirname(blocked)
     disk = os.statvfs(above)
     held: dict[str, Any] = {}
     for name in ("install", "state"):
@@ -93,6 +96,7 @@ def _place(prefix: str) -> "dict[str, Any]":
         "free_mb": disk.f_bavail * disk.f_frsize / 1e6,
         "writable": os.access(above, os.W_OK),
         "foreign": foreign,
+        "blocked": blocked,
         "read_only": bool(disk.f_flag & os.ST_RDONLY),
         "tool": os.path.isfile(os.path.join(prefix, "bin", "edgeskel-device")),
         "trusted": os.path.isfile(os.path.join(prefix, "trust", "allowed_signers")),

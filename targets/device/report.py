@@ -9,10 +9,10 @@ from typing import Any
 
 from edgeskel.errors import DeviceError
 from targets.device import steps, trust
-from targets.device.layout import Layout, read_json
+from targets.device.layout import Install, Layout, read_json
 from targets.device.release import SIGNATURE, damage, require_whole
 from targets.device.service import Look, health, manager
-from targets.device.state import Trial
+from targets.device.state import State
 from targets.device.switching import load
 
 __all__ = ["journal", "status", "verify"]
@@ -31,7 +31,7 @@ def status(layout: Layout) -> dict[str, Any]:
         "current": state.current,
         "previous": state.previous,
         "last": None if state.last is None else vars(state.last),
-        "why": _why(state.phase, state.trial, look, state.last.reason if state.last else "", state.last.name if state.last else ""),
+        "why": _why(layout, install, state, look),
         "trial": None if state.trial is None else {**vars(state.trial), "watched_now": layout.is_locked("switch")},
         "whole": {name: damage(layout.release(name), name) or True for name in names},
         "service": {
@@ -51,14 +51,16 @@ def status(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _why(phase: str, trial: Trial | None, look: Look, reason: str, event: str) -> str:
+def _why(layout: Layout, install: Install, state: State, look: Look) -> str:
     """One sentence for a person."""
-    said = f"{event}: {reason}" if event else "nothing was flashed here"
-    if trial is not None:
-        return f"on its way back: {trial.failed}" if trial.failed else f"on trial, {said}"
-    if look.active != "active" and phase == "good":
-        return f"{said}; its service is {look.active}" + (f" ({look.why})" if look.why else "")
-    return said
+    said = f"{state.last.name}: {state.last.reason}" if state.last else "nothing was flashed here"
+    if state.trial is not None:
+        return f"on its way back: {state.trial.failed}" if state.trial.failed else f"on trial, {said}"
+    if look.active == "active" or state.phase != "good":
+        return said
+    if install.scope == "none":
+        return f"{said}; no service was asked for (--scope none), and nobody has started: {layout.tool} serve --prefix {layout.prefix}"
+    return f"{said}; its service is {look.active}" + (f" ({look.why})" if look.why else "")
 
 
 def verify(layout: Layout, say: Callable[[str], None]) -> dict[str, Any]:

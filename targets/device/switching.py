@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeskel.errors import DeviceError
 from edgeskel.files import atomic_write
-from targets.device.layout import Install, Layout, now, read_json
+from targets.device.layout import Install, Layout, now, read_json, write_json
 from targets.device.release import TOOL, Release, damage, require_whole
 from targets.device.service import Look, Manager, health, last_words, manager
 from targets.device.state import Event, State
@@ -24,6 +24,7 @@ _STARTS = (
     5  # of the service within one trial; the watch itself ends it at the second, this holds when the watch is dead
 )
 _IDLE_S = 20.0  # between asking systemd for a trial and its beginning
+_TURN_S = 3600.0  # for which a trial waits until the one before it is decided
 _FRESH_S = 5.0  # the service writes its health once a second
 
 
@@ -44,34 +45,57 @@ def change(layout: Layout, how: Callable[[State], State]) -> State:
     return after
 
 
-def begin_switch(layout: Layout, identity: str) -> Event | None:
-    """Have the trial of a release begin in the background, out of reach of whoever asks; the last event before it."""
+def begin_switch(layout: Layout, identity: str, watch_s: float, reason: str) -> Event | None:
+    """Have the trial of a release begin in the background, out of reach of whoever asks; the last event before it.
+
+    Another trial that is going on is decided first.
+
+    Raises:
+        DeviceError: the release was never proved here.
+    """
+    record = read_json(layout.choice(identity)) or {}
+    if "choice" not in record:
+        raise DeviceError(
+            f"{identity} was not proved here",
+            expected="a release that answered its golden inputs",
+            remedy="run flash again",
+        )
     control, state = manager(layout, layout.install()), load(layout)
+    write_json(layout.choice(identity), {**record, "request": {"watch_s": watch_s, "reason": reason}})
     _install_tool(layout, identity)
     prepare(layout, control, identity, state.current, state.spare)
     control.begin_switch(identity)
     return state.last
 
 
-def run_switch(layout: Layout, identity: str) -> State:
+def run_switch(layout: Layout, identity: str, *, turn_s: float = _TURN_S) -> State:
     """Make ``identity`` current, watch it, and keep it or go back. The state afterwards says which, and why.
 
+    A request (:func:`begin_switch`) is for one trial. Called again, as systemd does when this process was killed, it goes on with
+    the trial of ``identity`` where there still is one, and else changes nothing: another release may have had its turn.
+
+    Args:
+        turn_s: how long to wait until a trial that is going on is decided.
+
     Raises:
-        DeviceError: the release is not whole, or another trial is going on; what runs is not touched then.
+        DeviceError: the release is not whole, or the trial before it takes too long; what runs is not touched then.
     """
     install = layout.install()
     control = manager(layout, install)
-    with layout.lock("switch"):
+    with layout.lock("switch", wait_s=turn_s):
         state = load(layout)
         if state.trial is not None and state.trial.failed:
-            failed = state.trial.release
             state = _give_back(layout, install, control, state.trial.failed)
-            if failed == identity:
-                return state
+        request = (read_json(layout.choice(identity)) or {}).get("request")
+        if request is not None:
+            watch_s, reason = float(request["watch_s"]), str(request["reason"])
+        elif state.trial is not None and state.trial.release == identity:
+            watch_s, reason = state.trial.watch_s, state.last.reason if state.last else ""
+        else:
+            return state
         release = require_whole(layout.release(identity), identity)
-        request = (read_json(layout.choice(identity)) or {}).get("request", {})
-        watch_s, reason = float(request.get("watch_s", 60.0)), str(request.get("reason", "asked for"))
         state = change(layout, lambda old: old.begin(identity, watch_s, reason, now()))
+        _answered(layout, identity)
         assert state.trial is not None
         if state.trial.watches > _WATCHES:
             why = f"its watch was broken off {_WATCHES} times, by reboots or worse"
@@ -87,10 +111,18 @@ def run_switch(layout: Layout, identity: str) -> State:
             f"watched for {watch_s:g} s: {said.get('frames', 0)} frames in, {said.get('recognitions', 0)} recognitions "
             "out, no restart"
         )
+        _answered(layout, identity)  # whoever asked for it meanwhile asked for this
         state = change(layout, lambda old: old.succeed(_newest(old, release), reason, now()))
         if install.scope == "none":
             control.stop()
         return state
+
+
+def _answered(layout: Layout, identity: str) -> None:
+    """The trial that was requested has begun."""
+    record = read_json(layout.choice(identity)) or {}
+    if record.pop("request", None) is not None:
+        write_json(layout.choice(identity), record)
 
 
 def watch(control: Manager, install: Install, identity: str, watch_s: float) -> str | None:
@@ -112,7 +144,8 @@ def watch(control: Manager, install: Install, identity: str, watch_s: float) -> 
     if silent > _FRESH_S:
         return f"the service hangs: it has said nothing for {silent:.0f} s"
     if not said["frames"]:
-        return f"no frame came in {watch_s:g} s from {said['source']} ({said['source_says']})"
+        refused = "".join(f"; not taken: {count} ({reason})" for reason, count in said.get("refused", {}).items())
+        return f"no frame came in {watch_s:g} s from {said['source']} ({said['source_says']}){refused}"
     if not said["recognitions"] and said["moving"]:
         return f"{said['frames']} frames came in and no recognition went out in {watch_s:g} s"
     return None
@@ -212,7 +245,7 @@ def _settle_alone(layout: Layout, state: State) -> State:
 
 
 def follow(layout: Layout, identity: str, before: Event | None, say: Callable[[str], None]) -> dict[str, Any]:
-    """Wait until the trial of a release has come to its end, and say how it goes.
+    """Wait until the trial of a release has come to its end, and say how it goes. Another one's end is not its own.
 
     Args:
         before: the last event before the trial was asked for.
@@ -226,7 +259,9 @@ def follow(layout: Layout, identity: str, before: Event | None, say: Callable[[s
     idle, said, install = time.monotonic(), "", layout.install()
     while True:
         state, watching = load(layout), layout.is_locked("switch")
-        if not watching and state.trial is None and state.last is not None and state.last != before:
+        ended = state.trial is None and state.last is not None and state.last.release == identity and state.last != before
+        if ended and not watching:
+            assert state.last is not None
             kept = state.phase == "good" and state.current == identity
             return {
                 "kept": kept,
@@ -244,9 +279,12 @@ def follow(layout: Layout, identity: str, before: Event | None, say: Callable[[s
                 remedy="edgeskel flash status HOST shows what runs; flash again",
             )
         now_says = health(install)
-        if state.trial is not None and now_says is not None and now_says.get("release") == identity:
+        line = ""
+        if state.trial is not None and state.trial.release != identity:
+            line = f"waiting: {state.trial.release} is on trial"
+        elif state.trial is not None and now_says is not None and now_says.get("release") == identity:
             line = f"{now_says['frames']} frames in, {now_says['recognitions']} recognitions out, {now_says['rss_mb']:.0f} MB"
-            if line != said:
-                say(line)
+        if line and line != said:
+            say(line)
             said = line
         time.sleep(0.25)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 from edgeskel.errors import DeviceError
@@ -16,6 +17,7 @@ from targets.device.units import SERVICE, SETTLE, SWITCH, rendered
 __all__ = ["Systemd"]
 
 _LIMIT_S = 4000.0  # a start may build an engine first
+_ENDING_S = 5.0
 
 
 class Systemd:
@@ -82,7 +84,15 @@ class Systemd:
         ).stdout.strip()
         unit = SWITCH.replace("@", f"@{escaped}")
         self._run("reset-failed", unit)
+        # A run that has decided and is about to end would swallow the start.
+        end = time.monotonic() + _ENDING_S
+        while self._is_busy(unit) and not self._layout.is_locked("switch") and time.monotonic() < end:
+            time.sleep(0.05)
         self._run("start", "--no-block", unit, check=True)
+
+    def _is_busy(self, unit: str) -> bool:
+        said = self._run("show", unit, "--property", "ActiveState", "--value").stdout.strip()
+        return said in ("activating", "deactivating")
 
     def log(self, lines: int) -> str:
         """The last lines that the service wrote into the journal; what systemd says of it stands in :meth:`look`."""

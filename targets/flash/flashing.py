@@ -35,7 +35,10 @@ _SPARE = 1.1
 _BOOT = """
 import hashlib, os, sys
 folder, digest = os.path.join(sys.argv[1], "staging"), sys.argv[2]
-os.makedirs(folder, exist_ok=True)
+try:
+    os.makedirs(folder, exist_ok=True)
+except OSError as error:
+    sys.exit("%s: %s" % (error.filename, error.strerror))
 content = sys.stdin.buffer.read()
 if hashlib.sha256(content).hexdigest() != digest:
     sys.exit("the program arrived damaged")

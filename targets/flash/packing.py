@@ -63,14 +63,14 @@ class Settings:
 
     Args:
         source: the address of its frames; ``golden:`` is the bundle's own golden windows.
-        threshold: probability under which motion is no action.
+        threshold: calibrated probability under which an action is unknown; None is the bundle's own.
         precision: only this one; None lets the device measure.
         threads: processor threads of the engine; None leaves it to the engine.
         budget_ms: what a recognition may take (p95); None is the bundle's budget.
     """
 
     source: str = "golden:"
-    threshold: float = 0.5
+    threshold: float | None = None
     precision: str | None = None
     threads: int | None = 1
     budget_ms: float | None = None

@@ -32,17 +32,19 @@ class Counts:
     """Since the service was started."""
 
     frames: int = 0
-    """That came in and were whole."""
-    refused: int = 0
-    """That broke the contract (non-finite joints, time that goes backwards)."""
+    """That came in and were taken."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Frames and joints that were not taken, by the reason (:attr:`edgeskel.runtime.Session.refused`)."""
     moving: int = 0
     """In which somebody moved, so that a recognition was due."""
     recognitions: int = 0
-    """Windows of live frames that the engine answered."""
+    """Answers of the engine to live frames."""
     checks: int = 0
     """Golden windows that were answered rightly meanwhile."""
     actions: int = 0
-    """Stretches of motion that were named."""
+    """That have ended and were named."""
+    unknown: int = 0
+    """That have ended and were none of the known ones."""
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Health:
     Args:
         release: whose service this is.
         source: the address of its frames.
-        chosen: artifact, engine and precision.
+        chosen: artifact, engine, precision and way.
     """
 
     release: str
@@ -60,7 +62,7 @@ class Health:
     chosen: dict[str, str]
     counts: Counts = field(default_factory=Counts)
     source_says: str = "not opened yet"
-    last_action: dict[str, Any] | None = None
+    last_event: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._path = Path(os.environ.get("RUNTIME_DIRECTORY", "/run/edgeskel").partition(":")[0]) / "health.json"
@@ -76,7 +78,7 @@ class Health:
         notify(f"READY=1\nSTATUS={self.chosen['artifact']} on {self.chosen['engine']}, {self.source}")
 
     def recognised(self, seconds: float) -> None:
-        """A live window was answered in so many seconds."""
+        """The engine answered live frames in so many seconds."""
         self.counts.recognitions += 1
         self._latency.append(seconds)
         if self._first_s is None:
@@ -102,7 +104,7 @@ class Health:
             "source": self.source,
             "source_says": self.source_says,
             **self.chosen,
-            "last_action": self.last_action,
+            "last_event": self.last_event,
             "rss_mb": _resident_mb(),
             "latency_ms": {"p50": 1e3 * latency[len(latency) // 2], "p95": 1e3 * latency[int(0.95 * len(latency))]}
             if latency

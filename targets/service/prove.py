@@ -1,20 +1,22 @@
 """Which artifact runs on this device, and is it right and fast enough? Decided by running it here.
 
-Axes: G golden windows.
+Axes: G golden windows, S frames of the window, V joints.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from edgeskel.errors import EngineError, VerificationFailed
-from edgeskel.runtime import choose, engines
+from edgeskel.runtime import choose
 from edgeskel.runtime.bundle import Artifact, Bundle
 from edgeskel.runtime.engines import Engine
+from edgeskel.runtime.stepping import Stepper, open_windows
 from export.verify import Outcome, compare, describe, run_windows
 
 __all__ = ["build", "candidates", "prove", "verify"]
@@ -28,28 +30,29 @@ _GAIN = 0.95  # int8 must take at most this share of the other's time: less is n
 def candidates(bundle: Bundle, precision: str | None = None) -> tuple[str, list[Artifact]]:
     """The engine of this device, and the artifacts to consider on it: the preferred one, and int8 beside it.
 
+    They are step artifacts where the bundle has one that runs here, so that the service goes frame by frame.
+
     Args:
         precision: only this one.
 
     Raises:
         EngineError, UnknownChoice: nothing of the bundle runs here.
     """
-    preferred, engine = choose(bundle, precision=precision)
-    if precision is None and preferred.precision == "int8":  # int8 has to earn its place everywhere
-        first = [
-            artifact
-            for artifact in bundle.artifacts
-            if engine in artifact.engines and artifact.precision != "int8" and artifact.form == preferred.form
-        ]
-        preferred = first[0] if first else preferred
-    listed = [preferred]
-    if precision is None:
-        listed += [
-            artifact
-            for artifact in bundle.artifacts
-            if artifact.precision == "int8" and engine in artifact.engines and artifact.file != preferred.file
-        ]
-    return engine, listed
+    preferred, engine = _preferred(bundle, precision)
+    alike = [artifact for artifact in bundle.artifacts if engine in artifact.engines and artifact.form == preferred.form]
+    if precision is not None:
+        return engine, [preferred]
+    if preferred.precision == "int8":  # int8 has to earn its place everywhere
+        preferred = next((artifact for artifact in alike if artifact.precision != "int8"), preferred)
+    int8 = [artifact for artifact in alike if artifact.precision == "int8" and artifact.file != preferred.file]
+    return engine, [preferred, *int8]
+
+
+def _preferred(bundle: Bundle, precision: str | None) -> tuple[Artifact, str]:
+    if bundle.step is not None:
+        with suppress(EngineError):  # no step artifact runs here: by window, then
+            return choose(bundle, precision=precision, form="step")
+    return choose(bundle, precision=precision)
 
 
 def build(bundle: Bundle, precision: str | None = None) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def build(bundle: Bundle, precision: str | None = None) -> dict[str, Any]:
 
 
 def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the golden inputs on every candidate, then time them in turns, and choose.
+    """Run the golden inputs on every candidate (frame by frame where it takes steps), time them in turns, and choose.
 
     Int8 is chosen only where it was faster here than the preferred artifact, and within its tolerance.
 
@@ -101,12 +104,12 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     name, listed = candidates(bundle, settings.get("precision"))
     golden, threads = bundle.golden, settings.get("threads")
-    ready: dict[str, Engine] = {}
+    ready: dict[str, Engine | Stepper] = {}
     outcomes: dict[str, Outcome] = {}
     refused: dict[str, str] = {}
     for artifact in listed:
         try:
-            engine = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
+            engine = open_windows(bundle, artifact, name, threads)
             answers = run_windows(engine, golden.joints, golden.confidence)
         except EngineError as error:
             refused[artifact.file] = str(error)
@@ -134,7 +137,7 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
         for file, seconds in times.items()
     }
     chosen = _choose([artifact for artifact in listed if artifact.file in ready], figures)
-    budget = settings.get("budget_ms") or _budget(bundle)
+    budget = settings.get("budget_ms") or _budget(bundle, chosen)
     rows = [
         {
             "artifact": file,
@@ -160,7 +163,12 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
             remedy="set the device's power mode higher, or compress the recogniser",
         )
     return {
-        "chosen": {"artifact": chosen.file, "engine": name, "precision": chosen.precision},
+        "chosen": {
+            "artifact": chosen.file,
+            "engine": name,
+            "precision": chosen.precision,
+            "way": "frame" if chosen.form == "step" else "window",
+        },
         "candidates": rows,
         "refused": refused,
         "budget_ms": budget,
@@ -168,21 +176,35 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _times(ready: Mapping[str, Engine], bundle: Bundle) -> dict[str, list[float]]:
-    """Seconds of single windows, the candidates in turns."""
-    golden = bundle.golden
+def _times(ready: Mapping[str, Engine | Stepper], bundle: Bundle) -> dict[str, list[float]]:
+    """Seconds of single recognitions, the candidates in turns."""
+    turns = {file: _turn(engine, bundle) for file, engine in ready.items()}
     times: dict[str, list[float]] = {file: [] for file in ready}
     end = time.perf_counter() + _SECONDS
     for run in range(_WARM + _RUNS):
-        window = golden.joints[run % len(golden)][None], golden.confidence[run % len(golden)][None]
-        for file, engine in ready.items():
+        for file, turn in turns.items():
             start = time.perf_counter()
-            engine(*window)
+            turn(run)
             if run >= _WARM:
                 times[file].append(time.perf_counter() - start)
         if run > _WARM + 20 and time.perf_counter() > end:
             break
     return times
+
+
+def _turn(engine: Engine | Stepper, bundle: Bundle) -> Callable[[int], object]:
+    """One recognition on golden frames: of the next window, or the next step of one person's stream."""
+    golden = bundle.golden
+    if not isinstance(engine, Stepper):
+        return lambda run: engine(golden.joints[run % len(golden)][None], golden.confidence[run % len(golden)][None])
+    memory, steps = engine.fresh(), engine.form.frames
+    joints, confidence = np.concatenate(golden.joints[:, 0]), np.concatenate(golden.confidence[:, 0])
+
+    def step(run: int) -> None:
+        for index in range(run * steps, (run + 1) * steps):
+            engine.push(memory, joints[index % len(joints)], confidence[index % len(joints)])
+
+    return step
 
 
 def _choose(passed: list[Artifact], figures: Mapping[str, Mapping[str, float]]) -> Artifact:
@@ -193,16 +215,17 @@ def _choose(passed: list[Artifact], figures: Mapping[str, Mapping[str, float]]) 
     return best
 
 
-def _budget(bundle: Bundle) -> float:
-    """Milliseconds that one recognition may take: the manifest's, else the time between two of them."""
-    budget = bundle.manifest.get("budget", {}).get("p95_ms")
-    return float(budget) if budget else 1e3 * bundle.window.hop / bundle.window.rate_hz
+def _budget(bundle: Bundle, chosen: Artifact) -> float:
+    """Milliseconds that one recognition may take: the manifest's, and never longer than until the next one is due."""
+    frames = bundle.step.frames if chosen.form == "step" and bundle.step is not None else bundle.window.hop
+    due, budget = 1e3 * frames / bundle.window.rate_hz, bundle.manifest.get("budget", {}).get("p95_ms")
+    return min(float(budget), due) if budget else due
 
 
 def verify(bundle: Bundle, chosen: Mapping[str, str], threads: int | None) -> dict[str, Any]:
     """The golden inputs once more on what the service runs. Raises ``VerificationFailed``."""
     artifact = next(entry for entry in bundle.artifacts if entry.file == chosen["artifact"])
-    engine = engines.get(chosen["engine"])(bundle.file(artifact.file), bundle.manifest, threads)
+    engine = open_windows(bundle, artifact, chosen["engine"], threads)
     answers = run_windows(engine, bundle.golden.joints, bundle.golden.confidence)
     outcome = compare(artifact, chosen["engine"], "golden", answers, bundle.golden.probabilities)
     if not outcome.passed:

@@ -1,4 +1,4 @@
-"""The service: frames in, actions out as JSON lines, health beside it. Opens no port.
+"""The service: frames in, events out as JSON lines, health beside it. Opens no port.
 
 One thread recognises and feeds the watchdog, so that a hang anywhere in the engine is noticed; the source has a thread of
 its own, so that a silent sensor is not one. Every few seconds a golden window is answered between two frames: an engine
@@ -14,26 +14,30 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeskel.errors import EdgeskelError, InvalidClip, TopologyMismatch, VerificationFailed
-from edgeskel.runtime import Session, engines
+from edgeskel.errors import EdgeskelError, VerificationFailed
+from edgeskel.runtime import UNKNOWN, Event, Session, engines, event_config
 from edgeskel.runtime.bundle import Artifact, Bundle
-from edgeskel.runtime.decision import Action, DecisionConfig, Spotter
 from edgeskel.runtime.engines import Engine, State
-from edgeskel.skeleton import Float32
+from edgeskel.runtime.stepping import Stepper
+from edgeskel.skeleton import Float32, Frame
 from targets.service.health import Health, notify
 from targets.service.sources import Feed
 
 if TYPE_CHECKING:
     from targets.service.main import Release
 
-__all__ = ["Checked", "serve"]
+__all__ = ["Checked", "Recogniser", "serve"]
 
 _CHECK_S = 5.0
 _WAIT_S = 0.5
@@ -41,13 +45,13 @@ _BUILD_S = 5.0  # between two signs of life while an engine is built
 
 
 class Checked:
-    """An engine that is timed on live windows and asked golden ones now and then.
+    """An engine that is timed on live frames and asked golden ones now and then.
 
     Args:
-        engine: runs one window.
-        artifact: says the tolerance.
+        engine: runs the artifact.
+        artifact: takes windows or steps, and says the tolerance.
         bundle: says the golden answers.
-        health: is told of live windows.
+        health: is told of live answers.
     """
 
     name = "checked"
@@ -55,6 +59,8 @@ class Checked:
     def __init__(self, engine: Engine, artifact: Artifact, bundle: Bundle, health: Health) -> None:
         self.name = engine.name
         self._engine, self._golden, self._health = engine, bundle.golden, health
+        self._steps = artifact.form == "step"
+        self._form, self._joints = bundle.step, len(bundle.topology.joints)
         self._what = f"{artifact.file} on {engine.name}"
         self._allowed = float(artifact.details["tolerance"]["max_abs_diff"])
         self._next, self._due = 0, 0.0
@@ -63,6 +69,14 @@ class Checked:
     def available() -> str | None:
         """It wraps one that is ready."""
         return None
+
+    @property
+    def stepper(self) -> Stepper | None:
+        """Steps that are timed; None where the artifact takes windows."""
+        return self._stepping(self)
+
+    def _stepping(self, engine: Engine) -> Stepper | None:
+        return Stepper(engine, self._form, self._joints) if self._steps and self._form is not None else None
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         start = time.perf_counter()
@@ -77,7 +91,7 @@ class Checked:
         return answer
 
     def check_when_due(self) -> None:
-        """Ask one golden window, every few seconds.
+        """Ask one golden window, every few seconds; frame by frame where the artifact takes steps.
 
         Raises:
             VerificationFailed: the answer is not the one that it was.
@@ -85,7 +99,8 @@ class Checked:
         if time.monotonic() < self._due:
             return
         index = self._next % len(self._golden)
-        probabilities, _ = self._engine(self._golden.joints[index][None], self._golden.confidence[index][None])
+        asked = self._stepping(self._engine) or self._engine
+        probabilities, _ = asked(self._golden.joints[index][None], self._golden.confidence[index][None])
         difference = float(np.abs(probabilities - self._golden.probabilities[index]).max())
         if not difference <= self._allowed:  # also true for NaN
             raise VerificationFailed(
@@ -97,13 +112,64 @@ class Checked:
         self._next, self._due = self._next + 1, time.monotonic() + _CHECK_S
 
 
+class Recogniser:
+    """The session of a release, and what is told of it.
+
+    Args:
+        engine: runs the artifact.
+        bundle: of the release.
+        settings: of the release; ``threshold`` None is the bundle's own.
+        health: is told what comes in and goes out.
+    """
+
+    def __init__(self, engine: Checked, bundle: Bundle, settings: Mapping[str, Any], health: Health) -> None:
+        config = event_config(bundle.certainty, settings.get("threshold"))
+        self._session = Session(
+            engine, bundle.topology, bundle.labels, bundle.window, stepper=engine.stepper, config=config
+        )
+        self._health = health
+        self._refused: Counter[str] = Counter()  # of the sources before
+        self._session.tap(self._taken)
+
+    def push(self, frame: Frame) -> None:
+        """Take a live frame. Raises ``EngineError``."""
+        events = self._session.step(frame)
+        self._health.counts.moving += any(doing.segmenter.moving for doing in self._session.persons.values())
+        self._told(events)
+
+    def start_afresh(self) -> None:
+        """The source was opened anew: what was going on has ended, and time may start anew."""
+        self.finish()
+        self._refused += self._session.refused
+        self._session.reset()
+
+    def finish(self) -> None:
+        """The source has ended, or the service is about to."""
+        self._told(self._session.finish())
+
+    def _taken(self, frame: Frame) -> None:
+        self._health.counts.frames += 1
+
+    def _told(self, events: list[Event]) -> None:
+        """Each event as one line of JSON on stdout, which is the journal."""
+        counts = self._health.counts
+        counts.refused = dict(self._refused + self._session.refused)
+        for event in events:
+            if event.kind == "ended":
+                counts.unknown += event.label == UNKNOWN
+                counts.actions += event.label != UNKNOWN
+            said = {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(event).items()}
+            self._health.last_event = said
+            print(json.dumps({"event": said}), flush=True)
+
+
 def serve(release: Release, chosen: dict[str, str]) -> int:
     """Recognise until SIGTERM.
 
     Raises:
         EdgeskelError: the engine refuses, or answers wrongly.
     """
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _leave)
     bundle, settings = release.bundle, release.settings
     health = Health(release.identity, str(settings["source"]), chosen)
     artifact = next(entry for entry in bundle.artifacts if entry.file == chosen["artifact"])
@@ -112,46 +178,29 @@ def serve(release: Release, chosen: dict[str, str]) -> int:
     inner = engines.get(chosen["engine"])(bundle.file(artifact.file), bundle.manifest, settings.get("threads"))
     engine = Checked(inner, artifact, bundle, health)
     engine.check_when_due()
-    session = Session(engine, bundle.topology, bundle.labels, bundle.window)
-    spotter = Spotter(session, DecisionConfig(threshold=float(settings.get("threshold", 0.5))))
+    recogniser = Recogniser(engine, bundle, settings, health)
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     health.ready()
     feed = Feed(health.source, bundle, lambda text: setattr(health, "source_says", text))
-    while True:
-        _step(feed, spotter, health)
+    while not stopped.is_set():
+        _step(feed, recogniser)
         engine.check_when_due()
         health.beat()
+    notify("STOPPING=1")
+    recogniser.finish()
+    return 0
 
 
-def _step(feed: Feed, spotter: Spotter, health: Health) -> None:
+def _step(feed: Feed, recogniser: Recogniser) -> None:
     try:
         frame = feed.next(_WAIT_S)
     except queue.Empty:
         return
     if frame is None:
-        spotter.reset()
-        return
-    try:
-        action = spotter.push(frame)
-    except (InvalidClip, TopologyMismatch):  # a broken frame; the next one may be whole
-        health.counts.refused += 1
-        return
-    health.counts.frames += 1
-    health.counts.moving += spotter.segmenter.moving
-    if action is not None:
-        _report(action, health)
-
-
-def _report(action: Action, health: Health) -> None:
-    """One line of JSON on stdout, which is the journal."""
-    said: dict[str, Any] = {
-        "start": round(action.start, 3),
-        "end": round(action.end, 3),
-        "label": action.label,
-        "probability": round(action.probability, 4),
-    }
-    health.counts.actions += 1
-    health.last_action = said
-    print(json.dumps({"action": said}), flush=True)
+        recogniser.start_afresh()
+    else:
+        recogniser.push(frame)
 
 
 def _build(release: Release) -> None:
@@ -178,6 +227,7 @@ def _build(release: Release) -> None:
         )
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Before anything was recognised there is nothing to end."""
     notify("STOPPING=1")
     sys.exit(0)

@@ -15,15 +15,15 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from edgeskel.errors import EdgeskelError, TopologyMismatch
+from edgeskel.errors import EdgeskelError
 from edgeskel.runtime.bundle import Bundle
-from edgeskel.skeleton import Frame, Topology
-from edgeskel.topologies.remap import Remap
+from edgeskel.skeleton import Frame
+from edgeskel.topologies.remap import converter
 from firmware_bridge import Source, open_source
 from firmware_bridge.recording import Recording
 from firmware_bridge.replay import Replay, speed_of
 
-__all__ = ["Feed", "converter", "open_address"]
+__all__ = ["Feed", "open_address"]
 
 _QUEUE = 256
 _WAIT_S = (1.0, 30.0)  # before a source is opened again: at first, and at most
@@ -43,29 +43,6 @@ def open_address(address: str, bundle: Bundle) -> Source:
     return Replay(
         Recording(joints, confidence, times, bundle.topology), speed=speed_of(options.get("speed", "1")), loop=math.inf
     )
-
-
-def converter(source: Topology, target: Topology) -> Callable[[Frame], Frame]:
-    """What brings a source's frames into the recogniser's layout, by joint names.
-
-    Raises:
-        TopologyMismatch: the source lacks joints that cannot be derived.
-    """
-    if source.joints == target.joints:
-        return lambda frame: frame
-    remap = Remap.between(source, target)
-    if remap.missing:
-        raise TopologyMismatch(
-            f"{source.name} has no {', '.join(remap.missing)}",
-            expected=f"the joints of {target.name}",
-            remedy=f"flash a bundle that was trained on {source.name}",
-        )
-
-    def convert(frame: Frame) -> Frame:
-        joints, confidence = remap(frame.joints, frame.confidence)
-        return Frame(frame.time, joints, confidence)
-
-    return convert
 
 
 class Feed:

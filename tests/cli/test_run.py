@@ -136,19 +136,6 @@ def test_wrong_choices_end_with_their_error(
     assert (got, data["error"]["type"]) == (status, kind)
 
 
-def test_a_camera_of_another_layout_is_mapped_by_name_or_refused() -> None:
-    from edgeskel.cli.run import converter
-    from edgeskel.skeleton import Frame
-
-    kinect_v2, kinect_v1 = topologies.get("kinect-v2"), topologies.get("kinect-v1")
-    joints = np.random.default_rng(0).normal(size=(2, 25, 3)).astype(np.float32)
-    mapped = converter(kinect_v2, kinect_v1)(Frame(0.0, joints, np.ones((2, 25), np.float32)))
-    wrist = joints[:, kinect_v2.index("left_wrist")]
-    np.testing.assert_array_equal(mapped.joints[:, kinect_v1.index("left_wrist")], wrist)
-    with pytest.raises(TopologyMismatch, match="trained on sbu-15"):
-        converter(topologies.get("sbu-15"), topologies.get("coco-wholebody-133"))
-
-
 def test_what_is_recorded_is_replayed_with_the_same_events(
     capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, tmp_path: Path
 ) -> None:

@@ -141,9 +141,9 @@ def test_a_boot_brings_it_back(good: str, ask: Run, box: Box) -> None:
 FAULTS = {
     "crashes": (
         "targets/service/serve.py",
-        "    health.counts.frames += 1\n",
-        "    health.counts.frames += 1\n    if health.counts.frames > 20:\n"
-        "        raise RuntimeError('error: broken on purpose')\n",
+        "        self._health.counts.frames += 1\n",
+        "        self._health.counts.frames += 1\n        if self._health.counts.frames > 20:\n"
+        "            raise RuntimeError('error: broken on purpose')\n",
         "broken on purpose",
     ),
     "does not start": (
@@ -154,8 +154,9 @@ FAULTS = {
     ),
     "hangs": (
         "targets/service/serve.py",
-        "    health.counts.frames += 1\n",
-        "    health.counts.frames += 1\n    time.sleep(0 if health.counts.frames < 5 else 1000)\n",
+        "        self._health.counts.frames += 1\n",
+        "        self._health.counts.frames += 1\n"
+        "        time.sleep(0 if self._health.counts.frames < 5 else 1000)\n",
         "hangs",
     ),
     "answers wrongly": (
@@ -168,8 +169,8 @@ FAULTS = {
     ),
     "recognises nothing": (
         "targets/service/serve.py",
-        "        action = spotter.push(frame)\n",
-        "        action = None\n        health.counts.moving += 1\n",
+        "        events = self._session.step(frame)\n",
+        "        events: list[Event] = []\n        self._taken(frame)\n        self._health.counts.moving += 1\n",
         "no recognition",
     ),
     "disagrees with golden": (

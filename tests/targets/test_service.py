@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeskel.errors import EngineError, TopologyMismatch, VerificationFailed
+from edgeskel.errors import EngineError, VerificationFailed
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Bundle
 from targets.flash import packing, signing
@@ -149,19 +149,6 @@ def test_golden_windows_as_a_source(bundle: Bundle) -> None:
         b.time - a.time == pytest.approx(1 / bundle.window.rate_hz) for a, b in zip(frames, frames[1:], strict=False)
     )
     assert all(frame.confidence.any() for frame in frames)
-
-
-def test_a_source_of_another_layout_is_mapped_or_refused(bundle: Bundle) -> None:
-    from edgeskel import topologies
-
-    convert = sources.converter(topologies.get("kinect-v2"), bundle.topology)
-    v2 = topologies.get("kinect-v2")
-    from edgeskel.skeleton import Frame
-
-    frame = convert(Frame(1.0, np.zeros((1, len(v2.joints), 3), np.float32), np.ones((1, len(v2.joints)), np.float32)))
-    assert frame.joints.shape == (1, len(bundle.topology.joints), 3) and frame.time == 1.0
-    with pytest.raises(TopologyMismatch, match="trained on"):
-        sources.converter(bundle.topology, topologies.get("coco-wholebody-133"))
 
 
 def test_a_source_that_fails_is_opened_again(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from targets.device import switching
 from targets.device.layout import Layout, write_json
 from targets.device.release import Release
 from targets.device.service import Look
+from targets.device.state import State
 from targets.flash import packing, signing
 
 
@@ -99,7 +101,7 @@ def install(
         out = layout.prefix / "made"
         release = packing.pack(Bundle.open(host_bundle), out, key, packing.Settings(threshold=threshold))
         out.rename(layout.release(release.identity))
-        write_json(layout.choice(release.identity), {"choice": {}, "request": {"watch_s": 0.05, "reason": "test"}})
+        write_json(layout.choice(release.identity), {"choice": {}})
         return release.identity
 
     return make
@@ -107,6 +109,12 @@ def install(
 
 def managed(monkeypatch: pytest.MonkeyPatch, control: Scripted) -> None:
     monkeypatch.setattr(switching, "manager", lambda layout, install: control)
+
+
+def switch(layout: Layout, identity: str) -> State:
+    """Ask for a trial and carry it out."""
+    write_json(layout.choice(identity), {"choice": {}, "request": {"watch_s": 0.05, "reason": "test"}})
+    return switching.run_switch(layout, identity)
 
 
 def test_a_trial_that_is_killed_anywhere_and_begun_again(
@@ -118,12 +126,12 @@ def test_a_trial_that_is_killed_anywhere_and_begun_again(
             layout.state.unlink(missing_ok=True)
             control = Scripted(layout)
             managed(monkeypatch, control)
-            switching.run_switch(layout, first)
+            switch(layout, first)
             control = Scripted(layout, breaks)
             control.dies_at = moment
             managed(monkeypatch, control)
             try:
-                switching.run_switch(layout, second)
+                switch(layout, second)
             except Killed:
                 state = switching.load(layout)
                 assert state.current in (first, second) and state.kept >= {first}
@@ -139,14 +147,14 @@ def test_a_release_that_takes_the_device_down_is_given_up(
     first, second = install(0.1), install(0.2)
     control = Scripted(layout)
     managed(monkeypatch, control)
-    switching.run_switch(layout, first)
+    switch(layout, first)
     for boot in range(3):
         control = Scripted(layout)
         control.dies_at = 4 if boot < 2 else -1
         managed(monkeypatch, control)
         if boot < 2:
             with pytest.raises(Killed):
-                switching.run_switch(layout, second) if boot == 0 else switching.settle(layout)
+                switch(layout, second) if boot == 0 else switching.settle(layout)
         else:
             state = switching.settle(layout)
     assert state.current == first and "broken off 2 times" in str(state.last)
@@ -157,7 +165,7 @@ def test_the_guard_ends_a_trial_that_nobody_watches(
 ) -> None:
     first, second = install(0.1), install(0.2)
     managed(monkeypatch, Scripted(layout))
-    switching.run_switch(layout, first)
+    switch(layout, first)
     switching.change(layout, lambda state: state.begin(second, 60, "test", "now"))
     starts = [switching.guard(layout).current for _ in range(7)]
     assert starts[0] == second and starts[-1] == first and "was started" in str(switching.load(layout).last)
@@ -168,26 +176,83 @@ def test_nothing_whole_is_named_and_mended_by_a_flash(
 ) -> None:
     first, second = install(0.1), install(0.2)
     managed(monkeypatch, Scripted(layout))
-    switching.run_switch(layout, first)
-    switching.run_switch(layout, second)
+    switch(layout, first)
+    switch(layout, second)
     for name in (first, second):
         (layout.release(name) / "program" / "__main__.py").write_text("print()\n")
     with pytest.raises(DeviceError, match=r"cannot run .*altered"):
         switching.guard(layout)
     assert switching.load(layout).current == second
     with pytest.raises(DeviceError, match="not whole"):
-        switching.run_switch(layout, first)  # a damaged release is never switched to
+        switch(layout, first)  # a damaged release is never switched to
     shutil.rmtree(layout.release(first))
     install(0.1)
-    assert switching.run_switch(layout, first).current == first
+    assert switch(layout, first).current == first
 
 
 def test_one_trial_at_a_time(layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch) -> None:
     first = install(0.1)
     managed(monkeypatch, Scripted(layout))
     with layout.lock("switch"), pytest.raises(DeviceError, match="another switch is going on"):
-        switching.run_switch(layout, first)
+        switching.run_switch(layout, first, turn_s=0.1)
     assert switching.load(layout).phase == "empty"
+
+
+def test_a_trial_waits_for_the_one_before_and_takes_no_other_end_for_its_own(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flash while the trial of another release is on: its own outcome counts, not that the other one passed its watch."""
+    first, second = install(0.1), install(0.2)
+    managed(monkeypatch, Scripted(layout))
+    said: list[str] = []
+    with ThreadPoolExecutor(2) as threads:
+        with layout.lock("switch"):  # as the trial of the first
+            switching.change(layout, lambda state: state.begin(first, 60, "test", "then"))
+            before = switching.begin_switch(layout, second, 0.05, "flashed")
+            trial = threads.submit(switching.run_switch, layout, second)
+            follower = threads.submit(switching.follow, layout, second, before, said.append)
+            while not said:
+                time.sleep(0.01)
+            switching.change(layout, lambda state: state.succeed({}, "watched for 60 s", "then"))
+        assert trial.result(30).current == second
+        outcome = follower.result(30)
+    assert outcome["kept"] and outcome["current"] == second and outcome["previous"] == first
+    assert said[0] == f"waiting: {first} is on trial"
+
+
+def test_a_killed_trial_that_lost_its_turn_is_not_begun_again(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd starts it again a second later; by then the release that was flashed after it runs."""
+    first, second, third = install(0.1), install(0.2), install(0.3)
+    managed(monkeypatch, Scripted(layout))
+    switch(layout, first)
+    control = Scripted(layout)
+    control.dies_at = 4
+    managed(monkeypatch, control)
+    with pytest.raises(Killed):
+        switch(layout, second)
+    managed(monkeypatch, Scripted(layout))
+    assert switch(layout, third).current == third
+    state = switching.run_switch(layout, second)
+    assert state.current == third and state.phase == "good" and state.last is not None and state.last.release == third
+
+
+def test_what_is_asked_for_during_its_own_trial_is_that_trial(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = install(0.1)
+    control = Scripted(layout)
+    managed(monkeypatch, control)
+    restart = control.restart
+
+    def asked_meanwhile() -> None:
+        restart()
+        switching.begin_switch(layout, first, 0.05, "flashed again")
+
+    monkeypatch.setattr(control, "restart", asked_meanwhile)
+    good = switch(layout, first)
+    assert switching.run_switch(layout, first) == good and good.phase == "good"  # no second trial
 
 
 def test_the_state_is_written_on_a_full_disk(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +288,7 @@ def test_what_the_watch_sees(
     name = install(0.1)
     control = Scripted(layout)
     managed(monkeypatch, control)
-    switching.run_switch(layout, name)
+    switch(layout, name)
     health = Path(layout.install().run) / "health.json"
     write_json(health, {**json.loads(health.read_text()), "beat": time.clock_gettime(time.CLOCK_BOOTTIME), **said})
     why = switching.watch(control, layout.install(), name, 0.05)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from edgeskel import topologies
 from edgeskel.data import Store
 from edgeskel.errors import TopologyMismatch
-from edgeskel.skeleton import Topology
-from edgeskel.topologies.remap import DERIVED, Remap, remap_clip
+from edgeskel.skeleton import Frame, Topology
+from edgeskel.topologies.remap import DERIVED, Remap, converter, remap_clip
 
 NAMES = st.sampled_from(topologies.names())
 
@@ -94,3 +94,17 @@ def test_layouts_with_nothing_in_common_and_wrong_joint_counts_are_refused() -> 
     with pytest.raises(TopologyMismatch, match="kinect-v1"):
         Remap.between(topologies.get("kinect-v1"), topologies.get("sbu-15"))(
             np.zeros((1, 2, 15, 3), np.float32), np.ones((1, 2, 15), np.float32))
+
+
+def test_live_frames_of_another_layout_are_mapped_by_name_or_refused() -> None:
+    kinect_v2, kinect_v1 = topologies.get("kinect-v2"), topologies.get("kinect-v1")
+    frame = Frame(1.5, np.random.default_rng(0).normal(size=(2, 25, 3)).astype(np.float32), np.ones((2, 25), np.float32))
+    said: list[str] = []
+    mapped = converter(kinect_v2, kinect_v1, said.append)(frame)
+    assert mapped.time == 1.5 and mapped.joints.shape == (2, 20, 3)
+    wrists = mapped.joints[:, kinect_v1.index("left_wrist")], frame.joints[:, kinect_v2.index("left_wrist")]
+    np.testing.assert_array_equal(*wrists)
+    assert len(said) == 1 and "kinect-v2 is mapped to kinect-v1" in said[0]
+    assert converter(kinect_v2, kinect_v2, said.append)(frame) is frame and len(said) == 1
+    with pytest.raises(TopologyMismatch, match="trained on sbu-15"):
+        converter(topologies.get("sbu-15"), topologies.get("coco-wholebody-133"))
