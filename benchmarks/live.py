@@ -1,7 +1,7 @@
 """Live recognition of real recordings: how many actions of a continuous sequence are found and rightly named.
 
 UTD-MHAD's clips of each test subject are played one after the other, with 0.5 to 1.2 s of standing still between them
-(the last pose with 4 mm of noise per joint), through ``Spotter`` and the shipped weights:
+(the last pose with 4 mm of noise per joint), through ``Session.step`` by window and the shipped weights:
 
 - ``live_agreement``: percent of the clips that were found once and rightly named.
 - ``clip_top1``: percent rightly named by the same weights when every clip is given whole.
@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks._bench import CACHE, main
 from benchmarks.accuracy import imported
 from edgeskel.runtime import Session
-from edgeskel.runtime.decision import Spotter, agreement
+from edgeskel.runtime.agreement import agreement, named
 from edgeskel.skeleton import Clip, Frame
 
 __all__ = ["measure"]
@@ -57,9 +57,8 @@ def measure(quick: bool) -> dict[str, Any]:
 
 def _of_one_subject(session: Session, clips: list[Clip], rng: np.random.Generator) -> dict[str, Any]:
     frames, spans = played(clips, rng)
-    spotter = Spotter(session)
-    found = [spotter.push(frame) for frame in frames] + [spotter.finish()]
-    actions = [action for action in found if action is not None]
+    session.reset()
+    actions = named([event for frame in frames for event in session.step(frame)] + session.finish())
     whole = [session.recognise(clip.joints, clip.confidence).label == clip.label for clip in clips]
     return {"subject": clips[0].subject, "clips": len(clips), "actions": len(actions),
             "live_agreement": 100 * (agreement(spans, actions) or 0.0), "clip_top1": 100 * float(np.mean(whole))}

@@ -81,8 +81,7 @@ class Run:
 
 def run(config: Run) -> Report:
     """Step through every frame of the source; say what was recognised, how fast and how rightly."""
-    from edgeskel.runtime import UNKNOWN
-    from edgeskel.runtime.decision import Action, agreement
+    from edgeskel.runtime.agreement import agreement, named
     from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
 
@@ -117,9 +116,8 @@ def run(config: Run) -> Report:
             screen.show(frame, found, 0.0)
         wall = time.perf_counter() - begin
         spans = source.spans
-    ended = [event for event in events if event.kind == "ended" and event.end is not None]
-    actions = [Action(event.start, event.end, event.label, event.confidence)  # type: ignore[arg-type]
-               for event in ended if event.label != UNKNOWN]
+    ended = sum(event.kind == "ended" for event in events)
+    actions = named(events)
     known = {label for _, _, label in spans} <= set(session.labels)
     data = {
         "source": config.source,
@@ -131,7 +129,7 @@ def run(config: Run) -> Report:
             {"start": action.start, "end": action.end, "label": action.label, "probability": action.probability}
             for action in actions
         ],
-        "unknown": len(ended) - len(actions),
+        "unknown": ended - len(actions),
         "events": [asdict(event) for event in events],
         "fps": len(seconds) / wall if wall > 0 else None,
         "latency_ms": _latency(seconds),

@@ -59,7 +59,8 @@ def _why(layout: Layout, install: Install, state: State, look: Look) -> str:
     if look.active == "active" or state.phase != "good":
         return said
     if install.scope == "none":
-        return f"{said}; no service was asked for (--scope none), and nobody has started: {layout.tool} serve --prefix {layout.prefix}"
+        command = f"{layout.tool} serve --prefix {layout.prefix}"
+        return f"{said}; no service was asked for (--scope none), and nobody has started: {command}"
     return f"{said}; its service is {look.active}" + (f" ({look.why})" if look.why else "")
 
 

@@ -14,10 +14,9 @@ import pytest
 
 from edgeskel import topologies
 from edgeskel.cli.main import main
-from edgeskel.errors import TopologyMismatch
 from firmware_bridge.recording import save_recording
 from tests.runtime.conftest import write_bundle
-from tests.runtime.test_decision import arm_moves
+from tests.runtime.test_motion import arm_moves
 
 SPANS = [(1.0, 3.0, "front"), (4.5, 6.0, "front")]
 

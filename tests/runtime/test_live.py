@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from edgeskel.skeleton import Frame
 from firmware_bridge.mcap.recording import Recorder
 from firmware_bridge.replay import Replay, read_recording
 from tests.runtime.conftest import CountingEngine
-from tests.runtime.test_decision import arm_moves
+from tests.runtime.test_motion import arm_moves
 
 KINECT = topologies.get("kinect-v1")
 LABELS = ("left", "up", "front")
@@ -69,6 +69,19 @@ def test_an_action_begins_and_ends_the_same_in_both_ways(way: str) -> None:
         assert event.start == pytest.approx(start - 0.2, abs=0.3) and event.end == pytest.approx(end + 0.2, abs=0.3)
     for began, ended in zip(events[::2], events[1::2], strict=True):
         assert began.end is None and began.time < ended.time and began.start == pytest.approx(ended.start, abs=0.1)
+
+
+def test_by_window_the_recogniser_sees_the_whole_action_and_nothing_else(make_session: Callable[..., Any]) -> None:
+    session = make_session(frames=128, hop=1000)
+    play(session, arm_moves([(2.0, 4.0)], 6.0))
+    ((_, confidence),) = session.engine.windows
+    assert 60 <= int((confidence[0, 0, :, 0] > 0).sum()) <= 90
+
+
+@pytest.mark.parametrize("config", [{"threshold": 7.0}, {"begin": -0.1}, {"smoothing": float("nan")}])
+def test_shares_outside_0_to_1_are_refused(config: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="expected 0 to 1"):
+        EventConfig(**config)
 
 
 def test_what_stays_under_the_threshold_is_unknown() -> None:
