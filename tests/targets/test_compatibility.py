@@ -15,6 +15,7 @@ PLACE = {
     "free_mb": 5000.0,
     "writable": True,
     "foreign": False,
+    "blocked": None,
     "read_only": False,
     "tool": False,
     "trusted": False,
@@ -92,6 +93,7 @@ def test_a_jetson_takes_a_jetson_bundle() -> None:
             "enable-linger",
         ),
         ({"places": {"/opt/edgeskel": {**PLACE, "free_mb": 20.0}}}, {}, "20 MB are free", "free some space"),
+        ({"places": {"/opt/edgeskel": {**PLACE, "blocked": "/opt"}}}, {}, "/opt is a file", "--prefix"),
         ({"places": {"/opt/edgeskel": {**PLACE, "foreign": True}}}, {}, "is not edgeskel's", "--prefix"),
         ({"places": {"/opt/edgeskel": {**PLACE, "read_only": True}}}, {}, "cannot be written", "--prefix"),
         (

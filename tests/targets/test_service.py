@@ -117,7 +117,7 @@ def test_wrong_or_late_answers_are_refused(
 def test_the_budget_is_the_time_between_two_recognitions(bundle: Bundle) -> None:
     found = prove.prove(bundle, {"threads": 1})
     assert found["budget_ms"] == pytest.approx(1e3 * bundle.window.hop / bundle.window.rate_hz, abs=0.1)
-    assert bundle.manifest["budget"]["p95_ms"] == found["budget_ms"]
+    assert bundle.manifest["budget"]["p95_ms"] == pytest.approx(found["budget_ms"], abs=0.1)
     row = found["candidates"][0]
     assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] and found["chosen"]["engine"] == "onnxruntime"
 
