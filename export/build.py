@@ -10,7 +10,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata as distributions
@@ -23,7 +23,9 @@ import torch
 import edgeskel
 from edgeskel.continual.device.knowledge import FILE as EMBEDDING
 from edgeskel.continual.device.knowledge import Knowledge
-from edgeskel.data import synthetic
+from edgeskel.continual.device.latent_replay import ENTRY as LATENT
+from edgeskel.continual.device.latent_replay import NAME, LatentReplay
+from edgeskel.data import Store, synthetic
 from edgeskel.errors import ExportError, LabelMismatch
 from edgeskel.files import atomic_folder
 from edgeskel.models.base import Recogniser, count_parameters
@@ -37,7 +39,7 @@ from export.kinds import KINDS, PROGRAMS, Kind
 from export.quiet import quiet
 from export.ranges import FILE as RANGES
 from export.ranges import Ranges, apply_scales, read_scales, weights_digest
-from export.verify import compare, describe, run_windows
+from export.verify import compare, describe, latent_artifact, run_windows
 from export.windows import Windows, synthetic_windows
 
 __all__ = ["KINDS", "Kind", "Source", "build"]
@@ -86,7 +88,7 @@ class Source:
 
 def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], programs: Sequence[str] = (),
           calibration: Windows | None = None, precisions: Sequence[str] = (), notes: Sequence[str] = (),
-          needs: dict[str, str] | None = None, profile: str = "",
+          replay: tuple[Store, Iterable[int]] | None = None, needs: dict[str, str] | None = None, profile: str = "",
           progress: Callable[[str], None] = lambda what: None) -> Bundle:
     """Write a bundle; ``out`` appears whole, or not at all.
 
@@ -101,6 +103,8 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
             motion; any other gets no int8.
         precisions: only these; asking for one makes failing to provide it an error.
         notes, needs: the target's, for the card.
+        replay: the recordings that the recogniser learned from, and its training part of them: with these the bundle gets what
+            a device trains the last layers with.
         profile: the device's profile, for the manifest.
         progress: told what is being made.
 
@@ -136,6 +140,9 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         maker.write_ranges(folder)
         for program in programs:
             shutil.copyfile(Path(__file__).parent / PROGRAMS[program], folder / program)
+        if replay is not None:
+            progress("latent replay")
+            maker.write_latent_replay(folder, *replay)
         content = maker.content(target, profile, omitted)
         (folder / "LICENSE").write_text(_license(), encoding="utf-8")
         (folder / "MODEL_CARD.md").write_text(card.render(content, entries, source.card, notes, needs or {}), "utf-8")
@@ -172,6 +179,7 @@ class _Maker:
             spread = np.unique(np.linspace(0, len(calibration) - 1, GOLDEN).astype(int))
             self.golden_windows = calibration.take(spread)
         self._network: Any = None
+        self.latent: dict[str, Any] = {}
 
     def write_reference(self, folder: Path) -> None:
         """The checkpoint itself, and what it says to the golden inputs."""
@@ -303,17 +311,32 @@ class _Maker:
             engine: Any = engines.get(name)(path, {"labels": self.metadata["labels"]}, 1)
             if kind.form == "step":
                 engine = Stepper(engine, step_form(self._step_form()), len(self.source.recogniser.config.topology.joints))
-            answers = run_windows(engine, self.golden.joints, self.golden.confidence)
             details = {"tolerance": TOLERANCE[kind.precision], "bytes": size}
             artifact = Artifact(kind.file, kind.format, kind.precision, kind.engines, details)
-            outcome = compare(artifact, name, "golden", answers, self.golden.probabilities)
-            if not outcome.passed:
-                raise ExportError(describe(outcome), expected=f"{kind.precision} within {TOLERANCE[kind.precision]}",
-                                  remedy="calibrate with clips of the recogniser's own data, or leave this precision out")
-            measured.append({"engine": name, "windows": outcome.windows, "agreement": outcome.agreement,
-                             "max_abs_diff": outcome.max_abs_diff, "median_ms": round(outcome.median_ms, 3),
-                             "threads": 1, "machine": platform.processor() or platform.machine()})
+            measured.append(self._measure(artifact, name, engine))
         return measured
+
+    def _measure(self, artifact: Artifact, name: str, engine: Any) -> dict[str, Any]:
+        """Run the golden inputs on one engine. Raises ``ExportError`` when the answers stray."""
+        answers = run_windows(engine, self.golden.joints, self.golden.confidence)
+        outcome = compare(artifact, name, "golden", answers, self.golden.probabilities)
+        if not outcome.passed:
+            raise ExportError(describe(outcome), expected=f"{artifact.precision} within {TOLERANCE[artifact.precision]}",
+                              remedy="calibrate with clips of the recogniser's own data, or leave this precision out")
+        return {"engine": name, "windows": outcome.windows, "agreement": outcome.agreement,
+                "max_abs_diff": outcome.max_abs_diff, "median_ms": round(outcome.median_ms, 3),
+                "threads": 1, "machine": platform.processor() or platform.machine()}
+
+    def write_latent_replay(self, folder: Path, store: Store, clips: Iterable[int]) -> None:
+        """Trunk, tail and latents to replay, proved like an artifact; they are none, since no app runs them as one."""
+        from export.latent import FOLDER, SPARE, write_latent_replay
+
+        replayed = write_latent_replay(self.source.recogniser, folder / FOLDER, store, clips)
+        size = sum(file.stat().st_size for file in (folder / FOLDER).iterdir())
+        entry = {"folder": FOLDER, "bytes": size, "replayed": replayed, "room": SPARE, "tolerance": TOLERANCE["fp32"]}
+        if LatentReplay.available() is None:
+            entry["measured"] = [self._measure(latent_artifact(entry), NAME, LatentReplay(folder / FOLDER))]
+        self.latent = entry
 
     def _torch(self, joints: Any, confidence: Any) -> tuple[Any, Any]:
         with torch.inference_mode():
@@ -341,6 +364,8 @@ class _Maker:
         }
         if self.step is not None:
             more["step"] = self._step_form()
+        if self.latent:
+            more[LATENT] = self.latent
         if self.source.certainty:
             more["certainty"] = self.source.certainty
         width = int(self.golden.embedding.shape[1])

@@ -36,6 +36,11 @@ def render(content: Content, entries: Sequence[Entry], card: str, notes: Sequenc
             f"{found['median_ms']:.2f} ms" for found in entry.details.get("measured", ())
         ) or entry.details.get("note", "the reference" if entry.format == "safetensors" else "not run where it was made")
         lines.append(f"| `{entry.file}` | {entry.precision} | {', '.join(entry.engines)} | {measured} |")
+    latent = content.more.get("latent_replay")
+    if latent:
+        lines += ["", f"`{latent['folder']}/` trains the last layers on the device (latent replay, ExecuTorch with its training "
+                      f"module): room for {latent['room']} more actions; it holds what the network makes of {latent['replayed']} "
+                      "recordings, in 8 bits."]
     for left_out in content.more.get("omitted", ()):
         lines += ["", f"Left out: {left_out['artifact']}. {left_out['reason']}."]
     calibration = content.more["data"]["calibration"]

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeskel.continual.device.latent_replay import BATCH, Replay
+from edgeskel.continual.device.latent_replay import BATCH
+from edgeskel.continual.device.replay import Replay
 from edgeskel.data import Store
 from edgeskel.errors import ExportError
 from edgeskel.files import atomic_write
@@ -28,10 +29,14 @@ from export.executorch import lower_xnnpack
 from export.graph import fold_batch_norm
 from export.quiet import quiet
 
-__all__ = ["SPARE", "Tail", "Trunk", "write_latent_replay"]
+__all__ = ["FOLDER", "SPARE", "Tail", "Trunk", "write_latent_replay"]
 
+FOLDER = "latent"
+"""Of a bundle, where these files lie."""
 SPARE = 20
 """Classes that a tail can learn beside the recogniser's own: the shapes of its graph are fixed."""
+EACH = 4
+"""Recordings of each class to replay."""
 UNUSED = -30.0
 """Offset of a class that nobody has learned yet; it takes no part in any answer."""
 
@@ -43,7 +48,7 @@ class Trunk(nn.Module):
         recogniser: an ``edge`` for one person.
 
     Raises:
-        ExportError: another kind, several persons, or a last layer that is stored in two factors.
+        ExportError: another kind, several persons, a causal one, or a last layer that is stored in two factors.
     """
 
     def __init__(self, recogniser: Recogniser) -> None:
@@ -51,6 +56,9 @@ class Trunk(nn.Module):
         if not isinstance(recogniser, Edge) or recogniser.config.persons != 1:
             raise ExportError(f"latent replay of {recogniser.name!r} for {recogniser.config.persons} persons",
                               expected="edge, for one person")
+        if recogniser.config.causal:
+            raise ExportError(f"latent replay of the causal {recogniser.name!r}", expected="edge in its clip form",
+                              remedy="the learners on the frozen embedding learn with it, window by window and frame by frame")
         folded = fold_batch_norm(recogniser)
         assert isinstance(folded, Edge)
         self.recogniser, block = folded, folded.blocks[-1]
@@ -101,8 +109,8 @@ class Tail(nn.Module):
         return -(targets * logits.log_softmax(-1)).sum(-1).mean(), logits.detach(), embedding.detach()
 
 
-def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store, clips: Iterable[int], each: int = 4) -> None:
-    """Write ``trunk.pte``, ``tail.pte`` and ``replay.npz`` into ``folder``.
+def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store, clips: Iterable[int], each: int = EACH) -> int:
+    """Write ``trunk.pte``, ``tail.pte`` and ``replay.npz`` into ``folder``; how many recordings are replayed.
 
     Args:
         recogniser: an ``edge`` for one person, in evaluation mode.
@@ -112,7 +120,7 @@ def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store
         each: recordings of each class to replay, the first ones; what is stored are their latents, in 8 bits.
 
     Raises:
-        ExportError: the recogniser cannot be cut.
+        ExportError: the recogniser cannot be cut, or a class of its own has no recording.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,6 +145,7 @@ def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store
         with atomic_write(folder / name) as file:
             file.write(content)
     replay.save(folder / "replay.npz")
+    return len(replay.classes)
 
 
 def _replay(trunk: Trunk, store: Store, clips: Iterable[int], each: int) -> Replay:
@@ -154,6 +163,9 @@ def _replay(trunk: Trunk, store: Store, clips: Iterable[int], each: int) -> Repl
         entering.append(first[0].numpy())
         added.append(second[0].numpy())
         classes.append(config.labels.index(clip.label))
+    if lacking := [label for label, found in count.items() if not found]:
+        raise ExportError(f"no recording of {', '.join(lacking[:5])} to replay", expected="recordings of every class",
+                          remedy="give the store that it was trained with")
     return Replay.of(config.labels, np.stack(entering), np.stack(added), np.array(classes, np.int64))
 
 

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from edgeskel.continual.device.latent_replay import ENTRY as LATENT
+from edgeskel.continual.device.latent_replay import NAME, LatentReplay
 from edgeskel.errors import BundleError, EngineError, VerificationFailed
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle
 from edgeskel.runtime.stepping import Stepper, open_windows
 from edgeskel.skeleton import Float32
 
-__all__ = ["Answers", "Outcome", "as_rows", "compare", "describe", "require_agreement", "run_windows", "verify"]
+__all__ = ["Answers", "Outcome", "as_rows", "compare", "describe", "latent_artifact", "require_agreement", "run_windows", "verify"]
 
 REFERENCE = "checkpoint/model.safetensors"
 _LIMITS = ("agreement", "max_abs_diff", "top1_drop")
@@ -68,7 +70,7 @@ class Outcome:
     """Why there was no reference to compare with."""
 
 
-def run_windows(engine: engines.Engine | Stepper, joints: Float32, confidence: Float32,
+def run_windows(engine: engines.Engine | Stepper | LatentReplay, joints: Float32, confidence: Float32,
                 progress: Callable[[], None] = lambda: None) -> Answers:
     """Run (G, M, S, V, 3) joints and (G, M, S, V) confidences window by window."""
     probabilities, embeddings, seconds = [], [], []
@@ -140,13 +142,13 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
     for artifact in bundle.artifacts:
         if not set(artifact.engines) & set(engines.ENGINES):
             skipped[artifact.file] = str(artifact.details.get("note", "no engine here runs it"))
-    for artifact, name in _pairs(bundle):
+    for artifact, name in (*_pairs(bundle), *_latent(bundle)):
         what = f"{artifact.file} on {name}"
-        why = engines.get(name).available()
+        why = LatentReplay.available() if name == NAME else engines.get(name).available()
         if why is not None:
             skipped[what] = why
             continue
-        engine = open_windows(bundle, artifact, name, threads)
+        engine = LatentReplay.of_bundle(bundle) if name == NAME else open_windows(bundle, artifact, name, threads)
         answers = run_windows(engine, golden.joints, golden.confidence, step(what, len(golden)))
         outcomes.append(compare(artifact, name, "golden", answers, golden.probabilities))
         if test is None:
@@ -161,8 +163,18 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
     return outcomes, skipped
 
 
+def latent_artifact(entry: Mapping[str, Any]) -> Artifact:
+    """The manifest's entry ``latent_replay`` as something to be compared: before it learns, it answers as the recogniser."""
+    return Artifact(f"{entry.get('folder')}/trunk.pte", "pte", "fp32", (NAME,), entry)
+
+
+def _latent(bundle: Bundle) -> list[tuple[Artifact, str]]:
+    entry = bundle.manifest.get(LATENT)
+    return [(latent_artifact(entry), NAME)] if isinstance(entry, Mapping) else []
+
+
 def _check_entries(bundle: Bundle) -> None:
-    for artifact in bundle.artifacts:
+    for artifact in (*bundle.artifacts, *(artifact for artifact, _ in _latent(bundle))):
         tolerance, size = artifact.details.get("tolerance"), artifact.details.get("bytes")
         limits = [tolerance.get(name) for name in _LIMITS] if isinstance(tolerance, Mapping) else [None]
         if not isinstance(size, int) or not all(isinstance(limit, (int, float)) for limit in limits):

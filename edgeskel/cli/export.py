@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from edgeskel.cli.report import Command, Report, console
+from edgeskel.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,9 @@ class Export:
     """Which split of the calibration store; the one of the model's training by default, else the dataset's own."""
     fold: int | None = None
     """Which fold of it; that of the model's training by default."""
+    latent_replay: bool = False
+    """Add what a device needs to train the last layers itself, by ExecuTorch (edgeskel learn --deeper); needs
+    --calibration, the store that the model learned from."""
     precision: tuple[Literal["fp32", "fp16", "int8"], ...] = ()
     """Only these; all that the target takes by default."""
 
@@ -45,9 +49,13 @@ def export(config: Export) -> Report:
     from export.quiet import quiet
 
     profile = targets.get(config.target)  # before anything slow: a wrong name is told at once
+    if config.latent_replay and config.calibration is None:
+        raise UsageError("--latent-replay without --calibration",
+                         expected="--calibration STORE: recordings that the model learned from",
+                         remedy="some of each action are replayed while the device learns")
     wanted = ("torch", "safetensors",
               *(("onnx", "onnxscript", "onnxsim", "onnxruntime") if _any(profile.artifacts, "onnx") else ()),
-              *(("executorch", "torchao") if _any(profile.artifacts, "xnnpack") else ()))
+              *(("executorch", "torchao") if config.latent_replay or _any(profile.artifacts, "xnnpack") else ()))
     with quiet():
         for package in wanted:
             require(package, f"exporting for {profile.name}", profile.extra)
@@ -71,7 +79,7 @@ def export(config: Export) -> Report:
                           Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None,
                           _certainty(folder))
     settings = recogniser.config
-    windows = None
+    windows = replay = None
     if config.calibration is not None:
         window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
         store = Store.open(config.calibration)
@@ -79,15 +87,17 @@ def export(config: Export) -> Report:
         parts = record.parts_for(trained, store, config.protocol, config.fold)
         record.check_split(trained, store, parts, model=config.model)
         windows = calibration_windows(store, parts, settings.topology, window, build.CALIBRATION)
+        replay = (store, parts.train) if config.latent_replay else None
         if source.knowledge is None:
             source = replace(source, knowledge=describe(recogniser, store, parts.train))
     out = config.out if config.out is not None else Path(f"{source.name}-{profile.name}")
     with console.status("exporting") as status:
         bundle = build.build(source, out, target=profile.target, profile=profile.name, kinds=profile.artifacts,
                              programs=profile.programs, calibration=windows, precisions=config.precision, notes=profile.notes,
-                             needs=dict(profile.packages), progress=lambda what: status.update(f"exporting {what}"))
+                             replay=replay, needs=dict(profile.packages), progress=lambda what: status.update(f"exporting {what}"))
     data = {"bundle": str(bundle.path), "name": bundle.name, "target": bundle.target,
             "artifacts": [artifact.details for artifact in bundle.artifacts], "omitted": bundle.manifest["omitted"],
+            "latent_replay": bundle.manifest.get("latent_replay"),
             "next": f"edgeskel verify {bundle.path}"}
     return Report(data, text=lambda out: _draw(out, data))
 
@@ -118,6 +128,9 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
                              f"{row['median_ms']:.2f}") if row else ("-",) * 4))
     out.print(data["bundle"], highlight=False, markup=False)
     out.print(table)
+    if deeper := data["latent_replay"]:
+        out.print(f"{deeper['folder']}/: latent replay, {deeper['bytes'] / 1e3:.0f} kB, {deeper['replayed']} recordings replayed",
+                  highlight=False, markup=False)
     for left_out in data["omitted"]:
         out.print(f"left out: {left_out['artifact']}: {left_out['reason']}", highlight=False, markup=False)
     out.print(f"next: {data['next']}", highlight=False, markup=False)

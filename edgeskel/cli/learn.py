@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeskel.continual.device import Memory
+    from edgeskel.continual.device.latent_replay import LatentReplay
     from edgeskel.runtime import Session
     from edgeskel.skeleton import Clip
 
@@ -46,12 +47,17 @@ class Learn(Model):
     private: bool = False
     """Keep the embeddings only, not the joints: nothing can then be exported for training, or looked at by another
     model. By default the joints are kept, in the file and nowhere else."""
+    deeper: bool = False
+    """Train the network's last layers on everything that is learned, too (latent replay), for edgeskel run --learner
+    latent-replay; needs a bundle that was exported with --latent-replay, and ExecuTorch."""
     learned: Path = LEARNED
     """File of learned actions; begun where there is none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.demonstrations <= _MOST:
             raise UsageError(f"--demonstrations {self.demonstrations}", expected=f"1 to {_MOST}")
+        if self.deeper and self.private:
+            raise UsageError("--deeper with --private", expected="joints that can go through the network again")
 
 
 def learn(config: Learn) -> Report:
@@ -67,16 +73,29 @@ def learn(config: Learn) -> Report:
     if len(files) > _MOST:
         raise UsageError(f"{len(files)} files", expected=f"1 to {_MOST} demonstrations")
     knowledge, session = config.knowledge(), config.session()
+    deep = config.latent_replay() if config.deeper else None
     with Memory.open(config.learned, knowledge) as memory:
         _check_label(config, memory)
         clips = (_of_file(path, session) for path in files) if files else _live(config, session)
         rows = list(_enrol(config, memory, session, clips))
         learned = {one.label: one.demonstrations for one in memory.learned()}
+        if deep is not None and any(row["taken"] for row in rows):
+            _deepen(deep, memory, session)
     taken = [row for row in rows if row["taken"]]
     data = {"label": config.label, "learned": str(config.learned), "demonstrations": rows, "taken": len(taken),
             "total": learned.get(config.label, 0), "private": config.private,
-            "next": f"edgeskel run SOURCE --learned {config.learned}"}
+            "deeper": config.deeper,
+            "next": f"edgeskel run SOURCE --learned {config.learned}{' --learner latent-replay' if config.deeper else ''}"}
     return Report(data, text=lambda out: _draw(out, data), ok=bool(taken) and len(taken) == len(rows))
+
+
+def _deepen(deep: LatentReplay, memory: Memory, session: Session) -> None:
+    """Train the last layers on all that is learned and keep them beside the file."""
+    from edgeskel.continual.device.latent_replay import kept_beside
+
+    with console.status("training the last layers"):
+        deep.learn_from(memory, session)
+    deep.save(kept_beside(memory.path), memory)
 
 
 def _check_label(config: Learn, memory: Memory) -> None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeskel.errors import UsageError
+
 if TYPE_CHECKING:
     from edgeskel.continual.device import Knowledge
+    from edgeskel.continual.device.latent_replay import LatentReplay
     from edgeskel.runtime import Session
 
-__all__ = ["LEARNED", "Model"]
+__all__ = ["LEARNED", "Model", "knowledge_of", "latent_replay_of"]
 
 LEARNED = Path("learned.sqlite")
 
@@ -45,6 +48,29 @@ class Model:
             CorruptFile, BundleError, UnknownChoice: the model.
         """
         return knowledge_of(self.bundle, self.model)
+
+    def latent_replay(self) -> LatentReplay:
+        """What trains the last layers. Raises as :func:`latent_replay_of`."""
+        return latent_replay_of(self.bundle, self.model)
+
+
+def latent_replay_of(bundle: Path | None, model: str | None) -> LatentReplay:
+    """What trains the last layers of a bundle's network.
+
+    Raises:
+        UsageError: a model and no bundle.
+        ModelError: the bundle was exported without it.
+        BundleError, CorruptFile, EngineError: the bundle, or ExecuTorch.
+    """
+    from edgeskel.continual.device.latent_replay import LatentReplay
+    from edgeskel.runtime import Bundle
+
+    folder = bundle or (Path(model) if model else None)
+    if folder is None or (bundle is None and not (folder / "manifest.json").is_file()):
+        raise UsageError(f"latent replay of the model {model or 'edge-demo'}",
+                         expected="a bundle that was exported with --latent-replay",
+                         remedy="edgeskel export MODEL --calibration STORE --latent-replay, then --bundle DIR")
+    return LatentReplay.of_bundle(Bundle.open(folder))
 
 
 def knowledge_of(bundle: Path | None, model: str | None) -> Knowledge:

@@ -17,6 +17,7 @@ from edgeskel.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgeskel.continual.device import Memory
     from edgeskel.runtime import Event, Session
     from edgeskel.skeleton import Frame
 
@@ -47,8 +48,9 @@ class Run:
     """Processor threads. By default the engine decides."""
     learned: Path | None = None
     """File of learned actions (edgeskel learn), to be recognised beside the model's own."""
-    learner: Literal["streaming-lda", "nearest-mean", "replayed-head"] = "streaming-lda"
-    """How the learned actions are told apart."""
+    learner: Literal["streaming-lda", "nearest-mean", "replayed-head", "latent-replay"] = "streaming-lda"
+    """How the learned actions are told apart: on the frozen embedding, or by the network's own last layers, trained on
+    them (latent-replay; see edgeskel learn --deeper)."""
     way: Literal["frame", "window"] | None = None
     """Recognise frame by frame, or a window again and again. By default frame by frame where the model can."""
     persons: int = 4
@@ -209,7 +211,23 @@ def _with_learned(session: Session, config: Run) -> Session:
     if not config.learned.is_file():
         raise UsageError(f"no learned actions in {config.learned}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
     with Memory.open(config.learned, knowledge_of(config.bundle, config.model)) as memory:
+        if config.learner == "latent-replay":
+            return _deeper(session, memory, config)
         return with_learned(session, memory.learner(config.learner))
+
+
+def _deeper(session: Session, memory: Memory, config: Run) -> Session:
+    """By the layers that `edgeskel learn --deeper` trained; where what is learned has changed since, they are trained now."""
+    from edgeskel.cli.learned import latent_replay_of
+    from edgeskel.continual.device.latent_replay import kept_beside, with_latent_replay
+
+    if config.way == "frame":
+        raise UsageError("--learner latent-replay with --way frame", expected="--way window: its layers take windows")
+    deep = latent_replay_of(config.bundle, config.model)
+    if not deep.restore(kept_beside(memory.path), memory):
+        console.print("training the last layers on what is learned; edgeskel learn --deeper keeps them", style="yellow")
+        deep.learn_from(memory, session)
+    return with_latent_replay(session, deep)
 
 
 def _address(config: Run) -> str:

@@ -23,7 +23,7 @@ from edgeskel.runtime.snapshot import pack, unpack
 from edgeskel.runtime.stepping import Stepper
 from edgeskel.runtime.timeline import Resampler, Ring
 from edgeskel.runtime.tracking import Slots
-from edgeskel.skeleton import Float32, Frame, Topology, check_window
+from edgeskel.skeleton import Clip, Float32, Frame, Topology, check_window
 from edgeskel.window import fit_window
 
 __all__ = ["Recognition", "Session"]
@@ -202,6 +202,37 @@ class Session:
             raise InvalidClip("clip: every joint is missing", expected="somebody to recognise")
         window, window_confidence = fit_window(joints, seen, self.window.persons, self.window.frames)
         return self._run(window[None], window_confidence[None])
+
+    def watch(self, clip: Clip) -> Recognition:
+        """What :meth:`step` would have made of one person's clip, had it come live; the live frames are not touched.
+
+        By window that is :meth:`recognise`. Frame by frame the clip runs through the steps of somebody never seen before, on
+        the session's clock and as long as it is, and the last full step answers: frames keep their pace, which a causal
+        recogniser goes by, at any rate of the source.
+
+        Args:
+            clip: (P, T, V, 3), any T and P; frame by frame the person seen with the most confidence counts.
+
+        Raises:
+            InvalidClip: nothing is seen in it, or it is shorter than one step.
+            TopologyMismatch: another number of joints.
+            EngineError: the engine failed.
+        """
+        if self.stepper is None:
+            return self.recognise(clip.joints, clip.confidence)
+        self._check_size(clip.joints.shape[2])
+        if not (clip.confidence > 0).any():
+            raise InvalidClip("clip: every joint is missing", expected="somebody to recognise")
+        person = slice(most := int(clip.confidence.sum(axis=(1, 2)).argmax()), most + 1)
+        resampler, memory, answer = Resampler(self.window.rate_hz), self.stepper.fresh(), None
+        for index, time in enumerate(clip.time.tolist()):
+            for settled in resampler.push(Frame(time, clip.joints[person, index], clip.confidence[person, index])):
+                answer = self.stepper.push(memory, settled.joints[0], settled.confidence[0]) or answer
+        if answer is None:
+            raise InvalidClip(f"clip: {clip.frames} frames in {clip.time[-1] - clip.time[0]:.2f} s",
+                              expected=f"{self.stepper.form.frames} frames at {self.window.rate_hz:g} Hz at least")
+        best = int(np.argmax(answer[0]))
+        return Recognition(self.labels[best], float(answer[0][best]), *answer)
 
     def push(self, frame: Frame) -> Recognition | None:
         """Take a live frame; every ``hop`` frames of the window's clock, recognise the last S of them.

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeskel.continual.device.latent_replay import BATCH, LatentReplay, Replay
+from edgeskel.continual.device.latent_replay import BATCH, LatentReplay
+from edgeskel.continual.device.replay import Replay
 from edgeskel.errors import CorruptFile, EngineError, ExportError, InvalidClip, UsageError
 from edgeskel.window import fit_window
 from tests.export.conftest import small_recogniser

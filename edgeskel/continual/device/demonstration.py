@@ -54,14 +54,15 @@ class Demonstration:
             private: keep the embedding only.
 
         Returns:
-            the demonstration, and what the session took it for.
+            the demonstration, and what the session took it for: the whole clip at once, or, where the session goes frame by
+            frame, the last of its steps.
 
         Raises:
             InvalidClip: too short, or nobody in it.
             TopologyMismatch: another number of joints.
         """
         check_clip(clip)
-        recognition = session.recognise(clip.joints, clip.confidence)
+        recognition = session.watch(clip)
         seconds = float(clip.time[-1] - clip.time[0])
         return cls(recognition.embedding, clip.digest, seconds, clip.source, None if private else clip), recognition
 

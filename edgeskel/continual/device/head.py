@@ -40,13 +40,15 @@ class LearnedEngine:
 
     Args:
         engine: gives probabilities (K,) and the embedding.
-        learner: of the same recogniser. What it learns later counts from the next call on; the labels that it gains then
-            are in :attr:`Learner.labels`, not in a session's that was made before.
+        learner: of the same recogniser. Demonstrations that it takes later count from the next call on. Labels that it
+            gains later are left out, because whoever was given the labels before knows no name for them; one that it
+            forgets has the probability 0.
     """
 
     def __init__(self, engine: Engine, learner: Learner) -> None:
         self.engine, self.learner = engine, learner
         self.name = engine.name
+        self.labels = learner.labels
 
     @staticmethod
     def available() -> str | None:
@@ -56,12 +58,19 @@ class LearnedEngine:
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         """Probabilities (K + L,) and embedding (D,) of a window (1, M, S, V, 3)."""
         probabilities, embedding = self.engine(joints, confidence)
-        return joined(probabilities, self.learner.predict(embedding)), embedding
+        return self._joined(probabilities, embedding), embedding
 
     def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
         """The same of the next frames; arguments and state as the engine's own."""
         probabilities, embedding, after = self.engine.step(joints, confidence, state)
-        return joined(probabilities, self.learner.predict(embedding)), embedding, after
+        return self._joined(probabilities, embedding), embedding, after
+
+    def _joined(self, probabilities: Float32, embedding: Float32) -> Float32:
+        learned, present = self.learner.predict(embedding), self.learner.labels
+        if present != self.labels:
+            column = {label: index for index, label in enumerate(present)}
+            learned = np.array([learned[column[label]] if label in column else 0 for label in self.labels], np.float32)
+        return joined(probabilities, learned)
 
 
 def with_learned(session: Session, learner: Learner) -> Session:

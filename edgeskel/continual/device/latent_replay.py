@@ -1,104 +1,80 @@
 """Latent replay: the last layers of the network themselves learn on the device, through ExecuTorch's training module.
 
-``export.latent`` writes what this takes: ``trunk.pte`` turns joints into latents, ``tail.pte`` holds the forward and the
-backward pass of the last layers, ``replay.npz`` latents of the recogniser's own recordings in 8 bits. Numpy and
-ExecuTorch, whose Python bindings bring torch along.
+``export.latent`` writes what this takes (``edgeskel export --latent-replay``): ``trunk.pte`` turns joints into latents,
+``tail.pte`` holds the forward and the backward pass of the last layers, ``replay.npz`` latents of the recogniser's own
+recordings in 8 bits. Numpy and ExecuTorch, whose Python bindings bring torch along.
 
-Axes: N clips, P places of the last feature map, C its channels, K classes of the recogniser, L learned labels.
+Axes: N clips, P places of the last feature map, C its channels, K classes of the recogniser, L learned labels, D width of
+the embedding.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.errors import CorruptFile, EngineError, InvalidClip, UsageError
+from edgeskel.continual.device.head import joined
+from edgeskel.continual.device.replay import Replay
+from edgeskel.errors import (
+    BundleError,
+    CorruptFile,
+    DataError,
+    EngineError,
+    InvalidClip,
+    LabelMismatch,
+    ModelError,
+    UsageError,
+)
 from edgeskel.files import atomic_write
+from edgeskel.runtime.engines import State, obstacle
+from edgeskel.runtime.session import Session
 from edgeskel.skeleton import Float32
-from edgeskel.window import blank_missing
+from edgeskel.window import blank_missing, fit_window
 
-__all__ = ["BATCH", "LatentReplay", "Replay"]
+if TYPE_CHECKING:
+    from edgeskel.continual.device.memory import Memory
+    from edgeskel.runtime.bundle import Bundle
 
+__all__ = ["BATCH", "ENTRY", "NAME", "LatentReplay", "kept_beside", "with_latent_replay"]
+
+NAME = "latent-replay"
+ENTRY = "latent_replay"
+"""Of a bundle's manifest: ``folder``, where the three files lie."""
 BATCH = 16
-"""Latents in one step; half of them are demonstrations, half are replayed."""
+"""Latents in one step: some are demonstrations, the others are replayed."""
+SHOWN = 8
+"""Demonstrations in it."""
 STEPS = 60
 RATE = 0.01
 MOMENTUM = 0.9
+CAUTION = 0.0
+"""By how much the logarithm of a new action's probability must be ahead."""
 _SEED = 20_26
-
-
-@dataclass(frozen=True, eq=False)
-class Replay:
-    """Latents in 8 bits: what enters the last layers, after a ReLU and so never below 0, over one scale each.
-
-    Args:
-        labels: K names.
-        entering, added: (N, P, C) uint8.
-        scales: (2,) of the two.
-        classes: (N,).
-    """
-
-    labels: tuple[str, ...]
-    entering: NDArray[np.uint8]
-    added: NDArray[np.uint8]
-    scales: Float32
-    classes: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, labels: tuple[str, ...], entering: Float32, added: Float32, classes: NDArray[np.int64]) -> Replay:
-        """From latents (N, P, C) each."""
-        scales = np.array([max(float(part.max()), 1e-6) / 255 for part in (entering, added)], np.float32)
-        packed = [np.clip(np.round(part / scale), 0, 255).astype(np.uint8)
-                  for part, scale in zip((entering, added), scales, strict=True)]
-        return cls(labels, packed[0], packed[1], scales, classes)
-
-    def latents(self, rows: NDArray[np.int64]) -> tuple[Float32, Float32]:
-        """(N, P, C) each, of some rows."""
-        return self.entering[rows] * self.scales[0], self.added[rows] * self.scales[1]
-
-    def save(self, path: str | Path) -> None:
-        """Write it, by atomic rename."""
-        content = io.BytesIO()
-        np.savez_compressed(content, labels=np.array(self.labels), entering=self.entering, added=self.added,
-                            scales=self.scales, classes=self.classes)
-        with atomic_write(path) as file:
-            file.write(content.getvalue())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Replay:
-        """Read what :meth:`save` wrote. Raises ``CorruptFile``."""
-        try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
-                replay = cls(tuple(str(label) for label in data["labels"]), data["entering"], data["added"],
-                             data["scales"].astype(np.float32), data["classes"].astype(np.int64))
-            if (replay.entering.shape != replay.added.shape or len(replay.classes) != len(replay.entering)
-                    or replay.entering.ndim != 3 or replay.scales.shape != (2,)):
-                raise ValueError("arrays that do not belong together")
-        except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-                zipfile.BadZipFile, zlib.error) as error:
-            raise CorruptFile(path, f"unreadable ({error})", expected="latents to replay",
-                              remedy="export it again") from error
-        return replay
+_PARAMETERS = ("last.weight", "last.bias", "classifier.weight", "classifier.bias")
 
 
 class LatentReplay:
-    """The trunk, the tail that learns, and what is replayed.
+    """The trunk, the tail that learns, and what is replayed; an engine (:class:`edgeskel.runtime.engines.Engine`) of windows.
 
     Args:
         folder: as ``export.latent.write_latent_replay`` writes it.
 
     Raises:
         EngineError: ExecuTorch is not here or refuses a file.
-        CorruptFile: ``replay.npz`` is damaged.
+        CorruptFile: ``replay.npz`` is damaged, or it does not belong to the tail.
     """
+
+    name = NAME
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -114,6 +90,35 @@ class LatentReplay:
                               expected="trunk.pte and tail.pte, and ExecuTorch with its training module",
                               remedy="pip install 'edgeskel[export-mobile]', or export them again") from error
 
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> LatentReplay:
+        """Of an opened bundle, whose digests have been checked.
+
+        Raises:
+            ModelError: the bundle was exported without it.
+            BundleError: its manifest does not say where it lies, or lists no such files.
+            EngineError, CorruptFile: as the class.
+        """
+        if ENTRY not in bundle.manifest:
+            raise ModelError(f"{bundle.path} has no latent replay", expected="trunk, tail and latents to replay",
+                             remedy="export it with them: edgeskel export MODEL --calibration STORE --latent-replay")
+        entry = bundle.manifest[ENTRY]
+        folder = entry.get("folder") if isinstance(entry, Mapping) else None
+        if not isinstance(folder, str):
+            raise BundleError(f"{bundle.path}: {ENTRY} is {entry!r}", expected="an entry with its folder", remedy="export anew")
+        for name in ("trunk.pte", "tail.pte", "replay.npz"):
+            bundle.file(f"{folder}/{name}")
+        deep = cls(bundle.path / folder)
+        if deep.replay.labels != bundle.labels:
+            raise CorruptFile(deep.folder / "replay.npz", "its labels are not the bundle's", remedy="export anew")
+        return deep
+
+    @staticmethod
+    def available() -> str | None:
+        """None when it runs here, else why not and what to do."""
+        install = "pip install 'edgeskel[export-mobile]'"
+        return obstacle("torch", install) or obstacle("executorch.extension.training", install)
+
     def _load(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "This API is experimental"
@@ -126,12 +131,16 @@ class LatentReplay:
             self._trunk.method_meta("forward")
             self._content = (self.folder / "tail.pte").read_bytes()  # the module reads in it as long as it lives
             described = portable_lib._load_for_executorch_from_buffer(self._content).method_meta("forward")
-            self._outputs = int(described.input_tensor_meta(2).sizes()[1])
+            entering, _, targets = (tuple(described.input_tensor_meta(index).sizes()) for index in range(3))
             self._tail = _load_for_executorch_for_training_from_buffer(self._content)
-        places, channels = self.replay.entering.shape[1:]
-        nothing = np.zeros((BATCH, places, channels), np.float32)
-        self._run(nothing, nothing, np.zeros((BATCH, self._outputs), np.float32))  # only then it knows its parameters
+        self._outputs = int(targets[1])
+        if entering != (BATCH, *self.replay.entering.shape[1:]) or self._outputs < len(self.replay.labels):
+            raise CorruptFile(self.folder / "replay.npz", f"latents of {self.replay.entering.shape[1:]}, "
+                              f"{len(self.replay.labels)} labels", expected=f"as the tail: {entering[1:]}", remedy="export anew")
+        nothing = np.zeros(entering, np.float32)
+        self._run(nothing, nothing, np.zeros(targets, np.float32))  # only then it knows its parameters
         self._parameters: dict[str, Any] = self._tail.named_parameters()
+        self._before = self._arrays()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -162,6 +171,28 @@ class LatentReplay:
         self._shown.append(latents)
         self._classes.append(self.labels.index(label))
 
+    def learn_from(self, memory: Memory, session: Session) -> None:
+        """Take every demonstration of a file of learned actions, and train on them.
+
+        Args:
+            memory: of the same model; the joints must have been kept.
+            session: whose window the joints are fitted into.
+
+        Raises:
+            DataError: nothing is learned, or the joints of a label were not kept.
+            UsageError: more labels than there is room for.
+        """
+        shown = [(label, one.clip) for label, one in memory.demonstrations() if one.clip is not None]
+        lacking = {one.label for one in memory.learned()} - {label for label, _ in shown}
+        if lacking or not shown:
+            raise DataError(f"{memory.path}: no joints of {', '.join(sorted(lacking)) or 'anything'} were kept",
+                            expected="demonstrations whose joints can go through the network again",
+                            remedy="enrol without --private, or use another learner")
+        for label, clip in shown:
+            joints, confidence = fit_window(clip.joints, clip.confidence, 1, session.window.frames)
+            self.learn(self.latents(joints[None], confidence[None]), label)
+        self.train()
+
     def train(self, steps: int = STEPS, rate: float = RATE) -> float:
         """Some steps of gradient descent on demonstrations and replayed latents; the loss of the last one.
 
@@ -175,8 +206,8 @@ class LatentReplay:
         optimizer = self._sgd(self._parameters, rate, MOMENTUM)
         loss = 0.0
         for _ in range(steps):
-            mine = self._rng.integers(len(shown), size=BATCH // 2)
-            theirs = self._rng.integers(len(self.replay.classes), size=BATCH - len(mine))
+            mine = self._rng.integers(len(shown), size=SHOWN)
+            theirs = self._rng.integers(len(self.replay.classes), size=BATCH - SHOWN)
             replayed = self.replay.latents(theirs)
             entering, added = (np.concatenate([np.stack([shown[row][part] for row in mine]), replayed[part]])
                                for part in (0, 1))
@@ -187,40 +218,129 @@ class LatentReplay:
         return loss
 
     def predict(self, entering: Float32, added: Float32) -> Float32:
-        """Probabilities (N, K + L) of latents (N, P, C) each."""
-        answers = []
-        for start in range(0, len(entering), BATCH):
-            parts = [np.asarray(part[start : start + BATCH], np.float32) for part in (entering, added)]
-            count = len(parts[0])
-            full = [np.concatenate([part, np.zeros((BATCH - count, *part.shape[1:]), np.float32)]) for part in parts]
-            logits = self._run(full[0], full[1], np.zeros((BATCH, self._outputs), np.float32))[1]
-            answers.append(logits[:count, : len(self.labels)])
-        scores = np.concatenate(answers)
-        scores = np.exp(scores - scores.max(-1, keepdims=True))
-        probabilities: Float32 = scores / scores.sum(-1, keepdims=True)
-        return probabilities
+        """Probabilities (N, K + L) of latents (N, P, C) each.
+
+        As with the frozen embedding, what the trained tail leaves to the old actions is divided among them as the tail had it
+        before: an old action can be lost to a new one, to no other.
+        """
+        now, before = self._arrays(copy=False), self._before
+        known = len(self.replay.labels)
+        logits = _logits(now, _embedding(now, entering, added))[:, : len(self.labels)]
+        logits[:, known:] -= CAUTION
+        old = _softmax(_logits(before, _embedding(before, entering, added))[:, :known])
+        return joined(old, _softmax(logits))
+
+    def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        """Probabilities (K + L,) and the embedding (D,) that the trained layers give, of a window (1, 1, S, V, 3)."""
+        entering, added = (part[None] for part in self.latents(joints, confidence))
+        return self.predict(entering, added)[0], _embedding(self._arrays(copy=False), entering, added)[0]
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        """Never: there is no step form."""
+        raise EngineError("latent replay takes windows", expected="--way window")
+
+    def save(self, path: str | Path, memory: Memory) -> None:
+        """Write the trained layers, by atomic rename; :meth:`restore` takes them for the same state of ``memory``."""
+        content = io.BytesIO()
+        np.savez(content, state=np.array(self._state_of(memory)), labels=np.array(json.dumps(self.learned)),
+                 **self._arrays())  # type: ignore[arg-type]
+        with atomic_write(path) as file:
+            file.write(content.getvalue())
+
+    def restore(self, path: str | Path, memory: Memory) -> bool:
+        """Take what :meth:`save` wrote; False, and nothing taken, where there is none or it was trained on another state of
+        ``memory``, by other files or in another way.
+
+        Raises:
+            CorruptFile: damaged, or something else.
+        """
+        try:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
+                state = str(data["state"][()])
+                labels = [str(label) for label in json.loads(str(data["labels"][()]))]
+                arrays = {name: data[name] for name in _PARAMETERS}
+            if state != self._state_of(memory):
+                return False
+            for name, array in arrays.items():
+                if array.shape != self._before[name].shape or array.dtype != np.float32 or not np.isfinite(array).all():
+                    raise ValueError(f"{name} of {array.shape}")
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
+                zipfile.BadZipFile, zlib.error) as error:
+            raise CorruptFile(path, f"unreadable ({error})", expected="trained layers, as latent replay writes them",
+                              remedy="remove it: it is made again from the demonstrations") from error
+        for name, array in arrays.items():
+            self._parameters[name].numpy()[...] = array
+        self.learned = labels
+        return True
+
+    def _state_of(self, memory: Memory) -> str:
+        """SHA-256 of everything that the trained layers follow from."""
+        digest = hashlib.sha256(repr((BATCH, SHOWN, STEPS, RATE, MOMENTUM, _SEED)).encode())
+        for name in ("trunk.pte", "tail.pte", "replay.npz"):
+            digest.update(hashlib.sha256((self.folder / name).read_bytes()).digest())
+        for label, one in memory.demonstrations():
+            digest.update(f"{label}\0{one.digest}\0".encode())
+        return digest.hexdigest()
 
     def _begin_rows(self, classes: NDArray[np.int64]) -> None:
         """A class that was not trained yet starts at the mean of its embeddings, as far from 0 as the others are."""
-        weight, bias = (self._parameters[f"classifier.{name}"].numpy() for name in ("weight", "bias"))
+        now = self._arrays(copy=False)
+        weight, bias = now["classifier.weight"], now["classifier.bias"]
         known = len(self.replay.labels)
         length = float(np.linalg.norm(weight[:known], axis=1).mean())
-        middle = self._embeddings(*self.replay.latents(np.arange(len(self.replay.classes)))).mean(0)
+        middle = _embedding(now, *self.replay.latents(np.arange(len(self.replay.classes)))).mean(0)
         for place in range(known, len(self.labels)):
             if bias[place] > -20:  # it was trained before
                 continue
             own = [latents for latents, owner in zip(self._shown, classes, strict=True) if owner == place]
-            apart = self._embeddings(*(np.stack([one[part] for one in own]) for part in (0, 1))).mean(0) - middle
+            apart = _embedding(now, *(np.stack([one[part] for one in own]) for part in (0, 1))).mean(0) - middle
             weight[place] = length * apart / max(float(np.linalg.norm(apart)), 1e-6)
             bias[place] = float(bias[:known].mean()) - float(weight[place] @ middle)
 
-    def _embeddings(self, entering: Float32, added: Float32) -> Float32:
-        weight, bias = (self._parameters[f"last.{name}"].numpy() for name in ("weight", "bias"))
-        embeddings: Float32 = np.maximum(entering @ weight.T + bias + added, 0).mean(1)
-        return embeddings
+    def _arrays(self, *, copy: bool = True) -> dict[str, Float32]:
+        """The parameters by name; with ``copy=False`` what is written into them is written into the module."""
+        arrays = {name: self._parameters[name].numpy() for name in _PARAMETERS}
+        return {name: array.copy() for name, array in arrays.items()} if copy else arrays
 
     def _run(self, entering: Float32, added: Float32, targets: Float32) -> list[Any]:
         torch = self._torch
         inputs = tuple(torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (entering, added, targets))
         outputs = self._tail.forward_backward("forward", inputs)
         return [output.detach().numpy().copy() for output in outputs[:2]]
+
+
+def kept_beside(path: Path) -> Path:
+    """Where the layers that were trained on a file of learned actions lie."""
+    return path.with_name(f"{path.name}.latent.npz")
+
+
+def with_latent_replay(session: Session, deep: LatentReplay) -> Session:
+    """A session that recognises by the trained layers, window by window. The given one is left as it is.
+
+    Raises:
+        LabelMismatch: they are of another recogniser.
+    """
+    if session.labels != deep.replay.labels:
+        raise LabelMismatch(f"the latents to replay are of {len(deep.replay.labels)} classes",
+                            expected=f"the session's {len(session.labels)}", remedy="use those of the bundle that the session runs")
+    return Session(deep, session.topology, deep.labels, session.window, config=session.config, most=session.most)
+
+
+def _embedding(parameters: Mapping[str, Float32], entering: Float32, added: Float32) -> Float32:
+    """(N, P, C) each -> (N, D)."""
+    mixed = entering @ parameters["last.weight"].T + parameters["last.bias"] + added
+    embedding: Float32 = np.maximum(mixed, 0).mean(1)
+    return embedding
+
+
+def _logits(parameters: Mapping[str, Float32], embedding: Float32) -> Float32:
+    logits: Float32 = embedding @ parameters["classifier.weight"].T + parameters["classifier.bias"]
+    return logits
+
+
+def _softmax(logits: Float32) -> Float32:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities: Float32 = powers / powers.sum(-1, keepdims=True)
+    return probabilities
