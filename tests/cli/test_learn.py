@@ -155,3 +155,37 @@ def test_from_one_device_to_another_and_into_a_recogniser(capsys: pytest.Capture
     # What was learned before stands on the old model; the new one knows the action itself.
     status, data = call(capsys, "labels", "import", "sent.sqlite", "--learned", "next.sqlite", "--model", "grown")
     assert status == 0 and data["taken"] == {} and data["known"] == ["squat"]
+
+
+def test_the_last_layers_learn_on_what_a_bundle_brings(capsys: pytest.CaptureFixture[str], here: Path,
+                                                       files: Callable[..., list[str]], utd_store: Any) -> None:
+    pytest.importorskip("executorch", reason="pip install 'edgeskel[export-mobile]'")
+    from benchmarks.learning import base_store
+
+    base_store(utd_store, 0, here / "store")
+    status, data = call(capsys, "export", MODEL, "--target", "host", "--precision", "fp32", "--latent-replay",
+                        "--calibration", "store", "--out", "bundle")
+    assert status == 0, data
+    assert data["latent_replay"]["replayed"] == 4 * 22
+    status, data = call(capsys, "verify", "bundle")
+    assert status == 0 and "latent-replay" in json.dumps(data)
+    status, data = call(capsys, "learn", "deep squat", "--from", *files("squat", TRAIN, 3), "--bundle", "bundle", "--deeper")
+    assert status == 0 and data["taken"] == 3
+    squat = files("squat", TEST, 1)[0]
+    status, data = call(capsys, "run", f"replay:{squat}", "--speed", "0", "--bundle", "bundle", "--learned", "learned.sqlite",
+                        "--learner", "latent-replay", "--threshold", "0.3")
+    assert status == 0 and data["engine"] == "latent-replay"
+    assert [action["label"] for action in data["recognitions"]] == ["deep squat"]
+    content = bytearray((here / "bundle" / "latent" / "replay.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (here / "bundle" / "latent" / "replay.npz").write_bytes(content)
+    status, data = call(capsys, "verify", "bundle")
+    assert status != 0 and "replay.npz" in str(data)
+
+
+def test_the_last_layers_need_a_bundle_that_has_them(capsys: pytest.CaptureFixture[str], here: Path,
+                                                     files: Callable[..., list[str]]) -> None:
+    status, data = call(capsys, "learn", "deep squat", "--from", *files("squat", TRAIN, 1), "--model", MODEL, "--deeper")
+    assert status == 2 and "--latent-replay" in data["error"]["expected"]
+    status, data = call(capsys, "export", MODEL, "--target", "host", "--latent-replay", "--out", "bundle")
+    assert status == 2 and "--calibration" in data["error"]["expected"]

@@ -1,0 +1,92 @@
+"""Learned actions on a recogniser that goes frame by frame: actions of Northwestern-UCLA on one that learned UTD-MHAD."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.live import played
+from edgeskel.continual.device import Demonstration, Knowledge, Memory, knowledge, with_learned
+from edgeskel.models import from_pretrained
+from edgeskel.models.base import folder_of
+from edgeskel.runtime import Event, Session, event_config, session_of
+from edgeskel.runtime.bundle import read_certainty
+from edgeskel.skeleton import Clip, Frame
+
+MODEL, NAME = "edge-utd-mhad-live", "put a coat on"
+
+
+@pytest.fixture(scope="module")
+def coats(ucla_store: Any) -> list[Clip]:
+    """Somebody dons a coat, seen from the front; a clip for each of several people."""
+    donning = ucla_store.labels.index("donning")
+    chosen = [index for index in range(len(ucla_store)) if ucla_store.index["label"][index] == donning
+              and ucla_store.index["view"][index] == ucla_store.index["view"][0]]
+    return [ucla_store[index] for index in chosen]
+
+
+@pytest.fixture(scope="module")
+def waves(utd_store: Any) -> list[Clip]:
+    wave = utd_store.labels.index("wave")
+    return [utd_store[index] for index in range(len(utd_store)) if utd_store.index["label"][index] == wave
+            and utd_store.index["subject"][index] == b"2"]
+
+
+def session(way: str) -> Session:
+    return session_of(from_pretrained(MODEL), threads=1, way=way, config=event_config(read_certainty(folder_of(MODEL))))
+
+
+def taught(plain: Session, coats: list[Clip], path: Path) -> Session:
+    with Memory.open(path, Knowledge.load(folder_of(MODEL) / knowledge.FILE)) as memory:
+        for clip in coats[:5]:
+            memory.learn(NAME, Demonstration.of(clip, plain)[0])
+        return with_learned(plain, memory.learner())
+
+
+def stream(coats: list[Clip], waves: list[Clip]) -> list[Frame]:
+    clips = [clip for pair in zip(coats[5:8], waves[:3], strict=True) for clip in pair]
+    return played(clips, np.random.default_rng(0))[0]
+
+
+def step(one: Session, frames: list[Frame]) -> list[Event]:
+    return [event for frame in frames for event in one.step(frame)]
+
+
+@pytest.mark.parametrize("way", ["frame", "window"])
+def test_a_learned_action_is_among_the_events(way: str, coats: list[Clip], waves: list[Clip], tmp_path: Path) -> None:
+    plain, frames = session(way), stream(coats, waves)
+    assert NAME not in {event.label for event in step(plain, frames) + plain.finish()}
+    learned = taught(session(way), coats, tmp_path / "learned.sqlite")
+    assert learned.way == way
+    ended = [event.label for event in step(learned, frames) + learned.finish() if event.kind == "ended"]
+    assert ended.count(NAME) >= 2 and ended.count("wave") >= 2
+
+
+def test_a_learned_session_is_restored_and_reset_to_the_bit(coats: list[Clip], waves: list[Clip], tmp_path: Path) -> None:
+    learned, frames = taught(session("frame"), coats, tmp_path / "learned.sqlite"), stream(coats, waves)
+    whole = step(learned, frames)
+    learned.reset()
+    middle = len(frames) // 2
+    first = step(learned, frames[:middle])
+    another = taught(session("frame"), coats, tmp_path / "again.sqlite")
+    another.restore(learned.save())
+    assert [first_seen(event) for event in first + step(another, frames[middle:])] == [first_seen(event) for event in whole]
+
+
+def first_seen(event: Event) -> tuple[Any, ...]:
+    """All but the number of the person: reset() never gives one twice."""
+    return (event.kind, event.label, event.confidence, event.start, event.end, event.time)
+
+
+def test_everybody_has_learned_it(coats: list[Clip], waves: list[Clip], tmp_path: Path) -> None:
+    learned = taught(session("frame"), coats, tmp_path / "learned.sqlite")
+    still = [np.repeat(clip.joints[:, -1:], 40, axis=1) for clip in (coats[5], waves[0])]
+    clips = [np.concatenate((clip.joints, rest), axis=1)[0] for clip, rest in zip((coats[5], waves[0]), still, strict=True)]
+    aside = clips[1] - clips[1][:1, :1] + clips[0][:1, :1] + np.float32((2.5, 0, 0))
+    frames = [Frame(index / 30, np.stack((clips[0][index], aside[min(index, len(aside) - 1)])), np.ones((2, 20), np.float32))
+              for index in range(len(clips[0]))]
+    ended = {event.person: event.label for event in step(learned, frames) + learned.finish() if event.kind == "ended"}
+    assert ended[0] == NAME and ended.get(1) == "wave"
