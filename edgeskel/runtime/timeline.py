@@ -78,8 +78,6 @@ def _mix(
     time: float, joints_before: Float32, confidence_before: Float32, after: Frame, weights: tuple[float, float]
 ) -> Frame:
     """A frame between two; a missing joint's value is never mixed in, and its absence lowers the confidence."""
-    if np.float32(weights[1]) == 1:  # most sources deliver at the grid's own instants
-        return Frame(time, np.where((after.confidence > 0)[..., None], after.joints, np.float32(0)), after.confidence)
     weight_before = np.float32(weights[0]) * confidence_before
     weight_after = np.float32(weights[1]) * after.confidence
     confidence = weight_before + weight_after
