@@ -113,6 +113,11 @@ class FakeBluez:
         """Whether notifications of some device go out through a socket (AcquireNotify) just now."""
         return bool(self._pipes)
 
+    def end_sockets(self) -> None:
+        """Close every socket that notifications go out through; the devices stay connected."""
+        for path in list(self._pipes):
+            self._stop_notify(path)
+
     # -- the daemon -----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:

@@ -136,11 +136,12 @@ def test_seventeen_at_once_through_one_scanner_and_one_connection_at_a_time() ->
     run(scenario, *devices)
 
 
-def test_a_device_that_comes_back_is_connected_again() -> None:
+@pytest.mark.parametrize("acquire", [False, True])
+def test_a_device_that_comes_back_is_connected_again(acquire: bool) -> None:
     device = peripheral()
 
     async def scenario(bluez: Any) -> None:
-        async with link_to("left") as link:
+        async with link_to("left", acquire=acquire) as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 20)
             bluez.drop(device, present=False)
@@ -153,12 +154,13 @@ def test_a_device_that_comes_back_is_connected_again() -> None:
     run(scenario, device)
 
 
-def test_a_killed_daemon_is_noticed_and_its_return_too() -> None:
+@pytest.mark.parametrize("acquire", [False, True])
+def test_a_killed_daemon_is_noticed_and_its_return_too(acquire: bool) -> None:
     """bleak says "connected" all the time; the bus says who has gone."""
     device = peripheral()
 
     async def scenario(bluez: Any) -> None:
-        async with link_to("left") as link:
+        async with link_to("left", acquire=acquire) as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
             await bluez.kill()
@@ -171,11 +173,12 @@ def test_a_killed_daemon_is_noticed_and_its_return_too() -> None:
     run(scenario, device)
 
 
-def test_a_daemon_that_hangs_is_noticed_by_silence_alone() -> None:
+@pytest.mark.parametrize("acquire", [False, True])
+def test_a_daemon_that_hangs_is_noticed_by_silence_alone(acquire: bool) -> None:
     device = peripheral()
 
     async def scenario(bluez: Any) -> None:
-        async with link_to("left") as link:
+        async with link_to("left", acquire=acquire) as link:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
             bluez.freeze()
@@ -217,6 +220,25 @@ def test_a_silent_device_that_stays_connected_is_opened_anew() -> None:
             await watched.until(lambda: link.health.state == "streaming")
             assert device.connects == 2
             assert link.health.lost == sum(gap.count for gap in watched.of(Gap)) >= 50
+
+    run(scenario, device)
+
+
+@fake_only
+def test_a_socket_that_ends_while_the_device_stays_connected_is_opened_anew() -> None:
+    """bleak closes its end and tells nobody."""
+    device = peripheral()
+
+    async def scenario(bluez: Any) -> None:
+        async with link_to("left", acquire=True) as link:
+            watched = Watched(link)
+            await watched.until(lambda: len(watched.of(Sample)) >= 50)
+            bluez.end_sockets()
+            assert bluez.connected(device)
+            assert await watched.until(lambda: watched.of(Stalled)) < 2.0
+            await watched.until(lambda: link.health.state == "streaming")
+            assert bluez.lends_socket
+            assert device.connects == 2
 
     run(scenario, device)
 

@@ -170,7 +170,8 @@ class BleTransport:
         clock = radio.clock
         for uuid in self._gatt.notify:
             def hear(_: Any, data: bytearray, channel: str = uuid) -> None:
-                received(Chunk(bytes(data), clock(), channel))
+                if self._client is client:  # bleak reads a socket on when it could not disconnect
+                    received(Chunk(bytes(data), clock(), channel))
 
             try:
                 await self._subscribe(client, uuid, hear)
