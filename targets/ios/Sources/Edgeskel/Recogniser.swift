@@ -14,7 +14,7 @@ public protocol Network {
     func run(_ input: Input) throws -> Output
 }
 
-/// When a recognition counts; the defaults are those of `edgeskel.runtime.decision.DecisionConfig`.
+/// When a recognition counts; the defaults are those of `edgeskel.runtime.EventConfig`.
 public struct Thresholds: Sendable {
     /// Probability under which the answer is no action.
     public let probability: Float

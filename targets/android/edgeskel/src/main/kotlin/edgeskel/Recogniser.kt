@@ -9,7 +9,7 @@ interface Network {
 }
 
 /**
- * When a recognition counts; the defaults are those of `edgeskel.runtime.decision.DecisionConfig`.
+ * When a recognition counts; the defaults are those of `edgeskel.runtime.EventConfig`.
  *
  * @param probability under which the answer is no action.
  * @param smoothing share of the earlier answers in the present one, 0 to 1.
