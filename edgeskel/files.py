@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all.
+"""Files and folders that appear whole or not at all; what a damaged one raises.
 
 Both managers write under a temporary name beside the target, flush it to the disk and rename it. Whatever ends the
 block early (an error, a full disk, an interrupt) leaves the target as it was and removes the temporary one.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +18,11 @@ from typing import BinaryIO
 
 from edgeskel.errors import UsageError
 
-__all__ = ["atomic_folder", "atomic_write"]
+__all__ = ["UNREADABLE", "atomic_folder", "atomic_write"]
+
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError, NotImplementedError, RuntimeError,
+              OverflowError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged ``.npz`` raises, as fuzzing found it: numpy, zipfile and json each have exceptions of their own."""
 
 
 @contextmanager

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import CorruptFile
+from edgeskel.files import UNREADABLE
 from edgeskel.skeleton import Frame
 
 __all__ = ["pack", "recall", "remember", "unpack"]
@@ -66,8 +65,7 @@ def unpack(content: bytes) -> Any:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         return _decode(json.loads(arrays.pop("text").tobytes().decode()), arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-            IndexError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise CorruptFile("session state", f"unreadable ({type(error).__name__}: {error})",
                           expected="what Session.save gave") from error
 

@@ -6,13 +6,12 @@ Axes: P persons, T frames, V joints, D width of the embedding.
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgeskel.errors import InvalidClip
+from edgeskel.files import UNREADABLE
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.skeleton import Clip, Float32
 
@@ -101,7 +100,6 @@ def unpacked(content: bytes, label: str, source: str, subject: str = "") -> Clip
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as data:
             return Clip(data["joints"], data["confidence"], data["time"], label=label, source=source, subject=subject)
-    except (OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError, RuntimeError, OverflowError,
-            zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise InvalidClip(f"{source}: the stored recording is unreadable ({error})", expected="joints as they were stored",
                           remedy="forget this demonstration and record it again") from error

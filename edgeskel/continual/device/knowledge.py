@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import BundleError, CorruptFile, DataError, ModelError
-from edgeskel.files import atomic_write
+from edgeskel.files import UNREADABLE, atomic_write
 from edgeskel.skeleton import Float32
 
 if TYPE_CHECKING:
@@ -132,8 +130,7 @@ class Knowledge:
         except FileNotFoundError as error:
             raise ModelError(f"no {path.name} in {path.parent}: nothing says where the model's own classes lie",
                              expected=expected, remedy=_REMEDY) from error
-        except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-                OverflowError, zipfile.BadZipFile, zlib.error) as error:
+        except UNREADABLE as error:
             raise CorruptFile(path, f"unreadable ({type(error).__name__}: {error})", expected=expected,
                               remedy=_REMEDY) from error
         width = means.shape[1] if means.ndim == 2 else 0

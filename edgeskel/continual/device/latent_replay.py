@@ -14,8 +14,6 @@ import hashlib
 import io
 import json
 import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +33,7 @@ from edgeskel.errors import (
     ModelError,
     UsageError,
 )
-from edgeskel.files import atomic_write
+from edgeskel.files import UNREADABLE, atomic_write
 from edgeskel.runtime.engines import State, obstacle
 from edgeskel.runtime.session import Session
 from edgeskel.skeleton import Float32
@@ -266,8 +264,7 @@ class LatentReplay:
                     raise ValueError(f"{name} of {array.shape}")
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-                zipfile.BadZipFile, zlib.error) as error:
+        except UNREADABLE as error:
             raise CorruptFile(path, f"unreadable ({error})", expected="trained layers, as latent replay writes them",
                               remedy="remove it: it is made again from the demonstrations") from error
         for name, array in arrays.items():

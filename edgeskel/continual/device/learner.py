@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.errors import CorruptFile, InvalidClip, ModelError, UnknownChoice, UsageError
-from edgeskel.files import atomic_write
+from edgeskel.files import UNREADABLE, atomic_write
 from edgeskel.skeleton import Float32
 
 __all__ = ["DEFAULT", "LEARNERS", "Learner", "create", "load", "softness"]
@@ -192,8 +190,7 @@ def load(path: str | Path, knowledge: Knowledge) -> Learner:
             state = {name: data[name] for name in data.files}
         head = json.loads(str(state.pop("head")[()]))
         kind, model, labels = head["learner"], head["model"], [str(label) for label in head["labels"]]
-    except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-            OverflowError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise CorruptFile(path, f"unreadable ({type(error).__name__}: {error})", expected=expected) from error

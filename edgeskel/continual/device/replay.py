@@ -6,8 +6,6 @@ Axes: N clips, P places of the last feature map, C its channels, K classes of th
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import CorruptFile
-from edgeskel.files import atomic_write
+from edgeskel.files import UNREADABLE, atomic_write
 from edgeskel.skeleton import Float32
 
 __all__ = ["Replay"]
@@ -68,8 +66,7 @@ class Replay:
             if (replay.entering.shape != replay.added.shape or len(replay.classes) != len(replay.entering)
                     or replay.entering.ndim != 3 or replay.scales.shape != (2,)):
                 raise ValueError("arrays that do not belong together")
-        except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-                zipfile.BadZipFile, zlib.error) as error:
+        except UNREADABLE as error:
             raise CorruptFile(path, f"unreadable ({error})", expected="latents to replay",
                               remedy="export it again") from error
         return replay
