@@ -1,7 +1,8 @@
 """A device to deploy to: a Debian with systemd and sshd, booted by systemd-nspawn in seconds, on a port of loopback.
 
 Its system is made once by debootstrap and kept; each box lays its own changes over it, so that boxes are born clean,
-keep what was written through a reboot or a cut of power, and leave nothing behind. Needs root, ``systemd-container`` and
+keep what was written through a reboot or a cut of power, and leave nothing behind; where their owner was killed, the next box
+removes them. Needs root, ``systemd-container`` and
 ``debootstrap``.
 """
 
@@ -14,8 +15,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+
+from filelock import FileLock, Timeout
 
 __all__ = ["Box", "missing"]
 
@@ -32,6 +36,7 @@ _PACKAGES = (
 )
 _SUITE = "bookworm"  # Python 3.11 and numpy 1.24
 _READY_S = 60.0
+_PLACE, _PREFIX, _OWNED = "/var/tmp", "edgeskel-box-", "owned.lock"
 
 
 def missing() -> str | None:
@@ -52,8 +57,6 @@ def missing() -> str | None:
 
 def _system() -> Path:
     """The system under every box, made once: about a minute and 400 MB."""
-    from filelock import FileLock
-
     home = Path(os.environ.get("EDGESKEL_BOXES") or "/var/tmp/edgeskel-boxes")
     home.mkdir(parents=True, exist_ok=True)
     root = home / f"{_SUITE}-1"
@@ -74,7 +77,10 @@ class Box:
     """One booted system. A context manager; ``ssh_config`` names it ``box`` (root) and ``boxdev`` (a user without rights)."""
 
     def __init__(self) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="edgeskel-box-", dir="/var/tmp"))
+        _remove_orphans()
+        self._home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PLACE))
+        self._owned = FileLock(self._home / _OWNED)  # until this process ends, however it ends
+        self._owned.acquire()
         self.root = self._home / "root"
         self.port = _free_port()
         self.ssh_config = self._home / "ssh_config"
@@ -188,25 +194,44 @@ class Box:
         """Everything on it ends at once, as when the plug is pulled; what was written stays."""
         if self._process is None:
             return
-        leader = _init_of(self._process.pid)
-        for pid in filter(None, (leader, self._process.pid)):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        _kill(self._process.pid)
         self._process.wait()
         self._process = None
 
     def _remove(self) -> None:
-        end = time.monotonic() + 10
-        while (
-            subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode
-            and time.monotonic() < end
-        ):
-            time.sleep(0.2)
-        if os.path.ismount(self.root):
-            subprocess.run(["umount", "--lazy", str(self.root)], check=False)
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._owned.release()
+        _remove(self._home)
+
+
+def _remove(home: Path) -> None:
+    """Unmount and delete what lies in a box's folder; its processes have ended."""
+    root, end = home / "root", time.monotonic() + 10
+    while subprocess.run(["umount", str(root)], capture_output=True, check=False).returncode and time.monotonic() < end:
+        if not os.path.ismount(root):
+            break
+        time.sleep(0.2)
+    if os.path.ismount(root):
+        subprocess.run(["umount", "--lazy", str(root)], check=False)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _remove_orphans() -> None:
+    """Boxes whose owner was killed run on; nobody else ends them."""
+    for owned in Path(_PLACE).glob(f"{_PREFIX}*/{_OWNED}"):
+        with suppress(Timeout), FileLock(owned, timeout=0):
+            for process in Path("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    words = (process / "cmdline").read_bytes().split(b"\0")
+                    if words[0].endswith(b"systemd-nspawn") and str(owned.parent / "root").encode() in words:
+                        _kill(int(process.name))
+            _remove(owned.parent)
+
+
+def _kill(nspawn: int) -> None:
+    """End a box's process 1, and with it all the others, and what booted it."""
+    for pid in filter(None, (_init_of(nspawn), nspawn)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _init_of(nspawn: int) -> int | None:
