@@ -14,7 +14,7 @@ from edgeskel.data import Store
 from edgeskel.runtime import UNKNOWN, Event, Session
 from edgeskel.skeleton import Clip, Float32, Frame
 
-__all__ = ["UNSEEN", "Score", "Stream", "hits", "play", "streams"]
+__all__ = ["UNSEEN", "Score", "Stream", "found", "hits", "play", "streams"]
 
 RATE = 30.0
 UNSEEN = ("donning", "doffing", "drop_trash")
@@ -145,6 +145,18 @@ def hits(events: Sequence[Event], stream: Stream) -> list[tuple[float, bool]]:
     """Of every event with a label that has ended, its confidence and whether it is right (overlap 0.5)."""
     ended = [event.confidence for event in events if event.kind == "ended" and event.label != UNKNOWN]
     return list(zip(ended, _hits(_named(events), stream.spans, 0.5), strict=True))
+
+
+def found(stream: Stream, events: Sequence[Event]) -> list[Event | None]:
+    """Of every action that was taught, the ended event that overlaps it most, whatever its label; None below one half."""
+    ended = [event for event in events if event.kind == "ended"]
+
+    def overlap(event: Event, span: tuple[float, float, str]) -> float:
+        return _overlap((event.start, event.end or event.start, ""), span)
+
+    best = [max(ended, key=lambda event: overlap(event, span), default=None) for span in stream.spans]  # noqa: B023
+    return [event if event is not None and overlap(event, span) >= 0.5 else None
+            for event, span in zip(best, stream.spans, strict=True)]
 
 
 def _named(events: Sequence[Event]) -> list[tuple[float, float, str]]:

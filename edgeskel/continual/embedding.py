@@ -13,6 +13,7 @@ import torch
 
 from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.errors import LabelMismatch, TopologyMismatch
+from edgeskel.runtime.timeline import paced
 from edgeskel.window import fit_window
 
 if TYPE_CHECKING:
@@ -50,19 +51,39 @@ def describe(recogniser: Recogniser, store: Store, clips: Iterable[int]) -> Know
 
 
 def embeddings(recogniser: Recogniser, clips: Iterable[Clip], batch: int = 64) -> Float32:
-    """(N, D) of whole clips, as a session recognises them."""
-    config = recogniser.config
-    fitted = [fit_window(clip.joints, clip.confidence, config.persons, config.source_frames) for clip in clips]
-    device = next(recogniser.parameters()).device
-    found = []
+    """(N, D) of whole clips, as a session recognises them: frame by frame where the recogniser has that form
+    (:meth:`edgeskel.runtime.Session.watch`), else stretched to its window."""
     training = recogniser.training
     recogniser.eval()
     with torch.inference_mode():
-        for start in range(0, len(fitted), batch):
-            joints, seen = (torch.from_numpy(np.stack(part)).to(device)
-                            for part in zip(*fitted[start : start + batch], strict=True))
-            found.append(recogniser.embed(joints, seen).float().cpu().numpy())
+        causal = getattr(recogniser.config, "causal", False)
+        found = _by_frame(recogniser, clips) if causal else _by_window(recogniser, clips, batch)
     recogniser.train(training)
+    return found
+
+
+def _by_window(recogniser: Recogniser, clips: Iterable[Clip], batch: int) -> Float32:
+    config, device = recogniser.config, next(recogniser.parameters()).device
+    fitted = [fit_window(clip.joints, clip.confidence, config.persons, config.source_frames) for clip in clips]
+    found = []
+    for start in range(0, len(fitted), batch):
+        joints, seen = (torch.from_numpy(np.stack(part)).to(device)
+                        for part in zip(*fitted[start : start + batch], strict=True))
+        found.append(recogniser.embed(joints, seen).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def _by_frame(recogniser: Recogniser, clips: Iterable[Clip]) -> Float32:
+    """All the steps of a clip at once, which is the same as one after the other."""
+    config, device = recogniser.config, next(recogniser.parameters()).device
+    step = int(config.frames_per_step)  # type: ignore[attr-defined]
+    found = []
+    for clip in clips:
+        frames = list(paced(clip, config.rate_hz))
+        frames = frames[: len(frames) // step * step] or frames[:1] * step  # a clip of less than one step counts as one
+        joints, seen = (torch.from_numpy(np.stack(part, axis=1)[None]).to(device)
+                        for part in zip(*((frame.joints, frame.confidence) for frame in frames), strict=True))
+        found.append(recogniser.step(joints, seen, ())[1].float().cpu().numpy())
     return np.concatenate(found)
 
 

@@ -71,11 +71,11 @@ class EventConfig:
 
 
 def calibrated(probabilities: Float32, temperature: float) -> Float32:
-    """(K,) as if the logits had been divided by ``temperature`` (Guo et al. 2017, arXiv 1706.04599)."""
+    """(..., K) as if the logits had been divided by ``temperature`` (Guo et al. 2017, arXiv 1706.04599)."""
     if temperature == 1:
         return probabilities
     powers = np.power(np.maximum(probabilities, np.float32(1e-30)), np.float32(1 / temperature))
-    scaled: Float32 = (powers / powers.sum()).astype(np.float32)
+    scaled: Float32 = (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
     return scaled
 
 

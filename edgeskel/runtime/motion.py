@@ -160,6 +160,11 @@ class Segmenter:
         """Whether a stretch is open."""
         return self._began is not None
 
+    @property
+    def began(self) -> float | None:
+        """Seconds, when the motion of the open stretch began; None while none is open."""
+        return self._began
+
     def push(self, frame: Frame) -> Stretch | None:
         """Take a frame; the stretch that it ends, if it ends one."""
         config = self.config

@@ -59,29 +59,56 @@ class ByWindow:
 
 
 class ByFrame:
-    """Steps through the frames; what an action was is what the last step inside it said.
+    """Steps through the frames of an action, from the moment of rest before it on; what it was is what the last step inside
+    it said.
+
+    Every action is seen by somebody without a past: what was done before would linger in the state, and an answer would
+    depend on it. So the answer to an action is that of :meth:`edgeskel.runtime.Session.watch` to a recording of it, and a
+    body that stands still costs nothing. The moment before the motion is known to be one is caught up with in a few frames,
+    two steps in each, so that no frame takes long.
 
     Args:
         stepper: the step artifact.
     """
 
-    REMEMBERS = ("memory", "answers")
+    REMEMBERS = ("memory", "answers", "waiting", "began")
 
     def __init__(self, stepper: Stepper) -> None:
         self._stepper = stepper
         self.memory: Memory = stepper.fresh()
         self.answers: list[tuple[float, Float32, Float32]] = []
-        """Time, probabilities and embedding of the latest steps."""
+        """Time, probabilities and embedding of the latest steps of this action."""
+        self.waiting: list[Frame] = []
+        """Frames of this action that were not stepped through yet."""
+        self.began: float | None = None
+        """Which action this is."""
 
     def push(self, frame: Frame, segmenter: Segmenter) -> Answer | None:
-        answer = self._stepper.push(self.memory, frame.joints[0], frame.confidence[0])
-        if answer is None:
+        if not segmenter.moving:
             return None
-        self.answers = [*self.answers[-_KEPT:], (frame.time, *answer)]
-        return answer if segmenter.moving else None
+        if segmenter.began == self.began:
+            self.waiting.append(frame)
+        else:
+            stretch = segmenter.open_stretch()
+            assert stretch is not None
+            self.memory, self.answers, self.waiting = self._stepper.fresh(), [], list(stretch.frames)
+            self.began = segmenter.began
+        return self._catch_up(2 * self._stepper.form.frames)
 
     def final(self, stretch: Stretch) -> Answer | None:
+        self._catch_up(len(self.waiting))
         return _latest_until(self.answers, stretch.end)
+
+    def _catch_up(self, most: int) -> Answer | None:
+        """Step through ``most`` of the frames that wait; the newest answer, if there is one."""
+        answer = None
+        for frame in self.waiting[:most]:
+            found = self._stepper.push(self.memory, frame.joints[0], frame.confidence[0])
+            if found is not None:
+                answer = found
+                self.answers = [*self.answers[-_KEPT:], (frame.time, *found)]
+        del self.waiting[:most]
+        return answer
 
 
 _KEPT = 15  # the end of a stretch is known half a second late; at 30 Hz and two frames a step that is 8 steps

@@ -21,7 +21,7 @@ from edgeskel.runtime.live import Doing, Live
 from edgeskel.runtime.recognising import ByFrame, ByWindow, Recognising
 from edgeskel.runtime.snapshot import pack, unpack
 from edgeskel.runtime.stepping import Stepper
-from edgeskel.runtime.timeline import Resampler, Ring
+from edgeskel.runtime.timeline import Resampler, Ring, paced
 from edgeskel.runtime.tracking import Slots
 from edgeskel.skeleton import Clip, Float32, Frame, Topology, check_window
 from edgeskel.window import fit_window
@@ -204,11 +204,11 @@ class Session:
         return self._run(window[None], window_confidence[None])
 
     def watch(self, clip: Clip) -> Recognition:
-        """What :meth:`step` would have made of one person's clip, had it come live; the live frames are not touched.
+        """What :meth:`step` makes of one person's action, here of a recording of it; the live frames are not touched.
 
-        By window that is :meth:`recognise`. Frame by frame the clip runs through the steps of somebody never seen before, on
-        the session's clock and as long as it is, and the last full step answers: frames keep their pace, which a causal
-        recogniser goes by, at any rate of the source.
+        By window that is :meth:`recognise`. Frame by frame the clip runs through the steps, on the session's clock and as
+        long as it is, and the last full step answers: frames keep their pace, which a causal recogniser goes by, at any
+        rate of the source.
 
         Args:
             clip: (P, T, V, 3), any T and P; frame by frame the person seen with the most confidence counts.
@@ -223,11 +223,9 @@ class Session:
         self._check_size(clip.joints.shape[2])
         if not (clip.confidence > 0).any():
             raise InvalidClip("clip: every joint is missing", expected="somebody to recognise")
-        person = slice(most := int(clip.confidence.sum(axis=(1, 2)).argmax()), most + 1)
-        resampler, memory, answer = Resampler(self.window.rate_hz), self.stepper.fresh(), None
-        for index, time in enumerate(clip.time.tolist()):
-            for settled in resampler.push(Frame(time, clip.joints[person, index], clip.confidence[person, index])):
-                answer = self.stepper.push(memory, settled.joints[0], settled.confidence[0]) or answer
+        memory, answer = self.stepper.fresh(), None
+        for settled in paced(clip, self.window.rate_hz):
+            answer = self.stepper.push(memory, settled.joints[0], settled.confidence[0]) or answer
         if answer is None:
             raise InvalidClip(f"clip: {clip.frames} frames in {clip.time[-1] - clip.time[0]:.2f} s",
                               expected=f"{self.stepper.form.frames} frames at {self.window.rate_hz:g} Hz at least")

@@ -15,9 +15,9 @@ from statistics import median
 
 import numpy as np
 
-from edgeskel.skeleton import Float32, Frame
+from edgeskel.skeleton import Clip, Float32, Frame
 
-__all__ = ["Resampler", "Ring"]
+__all__ = ["Resampler", "Ring", "paced"]
 
 _LONGEST = 0.5
 """Seconds: a longer pause is a gap however slow the source is."""
@@ -72,6 +72,21 @@ class Resampler:
             else:
                 weights = (1 - share, share)
             yield _mix(time, before.joints, confidence_before, frame, weights)
+
+
+def paced(clip: Clip, rate_hz: float) -> Iterator[Frame]:
+    """A clip at its own pace: the frames (1, V, 3), on the grid from its first one on, of the person seen with the most
+    confidence.
+
+    Args:
+        clip: (P, T, V, 3), any T and P.
+        rate_hz: of the grid.
+    """
+    most = int(clip.confidence.sum(axis=(1, 2)).argmax())
+    person = slice(most, most + 1)
+    resampler = Resampler(rate_hz)
+    for index, time in enumerate(clip.time.tolist()):
+        yield from resampler.push(Frame(time, clip.joints[person, index], clip.confidence[person, index]))
 
 
 def _mix(

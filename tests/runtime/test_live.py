@@ -15,7 +15,7 @@ from edgeskel.errors import CorruptFile, EngineError, UsageError
 from edgeskel.runtime import UNKNOWN, Event, EventConfig, Session
 from edgeskel.runtime.bundle import StepForm, Window
 from edgeskel.runtime.stepping import Stepper
-from edgeskel.skeleton import Frame
+from edgeskel.skeleton import Clip, Frame
 from firmware_bridge.mcap.recording import Recorder
 from firmware_bridge.replay import Replay, read_recording
 from tests.runtime.conftest import CountingEngine
@@ -30,14 +30,14 @@ class StepEngine(CountingEngine):
 
     name = "summing"
 
-    def __init__(self, spoilt: bool = False) -> None:
+    def __init__(self, spoilt: bool = False, kept: float = 0.5) -> None:
         super().__init__()
-        self.spoilt, self.calls = spoilt, 0
+        self.spoilt, self.kept, self.calls = spoilt, np.float32(kept), 0
 
     def step(self, joints: np.ndarray, confidence: np.ndarray, state: Any) -> Any:
         self.calls += 1
-        total = np.float32(0.5) * state[0] + (joints * confidence[..., None]).sum((1, 2, 3))
-        weight = np.float32(0.5) * state[1] + confidence.sum((1, 2, 3), keepdims=True)[:, 0, 0]
+        total = self.kept * state[0] + (joints * confidence[..., None]).sum((1, 2, 3))
+        weight = self.kept * state[1] + confidence.sum((1, 2, 3), keepdims=True)[:, 0, 0]
         mean = (total / np.maximum(weight, 1e-6))[0]
         powers = np.exp(mean - mean.max())
         return (np.full(3, np.nan, np.float32) if self.spoilt else powers / powers.sum()), mean, (total, weight)
@@ -69,6 +69,36 @@ def test_an_action_begins_and_ends_the_same_in_both_ways(way: str) -> None:
         assert event.start == pytest.approx(start - 0.2, abs=0.3) and event.end == pytest.approx(end + 0.2, abs=0.3)
     for began, ended in zip(events[::2], events[1::2], strict=True):
         assert began.end is None and began.time < ended.time and began.start == pytest.approx(ended.start, abs=0.1)
+
+
+def test_frame_by_frame_what_was_done_before_does_not_linger() -> None:
+    """The engine's state is the sum of all that it was shown: an answer would tell."""
+    action = shifted(arm_moves([(1.0, 3.0)], 4.5), 6.0)
+    before = shifted(arm_moves([(1.0, 2.0), (3.0, 5.0)], 6.0), 0.0, metres=0.3)
+    alone, after_others = (play(session(engine=StepEngine(kept=1)), frames)[-1] for frames in (action, [*before, *action]))
+    assert (alone.kind, alone.start, alone.confidence) == ("ended", after_others.start, after_others.confidence)
+
+
+def test_frame_by_frame_an_action_is_answered_as_a_recording_of_it() -> None:
+    live = session()
+    for event in [event for event in play(live, MOVES) if event.kind == "ended"]:
+        assert event.end is not None
+        frames = [frame for frame in MOVES if event.start - 1e-6 <= frame.time <= event.end + 1e-6]
+        recording = Clip(np.stack([frame.joints for frame in frames], 1), np.stack([frame.confidence for frame in frames], 1),
+                         np.array([frame.time for frame in frames]))
+        assert live.watch(recording).probability == pytest.approx(event.confidence, abs=1e-6)
+
+
+def test_frame_by_frame_nobody_who_stands_still_is_looked_at_and_no_frame_takes_more_than_two_steps() -> None:
+    engine = StepEngine()
+    live, calls = session(engine=engine), []
+    for frame in MOVES:
+        before = engine.calls
+        live.step(frame)
+        calls.append(engine.calls - before)
+    moving = [calls[index] for index, frame in enumerate(MOVES) if 0.9 < frame.time < 3.7 or 4.4 < frame.time < 6.7]
+    assert max(calls) == 2 and sum(calls) == sum(moving)
+    assert 4 * sum(calls) >= 30 * (2.0 + 1.5)  # every frame of the actions all the same
 
 
 def test_by_window_the_recogniser_sees_the_whole_action_and_nothing_else(make_session: Callable[..., Any]) -> None:

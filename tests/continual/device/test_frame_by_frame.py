@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks.live import played
 from edgeskel.continual.device import Demonstration, Knowledge, Memory, knowledge, with_learned
+from edgeskel.continual.embedding import embeddings
 from edgeskel.models import from_pretrained
 from edgeskel.models.base import folder_of
 from edgeskel.runtime import Event, Session, event_config, session_of
@@ -33,6 +35,14 @@ def waves(utd_store: Any) -> list[Clip]:
     wave = utd_store.labels.index("wave")
     return [utd_store[index] for index in range(len(utd_store)) if utd_store.index["label"][index] == wave
             and utd_store.index["subject"][index] == b"2"]
+
+
+def test_a_clip_is_embedded_on_the_workstation_as_a_session_sees_it(coats: list[Clip]) -> None:
+    live = session("frame")
+    slow = replace(coats[0], joints=coats[0].joints[:, ::2], confidence=coats[0].confidence[:, ::2], time=coats[0].time[::2])
+    clips = [coats[1], slow]
+    for clip, embedding in zip(clips, embeddings(from_pretrained(MODEL), clips), strict=True):
+        assert np.abs(live.watch(clip).embedding - embedding).max() < 1e-4 * np.abs(embedding).max()
 
 
 def session(way: str) -> Session:
