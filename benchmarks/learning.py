@@ -172,7 +172,7 @@ class Clips:
         return cls(recogniser, _names(store), embeddings(recogniser, store), _test_part(store))
 
     @classmethod
-    def in_streams(cls, store: Store, recogniser: Recogniser) -> Clips:
+    def in_streams(cls, store: Store, recogniser: Recogniser, width: int) -> Clips:
         """The training clips as the base steps through them, and in place of the test clips what a session finds of them on
         streams."""
         from edgeskel.continual.embedding import embeddings
@@ -190,7 +190,7 @@ class Clips:
             names += [label for _, _, label in stream.spans]
             seen += [next((embedding for event, embedding in answered if event is one), None)
                      for one in found(stream, [event for event, _ in answered])]
-        nothing = np.zeros(recogniser.classifier.in_features, np.float32)
+        nothing = np.zeros(width, np.float32)
         return cls(recogniser, np.concatenate([_names(store)[taught], names]),
                    np.concatenate([embeddings(recogniser, [store[int(clip)] for clip in taught]),
                                    [nothing if one is None else one for one in seen]]),
@@ -267,7 +267,7 @@ def _frame_by_frame(store: Store, class_set: int) -> list[dict[str, Any]]:
     from edgeskel.runtime.bundle import read_certainty
 
     recogniser, knowledge = _opened(live_base(store, class_set))
-    clips = Clips.in_streams(store, recogniser)
+    clips = Clips.in_streams(store, recogniser, knowledge.width)
     shipped = event_config(read_certainty(folder_of(LIVE)))
     return [{"set": class_set, "threshold": sure.threshold if sure else 0.0, **_learned(clips, knowledge, LEARNER, sure)}
             for sure in (None, shipped)]
