@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from edgeskel.continual.device import Knowledge
     from edgeskel.data import Store
     from edgeskel.models import Recogniser
-    from edgeskel.runtime import EventConfig
+    from edgeskel.runtime import Event, EventConfig
     from edgeskel.skeleton import Float32
 
 __all__ = ["measure"]
@@ -185,8 +185,11 @@ class Clips:
         seen: list[Float32 | None] = []
         for stream in streams(store, np.flatnonzero(test).tolist(), (), seed=0):
             session.reset()
-            answered = [(event, session.persons[event.person].embedding) for frame in stream.frames
-                        for event in session.step(frame)]
+            answered: list[tuple[Event, Float32 | None]] = []
+            for frame in stream.frames:
+                persons = dict(session.persons)  # who is lost in this very step is not among them afterwards
+                events = session.step(frame)
+                answered += [(event, (persons | session.persons)[event.person].embedding) for event in events]
             names += [label for _, _, label in stream.spans]
             seen += [next((embedding for event, embedding in answered if event is one), None)
                      for one in found(stream, [event for event, _ in answered])]

@@ -179,10 +179,13 @@ def import_labels(config: Import) -> Report:
     from edgeskel.continual.device import Memory
     from edgeskel.continual.device.travel import merge
 
-    with Memory.open(config.file) as other:
-        model = other.model
-    with Memory.open(config.learned, config.knowledge()) as memory:
-        session = None if memory.model == model else config.session()
+    named = config.bundle is not None or config.model is not None
+    with (Memory.open(config.file) as other,
+          Memory.open(config.learned, config.knowledge() if named else None, like=other) as memory):
+        if memory.model != other.model and not named:
+            raise UsageError(f"{config.file} was learned on another model than {config.learned}",
+                             expected="the model in use, to look at the joints again", remedy="name it: --bundle DIR or --model NAME")
+        session = None if memory.model == other.model else config.session()
         merged = merge(memory, config.file, conflict=config.conflict, session=session)
         data = {**merged.__dict__, **_state(memory)}
     return Report(data, text=lambda out: _draw(out, data))
@@ -196,7 +199,7 @@ def to_store(config: ToStore) -> Report:
 
     beside = None if config.beside is None else Store.open(config.beside)
     session = config.session()
-    with Memory.open(config.learned, config.knowledge()) as memory:
+    with Memory.open(config.learned, config.knowledge(), begin=False) as memory:
         count = write_store(memory, config.out, session.topology, rate_hz=session.window.rate_hz, subject=config.subject,
                             beside=beside)
     store = Store.open(config.out)
@@ -226,7 +229,7 @@ def retrain(config: Retrain) -> Report:
         store = Store.open(config.data)
         trained = record.Training.of(record.read(folder_of(name)))
         clips = record.parts_for(trained, store, None, None).train
-    with Memory.open(config.learned, config.knowledge()) as memory:
+    with Memory.open(config.learned, config.knowledge(), begin=False) as memory:
         labels = retrain(recogniser, memory, config.out, store, clips)
     return Report({"out": str(config.out), "labels": list(labels), "next": f"edgeskel export {config.out}"})
 

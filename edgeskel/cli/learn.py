@@ -85,7 +85,8 @@ def learn(config: Learn) -> Report:
     data = {"label": config.label, "learned": str(config.learned), "demonstrations": rows, "taken": len(taken),
             "total": learned.get(config.label, 0), "private": config.private,
             "deeper": config.deeper,
-            "next": f"edgeskel run SOURCE --learned {config.learned}{' --learner latent-replay' if config.deeper else ''}"}
+            "next": f"edgeskel run SOURCE{config.words()} --learned {config.learned}"
+                    + (" --learner latent-replay" if config.deeper else "")}
     return Report(data, text=lambda out: _draw(out, data), ok=bool(taken) and len(taken) == len(rows))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,11 @@ class Model:
     """Artifact of the bundle: fp32, fp16 or int8. By default what the bundle lists first."""
     threads: int | None = None
     """Processor threads. By default the engine decides."""
+
+    def words(self) -> str:
+        """The options that choose the same recogniser again, for a command line."""
+        chosen = {"bundle": self.bundle, "model": self.model, "engine": self.engine, "precision": self.precision}
+        return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in chosen.items() if value is not None)
 
     def session(self) -> Session:
         """The recogniser alone. Raises as ``edgeskel.cli.run.open_session``."""

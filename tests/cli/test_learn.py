@@ -53,6 +53,7 @@ def test_learned_from_files_and_recognised_live(capsys: pytest.CaptureFixture[st
                                                 files: Callable[..., list[str]], utd_store: Any) -> None:
     status, data = call(capsys, "learn", "deep squat", "--from", *files("squat", TRAIN, 5), "--model", MODEL)
     assert status == 0 and data["taken"] == data["total"] == 5
+    assert data["next"] == f"edgeskel run SOURCE --model {MODEL} --learned learned.sqlite"
     status, data = call(capsys, "labels")
     assert status == 0 and data["labels"] == [{"label": "deep squat", "demonstrations": 5, "kept": 5}]
 
@@ -145,6 +146,11 @@ def test_from_one_device_to_another_and_into_a_recogniser(capsys: pytest.Capture
     assert call(capsys, "labels", "export", "sent.sqlite")[0] == 0
     status, data = call(capsys, "labels", "import", "sent.sqlite", "--learned", "other.sqlite", "--model", MODEL)
     assert status == 0 and data["taken"] == {"squat": 3}
+    status, data = call(capsys, "labels", "import", "sent.sqlite", "--learned", "kept.sqlite")  # whatever their model is
+    assert status == 0 and data["taken"] == {"squat": 3}
+    for verb in (("to-store", "store"), ("retrain", "grown")):
+        assert call(capsys, "labels", *verb, "--learned", "gone.sqlite", "--model", MODEL)[0] == 2
+        assert not Path("gone.sqlite").exists() and not Path(verb[1]).exists()
     status, data = call(capsys, "labels", "to-store", "store", "--learned", "other.sqlite", "--model", MODEL)
     assert status == 0 and data["labels"] == ["squat"] and data["demonstrations"] == 3
     status, data = call(capsys, "labels", "retrain", "grown", "--learned", "other.sqlite", "--model", MODEL)
@@ -152,6 +158,8 @@ def test_from_one_device_to_another_and_into_a_recogniser(capsys: pytest.Capture
     status, data = call(capsys, "learn", "bowling", "--from", *files("bowling", TRAIN, 3), "--model", "grown",
                         "--learned", "next.sqlite")
     assert status == 0
+    status, data = call(capsys, "labels", "import", "sent.sqlite", "--learned", "next.sqlite")
+    assert status == 2 and "--model" in data["error"]["remedy"]
     # What was learned before stands on the old model; the new one knows the action itself.
     status, data = call(capsys, "labels", "import", "sent.sqlite", "--learned", "next.sqlite", "--model", "grown")
     assert status == 0 and data["taken"] == {} and data["known"] == ["squat"]

@@ -89,27 +89,29 @@ class Memory:
         self._connection = connection
 
     @classmethod
-    def open(cls, path: str | Path, knowledge: Knowledge | None = None) -> Memory:
+    def open(cls, path: str | Path, knowledge: Knowledge | None = None, *, begin: bool = True, like: Memory | None = None) -> Memory:
         """Open a file, or begin one.
 
         Args:
             path: the file.
             knowledge: of the model in use; None reads and changes what there is without a model.
+            begin: whether one is begun for that model where there is none.
+            like: without a model, one is begun for that of this other file.
 
         Raises:
-            UsageError: there is none, and no model to begin one for.
+            UsageError: there is none, and none is to be begun.
             CorruptFile: it is damaged, something else, or of a later version; it is left as it is.
             ModelError: it was learned on another model's embeddings.
             DataError: it cannot be read or written, or another program is writing it.
         """
         path = Path(path)
-        if not path.exists() and knowledge is None:
+        if not path.exists() and ((knowledge or like) is None or not begin):
             raise UsageError(f"no learned actions in {path}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
         with explained(path):
             connection = _connect(path)
         try:
             memory = cls(path, connection, knowledge)
-            memory._prepare()
+            memory._prepare(like)
         except BaseException:
             connection.close()
             raise
@@ -291,10 +293,10 @@ class Memory:
 
     # Inside.
 
-    def _prepare(self) -> None:
+    def _prepare(self, like: Memory | None) -> None:
         with explained(self.path):
             if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                self._begin()
+                self._begin(like)
             _check_kind(self.path, self._connection)
             if (seen := self._connection.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
                 raise CorruptFile(self.path, f"damaged ({seen})", expected="learned actions", remedy=_DAMAGED)
@@ -309,9 +311,13 @@ class Memory:
                              expected=f"the model in use ({self.knowledge.digest[:12]})",
                              remedy=f"where its joints were kept: edgeskel labels import {self.path} --learned NEW_FILE")
 
-    def _begin(self) -> None:
+    def _begin(self, like: Memory | None) -> None:
         connection, knowledge = self._connection, self.knowledge
-        if knowledge is None:
+        if knowledge is not None:
+            model, labels, width = knowledge.digest, knowledge.labels, knowledge.width
+        elif like is not None:
+            model, labels, width = like.model, like.model_labels, like.width
+        else:
             raise UsageError(f"{self.path} is empty", expected="learned actions")
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -319,8 +325,7 @@ class Memory:
                 for statement in _TABLES.split(";")[:-1]:
                     connection.execute(statement)
                 connection.executemany("INSERT INTO about VALUES (?, ?)", [
-                    ("model", knowledge.digest), ("model_labels", json.dumps(knowledge.labels)),
-                    ("width", str(knowledge.width)), ("now", "0")])
+                    ("model", model), ("model_labels", json.dumps(labels)), ("width", str(width)), ("now", "0")])
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
             connection.execute("COMMIT")
