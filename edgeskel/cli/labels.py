@@ -184,7 +184,8 @@ def import_labels(config: Import) -> Report:
           Memory.open(config.learned, config.knowledge() if named else None, like=other) as memory):
         if memory.model != other.model and not named:
             raise UsageError(f"{config.file} was learned on another model than {config.learned}",
-                             expected="the model in use, to look at the joints again", remedy="name it: --bundle DIR or --model NAME")
+                             expected="the model in use, to look at the joints again",
+                             remedy="name it: --bundle DIR or --model NAME")
         session = None if memory.model == other.model else config.session()
         merged = merge(memory, config.file, conflict=config.conflict, session=session)
         data = {**merged.__dict__, **_state(memory)}

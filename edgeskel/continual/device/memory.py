@@ -89,7 +89,8 @@ class Memory:
         self._connection = connection
 
     @classmethod
-    def open(cls, path: str | Path, knowledge: Knowledge | None = None, *, begin: bool = True, like: Memory | None = None) -> Memory:
+    def open(cls, path: str | Path, knowledge: Knowledge | None = None, *, begin: bool = True,
+             like: Memory | None = None) -> Memory:
         """Open a file, or begin one.
 
         Args:
