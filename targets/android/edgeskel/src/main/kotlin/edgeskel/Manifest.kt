@@ -129,10 +129,13 @@ class Manifest private constructor(
             return Certainty(temperature, threshold)
         }
 
-        private fun step(entry: Map<*, *>) = StepForm(entry.size("frames"), entry.list("states").map { state ->
-            val shape = (state as? Map<*, *> ?: throw missing("step.states")).list("shape")
-            shape.map { size(it) ?: throw missing("step.states") }.toIntArray()
-        })
+        private fun step(entry: Map<*, *>): StepForm {
+            val states = (entry["states"] as? List<*> ?: throw missing("step.states")).map { state ->
+                val shape = (state as? Map<*, *>)?.get("shape") as? List<*> ?: throw missing("step.states")
+                shape.map { size(it) ?: throw missing("step.states") }.toIntArray()
+            }
+            return StepForm(size(entry["frames"]) ?: throw missing("step.frames"), states)
+        }
 
         private fun hex(bytes: ByteArray) = bytes.joinToString("") { String.format("%02x", it) }
 
