@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeskel.errors import InvalidClip
+from edgeskel.errors import EngineError, InvalidClip
 from edgeskel.runtime import event_config
 from edgeskel.runtime.bundle import StepForm, Window, certainty_of
 from edgeskel.runtime.engines import State
@@ -23,6 +23,8 @@ from edgeskel.skeleton import Float32, Frame
 from tests.targets.manifest_vectors import FRAMES, HOP, JOINTS, PERSONS, RATE, TOPOLOGY, manifest, window
 
 LABELS = ("wave", "clap", "größer")
+SPOILT = 1e6
+"""Metres from which on :class:`_Traces` answers NaN."""
 STATES = ((1, len(JOINTS)), (1, 2, 2))
 
 
@@ -82,7 +84,8 @@ class _Shares:
 
 
 class _Traces:
-    """A step engine whose answer a test can compute: the state is a fading trace of each joint's confidence and position."""
+    """A step engine whose answer a test can compute: the state is a fading trace of each joint's confidence and position. A joint
+    that is very far away spoils it."""
 
     name = "traces"
 
@@ -92,7 +95,7 @@ class _Traces:
         for frame, trust in zip(joints[0, 0], confidence[0, 0], strict=True):
             seen = half * seen + trust
             place = half * place + frame.ravel()[:4].reshape(place.shape)
-        shares = seen[0].astype(np.float64) + 0.01
+        shares = seen[0].astype(np.float64) + (0.01 if np.abs(joints).max() < SPOILT else np.nan)
         return (shares / shares.sum()).astype(np.float32), place.ravel(), (seen, place)
 
 
@@ -190,7 +193,13 @@ def stepped(frames: int, threshold: float | None, smoothing: float, seed: int,
             if unseen >= FRAMES:
                 memory, found = stepper.fresh(), None
                 naming.clear()
-            elif (answer := stepper.push(memory, item.joints[0], item.confidence[0])) is not None:
+                continue
+            try:
+                answer = stepper.push(memory, item.joints[0], item.confidence[0])
+            except EngineError:
+                memory, unseen = stepper.fresh(), FRAMES
+                raise
+            if answer is not None:
                 found = {"time": item.time, "embedding": numbers(answer[1])} | _named(naming, answer[0])
         return found
 
@@ -212,6 +221,8 @@ def _live(session: _Placed, push: Callable[[Frame, Any], dict[str, Any] | None],
             frame = Frame(frame.time, frame.joints, np.full_like(frame.confidence, 1.5))
         elif 30 <= index < 45:
             frame = Frame(frame.time, frame.joints, np.zeros_like(frame.confidence))  # nobody
+        elif index in (60, 75):
+            frame = Frame(frame.time, frame.joints * np.float32(1e8), frame.confidence)
         step: dict[str, Any] = {"frame": frame_vector(frame), "replaced": None if replaced is None else replaced.tolist()}
         session.replaced = replaced
         try:
@@ -219,6 +230,8 @@ def _live(session: _Placed, push: Callable[[Frame, Any], dict[str, Any] | None],
             time = frame.time
         except InvalidClip:
             step["refused"] = True
+        except EngineError:
+            step["broken"] = True
         steps.append(step)
     text = json.dumps(manifest(labels=list(LABELS), **more))
     return {"manifest": text, "threshold": threshold, "smoothing": smoothing, "steps": steps}

@@ -88,6 +88,12 @@ def choices() -> Iterator[dict[str, Any]]:
             yield {"manifest": text, "precision": precision, "way": way, "file": files[index]}
 
 
+def unsteppable() -> list[str]:
+    """Manifests of which no steps can be run: they do not say how, or for several persons."""
+    step = {"frames": 1, "look_ahead": 0, "delay": 0, "states": []}
+    return [json.dumps(manifest(window=window(1))), json.dumps(manifest(step=step))]
+
+
 def _certainty(entry: Any) -> dict[str, Any]:
     found = certainty_of(entry)
     return {"temperature": found.temperature, "threshold": found.threshold}

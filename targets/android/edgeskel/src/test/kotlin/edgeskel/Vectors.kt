@@ -24,6 +24,7 @@ object Vectors {
         }
         for (case in all["manifest"].list()) count += manifest(case.table())
         for (case in all["choice"].list()) count += choice(case.table())
+        for (item in all["unsteppable"].list()) count += unsteppable(item as String)
         for (case in all["file"].list()) count += file(case.table())
         return count
     }
@@ -80,8 +81,11 @@ object Vectors {
             } catch (error: BadInput) {
                 same("a refusal", true, step["refused"])
                 continue
+            } catch (error: BadBundle) {
+                same("a broken answer", true, step["broken"])
+                continue
             }
-            same("no refusal", null, step["refused"])
+            same("no refusal", null, step["refused"] ?: step["broken"])
             val expected = step["recognition"] as Map<*, *>?
             same("a recognition at ${step["frame"].table()["time"]}", expected == null, seen == null)
             if (expected != null && seen != null) {
@@ -131,6 +135,18 @@ object Vectors {
         return 1
     }
 
+    private fun unsteppable(text: String): Int {
+        val manifest = Manifest.read(text)
+        val taken = try {
+            Recogniser(manifest, Traces(manifest.joints.size))
+            true
+        } catch (error: BadBundle) {
+            false
+        }
+        same("whether steps are run of a manifest that does not say how", false, taken)
+        return 1
+    }
+
     private fun file(case: Map<*, *>): Int {
         val manifest = Manifest.read(case["manifest"] as String)
         val content = (case["content"] as String).toByteArray(Charsets.UTF_8)
@@ -158,7 +174,7 @@ object Vectors {
         }
     }
 
-    /** A step network whose answer a test can compute: the state is a fading trace of each joint's confidence and position. */
+    /** A step network whose answer a test can compute: the state is a fading trace of each joint's confidence and position. A joint that is very far away spoils it. */
     private class Traces(private val joints: Int) : StepNetwork {
         override fun step(input: Input, state: List<FloatArray>): StepOutput {
             val seen = state[0].copyOf()
@@ -167,7 +183,8 @@ object Vectors {
                 for (joint in seen.indices) seen[joint] = 0.5f * seen[joint] + input.confidence[frame * joints + joint]
                 for (index in place.indices) place[index] = 0.5f * place[index] + input.joints[frame * joints * 3 + index]
             }
-            val shares = seen.map { it.toDouble() + 0.01 }
+            val spoilt = input.joints.any { Math.abs(it) >= 1e6f }
+            val shares = seen.map { if (spoilt) Double.NaN else it.toDouble() + 0.01 }
             val probabilities = FloatArray(joints) { (shares[it] / shares.sum()).toFloat() }
             return StepOutput(Output(probabilities, place.copyOf()), listOf(seen, place))
         }
