@@ -1,11 +1,8 @@
 import Foundation
 
-/// The label of what is none of the actions that the recogniser learned.
-public let unknown = "unknown"
-
 /// When a recognition counts.
 public struct Thresholds: Sendable {
-    /// Calibrated probability under which the answer is `unknown`; nil takes the bundle's own threshold.
+    /// Calibrated probability under which the answer is `Recognition.unknown`; nil takes the bundle's own threshold.
     public let probability: Double?
     /// Share of the earlier answers in the present one; the default is that of `edgeskel.runtime.EventConfig`.
     public let smoothing: Float
@@ -60,7 +57,7 @@ struct Naming {
         for index in present.indices where present[index] > present[best] {
             best = index
         }
-        let label = Double(present[best]) >= threshold ? labels[best] : unknown
+        let label = Double(present[best]) >= threshold ? labels[best] : Recognition.unknown
         return Recognition(label: label, probability: present[best], probabilities: present, embedding: output.embedding, time: time)
     }
 }

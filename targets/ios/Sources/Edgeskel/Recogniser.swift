@@ -16,6 +16,9 @@ public protocol Network {
 
 /// What the last window, or the last step, shows.
 public struct Recognition: Sendable {
+    /// The label of what is none of the actions that the recogniser learned.
+    public static let unknown = "unknown"
+
     /// The most probable action, or `unknown` where none reaches the threshold.
     public let label: String
     /// Of the most probable action.
