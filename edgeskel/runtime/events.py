@@ -71,10 +71,15 @@ class EventConfig:
 
 
 def calibrated(probabilities: Float32, temperature: float) -> Float32:
-    """(..., K) as if the logits had been divided by ``temperature`` (Guo et al. 2017, arXiv 1706.04599)."""
+    """(..., K) as if the logits had been divided by ``temperature`` (Guo et al. 2017, arXiv 1706.04599).
+
+    In double precision and with the largest logit at 0: every machine, and the phone packages, round to the same float32, and no
+    temperature however low loses all of them.
+    """
     if temperature == 1:
         return probabilities
-    powers = np.power(np.maximum(probabilities, np.float32(1e-30)), np.float32(1 / temperature))
+    logits = np.log(np.maximum(probabilities, np.float32(1e-30)), dtype=np.float64)
+    powers = np.exp((logits - logits.max(-1, keepdims=True)) / temperature)
     scaled: Float32 = (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
     return scaled
 

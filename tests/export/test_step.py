@@ -98,6 +98,18 @@ def test_people_on_one_engine_do_not_see_each_others_state(bundle: Bundle) -> No
     np.testing.assert_array_equal(in_turns, apart)
 
 
+def test_the_phones_may_hand_the_state_back_as_it_came(bundle: Bundle) -> None:
+    """They take each output of the file as flat numbers, with the shape that the manifest says."""
+    torch = pytest.importorskip("torch")
+    artifact = next(a for a in bundle.artifacts if a.file == "model.step.pte")
+    stepper = open_stepper(bundle, artifact, "executorch", 1)
+    memory = stepper.fresh()
+    values = (memory.joints[None, None], memory.confidence[None, None] + 1, *memory.state)
+    outputs = stepper.engine._module.forward([torch.from_numpy(value) for value in values])  # type: ignore[attr-defined]
+    assert [tuple(output.shape) for output in outputs[2:]] == list(stepper.form.states)
+    assert all(output.is_contiguous() and output.dtype == torch.float32 for output in outputs)
+
+
 def _all(stepper: Stepper, joints: np.ndarray, confidence: np.ndarray) -> list[np.ndarray]:
     memory = stepper.fresh()
     answers = (stepper.push(memory, frame, confidence) for frame in joints)

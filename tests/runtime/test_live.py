@@ -14,6 +14,7 @@ from edgeskel import topologies
 from edgeskel.errors import CorruptFile, EngineError, UsageError
 from edgeskel.runtime import UNKNOWN, Event, EventConfig, Session
 from edgeskel.runtime.bundle import StepForm, Window
+from edgeskel.runtime.events import calibrated
 from edgeskel.runtime.stepping import Stepper
 from edgeskel.skeleton import Clip, Frame
 from firmware_bridge.mcap.recording import Recorder
@@ -122,6 +123,22 @@ def test_what_stays_under_the_threshold_is_unknown() -> None:
 def test_a_temperature_sharpens_and_the_threshold_is_on_what_it_gives() -> None:
     plain, sharp = (play(session(temperature=heat), MOVES)[-1] for heat in (1.0, 0.25))
     assert sharp.confidence > plain.confidence + 0.05 and sharp.label == plain.label
+
+
+@pytest.mark.parametrize("temperature", [1e-4, 0.3, 1.0, 2.5, 1e4])
+def test_calibrated_probabilities_are_those_of_the_logits_over_the_temperature(temperature: float) -> None:
+    """Also where the temperature is so low that a power of each probability is 0, and where a probability is 0."""
+    logits = np.array([1.0, 0.5, 1.0, -2.0, 0.0])
+
+    def softmax(values: np.ndarray) -> np.ndarray:
+        powers = np.exp(values - values.max())
+        return powers / powers.sum()
+
+    found = calibrated(softmax(logits).astype(np.float32), temperature)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, softmax(logits / temperature), atol=1e-6 if temperature > 0.01 else 1e-3)
+    certain = softmax(np.log(np.array([1, 1e-30, 1e-30])) / temperature)
+    np.testing.assert_allclose(calibrated(np.float32((1, 0, 0)), temperature), certain, atol=1e-6)
 
 
 def test_everybody_has_a_state_and_a_number_of_their_own() -> None:

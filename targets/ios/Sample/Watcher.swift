@@ -64,7 +64,7 @@ final class Watcher: NSObject, ObservableObject, AVCaptureVideoDataOutputSampleB
                 visibility[index] = min(max(landmark.visibility?.floatValue ?? 1, 0), 1)
             }
             if let seen = try recogniser.push(pose.frame(time: time, world: world, visibility: visibility)) {
-                say("\(seen.label ?? "-")  \(Int((100 * seen.probability).rounded())) %")
+                say("\(seen.label)  \(Int((100 * seen.probability).rounded())) %")
             }
         } catch {
             say("\(error)")

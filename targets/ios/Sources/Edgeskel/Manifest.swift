@@ -13,6 +13,24 @@ public struct Artifact: Sendable {
     public let file: String
     public let precision: String
     public let engines: [String]
+    /// `clip` (takes whole windows) or `step` (the next frames and the state).
+    public let form: String
+}
+
+/// How live frames are recognised: frame by frame with a state, or a window again and again.
+public enum Way: Sendable {
+    case frame
+    case window
+
+    var form: String { self == .frame ? "step" : "clip" }
+}
+
+/// What validation data said about the probabilities; the neutral values where there was none.
+public struct Certainty: Sendable {
+    /// The logits are divided by it. The artifacts do not do it themselves.
+    public let temperature: Double
+    /// Calibrated probability under which an action is unknown.
+    public let threshold: Double
 }
 
 /// What the bundle says about itself; a manifest that was altered is refused.
@@ -26,6 +44,9 @@ public struct Manifest: Sendable {
     public let joints: [String]
     public let labels: [String]
     public let window: Window
+    public let certainty: Certainty
+    /// How the artifacts that take steps are fed; nil where there are none.
+    public let step: StepForm?
     public let artifacts: [Artifact]
     /// File -> SHA-256, for `check`.
     public let digests: [String: String]
@@ -51,24 +72,29 @@ public struct Manifest: Sendable {
         let size = try data.need("window")
         window = Window(persons: try size.size("persons"), frames: try size.size("frames"),
                         rateHz: try size.rate("rate_hz"), hop: try size.size("hop"))
+        certainty = try data["certainty"].map(readCertainty) ?? Certainty(temperature: 1, threshold: 0.5)
+        step = try data["step"].map(readStep)
         let files = try data.need("files").allTexts("files")
         artifacts = try data.items("artifacts").map { entry in
             let file = try entry.text("file")
             guard files[file] != nil else { throw missing("files.\(file)") }
-            return Artifact(file: file, precision: try entry.text("precision"), engines: try entry.texts("engines"))
+            return Artifact(file: file, precision: try entry.text("precision"), engines: try entry.texts("engines"),
+                            form: entry["form"] == nil ? "clip" : try entry.text("form"))
         }
         digests = files
         tools = try data["tools"]?.allTexts("tools") ?? [:]
     }
 
-    /// The artifact to run: of a precision (fp32, int8), or the one that the bundle lists first for ExecuTorch.
-    public func artifact(_ precision: String? = nil) throws -> Artifact {
-        guard let found = artifacts.first(where: { artifact in
-            artifact.engines.contains("executorch") && (precision == nil || artifact.precision == precision)
-        }) else {
-            throw BadBundle("the bundle \(name) has no \(precision ?? "") artifact for ExecuTorch; export it with --target ios")
+    /// The artifact to run: of a precision (fp32, int8), or the one that the bundle lists first for ExecuTorch; `way` nil takes
+    /// frame by frame where the bundle has an artifact for it, else windows. Throws `BadBundle` when there is none.
+    public func artifact(_ precision: String? = nil, way: Way? = nil) throws -> Artifact {
+        let fit = artifacts.filter { $0.engines.contains("executorch") && (precision == nil || $0.precision == precision) }
+        for one in way.map({ [$0] }) ?? [.frame, .window] {
+            if let found = fit.first(where: { $0.form == one.form }) { return found }
         }
-        return found
+        let wanted = (precision.map { " in \($0)" } ?? "") + (way.map { " of the form '\($0.form)'" } ?? "")
+        let listed = artifacts.map { "\($0.file) (\($0.precision), \($0.form))" }.joined(separator: ", ")
+        throw BadBundle("the bundle \(name) has no artifact for ExecuTorch\(wanted); it has \(listed): export one with --target ios")
     }
 
     /// Compares the SHA-256 of a file of the bundle with the manifest's. Throws `BadBundle` when it was altered.
@@ -85,7 +111,42 @@ private func missing(_ field: String) -> BadBundle {
     BadBundle("manifest.json: the field '\(field)' is missing or malformed; export anew")
 }
 
+private func readCertainty(_ entry: Json) throws -> Certainty {
+    guard case .table = entry else { throw missing("certainty") }
+    func number(_ field: String, _ absent: Double) throws -> Double {
+        guard let value = entry[field] else { return absent }
+        guard case .number(let digits) = value, let found = Double(digits) else { throw missing("certainty.\(field)") }
+        return found
+    }
+    let temperature = try number("temperature", 1)
+    let threshold = try number("threshold", 0.5)
+    guard temperature > 0, temperature.isFinite, (0...1).contains(threshold) else {
+        throw BadBundle("manifest.json: 'certainty' has a temperature of \(temperature) and a threshold of \(threshold); "
+            + "expected one above 0 and one of 0 to 1: export anew")
+    }
+    return Certainty(temperature: temperature, threshold: threshold)
+}
+
+private func readStep(_ entry: Json) throws -> StepForm {
+    guard case .table = entry else { throw missing("step") }
+    guard let frames = entry["frames"]?.positive else { throw missing("step.frames") }
+    guard case .list(let states)? = entry["states"] else { throw missing("step.states") }
+    return StepForm(frames: frames, states: try states.map { state -> [Int] in
+        guard case .list(let shape)? = state["shape"] else { throw missing("step.states") }
+        return try shape.map { size -> Int in
+            guard let value = size.positive else { throw missing("step.states") }
+            return value
+        }
+    })
+}
+
 private extension Json {
+    /// The number, where it is a whole one above 0.
+    var positive: Int? {
+        guard case .number(let digits) = self, let value = Int(digits), value > 0, value <= Int32.max else { return nil }
+        return value
+    }
+
     func need(_ field: String) throws -> Json {
         guard let value = self[field], case .table = value else { throw missing(field) }
         return value
@@ -111,9 +172,7 @@ private extension Json {
     }
 
     func size(_ field: String) throws -> Int {
-        guard case .number(let digits)? = self[field], let value = Int(digits), value > 0, value <= Int32.max else {
-            throw missing(field)
-        }
+        guard let value = self[field]?.positive else { throw missing(field) }
         return value
     }
 

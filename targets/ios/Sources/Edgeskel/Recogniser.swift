@@ -14,79 +14,69 @@ public protocol Network {
     func run(_ input: Input) throws -> Output
 }
 
-/// When a recognition counts; the defaults are those of `edgeskel.runtime.EventConfig`.
-public struct Thresholds: Sendable {
-    /// Probability under which the answer is no action.
-    public let probability: Float
-    /// Share of the earlier answers in the present one.
-    public let smoothing: Float
-
-    /// Throws `BadInput` outside 0...1.
-    public init(probability: Float, smoothing: Float) throws {
-        guard (0...1).contains(probability), (0...1).contains(smoothing) else {
-            throw BadInput("a threshold of \(probability) and a smoothing of \(smoothing); expected 0 to 1")
-        }
-        self.probability = probability
-        self.smoothing = smoothing
-    }
-
-    public init() {
-        probability = 0.5
-        smoothing = 0.5
-    }
-}
-
-/// What the last window shows.
+/// What the last window, or the last step, shows.
 public struct Recognition: Sendable {
-    /// The most probable action, or nil where none reaches the threshold.
-    public let label: String?
-    /// Of the most probable action, smoothed over the hops.
+    /// The label of what is none of the actions that the recogniser learned.
+    public static let unknown = "unknown"
+
+    /// The most probable action, or `unknown` where none reaches the threshold.
+    public let label: String
+    /// Of the most probable action.
     public let probability: Float
-    /// K, smoothed over the hops.
+    /// K, calibrated by the bundle's temperature and smoothed over the answers.
     public let probabilities: [Float]
-    /// D, of this window.
+    /// D, of this window or step.
     public let embedding: [Float]
-    /// Seconds, the end of the window on the source's clock.
+    /// Seconds, its end on the source's clock.
     public let time: Double
 }
 
-/// Live frames in, recognitions out: the twin of `edgeskel.runtime.Session.push`. Not for several threads at once.
+/// Live frames in, recognitions out, by window (the twin of `edgeskel.runtime.Session.push`) or frame by frame. Not for several
+/// threads at once.
 ///
-/// Frames may come at any rate and with jitter. Until S of them have been seen, the graph stretches those that there are.
+/// Frames may come at any rate and with jitter.
 public final class Recogniser {
     public let manifest: Manifest
-    private let network: Network
-    private let thresholds: Thresholds
+    private var recognising: any Recognising
+    private var naming: Naming
     private var resampler: Resampler
-    private var ring: Ring
     private var latest = -Double.infinity
-    private var waiting = 0 // frames since the last recognition
-    private var smoothed: [Float]?
 
-    public init(_ manifest: Manifest, _ network: Network, _ thresholds: Thresholds = Thresholds()) {
+    /// Recognises the last S frames every `hop` frames.
+    public convenience init(_ manifest: Manifest, _ network: Network, _ thresholds: Thresholds = Thresholds()) {
+        self.init(manifest, by: ByWindow(manifest, network), thresholds)
+    }
+
+    /// Recognises frame by frame. Throws `BadBundle` where the manifest does not say how steps are fed.
+    public convenience init(_ manifest: Manifest, stepping network: StepNetwork, _ thresholds: Thresholds = Thresholds()) throws {
+        self.init(manifest, by: try ByFrame(manifest, network), thresholds)
+    }
+
+    private init(_ manifest: Manifest, by recognising: any Recognising, _ thresholds: Thresholds) {
         self.manifest = manifest
-        self.network = network
-        self.thresholds = thresholds
-        let window = manifest.window
-        resampler = Resampler(rateHz: window.rateHz, persons: window.persons, joints: manifest.joints.count)
-        ring = Ring(persons: window.persons, frames: window.frames, joints: manifest.joints.count)
+        self.recognising = recognising
+        naming = Naming(labels: manifest.labels, certainty: manifest.certainty, thresholds: thresholds)
+        resampler = Self.clock(manifest)
+    }
+
+    private static func clock(_ manifest: Manifest) -> Resampler {
+        Resampler(rateHz: manifest.window.rateHz, persons: manifest.window.persons, joints: manifest.joints.count)
     }
 
     /// Forgets the frames: a source starts anew, its clock may start anew too.
     public func reset() {
-        let window = manifest.window
-        resampler = Resampler(rateHz: window.rateHz, persons: window.persons, joints: manifest.joints.count)
-        ring = Ring(persons: window.persons, frames: window.frames, joints: manifest.joints.count)
+        resampler = Self.clock(manifest)
+        recognising.reset()
+        naming.clear()
         latest = -Double.infinity
-        waiting = 0
-        smoothed = nil
     }
 
-    /// Takes a frame; every `hop` frames of the window's clock it recognises the last S.
+    /// Takes a frame; by window it recognises every `hop` frames of the window's clock, frame by frame whenever a step is full.
     ///
     /// The frame is of the bundle's topology, later than the one before, its M persons in the same places as before.
-    /// `replaced` is true where another person than before stands. The answer is nil in between, and while nobody is in
-    /// the window. Throws `BadInput` when the frame breaks the contract or its time does not increase.
+    /// `replaced` is true where another person than before stands. The answer is nil in between, and while nobody has been
+    /// there for S frames. Throws `BadInput` when the frame breaks the contract or its time does not increase, and `BadBundle`
+    /// when the network's answer is none.
     public func push(_ frame: Frame, replaced: [Bool]? = nil) throws -> Recognition? {
         let window = manifest.window
         guard frame.time.isFinite, frame.time > latest else {
@@ -100,44 +90,21 @@ public final class Recogniser {
             reset() // nothing of what was seen before the pause is in the window any more
         }
         latest = frame.time
-        for person in 0..<window.persons where replaced?[person] ?? false {
-            ring.forget(person)
+        if let replaced {
+            for person in replaced.indices where replaced[person] {
+                recognising.forget(person)
+            }
+            if replaced.allSatisfy({ $0 }) { naming.clear() }
         }
-        var due = false
-        var end = 0.0
-        for settled in resampler.push(frame, replaced: replaced) {
-            ring.push(settled)
-            end = settled.time
-            waiting += 1
-            if waiting >= window.hop {
-                waiting = 0
-                due = true
+        var seen: Recognition?
+        for answer in try recognising.push(resampler.push(frame, replaced: replaced)) {
+            if let output = answer.output {
+                seen = naming.push(output, answer.time)
+            } else {
+                naming.clear()
+                seen = nil
             }
         }
-        return due ? try recognise(end) : nil
-    }
-
-    private func recognise(_ time: Double) throws -> Recognition? {
-        let input = ring.window()
-        guard input.confidence.contains(where: { $0 > 0 }) else {
-            smoothed = nil
-            return nil
-        }
-        let output = try network.run(input)
-        guard output.probabilities.count == manifest.labels.count, output.probabilities.allSatisfy(\.isFinite) else {
-            throw BadBundle("the network answered with \(output.probabilities.count) probabilities, or with NaN; expected "
-                + "\(manifest.labels.count): run edgeskel verify on the bundle")
-        }
-        let kept = thresholds.smoothing
-        let probabilities = smoothed.map { zip($0, output.probabilities).map { kept * $0 + (1 - kept) * $1 } }
-            ?? output.probabilities
-        smoothed = probabilities
-        var best = 0
-        for index in probabilities.indices where probabilities[index] > probabilities[best] {
-            best = index
-        }
-        let label = probabilities[best] >= thresholds.probability ? manifest.labels[best] : nil
-        return Recognition(label: label, probability: probabilities[best], probabilities: probabilities,
-                           embedding: output.embedding, time: time)
+        return seen
     }
 }

@@ -6,12 +6,24 @@ import java.security.MessageDigest
 /** The fixed-size input of every artifact: M persons, S frames at a rate, and how many frames lie between two answers. */
 class Window(val persons: Int, val frames: Int, val rateHz: Double, val hop: Int)
 
-/** One exported file of the bundle. */
-class Artifact(val file: String, val precision: String, val engines: List<String>)
+/** One exported file of the bundle; [form] is `clip` (takes whole windows) or `step` (the next frames and the state). */
+class Artifact(val file: String, val precision: String, val engines: List<String>, val form: String)
+
+/** How live frames are recognised: frame by frame with a state, or a window again and again. */
+enum class Way(internal val form: String) { FRAME("step"), WINDOW("clip") }
+
+/**
+ * What validation data said about the probabilities; the neutral values where there was none.
+ *
+ * @param temperature the logits are divided by it. The artifacts do not do it themselves.
+ * @param threshold calibrated probability under which an action is unknown.
+ */
+class Certainty(val temperature: Double, val threshold: Double)
 
 /**
  * What the bundle says about itself; a manifest that was altered is refused.
  *
+ * @param step how the artifacts that take steps are fed; null where there are none.
  * @param digests file -> SHA-256, for [check].
  * @param tools versions of what made the artifacts, such as `executorch`.
  */
@@ -22,6 +34,8 @@ class Manifest private constructor(
     val joints: List<String>,
     val labels: List<String>,
     val window: Window,
+    val certainty: Certainty,
+    val step: StepForm?,
     val artifacts: List<Artifact>,
     val digests: Map<String, String>,
     val tools: Map<String, String>
@@ -30,12 +44,17 @@ class Manifest private constructor(
      * The artifact to run.
      *
      * @param precision fp32 or int8; null takes the one that the bundle lists first for ExecuTorch.
+     * @param way null takes frame by frame where the bundle has an artifact for it, else windows.
      * @throws BadBundle there is none.
      */
-    fun artifact(precision: String? = null): Artifact =
-        artifacts.firstOrNull { "executorch" in it.engines && (precision == null || it.precision == precision) }
-            ?: throw BadBundle("the bundle $name has no ${precision ?: ""} artifact for ExecuTorch; " +
-                "export it with --target android")
+    fun artifact(precision: String? = null, way: Way? = null): Artifact {
+        val fit = artifacts.filter { "executorch" in it.engines && (precision == null || it.precision == precision) }
+        val order = if (way == null) listOf(Way.FRAME, Way.WINDOW) else listOf(way)
+        return order.mapNotNull { one -> fit.firstOrNull { it.form == one.form } }.firstOrNull()
+            ?: throw BadBundle("the bundle $name has no artifact for ExecuTorch" + (precision?.let { " in $it" } ?: "") +
+                (way?.let { " of the form '${it.form}'" } ?: "") + "; it has " +
+                artifacts.joinToString { "${it.file} (${it.precision}, ${it.form})" } + ": export one with --target android")
+    }
 
     /**
      * Reads a file of the bundle to its end and compares its SHA-256 with the manifest's.
@@ -85,15 +104,37 @@ class Manifest private constructor(
                 joints = data.table("topology").texts("joints"),
                 labels = data.texts("labels"),
                 window = Window(window.size("persons"), window.size("frames"), window.rate("rate_hz"), window.size("hop")),
+                certainty = certainty(data),
+                step = if ("step" in data) step(data.table("step")) else null,
                 artifacts = data.list("artifacts").map {
                     val entry = it as? Map<*, *> ?: throw missing("artifacts")
-                    Artifact(entry.text("file"), entry.text("precision"), entry.texts("engines")).also { artifact ->
+                    Artifact(entry.text("file"), entry.text("precision"), entry.texts("engines"), entry.form()).also { artifact ->
                         if (artifact.file !in files) throw missing("files.${artifact.file}")
                     }
                 },
                 digests = files,
                 tools = (data["tools"] as? Map<*, *>)?.mapValuesToText("tools") ?: emptyMap()
             )
+        }
+
+        private fun certainty(data: Map<*, *>): Certainty {
+            if ("certainty" !in data) return Certainty(1.0, 0.5)
+            val entry = data.table("certainty")
+            val temperature = entry.number("temperature", 1.0, "certainty")
+            val threshold = entry.number("threshold", 0.5, "certainty")
+            if (!(temperature > 0 && temperature < Double.POSITIVE_INFINITY) || !(threshold >= 0 && threshold <= 1)) {
+                throw BadBundle("manifest.json: 'certainty' has a temperature of $temperature and a threshold of $threshold; " +
+                    "expected one above 0 and one of 0 to 1: export anew")
+            }
+            return Certainty(temperature, threshold)
+        }
+
+        private fun step(entry: Map<*, *>): StepForm {
+            val states = (entry["states"] as? List<*> ?: throw missing("step.states")).map { state ->
+                val shape = (state as? Map<*, *>)?.get("shape") as? List<*> ?: throw missing("step.states")
+                shape.map { size(it) ?: throw missing("step.states") }.toIntArray()
+            }
+            return StepForm(size(entry["frames"]) ?: throw missing("step.frames"), states)
         }
 
         private fun hex(bytes: ByteArray) = bytes.joinToString("") { String.format("%02x", it) }
@@ -112,9 +153,15 @@ class Manifest private constructor(
             return found
         }
 
-        private fun Map<*, *>.size(field: String): Int {
-            val value = (this[field] as? JsonNumber)?.text?.toIntOrNull()
-            return if (value != null && value > 0) value else throw missing(field)
+        private fun Map<*, *>.size(field: String) = size(this[field]) ?: throw missing(field)
+
+        private fun size(value: Any?) = (value as? JsonNumber)?.text?.toIntOrNull()?.takeIf { it > 0 }
+
+        private fun Map<*, *>.form() = if ("form" in this) text("form") else "clip"
+
+        private fun Map<*, *>.number(field: String, absent: Double, parent: String): Double {
+            if (field !in this) return absent
+            return (this[field] as? JsonNumber)?.text?.toDouble() ?: throw missing("$parent.$field")
         }
 
         private fun Map<*, *>.rate(field: String): Double {

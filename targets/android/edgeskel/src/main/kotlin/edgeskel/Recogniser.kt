@@ -9,30 +9,16 @@ interface Network {
 }
 
 /**
- * When a recognition counts; the defaults are those of `edgeskel.runtime.EventConfig`.
+ * What the last window, or the last step, shows.
  *
- * @param probability under which the answer is no action.
- * @param smoothing share of the earlier answers in the present one, 0 to 1.
- */
-class Thresholds(val probability: Float = 0.5f, val smoothing: Float = 0.5f) {
-    init {
-        if (!(probability >= 0f && probability <= 1f) || !(smoothing >= 0f && smoothing <= 1f)) {
-            throw BadInput("a threshold of $probability and a smoothing of $smoothing; expected 0 to 1")
-        }
-    }
-}
-
-/**
- * What the last window shows.
- *
- * @param label the most probable action, or null where none reaches the threshold.
- * @param probability of the most probable action, smoothed over the hops.
- * @param probabilities K, smoothed over the hops.
- * @param embedding D, of this window.
- * @param time seconds, the end of the window on the source's clock.
+ * @param label the most probable action, or [UNKNOWN] where none reaches the threshold.
+ * @param probability of the most probable action.
+ * @param probabilities K, calibrated by the bundle's temperature and smoothed over the answers.
+ * @param embedding D, of this window or step.
+ * @param time seconds, its end on the source's clock.
  */
 class Recognition(
-    val label: String?,
+    val label: String,
     val probability: Float,
     val probabilities: FloatArray,
     val embedding: FloatArray,
@@ -40,18 +26,29 @@ class Recognition(
 )
 
 /**
- * Live frames in, recognitions out: the twin of `edgeskel.runtime.Session.push`. Not for several threads at once.
+ * Live frames in, recognitions out, by window (the twin of `edgeskel.runtime.Session.push`) or frame by frame. Not for several
+ * threads at once.
  *
- * Frames may come at any rate and with jitter. Until S of them have been seen, the graph stretches those that there are.
+ * Frames may come at any rate and with jitter.
  */
-class Recogniser(val manifest: Manifest, private val network: Network, private val thresholds: Thresholds = Thresholds()) {
+class Recogniser private constructor(val manifest: Manifest, private val recognising: Recognising, thresholds: Thresholds) {
     private val window = manifest.window
     private val size = manifest.joints.size
+    private val naming = Naming(manifest.labels, manifest.certainty, thresholds)
     private lateinit var resampler: Resampler
-    private lateinit var ring: Ring
     private var latest = 0.0
-    private var waiting = 0 // frames since the last recognition
-    private var smoothed: FloatArray? = null
+
+    /** Recognises the last S frames every `hop` frames. */
+    constructor(manifest: Manifest, network: Network, thresholds: Thresholds = Thresholds()) :
+        this(manifest, ByWindow(manifest, network), thresholds)
+
+    /**
+     * Recognises frame by frame.
+     *
+     * @throws BadBundle the manifest does not say how steps are fed.
+     */
+    constructor(manifest: Manifest, network: StepNetwork, thresholds: Thresholds = Thresholds()) :
+        this(manifest, ByFrame(manifest, network), thresholds)
 
     init {
         reset()
@@ -60,19 +57,19 @@ class Recogniser(val manifest: Manifest, private val network: Network, private v
     /** Forgets the frames: a source starts anew, its clock may start anew too. */
     fun reset() {
         resampler = Resampler(window.rateHz, window.persons, size)
-        ring = Ring(window.persons, window.frames, size)
+        recognising.reset()
+        naming.clear()
         latest = Double.NEGATIVE_INFINITY
-        waiting = 0
-        smoothed = null
     }
 
     /**
-     * Takes a frame; every `hop` frames of the window's clock it recognises the last S.
+     * Takes a frame; by window it recognises every `hop` frames of the window's clock, frame by frame whenever a step is full.
      *
      * @param frame of the bundle's topology, later than the one before, its M persons in the same places as before.
      * @param replaced true where another person than before stands; null where nobody has changed.
-     * @return null in between, and while nobody is in the window.
+     * @return null in between, and while nobody has been there for S frames.
      * @throws BadInput the frame breaks the contract, or its time does not increase.
+     * @throws BadBundle the network's answer is none.
      */
     fun push(frame: Frame, replaced: BooleanArray? = null): Recognition? {
         if (frame.time.isNaN() || frame.time.isInfinite() || frame.time <= latest) {
@@ -86,44 +83,17 @@ class Recogniser(val manifest: Manifest, private val network: Network, private v
             reset() // nothing of what was seen before the pause is in the window any more
         }
         latest = frame.time
-        for (person in 0 until window.persons) {
-            if (replaced != null && replaced[person]) ring.forget(person)
-        }
-        var due = false
-        var end = 0.0
-        for (settled in resampler.push(frame, replaced)) {
-            ring.push(settled)
-            end = settled.time
-            waiting += 1
-            if (waiting >= window.hop) {
-                waiting = 0
-                due = true
+        if (replaced != null) {
+            for (person in replaced.indices) {
+                if (replaced[person]) recognising.forget(person)
             }
+            if (replaced.all { it }) naming.clear()
         }
-        return if (due) recognise(end) else null
-    }
-
-    private fun recognise(time: Double): Recognition? {
-        val input = ring.window()
-        if (input.confidence.none { it > 0f }) {
-            smoothed = null
-            return null
+        var seen: Recognition? = null
+        for (answer in recognising.push(resampler.push(frame, replaced))) {
+            if (answer.output == null) naming.clear()
+            seen = answer.output?.let { naming.push(it, answer.time) }
         }
-        val output = network.run(input)
-        if (output.probabilities.size != manifest.labels.size || output.probabilities.any { it.isNaN() || it.isInfinite() }) {
-            throw BadBundle("the network answered with ${output.probabilities.size} probabilities, or with NaN; expected " +
-                "${manifest.labels.size}: run edgeskel verify on the bundle")
-        }
-        val kept = smoothed
-        val probabilities = if (kept == null) output.probabilities else FloatArray(kept.size) {
-            thresholds.smoothing * kept[it] + (1 - thresholds.smoothing) * output.probabilities[it]
-        }
-        smoothed = probabilities
-        var best = 0
-        for (index in probabilities.indices) {
-            if (probabilities[index] > probabilities[best]) best = index
-        }
-        val label = if (probabilities[best] >= thresholds.probability) manifest.labels[best] else null
-        return Recognition(label, probabilities[best], probabilities, output.embedding, time)
+        return seen
     }
 }

@@ -116,7 +116,7 @@ class MainActivity : ComponentActivity() {
             visibility[index] = landmark.visibility().orElse(1f).coerceIn(0f, 1f)
         }
         val seen = recogniser.push(pose.frame(time, world, visibility)) ?: return
-        say("${seen.label ?: "-"}  ${Math.round(100 * seen.probability)} %")
+        say("${seen.label}  ${Math.round(100 * seen.probability)} %")
     }
 
     private fun say(words: String) = runOnUiThread { text.text = words }

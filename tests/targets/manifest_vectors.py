@@ -1,0 +1,132 @@
+"""Manifests that the phone packages take or refuse as ``edgeskel.runtime`` does, and what they read there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edgeskel.errors import BundleError
+from edgeskel.runtime.bundle import MANIFEST, SCHEMA, _read_manifest, certainty_of, manifest_digest, step_form
+from edgeskel.skeleton import Topology
+
+JOINTS = ("head", "left_hand", "right_hand")
+TOPOLOGY = Topology("three", JOINTS, (-1, 0, 0))
+PERSONS, FRAMES, RATE, HOP = 2, 5, 10.0, 3
+
+
+def window(persons: int = PERSONS) -> dict[str, Any]:
+    return {"persons": persons, "frames": FRAMES, "rate_hz": RATE, "hop": HOP}
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    model = hashlib.sha256(b"the model").hexdigest()
+    content: dict[str, Any] = {
+        "schema": SCHEMA, "name": "edge", "version": "0.1", "target": "android",
+        "topology": TOPOLOGY.to_dict(),
+        "labels": ["wave", "クラップ", "tab\tquote\"slash\\ \u007f \U0001f600"],
+        "window": window(),
+        "artifacts": [{"file": "model.int8.pte", "precision": "int8", "engines": ["executorch"], "bytes": 9,
+                       "tolerance": {"max_abs_diff": 1e-05, "agreement": 0.1, "big": 1e22, "none": None, "yes": True}},
+                      {"file": "model.safetensors", "precision": "fp32", "engines": ["torch"]}],
+        "files": {"model.int8.pte": model, "model.safetensors": model},
+        "tools": {"executorch": "1.4.1"}, "é": 1, "\ue000": 2, "\U0001f600": 3, "z": -0.5, **changes,
+    }
+    return content | {"digest": manifest_digest(content)}
+
+
+def manifests() -> Iterator[dict[str, Any]]:
+    """Texts of manifests and whether the Python reader takes each."""
+    whole = manifest()
+    facts = {"labels": whole["labels"], "hop": HOP, "artifact": "model.int8.pte"}
+    yield verdict("as written", json.dumps(whole, indent=1) + "\n") | facts
+    yield verdict("other order and spaces", json.dumps(dict(reversed(list(whole.items()))), ensure_ascii=False)) | facts
+    yield verdict("a label altered", json.dumps(whole).replace("wave", "wove"))
+    yield verdict("a number altered", json.dumps(whole).replace("1e-05", "2e-05"))
+    yield verdict("another schema", json.dumps(manifest(schema=SCHEMA + 1)))
+    yield verdict("no digest", json.dumps({key: value for key, value in whole.items() if key != "digest"}))
+    yield verdict("cut short", json.dumps(whole)[:-40])
+    yield verdict("no object", "[1]")
+    yield verdict("nothing", "")
+    yield verdict("text behind", json.dumps(whole) + "x")
+    for field in ("labels", "window", "files", "artifacts", "topology"):  # the digest fits, a field that is needed is absent
+        content = {key: value for key, value in whole.items() if key not in (field, "digest")}
+        yield {"what": f"without {field}", "text": json.dumps(content | {"digest": manifest_digest(content)}), "taken": False,
+               "says": field}
+    for certainty in ({}, {"temperature": 0.604, "threshold": 0.605, "from": {"clips": 108}}, {"temperature": 2}, {"threshold": 0},
+                      {"threshold": 1}, {"temperature": 0}, {"temperature": -0.5}, {"temperature": None}, {"temperature": [1]},
+                      {"temperature": math.inf}, {"temperature": "warm"}, {"threshold": -0.01}, {"threshold": 1.01},
+                      {"threshold": math.nan}, {"threshold": {}}, [], None, 0.5, "sure"):
+        yield _optional("certainty", certainty, _certainty)
+    states = [{"name": "a", "shape": [1, 3]}, {"name": "b", "shape": [1, 2, 2]}]
+    steps: dict[str, Any] = {"frames": 2, "look_ahead": 0, "delay": 0, "states": states}
+    for step in (steps, steps | {"states": []}, steps | {"frames": 0}, steps | {"states": [{"shape": [1, 0]}]},
+                 steps | {"states": [{"name": "a"}]}, steps | {"states": 3}, {"frames": 2}, [], None):
+        yield _optional("step", step, _step)
+    yield {"what": "a field twice", "text": '{"schema": 1, ' + json.dumps(whole)[1:], "taken": False}
+    yield verdict("too deep", "[" * 2000)
+
+
+def choices() -> Iterator[dict[str, Any]]:
+    """Which artifact is run, of a bundle with steps and one without; as ``edgeskel.runtime.load`` chooses."""
+    plain = [("model.onnx", "fp32", "onnxruntime", None), ("model.int8.pte", "int8", "executorch", None),
+             ("model.pte", "fp32", "executorch", "clip")]
+    stepping = [("model.step.pte", "fp32", "executorch", "step"), *plain]
+    expected = {(None, None): ("model.int8.pte", "model.step.pte"), ("fp32", None): ("model.pte", "model.step.pte"),
+                ("int8", None): ("model.int8.pte", "model.int8.pte"), ("fp16", None): (None, None),
+                (None, "WINDOW"): ("model.int8.pte", "model.int8.pte"), ("fp32", "WINDOW"): ("model.pte", "model.pte"),
+                (None, "FRAME"): (None, "model.step.pte"), ("int8", "FRAME"): (None, None)}
+    for index, listed in enumerate((plain, stepping)):
+        artifacts = [{"file": file, "precision": precision, "engines": [engine]} | ({} if form is None else {"form": form})
+                     for file, precision, engine, form in listed]
+        text = json.dumps(manifest(artifacts=artifacts, files={entry["file"]: "0" * 64 for entry in artifacts}))
+        for (precision, way), files in expected.items():
+            yield {"manifest": text, "precision": precision, "way": way, "file": files[index]}
+
+
+def unsteppable() -> list[str]:
+    """Manifests of which no steps can be run: they do not say how, or for several persons."""
+    step = {"frames": 1, "look_ahead": 0, "delay": 0, "states": []}
+    return [json.dumps(manifest(window=window(1))), json.dumps(manifest(step=step))]
+
+
+def _certainty(entry: Any) -> dict[str, Any]:
+    found = certainty_of(entry)
+    return {"temperature": found.temperature, "threshold": found.threshold}
+
+
+def _step(entry: Any) -> dict[str, Any]:
+    found = step_form(entry)
+    return {"step_frames": found.frames, "states": found.states}
+
+
+def _optional(field: str, entry: Any, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """A vector: a whole manifest with an entry that a bundle need not have, and what Python reads there."""
+    vector = {"what": f"{field} {json.dumps(entry)}", "text": json.dumps(manifest(**{field: entry}))}
+    try:
+        return vector | {"taken": True} | read(entry)
+    except (KeyError, TypeError, ValueError, AttributeError):  # what Bundle.open refuses
+        return vector | {"taken": False} | ({} if "Infinity" in vector["text"] or "NaN" in vector["text"] else {"says": field})
+
+
+def verdict(what: str, text: str) -> dict[str, Any]:
+    """A vector: what ``edgeskel.runtime.bundle`` makes of this manifest."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / MANIFEST
+        path.write_text(text, encoding="utf-8")
+        try:
+            _read_manifest(path)
+        except BundleError:
+            return {"what": what, "text": text, "taken": False}
+    return {"what": what, "text": text, "taken": True}
+
+
+def files() -> Iterator[dict[str, Any]]:
+    text = json.dumps(manifest())
+    for name, content, taken in (("model.int8.pte", "the model", True), ("model.int8.pte", "the modem", False),
+                                 ("model.int8.pte", "", False), ("other.pte", "the model", False)):
+        yield {"manifest": text, "name": name, "content": content, "taken": taken}
