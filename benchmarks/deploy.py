@@ -60,7 +60,9 @@ class _Run:
         self._file = None if quick else CACHE / "deploy-run.jsonl"
         self._rows: list[dict[str, Any]] = self._kept()
         done = {row["trial"] for row in self._rows if "trial" in row}
-        self._todo = [fault for fault in planned(TRIALS, SEED) if fault.number not in done]
+        plan = planned(TRIALS, SEED)
+        self._todo = [fault for fault in plan if fault.number not in done]
+        self._all = len(plan)
         self._taken = 0
 
     def _kept(self) -> list[dict[str, Any]]:
@@ -104,6 +106,9 @@ class _Run:
                         parts.append(pool.submit(self._day))
                     for part in wait(parts, return_when=FIRST_EXCEPTION).done:
                         part.result()
+            except KeyboardInterrupt:
+                self._say("interrupted" + ("; the same command goes on from here" if self._file else ""))
+                raise
             finally:
                 self._stop.set()  # after an error or an interrupt the others end soon, and take their boxes away
         result = {**(self._found("alone") or {}), **(self._found("memory") or {}), **_counted(self._rows)}
@@ -153,7 +158,7 @@ class _Run:
             done = [row for row in self._rows if "trial" in row]
             broken = sum(row["runs"] == "broken" for row in done)
             self._say(
-                f"{len(done)} of {TRIALS if self._quick else len(done) + len(self._todo)} trials, {broken} broken; "
+                f"{len(done)} of {self._all} trials, {broken} broken; "
                 f"{row['fault']} at {row['moment_s']} s ({row['at']}): {row['runs']}; {row['why']}"
             )
             if row["runs"] == "broken":
