@@ -69,12 +69,13 @@ class _Run:
         """What a run of this commit that was interrupted has measured."""
         if self._file is None:
             return []
-        head, rows = {"commit": commit(), "trials": TRIALS, "seed": SEED}, []
+        code = commit()
+        head, rows = {"commit": code, "trials": TRIALS, "seed": SEED}, []
         if self._file.is_file():
             for line in self._file.read_text("utf-8").splitlines():
                 with suppress(ValueError):  # the last line of a run that was killed
                     rows.append(json.loads(line))
-        if not rows or rows[0] != head or head["commit"].endswith("+"):
+        if not rows or rows[0] != head or code.endswith("+"):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.write_text(json.dumps(head) + "\n", "utf-8")
             return []
