@@ -43,6 +43,18 @@ def host_bundle(once: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def live_bundle(once: Callable[..., Path]) -> Path:
+    """The shipped causal model as a user exports it for the host: with a step form, and what it is certain of."""
+
+    def make(out: Path) -> None:
+        words = ("export", "edge-utd-mhad-live", "--target", "host", "--out", out)
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}  # 2026-01-01, as the small one
+        subprocess.run(command(*words), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env=environment)
+
+    return once("live-bundle", make)
+
+
+@pytest.fixture(scope="session")
 def key_path(once: Callable[..., Path]) -> Path:
     """A private key that signs releases."""
     return once("keys", lambda out: signing.create(out / "release_key")) / "release_key"
@@ -87,7 +99,9 @@ def bare_box() -> Iterator[Box]:
         try:
             box = stack.enter_context(Box())
         except (subprocess.CalledProcessError, TimeoutError) as error:  # an overlay in a container, say
-            pytest.skip(f"no system can be booted on this machine ({error}); run the tests as root of a virtual machine")
+            pytest.skip(
+                f"no system can be booted on this machine ({error}); run the tests as root of a virtual machine"
+            )
         yield box
 
 

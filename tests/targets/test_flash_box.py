@@ -155,8 +155,7 @@ FAULTS = {
     "hangs": (
         "targets/service/serve.py",
         "        self._health.counts.frames += 1\n",
-        "        self._health.counts.frames += 1\n"
-        "        time.sleep(0 if self._health.counts.frames < 5 else 1000)\n",
+        "        self._health.counts.frames += 1\n        time.sleep(0 if self._health.counts.frames < 5 else 1000)\n",
         "hangs",
     ),
     "answers wrongly": (
@@ -369,6 +368,25 @@ def test_killed_at_every_step(
         assert time.monotonic() < end, found
         time.sleep(0.3)
         found = settled(ask)
+
+
+def test_a_causal_model_is_recognised_frame_by_frame(flash: Run, ask: Run, live_bundle: Path) -> None:
+    made = flash(bundle=live_bundle)
+    assert made["proved"]["chosen"] == {
+        "artifact": "model.step.onnx",
+        "engine": "onnxruntime",
+        "precision": "fp32",
+        "way": "frame",
+    }
+    end = time.monotonic() + 60
+    while not (health := ask("status")["health"])["last_event"]:
+        assert time.monotonic() < end, health
+        time.sleep(0.5)
+    assert health["way"] == "frame" and health["artifact"] == "model.step.onnx" and health["checks"] > 0
+    assert health["moving"] // 4 <= health["recognitions"] <= health["frames"]  # a step is four frames
+    assert health["last_event"] in [json.loads(line)["event"] for line in ask("logs")["service"] if '"event"' in line]
+    checked = ask("verify")
+    assert checked["release"] == made["release"] and "model.step.onnx" in checked["says"]
 
 
 def test_uninstall_leaves_nothing(good: str, ask: Run, box: Box) -> None:
