@@ -241,6 +241,14 @@ def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
         ]
     if place["read_only"] or (wanted.scope != "system" and not place["writable"]):
         return [(f"{wanted.prefix} cannot be written", "a folder of this user's", "choose another --prefix")]
+    if wanted.scope == "system" and place["closed"]:
+        return [
+            (
+                f"{place['closed']} is closed to the service's own user",
+                f"folders that everybody may enter, on the way to {wanted.prefix}",
+                f"choose another --prefix, or open it: chmod o+x {place['closed']}",
+            )
+        ]
     held = place["install"]
     if held is not None and held.get("scope") != wanted.scope:
         return [
