@@ -64,6 +64,7 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
             release.facts["machine"],
             release.facts["python"],
             2.2 * release.size / 1e6,
+            bool(release.facts["machine"]),
             None if options.any_clock else max(time.time(), earliest),
         ),
     )

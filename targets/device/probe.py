@@ -99,6 +99,7 @@ def _place(prefix: str) -> "dict[str, Any]":
         "blocked": blocked,
         "closed": _closed(prefix),
         "read_only": bool(disk.f_flag & os.ST_RDONLY),
+        "no_programs": bool(disk.f_flag & os.ST_NOEXEC),
         "tool": os.path.isfile(os.path.join(prefix, "bin", "edgeskel-device")),
         "trusted": os.path.isfile(os.path.join(prefix, "trust", "allowed_signers")),
         **held,

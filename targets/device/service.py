@@ -106,11 +106,14 @@ def service_user(name: str) -> None:
         raise DeviceError(
             "no useradd here", expected=f"the system user {name}", remedy=f"make it, or flash with --scope user: {name}"
         )
+    with_group = ["--user-group"]
+    with suppress(KeyError):  # left by somebody, or by an earlier user of that name
+        with_group = ["--gid", grp.getgrnam(name).gr_name]
     done = subprocess.run(
         [
             program,
             "--system",
-            "--user-group",
+            *with_group,
             "--no-create-home",
             "--home-dir",
             "/nonexistent",

@@ -133,9 +133,7 @@ def receive(layout: Layout, identity: str, stream: BinaryIO) -> dict[str, Any]:
         OSError: the disk is full.
     """
     place = layout.staging / identity
-    offered = {
-        digest: size for digest, size in _offered(place).files.values()
-    }  # no fsync: admit digests them again
+    offered = {digest: size for digest, size in _offered(place).files.values()}  # no fsync: admit digests them again
     taken = 0
     while line := stream.readline(4096):
         try:

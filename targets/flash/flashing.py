@@ -139,6 +139,7 @@ class Flash:
                 self.scope,
                 self.prefix,
                 needed_mb=needed_mb,
+                compiled=self._lacks_engine(),
                 clock=None if self._options.any_clock else time.time(),
             ),
         )

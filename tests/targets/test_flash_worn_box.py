@@ -52,7 +52,7 @@ def test_the_record_of_what_runs_is_damaged(flash: Run, ask: Run, box: Box) -> N
 
 
 def test_the_services_user_is_gone(good: str, flash: Run, ask: Run, box: Box) -> None:
-    box.run("systemctl stop edgeskel; userdel edgeskel; systemctl start edgeskel", check=False)
+    box.run("systemctl stop edgeskel; userdel edgeskel; groupadd edgeskel; systemctl start edgeskel", check=False)
     found = ask("status")
     assert found["running"] is None and "its user edgeskel is gone: flash again" in found["why"]
     assert "the service's user edgeskel is gone" in ask("verify", status=1)["error"]["seen"]
