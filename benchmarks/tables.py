@@ -71,7 +71,7 @@ MAIN = (
     Target("learning", "learner_bytes", "the learner with 60 classes: bytes", "under", 1_000_000),
     Target("pipeline", "data_fraction_of_step", "data pipeline, share of a training step", "under", 0.1),
     Target("deploy", "flash_s", "`edgeskel flash`, a device from nothing, over sshd, 10 s of watch included", "under", 60, " s"),
-    Target("deploy", "broken", "flashes hit by 200 random faults: devices that ran neither release", "at most", 0),
+    Target("deploy", "broken", "200 random faults of a flash, and one at every step: devices without a release", "at most", 0),
     Target("deploy", "restart_to_first_recognition_s", "service restart to first recognition, host target", "under", 3, " s"),
     Target("deploy", "device_rss_mb", "device process with `edge`, ONNX Runtime: resident memory", "under", 150, " MB"),
     Target("deploy", "install_mb", "device install beyond numpy and the engine", "under", 60, " MB"),

@@ -31,6 +31,7 @@ class Wanted:
         prefix: where it is installed.
         machine, python: what its packages are built for; "" when it brings none.
         needed_mb: free disk.
+        compiled: whether it brings packages with compiled parts.
         clock: seconds since 1970 at which the device's clock should stand; None when nobody knows.
     """
 
@@ -40,6 +41,7 @@ class Wanted:
     machine: str = ""
     python: str = ""
     needed_mb: float = 0.0
+    compiled: bool = False
     clock: float | None = None
 
 
@@ -241,6 +243,14 @@ def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
         ]
     if place["read_only"] or (wanted.scope != "system" and not place["writable"]):
         return [(f"{wanted.prefix} cannot be written", "a folder of this user's", "choose another --prefix")]
+    if wanted.scope == "system" and place["closed"]:
+        return [
+            (
+                f"{place['closed']} is closed to the service's own user",
+                f"folders that everybody may enter, on the way to {wanted.prefix}",
+                f"choose another --prefix, or open it: chmod o+x {place['closed']}",
+            )
+        ]
     held = place["install"]
     if held is not None and held.get("scope") != wanted.scope:
         return [
@@ -251,6 +261,14 @@ def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
             )
         ]
     found = []
+    if wanted.compiled and place["no_programs"]:
+        found.append(
+            (
+                f"{wanted.prefix} lies on a file system mounted noexec, and the release brings an engine",
+                "a file system that programs may be loaded from, or ONNX Runtime in the device's own Python",
+                "choose another --prefix, or remount it with exec",
+            )
+        )
     if place["free_mb"] < wanted.needed_mb:
         found.append(
             (

@@ -37,6 +37,7 @@ def begin(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
             service_user(user)
         layout.write_install(Install(scope, user, run, sys.executable))
         if user:
+            layout.prefix.chmod(0o755)  # whatever it was made with: the service's user reads in it
             shutil.chown(layout.engines, user, user)  # after an upgrade of TensorRT the service builds anew
     return {"prefix": str(layout.prefix), "scope": scope}
 
@@ -63,6 +64,7 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
             release.facts["machine"],
             release.facts["python"],
             2.2 * release.size / 1e6,
+            bool(release.facts["machine"]),
             None if options.any_clock else max(time.time(), earliest),
         ),
     )
@@ -74,7 +76,9 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
                 remedy="give it once, from a hand that you trust: --trust KEY.pub",
             )
         public = Path(options.trust).read_text("utf-8").strip()
-        with tempfile.TemporaryDirectory(prefix="edgeskel-") as place:  # nothing here changes for a key that did not sign
+        with tempfile.TemporaryDirectory(
+            prefix="edgeskel-"
+        ) as place:  # nothing here changes for a key that did not sign
             trust.add(Path(place) / "signers", public)
             trust.check(Path(place) / "signers", content, signature)
         begin(layout, options)

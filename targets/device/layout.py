@@ -3,6 +3,7 @@
 PREFIX/
   install.json            what kind of install this is: scope, the service's user, its run folder, the interpreter
   state.json              which release runs, which one ran before, what happened last (state.py)
+  state.copy.json         the same again, for when the disk has damaged that one
   journal.jsonl           every transition, one line each
   bin/edgeskel-device     this program
   trust/allowed_signers   public keys whose releases are taken
@@ -65,6 +66,10 @@ class Layout:
     @property
     def state(self) -> Path:
         return self.prefix / "state.json"
+
+    @property
+    def state_copy(self) -> Path:
+        return self.prefix / "state.copy.json"
 
     @property
     def journal(self) -> Path:
@@ -135,12 +140,14 @@ class Layout:
                     kept.write("".join(lines[len(lines) // 2 :]).encode())
 
     def write_state(self, content: Mapping[str, Any]) -> None:
-        """Replace ``state.json``; on a full disk the reserve is given up for it."""
+        """Replace ``state.json``, then its copy; on a full disk the reserve is given up for it."""
         try:
             write_json(self.state, content)
         except OSError:
             (self.prefix / ".reserve").unlink(missing_ok=True)
             write_json(self.state, content)
+        with suppress(OSError):
+            write_json(self.state_copy, content)
 
     @contextmanager
     def lock(self, name: str, *, wait_s: float = 0.0) -> Iterator[None]:

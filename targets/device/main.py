@@ -23,9 +23,16 @@ from targets.device.state import Event
 
 __all__ = ["main"]
 
-_BLOCKED = ("a folder, or nothing, at that place", "move on the device away what lies there, or choose another --prefix")
+_BLOCKED = (
+    "a folder, or nothing, at that place",
+    "move on the device away what lies there, or choose another --prefix",
+)
 # Error of the device's file system -> what was expected, what to do.
 _OBSTACLES = {
+    errno.EROFS: (
+        "a place that can be written",
+        "remount it for writing; where it became read-only by itself, look at dmesg",
+    ),
     errno.ENOSPC: ("", "free some space on the device and run the same command again"),
     errno.EEXIST: _BLOCKED,
     errno.ENOTDIR: _BLOCKED,

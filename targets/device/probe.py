@@ -97,11 +97,26 @@ def _place(prefix: str) -> "dict[str, Any]":
         "writable": os.access(above, os.W_OK),
         "foreign": foreign,
         "blocked": blocked,
+        "closed": _closed(prefix),
         "read_only": bool(disk.f_flag & os.ST_RDONLY),
+        "no_programs": bool(disk.f_flag & os.ST_NOEXEC),
         "tool": os.path.isfile(os.path.join(prefix, "bin", "edgeskel-device")),
         "trusted": os.path.isfile(os.path.join(prefix, "trust", "allowed_signers")),
         **held,
     }
+
+
+def _closed(prefix: str) -> "str | None":
+    """The folder above it that not everybody may enter, so that the service's own user would not get there."""
+    place = os.path.realpath(prefix)
+    while place != "/":
+        place = os.path.dirname(place)
+        try:
+            if not os.stat(place).st_mode & 0o001:
+                return place
+        except OSError:
+            continue
+    return None
 
 
 def _board() -> "str | None":

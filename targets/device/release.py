@@ -22,7 +22,7 @@ from typing import Any
 
 from edgeskel.errors import BundleError, DeviceError
 
-__all__ = ["DESCRIPTOR", "SCHEMA", "SIGNATURE", "TOOL", "Release", "damage", "digest_of"]
+__all__ = ["DESCRIPTOR", "SCHEMA", "SIGNATURE", "TOOL", "Release", "damage", "digest_of", "require_whole"]
 
 SCHEMA = 1
 DESCRIPTOR = "release.json"
@@ -164,6 +164,12 @@ def require_whole(folder: Path, identity: str) -> Release:
     Raises:
         DeviceError: damaged or absent.
     """
+    if not folder.exists():
+        raise DeviceError(
+            f"release {identity} is not here",
+            expected="one that was taken in, and that no other flash has replaced since",
+            remedy="flash it again, when no other flash goes on",
+        )
     why = damage(folder, identity)
     if why is not None:
         raise DeviceError(

@@ -11,7 +11,7 @@ from edgeskel.errors import DeviceError
 from targets.device import steps, trust
 from targets.device.layout import Install, Layout, read_json
 from targets.device.release import SIGNATURE, damage, require_whole
-from targets.device.service import Look, health, manager
+from targets.device.service import Look, has_user, health, manager
 from targets.device.state import State
 from targets.device.switching import load
 
@@ -61,7 +61,12 @@ def _why(layout: Layout, install: Install, state: State, look: Look) -> str:
     if install.scope == "none":
         command = f"{layout.tool} serve --prefix {layout.prefix}"
         return f"{said}; no service was asked for (--scope none), and nobody has started: {command}"
-    return f"{said}; its service is {look.active}" + (f" ({look.why})" if look.why else "")
+    gone = install.scope == "system" and not has_user(install.user)
+    return (
+        f"{said}; its service is {look.active}"
+        + (f" ({look.why})" if look.why else "")
+        + (f"; its user {install.user} is gone: flash again" if gone else "")
+    )
 
 
 def verify(layout: Layout, say: Callable[[str], None]) -> dict[str, Any]:
@@ -108,5 +113,6 @@ def uninstall(layout: Layout) -> dict[str, Any]:
         # install.json goes last: an interrupted removal can be called again
         for path in sorted(layout.prefix.iterdir(), key=lambda entry: entry.name == "install.json"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        layout.prefix.rmdir()
+        if not (layout.prefix.is_symlink() or layout.prefix.is_mount()):  # those were there before: they stay, empty
+            layout.prefix.rmdir()
     return {"removed": str(layout.prefix)}

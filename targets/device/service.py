@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from edgeskel.errors import DeviceError
 from targets.device.layout import Install, Layout, read_json
 
-__all__ = ["Look", "Manager", "groups", "health", "last_words", "manager", "service_user"]
+__all__ = ["Look", "Manager", "groups", "has_user", "health", "last_words", "manager", "service_user"]
 
 _GROUPS = ("video", "render", "dialout", "plugdev", "input")  # cameras, the GPU, serial ports, USB, wearables
 
@@ -85,25 +85,35 @@ def groups() -> list[str]:
     return [name for name in _GROUPS if name in present]
 
 
+def has_user(name: str) -> bool:
+    """Whether this device knows a user of that name."""
+    with suppress(KeyError):
+        pwd.getpwnam(name)
+        return True
+    return False
+
+
 def service_user(name: str) -> None:
     """Make the system user that the service runs as, where it is not there yet.
 
     Raises:
         DeviceError: it cannot be made.
     """
-    with suppress(KeyError):
-        pwd.getpwnam(name)
+    if has_user(name):
         return
     program = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
         raise DeviceError(
             "no useradd here", expected=f"the system user {name}", remedy=f"make it, or flash with --scope user: {name}"
         )
+    with_group = ["--user-group"]
+    with suppress(KeyError):  # left by somebody, or by an earlier user of that name
+        with_group = ["--gid", grp.getgrnam(name).gr_name]
     done = subprocess.run(
         [
             program,
             "--system",
-            "--user-group",
+            *with_group,
             "--no-create-home",
             "--home-dir",
             "/nonexistent",

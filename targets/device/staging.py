@@ -19,9 +19,10 @@ from typing import Any, BinaryIO
 from edgeskel.errors import BundleError, DeviceError
 from edgeskel.files import atomic_folder, atomic_write
 from targets.device import trust
-from targets.device.layout import Layout, read_json
+from targets.device.layout import Layout
 from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage, digest_of
 from targets.device.state import State
+from targets.device.switching import load
 
 __all__ = ["admit", "is_older", "offer", "prune", "receive"]
 
@@ -42,7 +43,7 @@ def offer(layout: Layout, content: bytes, signature: bytes, *, allow_older: bool
     """
     key = trust.check(layout.signers, content, signature)
     release = Release.parse(content)
-    state = State.from_json(read_json(layout.state))
+    state = load(layout)
     if is_older(release, state) and not allow_older:
         raise DeviceError(
             f"{release.identity} is older than what ran here: its bundle was made {release.facts['created'] or 'at no date'}, "
@@ -132,7 +133,7 @@ def receive(layout: Layout, identity: str, stream: BinaryIO) -> dict[str, Any]:
         OSError: the disk is full.
     """
     place = layout.staging / identity
-    offered = {digest: size for digest, size in Release.read(place).files.values()}  # no fsync: admit digests them again
+    offered = {digest: size for digest, size in _offered(place).files.values()}  # no fsync: admit digests them again
     taken = 0
     while line := stream.readline(4096):
         try:
@@ -146,6 +147,17 @@ def receive(layout: Layout, identity: str, stream: BinaryIO) -> dict[str, Any]:
         _receive_one(place, digest, offset, size, stream)
         taken += 1
     return {"received": taken}
+
+
+def _offered(place: Path) -> Release:
+    """What was offered under that name. Raises ``DeviceError`` where another offer has taken its place."""
+    if not (place / DESCRIPTOR).is_file():
+        raise DeviceError(
+            f"{place.name} is not being taken in any more",
+            expected="one flash of this device at a time: the last one that begins goes on",
+            remedy="wait until the other one is done (edgeskel flash status HOST), then run the same command again",
+        )
+    return Release.read(place)
 
 
 def _receive_one(place: Path, digest: str, offset: int, size: int, stream: BinaryIO) -> None:
@@ -189,7 +201,7 @@ def admit(layout: Layout, identity: str) -> Path:
     if damage(target, identity) is None:
         shutil.rmtree(place, ignore_errors=True)
         return target
-    release = Release.read(place)
+    release = _offered(place)
     trust.check(layout.signers, release.content, (place / SIGNATURE).read_bytes())
     if release.identity != identity:
         raise DeviceError(f"{place / DESCRIPTOR} is not the one of {identity}", remedy="run flash again")

@@ -82,10 +82,21 @@ def _last_object(text: str) -> dict[str, Any]:
 
 
 def as_owner(user: str) -> dict[str, Any]:
-    """What makes a child run as the service's user, where we are root and it is somebody else."""
+    """What makes a child run as the service's user, where we are root and it is somebody else.
+
+    Raises:
+        DeviceError: nobody of that name is there.
+    """
     if os.getuid() or not user:
         return {}
-    entry = pwd.getpwnam(user)
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError as error:
+        raise DeviceError(
+            f"the service's user {user} is gone",
+            expected=f"the system user {user}",
+            remedy="flash the device again: it is made anew",
+        ) from error
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(user, entry.pw_gid)}
 
 

@@ -29,8 +29,23 @@ _FRESH_S = 5.0  # the service writes its health once a second
 
 
 def load(layout: Layout) -> State:
-    """The state as it is now. Raises ``DeviceError`` when it is damaged."""
-    return State.from_json(read_json(layout.state)) if layout.state.exists() else State()
+    """The state as it is now; from its copy when the file itself is damaged.
+
+    Raises:
+        DeviceError: both are damaged, or another version wrote it.
+    """
+    places = [path for path in (layout.state, layout.state_copy) if path.exists()]
+    for path in places:
+        content = read_json(path)
+        if content is not None:
+            return State.from_json(content)
+    if places:
+        raise DeviceError(
+            f"{places[0]} is damaged, and there is no copy",
+            expected="what edgeskel wrote",
+            remedy=f"remove it on the device (sudo rm {' '.join(map(str, places))}) and flash again",
+        )
+    return State()
 
 
 def change(layout: Layout, how: Callable[[State], State]) -> State:
@@ -218,7 +233,10 @@ def guard(layout: Layout) -> State:
             f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE"
         )
     why = damage(layout.release(state.current), state.current)
-    state = change(layout, State.started)
+    if (
+        state.trial is not None
+    ):  # else nothing is written: a disk that has become read-only keeps no good release from running
+        state = change(layout, State.started)
     if why is None and state.trial is not None and state.trial.starts > _STARTS and state.trial.return_to is not None:
         why = f"its service was started {state.trial.starts} times within its watch"
     if why is None:
@@ -259,7 +277,9 @@ def follow(layout: Layout, identity: str, before: Event | None, say: Callable[[s
     idle, said, install = time.monotonic(), "", layout.install()
     while True:
         state, watching = load(layout), layout.is_locked("switch")
-        ended = state.trial is None and state.last is not None and state.last.release == identity and state.last != before
+        ended = (
+            state.trial is None and state.last is not None and state.last.release == identity and state.last != before
+        )
         if ended and not watching:
             assert state.last is not None
             kept = state.phase == "good" and state.current == identity

@@ -97,8 +97,20 @@ class Systemd:
     def log(self, lines: int) -> str:
         """The last lines that the service wrote into the journal; what systemd says of it stands in :meth:`look`."""
         field = "_SYSTEMD_UNIT" if self._install.scope == "system" else "_SYSTEMD_USER_UNIT"
-        command = ["journalctl", f"{field}={SERVICE}", "--lines", str(lines), "--no-pager", "--output", "cat", "--quiet"]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        command = [
+            "journalctl",
+            f"{field}={SERVICE}",
+            "--lines",
+            str(lines),
+            "--no-pager",
+            "--output",
+            "cat",
+            "--quiet",
+        ]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:  # no journal on this device
+            return ""
 
     def _run(self, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -34,6 +34,7 @@ _SPARE = 1.1
 # Writes its input under PREFIX/staging and runs nothing of it: the digest says whether it is what was sent.
 _BOOT = """
 import hashlib, os, sys
+os.umask(0o022)
 folder, digest = os.path.join(sys.argv[1], "staging"), sys.argv[2]
 try:
     os.makedirs(folder, exist_ok=True)
@@ -138,6 +139,7 @@ class Flash:
                 self.scope,
                 self.prefix,
                 needed_mb=needed_mb,
+                compiled=self._lacks_engine(),
                 clock=None if self._options.any_clock else time.time(),
             ),
         )

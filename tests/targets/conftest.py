@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -40,6 +41,18 @@ def host_bundle(once: Callable[..., Path]) -> Path:
             build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
 
     return once("host-bundle", make)
+
+
+@pytest.fixture(scope="session")
+def live_bundle(once: Callable[..., Path]) -> Path:
+    """The shipped causal model as a user exports it for the host: with a step form, and what it is certain of."""
+
+    def make(out: Path) -> None:
+        words = ("export", "edge-utd-mhad-live", "--target", "host", "--out", out)
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}  # 2026-01-01, as the small one
+        subprocess.run(command(*words), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env=environment)
+
+    return once("live-bundle", make)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +100,9 @@ def bare_box() -> Iterator[Box]:
         try:
             box = stack.enter_context(Box())
         except (subprocess.CalledProcessError, TimeoutError) as error:  # an overlay in a container, say
-            pytest.skip(f"no system can be booted on this machine ({error}); run the tests as root of a virtual machine")
+            pytest.skip(
+                f"no system can be booted on this machine ({error}); run the tests as root of a virtual machine"
+            )
         yield box
 
 
@@ -122,6 +137,60 @@ def edgeskel(key_path: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         return answer
 
     return run
+
+
+@pytest.fixture
+def flash(
+    edgeskel: Callable[..., dict[str, Any]], box: Box, host_bundle: Path, key_path: Path
+) -> Callable[..., dict[str, Any]]:
+    """``flash(*options)``: the small bundle onto the box."""
+
+    def run(
+        *options: object, host: str = "box", bundle: Path = host_bundle, status: int | None = 0, watch: float = 2
+    ) -> dict[str, Any]:
+        return edgeskel(
+            "flash",
+            host,
+            bundle,
+            "--ssh-config",
+            box.ssh_config,
+            "--key",
+            key_path,
+            "--watch",
+            watch,
+            *options,
+            status=status,
+        )
+
+    return run
+
+
+@pytest.fixture
+def ask(edgeskel: Callable[..., dict[str, Any]], box: Box) -> Callable[..., dict[str, Any]]:
+    """``ask(verb, *options)``: a verb about the box."""
+    return lambda verb, *options, host="box", status=0: edgeskel(
+        "flash", verb, host, "--ssh-config", box.ssh_config, *options, status=status
+    )
+
+
+@pytest.fixture
+def good(flash: Callable[..., dict[str, Any]], ask: Callable[..., dict[str, Any]]) -> str:
+    """The release that runs before a fault; flashed where none runs."""
+    found = ask("status", status=None)
+    if found.get("phase") == "good" and found["running"] and found["whole"][found["running"]] is True:
+        return str(found["running"])
+    return str(flash()["release"])
+
+
+def settled(ask: Callable[..., dict[str, Any]], limit_s: float = 60.0) -> dict[str, Any]:
+    """The box's status once no trial is going on and its service answers."""
+    end = time.monotonic() + limit_s
+    while True:
+        found = ask("status", status=None)
+        if found.get("trial", 1) is None and found["running"] is not None:
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(0.3)
 
 
 def command(*words: object) -> list[str]:

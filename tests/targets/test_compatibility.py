@@ -16,6 +16,8 @@ PLACE = {
     "writable": True,
     "foreign": False,
     "blocked": None,
+    "closed": None,
+    "no_programs": False,
     "read_only": False,
     "tool": False,
     "trusted": False,
@@ -94,6 +96,13 @@ def test_a_jetson_takes_a_jetson_bundle() -> None:
         ),
         ({"places": {"/opt/edgeskel": {**PLACE, "free_mb": 20.0}}}, {}, "20 MB are free", "free some space"),
         ({"places": {"/opt/edgeskel": {**PLACE, "blocked": "/opt"}}}, {}, "/opt is a file", "--prefix"),
+        ({"places": {"/opt/edgeskel": {**PLACE, "closed": "/opt"}}}, {}, "/opt is closed", "chmod o+x /opt"),
+        (
+            {"places": {"/opt/edgeskel": {**PLACE, "no_programs": True}}},
+            {"compiled": True},
+            "mounted noexec",
+            "--prefix",
+        ),
         ({"places": {"/opt/edgeskel": {**PLACE, "foreign": True}}}, {}, "is not edgeskel's", "--prefix"),
         ({"places": {"/opt/edgeskel": {**PLACE, "read_only": True}}}, {}, "cannot be written", "--prefix"),
         (

@@ -19,61 +19,9 @@ from edgeskel.runtime.bundle import Bundle
 from targets.flash import flashing, packing, signing
 from targets.flash.remote import Connection
 from tests.conftest import ROOT
-from tests.targets.conftest import command
+from tests.targets.conftest import command, settled
 
 Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def flash(edgeskel: Run, box: Box, host_bundle: Path, key_path: Path) -> Run:
-    """``flash(*options)``: the small bundle onto the box."""
-
-    def run(
-        *options: object, host: str = "box", bundle: Path = host_bundle, status: int | None = 0, watch: float = 2
-    ) -> dict[str, Any]:
-        return edgeskel(
-            "flash",
-            host,
-            bundle,
-            "--ssh-config",
-            box.ssh_config,
-            "--key",
-            key_path,
-            "--watch",
-            watch,
-            *options,
-            status=status,
-        )
-
-    return run
-
-
-@pytest.fixture
-def ask(edgeskel: Run, box: Box) -> Run:
-    """``ask(verb, *options)``: a verb about the box."""
-    return lambda verb, *options, host="box", status=0: edgeskel(
-        "flash", verb, host, "--ssh-config", box.ssh_config, *options, status=status
-    )
-
-
-@pytest.fixture
-def good(flash: Run, ask: Run) -> str:
-    """The release that runs before a fault; flashed where none runs."""
-    found = ask("status", status=None)
-    if found.get("phase") == "good" and found["running"] and found["whole"][found["running"]] is True:
-        return str(found["running"])
-    return str(flash()["release"])
-
-
-def settled(ask: Run, limit_s: float = 60.0) -> dict[str, Any]:
-    """The box's status once no trial is going on and its service answers."""
-    end = time.monotonic() + limit_s
-    while True:
-        found = ask("status", status=None)
-        if found.get("trial", 1) is None and found["running"] is not None:
-            return found
-        assert time.monotonic() < end, found
-        time.sleep(0.3)
 
 
 def faulty(box: Box, host_bundle: Path, key_path: Path, file: str, old: str, new: str) -> str:
@@ -155,8 +103,7 @@ FAULTS = {
     "hangs": (
         "targets/service/serve.py",
         "        self._health.counts.frames += 1\n",
-        "        self._health.counts.frames += 1\n"
-        "        time.sleep(0 if self._health.counts.frames < 5 else 1000)\n",
+        "        self._health.counts.frames += 1\n        time.sleep(0 if self._health.counts.frames < 5 else 1000)\n",
         "hangs",
     ),
     "answers wrongly": (
@@ -369,6 +316,25 @@ def test_killed_at_every_step(
         assert time.monotonic() < end, found
         time.sleep(0.3)
         found = settled(ask)
+
+
+def test_a_causal_model_is_recognised_frame_by_frame(flash: Run, ask: Run, live_bundle: Path) -> None:
+    made = flash(bundle=live_bundle)
+    assert made["proved"]["chosen"] == {
+        "artifact": "model.step.onnx",
+        "engine": "onnxruntime",
+        "precision": "fp32",
+        "way": "frame",
+    }
+    end = time.monotonic() + 60
+    while not (health := ask("status")["health"])["last_event"]:
+        assert time.monotonic() < end, health
+        time.sleep(0.5)
+    assert health["way"] == "frame" and health["artifact"] == "model.step.onnx" and health["checks"] > 0
+    assert health["moving"] // 4 <= health["recognitions"] <= health["frames"]  # a step is four frames
+    assert health["last_event"] in [json.loads(line)["event"] for line in ask("logs")["service"] if '"event"' in line]
+    checked = ask("verify")
+    assert checked["release"] == made["release"] and "model.step.onnx" in checked["says"]
 
 
 def test_uninstall_leaves_nothing(good: str, ask: Run, box: Box) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -160,18 +161,21 @@ def test_scope_none_is_watched_as_a_child(flash: Run, edgeskel: Run, loopback: L
         and state["last"]["name"] == "returned"
         and state["service"]["manager"] == "none"
     )
-    service = subprocess.Popen(
-        [sys.executable, "-I", "-B", str(prefix / "bin/edgeskel-device"), "serve", "--prefix", str(prefix)],
+    said, told, command = state["why"].partition("; no service was asked for (--scope none), and nobody has started: ")
+    assert told and said.startswith("returned: no frame came") and state["running"] is None
+    service = subprocess.Popen(  # as the sentence says, by whoever reads it
+        shlex.split(command),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, "PATH": f"{loopback.home}/bin:{os.environ['PATH']}"},
     )
     try:
         end = time.monotonic() + 30
-        while (
-            edgeskel("flash", "status", "here", "--prefix", prefix, "--ssh-config", loopback.config)["running"]
-            != made["release"]
-        ):
+        while (state := edgeskel("flash", "status", "here", "--prefix", prefix, "--ssh-config", loopback.config))[
+            "running"
+        ] != made["release"]:
             assert time.monotonic() < end and service.poll() is None
+        assert "nobody has started" not in state["why"]
     finally:
         service.terminate()
         service.communicate()

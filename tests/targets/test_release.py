@@ -21,7 +21,7 @@ from edgeskel.errors import BundleError, DeviceError, UsageError
 from edgeskel.runtime.bundle import Bundle
 from targets.device import staging, trust
 from targets.device.layout import Layout
-from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage
+from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage, require_whole
 from targets.device.state import State
 from targets.flash import packing, signing
 
@@ -147,7 +147,7 @@ def test_only_what_was_offered_is_taken(made: Path, layout: Layout) -> None:
     for stream in (line, b"\xff\xfe\n", b"[]\n", b"{}\n"):
         with pytest.raises(DeviceError, match="not offered"):
             staging.receive(layout, offered["release"], io.BytesIO(stream))
-    with pytest.raises(BundleError):
+    with pytest.raises(DeviceError, match="not being taken in"):
         staging.receive(layout, "never-0123456789ab", io.BytesIO(line))
     item = max(offered["missing"], key=lambda entry: entry["bytes"])
     flipped = bytearray(upload(made, [item]))
@@ -177,6 +177,23 @@ def test_the_key_must_be_trusted_at_the_end_too(made: Path, layout: Layout, tmp_
     trust.remove(layout.signers, key.fingerprint)
     with pytest.raises(DeviceError, match="signature is refused"):
         staging.admit(layout, offered["release"])
+
+
+def test_of_two_flashes_at_once_the_last_that_begins_goes_on(
+    made: Path, layout: Layout, host_bundle: Path, key: signing.Key, tmp_path: Path
+) -> None:
+    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.Settings(threshold=0.7)).identity
+    first = offer(layout, made)
+    assert offer(layout, tmp_path / "other")["release"] == other
+    for step in (
+        lambda: staging.receive(layout, first["release"], io.BytesIO(upload(made, first["missing"]))),
+        lambda: staging.admit(layout, first["release"]),
+    ):
+        with pytest.raises(DeviceError, match="is not being taken in any more") as caught:
+            step()
+        assert "wait until the other one is done" in caught.value.remedy
+    with pytest.raises(DeviceError, match=f"{first['release']} is not here"):
+        require_whole(layout.release(first["release"]), first["release"])
 
 
 def test_older_than_what_ran(made: Path, layout: Layout) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +19,8 @@ import numpy as np
 import pytest
 
 from edgeskel.errors import EngineError, VerificationFailed
-from edgeskel.runtime import engines
-from edgeskel.runtime.bundle import Bundle
+from edgeskel.runtime import UNKNOWN, engines
+from edgeskel.runtime.bundle import Bundle, manifest_digest
 from targets.flash import packing, signing
 from targets.service import prove, serve, sources
 from targets.service.health import Health, notify
@@ -210,9 +213,7 @@ def test_after_an_upgrade_of_tensorrt_the_engine_is_built_anew(
 
 
 def jetson_bundle(host_bundle: Path, out: Path) -> Bundle:
-    import shutil
-
-    from edgeskel.runtime.bundle import file_digest, manifest_digest
+    from edgeskel.runtime.bundle import file_digest
     from tests.conftest import ROOT
 
     shutil.copytree(host_bundle, out)
@@ -244,43 +245,87 @@ def test_while_it_builds_the_service_asks_for_time(
         serve._build(release)
 
 
-def test_a_terminated_service_ends_well(host_bundle: Path, key_path: Path, tmp_path: Path) -> None:
-    packing.pack(
-        Bundle.open(host_bundle), tmp_path / "release", signing.load(key_path), packing.Settings("golden:?speed=0")
-    )
+@contextmanager
+def served(bundle: Path, key_path: Path, tmp_path: Path, settings: packing.Settings) -> Iterator[Any]:
+    """The service of a release as a process, and ``health()``: what it says of itself, {} before that."""
+    packing.pack(Bundle.open(bundle), tmp_path / "release", signing.load(key_path), settings)
     (tmp_path / "run").mkdir()
     choice = tmp_path / "choice.json"
     choice.write_text(
         json.dumps({"choice": {"chosen": {"artifact": "model.onnx", "engine": "onnxruntime", "precision": "fp32"}}})
     )
+    program, release = tmp_path / "release/program", tmp_path / "release"
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-I",
-            "-B",
-            str(tmp_path / "release/program"),
-            "serve",
-            "--release",
-            str(tmp_path / "release"),
-            "--choice",
-            str(choice),
-        ],
+        [sys.executable, "-I", "-B", program, "serve", "--release", release, "--choice", choice],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path / "run")},
     )
-    end = time.monotonic() + 30
-    while True:
+
+    def health() -> dict[str, Any]:
+        assert process.poll() is None, process.communicate()
         try:
-            said = json.loads((tmp_path / "run/health.json").read_text())
+            said: dict[str, Any] = json.loads((tmp_path / "run/health.json").read_text())
         except FileNotFoundError:
-            said = {"recognitions": 0}
-        if said["recognitions"] > 20:
-            break
-        assert time.monotonic() < end and process.poll() is None
+            return {}
+        return said
+
+    try:
+        yield process, health
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def awaited(health: Callable[[], dict[str, Any]], done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    end = time.monotonic() + 60
+    while not (said := health()) or not done(said):
+        assert time.monotonic() < end, said
         time.sleep(0.05)
-    process.terminate()
-    _, errors = process.communicate(timeout=10)
+    return said
+
+
+def test_a_terminated_service_ends_well(host_bundle: Path, key_path: Path, tmp_path: Path) -> None:
+    with served(host_bundle, key_path, tmp_path, packing.Settings("golden:?speed=0")) as (process, health):
+        said = awaited(health, lambda said: said["recognitions"] > 20)
+        process.terminate()
+        _, errors = process.communicate(timeout=10)
     assert process.returncode == 0 and not errors
     assert said["rss_mb"] < 150 and said["frames"] > 20 and said["first_recognition_s"] < 30
+
+
+@pytest.mark.parametrize(
+    ("certainty", "threshold", "unknown"),
+    [
+        ({"temperature": 1.0, "threshold": 0.99}, None, True),  # an untrained recogniser is never so sure
+        ({"temperature": 1.0, "threshold": 0.1}, None, False),  # of six classes the likeliest has more
+        ({"temperature": 10.0, "threshold": 0.3}, None, True),  # 0.9 becomes less, at this temperature
+        ({"temperature": 1.0, "threshold": 0.99}, 0.0, False),  # what the user says goes first
+    ],
+)
+def test_what_is_not_certain_enough_is_unknown(
+    certainty: dict[str, float],
+    threshold: float | None,
+    unknown: bool,
+    host_bundle: Path,
+    key_path: Path,
+    tmp_path: Path,
+) -> None:
+    bundle = Path(shutil.copytree(host_bundle, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    manifest["certainty"] = certainty
+    manifest["digest"] = manifest_digest(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    settings = packing.Settings("golden:?speed=0", threshold=threshold)
+    with served(bundle, key_path, tmp_path, settings) as (process, health):
+        said = awaited(health, lambda said: said["actions"] + said["unknown"] > 2)
+        process.terminate()
+        output, _ = process.communicate(timeout=10)
+    events = [json.loads(line)["event"] for line in output.splitlines()]
+    labels = {event["label"] for event in events if event["kind"] == "ended"}
+    if unknown:
+        assert said["actions"] == 0 and labels == {UNKNOWN}
+        assert max(event["confidence"] for event in events) < certainty["threshold"]
+    else:
+        assert said["unknown"] == 0 and labels <= set(manifest["labels"])

@@ -294,3 +294,31 @@ def test_what_the_watch_sees(
     why = switching.watch(control, layout.install(), name, 0.05)
     assert (why is None) if expected is None else expected in str(why)
     assert Release.read(layout.release(name)).identity == name
+
+
+def test_a_damaged_state_is_read_from_its_copy(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed(monkeypatch, Scripted(layout))
+    state = switch(layout, install(0.1))
+    for damaged in (b"", b"\0" * 64, b"[]"):
+        layout.state.write_bytes(damaged)
+        assert switching.load(layout) == state
+    layout.state_copy.write_bytes(b"")
+    with pytest.raises(DeviceError, match=r"state\.json is damaged, and there is no copy"):
+        switching.guard(layout)
+
+
+def test_a_good_release_starts_where_nothing_can_be_written(
+    layout: Layout, install: Callable[[float], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = install(0.1)
+    managed(monkeypatch, Scripted(layout))
+    switch(layout, first)
+
+    def refuse(*args: object, **kw: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Layout, "lock", refuse)
+    monkeypatch.setattr(layouts, "write_json", refuse)
+    assert switching.guard(layout).current == first
