@@ -51,6 +51,8 @@ DEAF_NS = 50_000_000
 MOST_SENDERS = 64
 """Senders of one transport that are decoded apart; more are left alone."""
 MOST_REPLIES = 64
+MOST_TOGETHER = 64
+"""Notifications of one device that wait at most to be decoded."""
 
 
 class Link:
@@ -100,6 +102,7 @@ class Link:
         self._senders_apart = self._silent = self._closing = False
         self._ordered = True
         self._open: Transport | None = None
+        self._undecoded: list[Chunk] = []
         self._writes: deque[tuple[Write, str]] = deque()
         self._to_write = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -137,7 +140,13 @@ class Link:
 
     def drain(self) -> list[Item]:
         """Everything that waits, oldest first; never waits itself."""
+        self._catch_up()
         return self.outbox.drain()
+
+    @property
+    def unread(self) -> bool:
+        """Whether something waits for :meth:`drain`."""
+        return bool(self._undecoded or self.outbox.waiting)
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while True:
@@ -168,6 +177,7 @@ class Link:
     @property
     def health(self) -> Health:
         """How the link is doing now."""
+        self._catch_up()
         ledgers = [ledger for books in self._senders.values() for ledger in books.ledgers.values()]
         lost = sum(ledger.lost for ledger in ledgers)
         received = self._received
@@ -227,6 +237,7 @@ class Link:
         if self._senders_apart:
             self._codec().start(self._rate_hz)  # a rate that there is not is refused now, not at each sender's first datagram
         self._ordered = getattr(transport, "ordered", True)
+        together = getattr(transport, "together", False)
         if hasattr(transport, "room"):
             setattr(transport, "room", self.outbox.room)  # noqa: B010 (not in the protocol: a file can be held up)
         ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
@@ -235,7 +246,10 @@ class Link:
             if self._session is session:  # an abandoned transport may still speak
                 if self._gate.identity is None:
                     self._know(getattr(transport, "identity", None))
-                self._take(chunk)
+                if together and self._state == "streaming":
+                    self._keep(chunk)
+                else:
+                    self._take(chunk)
 
         def lost(reason: BaseException | None) -> None:
             if not ended.done():
@@ -261,6 +275,7 @@ class Link:
             return await self._watch(ended, getattr(transport, "on_silence", "reopen"))
         finally:
             self._session = None
+            self._catch_up()  # a codec that begins anew must not see the end of what was before
             self._gate.close()
             if writer is not None:
                 writer.cancel()
@@ -289,6 +304,7 @@ class Link:
             except TimeoutError:
                 overslept_ns = self._clock() - asleep_ns - round(wait_s * 1e9)
                 if overslept_ns > DEAF_NS:
+                    self._catch_up()  # what came before that is no news
                     # This program was held up, and since before the timer was due, who knows how long: hence twice.
                     self._arrivals.excuse(2 * overslept_ns)
                 continue
@@ -298,6 +314,7 @@ class Link:
 
     def _silence(self, opened_ns: int) -> tuple[float, float]:
         """Seconds since the last reading, and how many of them are allowed."""
+        self._catch_up()
         interval_s, last_ns = self._arrivals.interval_s, self._arrivals.last_ns
         if last_ns is None or last_ns < opened_ns or interval_s is None:
             since_ns, allowed_s = max(last_ns or 0, opened_ns), FIRST_READING_S
@@ -351,9 +368,28 @@ class Link:
             books = self._senders[key] = Books(self._codec(), ordered=self._ordered)
         return books
 
+    def _keep(self, chunk: Chunk) -> None:
+        """Decode it when somebody reads, together with what else has come by then: one by one it costs twice as much."""
+        if self._tap is not None:
+            self._tap(chunk)
+        self._undecoded.append(chunk)
+        if len(self._undecoded) >= MOST_TOGETHER:
+            self._catch_up()
+        self.outbox.announce()
+
+    def _catch_up(self) -> None:
+        if self._undecoded:
+            chunks, self._undecoded = self._undecoded, []
+            for chunk in chunks:
+                self._decode(chunk, chunk.host_ns)
+
     def _take(self, chunk: Chunk) -> None:
         if self._tap is not None:
             self._tap(chunk)
+        self._catch_up()
+        self._decode(chunk, self._clock())
+
+    def _decode(self, chunk: Chunk, now_ns: int) -> None:
         if self._senders_apart and not self._gate.admit(chunk.channel):
             return
         try:
@@ -376,7 +412,7 @@ class Link:
             elif self._gate.admitted:
                 readings += self._book(item, chunk, books)
         if readings:
-            self._arrived(readings)
+            self._arrived(readings, now_ns)
 
     def _book(self, reading: Reading, chunk: Chunk, books: Books) -> int:
         ledger = books.ledger(reading.sensor)
@@ -402,8 +438,7 @@ class Link:
         self.outbox.put(Sample(self.address, chunk.host_ns, books.epoch, reading, chunk.channel))
         return 1
 
-    def _arrived(self, readings: int) -> None:
-        now_ns = self._clock()
+    def _arrived(self, readings: int, now_ns: int) -> None:
         if self._down_since_ns is not None:
             self.outbox.put(Recovered(self.address, now_ns, (now_ns - self._down_since_ns) / 1e9))
             self._down_since_ns = None

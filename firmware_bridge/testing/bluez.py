@@ -189,6 +189,10 @@ class FakeBluez:
         if self.connected(peripheral):
             self._change(peripheral.path, DEVICE, {"ServicesResolved": ("b", False), "Connected": ("b", False)})
 
+    def offer(self, peripheral: FakePeripheral, notify: Sequence[str]) -> None:
+        """From its next connection on it has these characteristics that notify."""
+        peripheral.notify = tuple(notify)
+
     def remove(self, peripheral: FakePeripheral) -> None:
         """The daemon forgets it, without a word about its connection."""
         for path in peripheral.objects().values():

@@ -50,6 +50,8 @@ class BleTransport:
 
     open_limit_s = math.inf
     """Each step of opening has its own bound, and how many others connect before it is not its fault."""
+    together = True
+    """Its chunks are small and many, and hardly ever answered: a link may decode those that wait at once."""
 
     def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool | None = None, pair: bool = False,
                  search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
