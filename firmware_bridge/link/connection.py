@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -21,6 +21,7 @@ from firmware_bridge.link.bounded import Sleep, within
 from firmware_bridge.link.events import (
     Gap,
     Health,
+    Ignored,
     Item,
     Lost,
     Reboot,
@@ -103,6 +104,7 @@ class Link:
         self._ordered = True
         self._open: Transport | None = None
         self._undecoded: list[Chunk] = []
+        self._ignored: set[str] = set()
         self._writes: deque[tuple[Write, str]] = deque()
         self._to_write = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -272,7 +274,7 @@ class Link:
                 await self._send(transport, self._books("").codec.start(self._rate_hz), "")
             if self._state == "opening":
                 self._state = "waiting"
-            return await self._watch(ended, getattr(transport, "on_silence", "reopen"))
+            return await self._watch(transport, ended)
         finally:
             self._session = None
             self._catch_up()  # a codec that begins anew must not see the end of what was before
@@ -287,10 +289,11 @@ class Link:
             with suppress(Exception):
                 await within(CLOSE_S, transport.close(), self._sleep)
 
-    async def _watch(self, ended: asyncio.Future[BaseException | None], on_silence: str) -> bool:
+    async def _watch(self, transport: Transport, ended: asyncio.Future[BaseException | None]) -> bool:
         """Until the transport ends or falls silent. bleak says "connected" of a dead daemon, so silence decides."""
-        opened_ns = self._clock()
+        opened_ns, on_silence = self._clock(), getattr(transport, "on_silence", "reopen")
         while True:
+            self._name_ignored(getattr(transport, "refused", {}))
             silence_s, allowed_s = self._silence(opened_ns)
             if silence_s >= allowed_s and on_silence != "ignore":
                 self._fall_silent(silence_s)
@@ -321,6 +324,12 @@ class Link:
         else:
             since_ns, allowed_s = last_ns, max(LEAST_SILENCE_S, PERIODS_OF_SILENCE * interval_s)
         return (self._clock() - since_ns - self._arrivals.deaf_ns) / 1e9, allowed_s
+
+    def _name_ignored(self, senders: Iterable[str]) -> None:
+        for sender in senders:
+            if sender not in self._ignored:
+                self._ignored.add(sender)
+                self.outbox.put(Ignored(self.address, self._clock(), sender))
 
     def _fall_silent(self, silence_s: float) -> None:
         self._state, self._problem = "stalled", f"no reading for {silence_s:.2f} s"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,18 @@ def test_what_a_line_loses_is_reported(capfd: pytest.CaptureFixture[str], tmp_pa
     numbers = [sample.reading.sequence or 0 for sample in Recording(tmp_path / "x.mcap").samples()]
     assert data["lost"] == sum(b - a - 1 for a, b in zip(numbers, numbers[1:], strict=False))
     assert any("readings were lost on the way" in said for said in data["notices"])
+
+
+def test_who_a_device_is_stays_known_when_it_has_fallen_silent(
+    capfd: pytest.CaptureFixture[str], device: PtyNode, tmp_path: Path
+) -> None:
+    timer = threading.Timer(1.0, device.unplug)
+    timer.start()
+    status, data, err = devices(capfd, "record", device.address, "--seconds", "2", "--out", str(tmp_path / "x.mcap"))
+    timer.join()
+    (one,) = data["devices"]
+    assert status == 0 and one["state"] != "streaming" and one["identities"] == ["serial:simulated"]
+    assert "edgeskel devices enrol serial:simulated" in err
 
 
 def test_one_absent_device_is_named_and_the_other_recorded(

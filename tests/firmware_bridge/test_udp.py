@@ -13,7 +13,7 @@ import pytest
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs import Write
 from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.link import Gap, Link, Lost, Refused, Sample, Stalled
+from firmware_bridge.link import Gap, Ignored, Link, Lost, Refused, Sample, Stalled
 from firmware_bridge.samples import Chunk, Reading, Status
 from firmware_bridge.testing.udp_peer import Network, UdpPeer
 from firmware_bridge.transports import open_transport
@@ -226,6 +226,27 @@ def test_a_sender_that_is_not_enrolled_is_refused_by_name(peer_at: Peers) -> Non
             items = link.drain()
             assert {item.channel for item in items if isinstance(item, Sample)} == {peers[0].channel}
             assert [item.identity for item in items if isinstance(item, Refused)] == [f"udp:{peers[1].channel}"]
+
+    asyncio.run(scenario())
+
+
+def test_a_sender_that_the_address_does_not_list_is_named_once(peer_at: Peers) -> None:
+    async def scenario() -> None:
+        transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.2"),))
+        async with Link("trackers", Greeted, lambda: transport) as link:
+            await until(lambda: transport.port != 0)
+            stranger, items = peer_at(transport.port, host="127.0.0.3"), []
+            for n in range(3):
+                stranger.send(number(n))
+                while transport.refused.get("127.0.0.3", 0) <= n:
+                    await asyncio.sleep(0.005)
+                while n == 0 and not items:
+                    items += link.drain()
+                    await asyncio.sleep(0.005)
+            await asyncio.sleep(0.6)
+            items += [item for item in link.drain() if not isinstance(item, Stalled)]
+            assert [item.sender for item in items if isinstance(item, Ignored)] == ["127.0.0.3"] and len(items) == 1
+            assert link.health.received == 0
 
     asyncio.run(scenario())
 
