@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
-from firmware_bridge.codecs import Gatt, create
+from firmware_bridge.codecs import Gatt, check_way, create
 from firmware_bridge.link.bounded import within
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received
@@ -220,10 +220,10 @@ def open_transport(place: str, options: Mapping[str, str]) -> BleTransport:
         UsageError: a protocol that is not spoken over BLE, or a value that makes no sense.
     """
     protocol = options.get("protocol", "node")
+    check_way(protocol, "ble")
     gatt = create(protocol).gatt
     if gatt is None:
-        raise UsageError(f"protocol={protocol} is not spoken over BLE", expected="a protocol of a BLE device",
-                         remedy=f"for a serial port: serial:/dev/ttyUSB0?protocol={protocol}")
+        raise UsageError(f"protocol={protocol} is not spoken over ble", expected="a protocol of a BLE device")
     notify, pair = options.get("notify"), options.get("pair", "0")
     if notify is not None and notify not in NOTIFY:
         raise UnknownChoice("way to be notified", notify, NOTIFY)
