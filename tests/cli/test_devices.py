@@ -124,6 +124,27 @@ def test_who_a_device_is_stays_known_when_it_has_fallen_silent(
     assert "edgeskel devices enrol serial:simulated" in err
 
 
+def test_what_is_wrong_with_a_cameras_frames_is_counted(capfd: pytest.CaptureFixture[str], port: int, tmp_path: Path) -> None:
+    body = [[0.1 * (joint % 5), 0.05 * joint - 0.5, 2.0] for joint in range(25)]
+    good, short = ({"persons": [{"joints": joints}]} for joints in (body, body[:24]))
+    ended = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not ended.wait(0.02):
+                for datagram in (json.dumps(good).encode(), json.dumps(short).encode(), b"\xff"):
+                    sender.sendto(datagram, ("127.0.0.1", port))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    status, data, _ = devices(capfd, "record", f"camera:udp?port={port}&layout=kinect-v2", "--seconds", "1",
+                              "--out", str(tmp_path / "x.mcap"))
+    ended.set()
+    sending.join()
+    assert status == 0 and data["skeletons"] > 10
+    assert set(data["camera_faults"]) == {"joints", "json"} and min(data["camera_faults"].values()) > 10
+
+
 def test_one_absent_device_is_named_and_the_other_recorded(
     capfd: pytest.CaptureFixture[str], device: PtyNode, tmp_path: Path
 ) -> None:
