@@ -333,7 +333,7 @@ def test_a_device_that_only_says_itself_who_it_is_waits_for_that() -> None:
         async with bench.link(enrolment=enrolment) as link:
             await bench.watch(link, 1.0)
             assert not bench.of(Sample)
-            link._take(Chunk(packet(0, 0) + b"WRIST01", clock()))
+            link._intake.take(Chunk(packet(0, 0) + b"WRIST01", clock()))
             await bench.watch(link, 1.0)
             assert len(bench.of(Sample)) > 90 and bench.of(Report)[0].status.battery == 0.5
             assert (b"pong", "") in bench.device.written  # what the protocol owes the device
@@ -480,7 +480,7 @@ def test_bytes_that_nobody_reads_are_decoded_all_the_same_and_do_not_grow() -> N
         taps: list[Chunk] = []
         async with bench.link(limit=100, tap=taps.append) as link:
             await asyncio.sleep(10.0)
-            assert len(link._undecoded) <= 64 and len(link.outbox) <= 100
+            assert len(link._intake.undecoded) <= 64 and len(link.outbox) <= 100
             health = link.health
             assert health.received == len(taps) > 900 and health.dropped >= health.received - 100
             assert health.state == "streaming" and not health.reopened
