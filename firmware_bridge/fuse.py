@@ -52,6 +52,8 @@ STALE_S = 0.25
 """A sensor that has been silent for longer measures nothing any more."""
 LIVE_S = 0.5
 """A frame waits for sensors that have sent something within so long."""
+AHEAD_S = 0.002
+"""A reader is called so long before a frame can be due: timers of an event loop are a millisecond late."""
 GATHERED = 16
 """Readings of a sensor that wait at most to be worked through at once; mostly the next frame comes first."""
 
@@ -331,6 +333,24 @@ class Fusion:
             self._next += 1 / self.rate_hz
             self._awaited.clear()
         return made
+
+    def waits_for(self, now_ns: int) -> tuple[float, frozenset[str] | None]:
+        """When the next frame can be due at the earliest, so that a reader need not wake for every reading before.
+
+        Returns:
+            Host seconds, and sensors: no frame is due before that instant, or before all of these sensors have sent something
+            more. The sensors are empty while it is the time alone that counts, and None where any reading may bring a frame.
+            Readings that are pushed no later than that make the same frames at the same time.
+        """
+        if self._next is None:
+            return math.inf, None
+        if now_ns * 1e-9 < self._next - AHEAD_S:
+            return self._next - AHEAD_S, frozenset()
+        return self._next + self.delay_s, frozenset(self._awaited) or None
+
+    def catch_up(self) -> None:
+        """Work through what was gathered now, while there is time, instead of when the frame is due."""
+        self._work()
 
     def _sample(self, time: float) -> tuple[Float64, Float64]:
         """(S, 4) sensors -> their worlds at an instant, and (S,) ages; nothing before a calibration."""

@@ -9,7 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from firmware_bridge.link import Gap, Health, Item, Lost, Overflow, Reboot, Recovered, Refused, Report, Sample, Stalled
+from firmware_bridge.link import (
+    Gap,
+    Health,
+    Ignored,
+    Item,
+    Lost,
+    Overflow,
+    Reboot,
+    Recovered,
+    Refused,
+    Report,
+    Sample,
+    Stalled,
+)
 from firmware_bridge.samples import Flags
 
 __all__ = ["FLAT", "Notices"]
@@ -19,6 +32,11 @@ FLAT = 0.1
 FOREIGN = 20
 """So many frames refused and none accepted: it is another protocol, another baud rate, or packets that are cut."""
 
+_SUSPECTS = {
+    "serial": "is it this protocol, and this baud rate?",
+    "ble": "is it this protocol? Packets may also be cut, where the connection's MTU is too small",
+}
+
 
 class Notices:
     """Turns what links report into sentences; keeps what was said."""
@@ -27,6 +45,7 @@ class Notices:
         self._counts: dict[tuple[str, str], int] = {}
         self._flat: set[tuple[str, str]] = set()
         self._bad: dict[str, int] = {}
+        self._foreign: dict[str, int] = {}
 
     def of(self, item: Item) -> str | None:
         """The sentence about an item; None where it is nothing to speak of, or was said before."""
@@ -55,6 +74,9 @@ class Notices:
         if isinstance(item, Refused):
             return (f"{item.identity} is not enrolled, so nothing of it is used; if it is yours, run: "
                     f"edgeskel devices enrol {item.identity}")
+        if isinstance(item, Ignored):
+            return (f"{device}: {item.sender} sends to this port and is not listed in from=, so nothing of it is used; "
+                    "if it is yours, add it there")
         return None
 
     def health(self, health: Iterable[Health]) -> list[str]:
@@ -63,17 +85,16 @@ class Notices:
         for one in health:
             fresh = one.bad - self._bad.get(one.device, 0)
             self._bad[one.device] = one.bad
-            if fresh <= 0:
-                continue
-            if one.received == 0 and one.bad >= FOREIGN:
-                sentence = self._counted(one.device, "foreign", f"{one.device}: {one.bad} frames were refused and no reading was "
-                                         "understood: is it this protocol and, on a serial line, this baud rate? Over BLE, packets "
-                                         "may be cut: the connection's MTU is too small", fresh)
-            else:
+            if not one.received and one.bad and (one.bad >= FOREIGN or one.problem):
+                told = self._foreign.get(one.device, 0)
+                if not told or len(str(told)) < len(str(one.bad)):
+                    self._foreign[one.device] = one.bad
+                    said.append(f"{one.device}: frames were refused ({one.bad} so far) and no reading was understood: "
+                                + _SUSPECTS.get(one.device.partition(":")[0], "is it this protocol?"))
+            elif fresh > 0:
                 sentence = self._counted(one.device, "bad", f"{one.device}: frames were refused (checksum, length or values that "
                                          "cannot be)", fresh)
-            if sentence:
-                said.append(sentence)
+                said += [sentence] if sentence else []
         return said
 
     def _battery(self, report: Report) -> str | None:

@@ -107,6 +107,8 @@ class Wearable:
                     self.camera_frame = item.frame
             self._speak()
             yield from self.assembly.frames(now_ns)
+            until_s, sensors = self.assembly.fusion.waits_for(now_ns)
+            self.feed.quiet_until_s = until_s if sensors is not None and not sensors else 0.0
 
     def _speak(self) -> None:
         said, self.assembly.said = self.assembly.said, deque(maxlen=KEPT)

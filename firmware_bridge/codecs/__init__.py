@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.samples import Chunk, Reading, Status
 
-__all__ = ["CODECS", "Codec", "Counts", "Gatt", "Write", "create", "options_of"]
+__all__ = ["CODECS", "EXAMPLES", "Codec", "Counts", "Gatt", "Write", "check_way", "create", "options_of"]
 
 
 @dataclass
@@ -122,6 +122,36 @@ CODECS: dict[str, str] = {
     "bno08x": "firmware_bridge.codecs.bno08x:Bno08xCodec",
     "lines": "firmware_bridge.codecs.lines:LinesCodec",
 }
+
+# name -> how its devices are reached; one that is not here may be tried over anything.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "slimevr": ("udp:6969?protocol=slimevr",),
+    "witmotion": ("serial:/dev/ttyUSB0?baud=115200&protocol=witmotion", "udp:9000?protocol=witmotion"),
+    "witmotion-ble": ("ble:NAME?protocol=witmotion-ble",),
+    "dot": ("ble:NAME?protocol=dot",),
+    "mocopi": ("udp:12351?protocol=mocopi",),
+    "mocopi-ble": ("ble:NAME?protocol=mocopi-ble",),
+    "movesense": ("ble:NAME?protocol=movesense",),
+    "polar": ("ble:NAME?protocol=polar",),
+    "metamotion": ("ble:NAME?protocol=metamotion",),
+    "bno08x": ("serial:/dev/ttyUSB0?baud=115200&protocol=bno08x", "udp:9000?protocol=bno08x"),
+    "lines": ("udp:9000?protocol=lines",),
+}
+
+
+def check_way(name: str, scheme: str) -> None:
+    """Refuse a protocol over a way on which its packets never come.
+
+    Args:
+        name: of the protocol.
+        scheme: ``serial``, ``ble`` or ``udp``; anything else (a recording) holds any protocol.
+
+    Raises:
+        UsageError: it is not spoken there; the message has an address as it would be right.
+    """
+    examples = EXAMPLES.get(name, ())
+    if examples and scheme in ("serial", "ble", "udp") and not any(example.startswith(scheme + ":") for example in examples):
+        raise UsageError(f"protocol={name} is not spoken over {scheme}", expected=f"an address such as {examples[0]}")
 
 
 def options_of(name: str) -> Mapping[str, Callable[[str], Any]]:

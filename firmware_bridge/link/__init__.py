@@ -10,6 +10,8 @@ members of :class:`firmware_bridge.transports.Transport`. What a transport may h
     senders_apart  True where Chunk.channel is a sender with a codec and counters of its own
     on_silence     "reopen" (the default), "report" where nothing can be opened anew, "ignore" where pauses are recorded
     room           set by the link: awaited by a source that can be held up (a file) when the reader is slow
+    together       True where chunks are small and many, and may be decoded when they are read instead of one by one
+    refused        hosts whose datagrams are dropped unread; each is named once
     open_limit_s   seconds after which opening hangs; infinite where a transport bounds each of its steps itself
     most_wait_s    the longest wait before the next attempt, where looking again costs nothing (an unplugged port)
 """
@@ -20,6 +22,7 @@ from firmware_bridge.link.events import (
     Event,
     Gap,
     Health,
+    Ignored,
     Item,
     Lost,
     Overflow,
@@ -34,6 +37,6 @@ from firmware_bridge.link.ledger import Ledger, Verdict
 from firmware_bridge.link.links import Links, open_link, protocol_of
 
 __all__ = [
-    "Backoff", "Event", "Gap", "Health", "Item", "Ledger", "Link", "Links", "Lost", "Overflow", "Reboot", "Recovered",
-    "Refused", "Report", "Sample", "Stalled", "Verdict", "open_link", "protocol_of",
+    "Backoff", "Event", "Gap", "Health", "Ignored", "Item", "Ledger", "Link", "Links", "Lost", "Overflow", "Reboot",
+    "Recovered", "Refused", "Report", "Sample", "Stalled", "Verdict", "open_link", "protocol_of",
 ]

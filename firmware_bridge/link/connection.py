@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -16,22 +16,20 @@ from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
 from firmware_bridge.codecs import Codec, Write
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.link.backoff import Backoff
-from firmware_bridge.link.books import Arrivals, Books
+from firmware_bridge.link.books import Arrivals
 from firmware_bridge.link.bounded import Sleep, within
 from firmware_bridge.link.events import (
-    Gap,
     Health,
+    Ignored,
     Item,
     Lost,
-    Reboot,
     Recovered,
-    Report,
-    Sample,
     Stalled,
 )
 from firmware_bridge.link.gate import Gate
+from firmware_bridge.link.intake import Intake
 from firmware_bridge.link.outbox import Outbox
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Transport
 
 __all__ = ["Link"]
@@ -48,8 +46,6 @@ LEAST_SILENCE_S = 0.5
 PERIODS_OF_SILENCE = 10
 DEAF_NS = 50_000_000
 """A timer that is later than that says that our own loop was held up; a device is not blamed for it."""
-MOST_SENDERS = 64
-"""Senders of one transport that are decoded apart; more are left alone."""
 MOST_REPLIES = 64
 
 
@@ -82,24 +78,23 @@ class Link:
                  wake: asyncio.Event | None = None, seed: int | None = None) -> None:
         self.address = address
         self._codec, self._transport = codec, transport
-        self._rate_hz, self._tap, self._open_s = rate_hz, tap, open_s
+        self._rate_hz, self._open_s = rate_hz, open_s
         self._backoff = backoff or Backoff()
         self._clock, self._sleep = clock, sleep
         self._chance = random.Random(seed)
         self.outbox = Outbox(address, limit, wake)
         self._gate = Gate(address, enrolment, self.outbox, clock)
-        self._senders: dict[str, Books] = {}
+        self._intake = Intake(address, codec, self._gate, self.outbox, rate_hz=rate_hz, tap=tap, clock=clock,
+                              arrived=self._arrived, owe=self._queue_writes)
         self._arrivals = Arrivals(rate_hz)
         self._state, self._problem = "closed", ""
-        self._battery: float | None = None
-        self._signal_dbm: float | None = None
-        self._received = self._faults = self._reopened = 0
+        self._reopened = 0
         self._down_since_ns: int | None = None
         self._most_wait_s = math.inf
         self._session: object | None = None
-        self._senders_apart = self._silent = self._closing = False
-        self._ordered = True
+        self._silent = self._closing = False
         self._open: Transport | None = None
+        self._ignored: set[str] = set()
         self._writes: deque[tuple[Write, str]] = deque()
         self._to_write = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -137,7 +132,13 @@ class Link:
 
     def drain(self) -> list[Item]:
         """Everything that waits, oldest first; never waits itself."""
+        self._intake.catch_up()
         return self.outbox.drain()
+
+    @property
+    def unread(self) -> bool:
+        """Whether something waits for :meth:`drain`."""
+        return bool(self._intake.undecoded or self.outbox.waiting)
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while True:
@@ -168,18 +169,20 @@ class Link:
     @property
     def health(self) -> Health:
         """How the link is doing now."""
-        ledgers = [ledger for books in self._senders.values() for ledger in books.ledgers.values()]
+        self._intake.catch_up()
+        intake = self._intake
+        ledgers = [ledger for books in intake.senders.values() for ledger in books.ledgers.values()]
         lost = sum(ledger.lost for ledger in ledgers)
-        received = self._received
+        received = intake.received
         return Health(
             device=self.address, state=self._state,
             rate_hz=self._arrivals.rate_hz(self._clock()) / max(1, len(ledgers)),
             received=received, lost=lost, late=sum(ledger.late for ledger in ledgers),
             loss=lost / (received + lost) if received + lost else 0.0,
-            dropped=self.outbox.dropped, frames=sum(books.codec.counts.frames for books in self._senders.values()),
-            bad=sum(books.codec.counts.bad for books in self._senders.values()),
-            faults=self._faults, reboots=sum(books.epoch for books in self._senders.values()), reopened=self._reopened,
-            battery=self._battery, signal_dbm=self._signal_dbm, last_seen_ns=self._arrivals.last_ns,
+            dropped=self.outbox.dropped, frames=sum(books.codec.counts.frames for books in intake.senders.values()),
+            bad=sum(books.codec.counts.bad for books in intake.senders.values()),
+            faults=intake.faults, reboots=sum(books.epoch for books in intake.senders.values()), reopened=self._reopened,
+            battery=intake.battery, signal_dbm=intake.signal_dbm, last_seen_ns=self._arrivals.last_ns,
             problem="" if self._state == "streaming" else self._problem, identity=self._gate.identity)
 
     # -- connecting -----------------------------------------------------------------------------------------------
@@ -189,7 +192,7 @@ class Link:
         try:
             while True:
                 begun_ns = self._clock()
-                received = self._received
+                received = self._intake.received
                 try:
                     if await self._connected():
                         return
@@ -209,7 +212,7 @@ class Link:
                     return
                 if self._down_since_ns is None:
                     self._down_since_ns = self._arrivals.last_ns or begun_ns
-                failures = 1 if self._received > received else failures + 1
+                failures = 1 if self._intake.received > received else failures + 1
                 spent_s = (self._clock() - begun_ns) / 1e9 if failures > 1 else 0.0
                 delay_s = min(self._backoff.delay_s(failures, self._chance) - spent_s, self._most_wait_s)
                 await self._sleep(max(0.02, delay_s))
@@ -223,10 +226,11 @@ class Link:
         self._state = "opening"
         session = self._session = object()
         transport = self._transport()
-        self._senders_apart = getattr(transport, "senders_apart", False)
-        if self._senders_apart:
+        intake = self._intake
+        intake.senders_apart, intake.ordered = getattr(transport, "senders_apart", False), getattr(transport, "ordered", True)
+        if intake.senders_apart:
             self._codec().start(self._rate_hz)  # a rate that there is not is refused now, not at each sender's first datagram
-        self._ordered = getattr(transport, "ordered", True)
+        together = getattr(transport, "together", False)
         if hasattr(transport, "room"):
             setattr(transport, "room", self.outbox.room)  # noqa: B010 (not in the protocol: a file can be held up)
         ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
@@ -234,8 +238,11 @@ class Link:
         def received(chunk: Chunk) -> None:
             if self._session is session:  # an abandoned transport may still speak
                 if self._gate.identity is None:
-                    self._know(getattr(transport, "identity", None))
-                self._take(chunk)
+                    intake.know(getattr(transport, "identity", None))
+                if together and self._state == "streaming":
+                    intake.keep(chunk)
+                else:
+                    intake.take(chunk)
 
         def lost(reason: BaseException | None) -> None:
             if not ended.done():
@@ -245,22 +252,23 @@ class Link:
         try:
             self._writes.clear()
             self._arrivals.restart()
-            for books in self._senders.values():
+            for books in intake.senders.values():
                 books.reopened()
             self._gate.open(lost)
             limit_s = getattr(transport, "open_limit_s", self._open_s)
             opening = transport.open(received, lost)
             await (within(limit_s, opening, self._sleep) if limit_s < math.inf else opening)
             self._open = transport
-            self._know(getattr(transport, "identity", None))
+            intake.know(getattr(transport, "identity", None))
             writer = asyncio.create_task(self._write_replies(transport, lost))
-            if not self._senders_apart:
-                await self._send(transport, self._books("").codec.start(self._rate_hz), "")
+            if not intake.senders_apart:
+                await self._send(transport, intake.books("").codec.start(self._rate_hz), "")
             if self._state == "opening":
                 self._state = "waiting"
-            return await self._watch(ended, getattr(transport, "on_silence", "reopen"))
+            return await self._watch(transport, ended)
         finally:
             self._session = None
+            self._intake.catch_up()  # a codec that begins anew must not see the end of what was before
             self._gate.close()
             if writer is not None:
                 writer.cancel()
@@ -272,10 +280,11 @@ class Link:
             with suppress(Exception):
                 await within(CLOSE_S, transport.close(), self._sleep)
 
-    async def _watch(self, ended: asyncio.Future[BaseException | None], on_silence: str) -> bool:
+    async def _watch(self, transport: Transport, ended: asyncio.Future[BaseException | None]) -> bool:
         """Until the transport ends or falls silent. bleak says "connected" of a dead daemon, so silence decides."""
-        opened_ns = self._clock()
+        opened_ns, on_silence = self._clock(), getattr(transport, "on_silence", "reopen")
         while True:
+            self._name_ignored(getattr(transport, "refused", {}))
             silence_s, allowed_s = self._silence(opened_ns)
             if silence_s >= allowed_s and on_silence != "ignore":
                 self._fall_silent(silence_s)
@@ -289,6 +298,7 @@ class Link:
             except TimeoutError:
                 overslept_ns = self._clock() - asleep_ns - round(wait_s * 1e9)
                 if overslept_ns > DEAF_NS:
+                    self._intake.catch_up()  # what came before that is no news
                     # This program was held up, and since before the timer was due, who knows how long: hence twice.
                     self._arrivals.excuse(2 * overslept_ns)
                 continue
@@ -298,12 +308,19 @@ class Link:
 
     def _silence(self, opened_ns: int) -> tuple[float, float]:
         """Seconds since the last reading, and how many of them are allowed."""
+        self._intake.catch_up()
         interval_s, last_ns = self._arrivals.interval_s, self._arrivals.last_ns
         if last_ns is None or last_ns < opened_ns or interval_s is None:
             since_ns, allowed_s = max(last_ns or 0, opened_ns), FIRST_READING_S
         else:
             since_ns, allowed_s = last_ns, max(LEAST_SILENCE_S, PERIODS_OF_SILENCE * interval_s)
         return (self._clock() - since_ns - self._arrivals.deaf_ns) / 1e9, allowed_s
+
+    def _name_ignored(self, senders: Iterable[str]) -> None:
+        for sender in senders:
+            if sender not in self._ignored:
+                self._ignored.add(sender)
+                self.outbox.put(Ignored(self.address, self._clock(), sender))
 
     def _fall_silent(self, silence_s: float) -> None:
         self._state, self._problem = "stalled", f"no reading for {silence_s:.2f} s"
@@ -312,13 +329,13 @@ class Link:
         self._silent = True
         self.outbox.put(Stalled(self.address, self._clock(), silence_s))
         self._down_since_ns = self._down_since_ns or self._arrivals.last_ns or self._clock()
-        for books in self._senders.values():
+        for books in self._intake.senders.values():
             for ledger in books.ledgers.values():
                 ledger.reopened()
 
     async def _say_goodbye(self, transport: Transport) -> None:
         with suppress(Exception):
-            stop = [write for books in self._senders.values() for write in books.codec.stop()]
+            stop = [write for books in self._intake.senders.values() for write in books.codec.stop()]
             await within(1.0, self._send(transport, stop, ""), self._sleep)
 
     async def _send(self, transport: Transport, writes: Sequence[Write], channel: str) -> None:
@@ -338,92 +355,14 @@ class Link:
         except (EdgeskelError, OSError) as error:
             lost(error)
 
-    # -- receiving ------------------------------------------------------------------------------------------------
+    # -- what comes of receiving ----------------------------------------------------------------------------------
 
-    def _books(self, channel: str) -> Books:
-        key = channel if self._senders_apart else ""
-        books = self._senders.get(key)
-        if books is not None and self._senders_apart:
-            self._senders[key] = self._senders.pop(key)  # the last to speak stands last
-        if books is None:
-            if len(self._senders) >= MOST_SENDERS:  # the one that has been silent longest makes room
-                self._senders.pop(next(iter(self._senders)))
-            books = self._senders[key] = Books(self._codec(), ordered=self._ordered)
-        return books
-
-    def _take(self, chunk: Chunk) -> None:
-        if self._tap is not None:
-            self._tap(chunk)
-        if self._senders_apart and not self._gate.admit(chunk.channel):
-            return
-        try:
-            fresh = self._senders_apart and chunk.channel not in self._senders
-            books = self._books(chunk.channel)
-            if fresh:
-                self._queue_writes(books.codec.start(self._rate_hz), chunk.channel)
-            decoded = books.codec.decode(chunk)
-            if writes := books.codec.reply(chunk):
-                self._queue_writes(writes, chunk.channel)
-        except Exception:
-            self._faults += 1
-            if self._faults == 1:
-                log.exception("%s: the codec failed on %d bytes", self.address, len(chunk.data))
-            return
-        readings = 0
-        for item in decoded:
-            if isinstance(item, Status):
-                self._hear(item, chunk, books)
-            elif self._gate.admitted:
-                readings += self._book(item, chunk, books)
-        if readings:
-            self._arrived(readings)
-
-    def _book(self, reading: Reading, chunk: Chunk, books: Books) -> int:
-        ledger = books.ledger(reading.sensor)
-        if ledger is None:
-            self._faults += 1
-            return 0
-        verdict = ledger.enter(reading, chunk.host_ns)
-        if verdict.late:
-            return 1
-        flags = reading.flags
-        if verdict.rebooted:
-            flags |= Flags.REBOOTED
-            if ledger.reboots > books.epoch:
-                books.epoch = ledger.reboots
-                self.outbox.put(Reboot(self.address, chunk.host_ns, books.epoch, verdict.missing, reading.sensor,
-                                       chunk.channel))
-        elif verdict.missing:
-            flags |= Flags.GAP
-            self.outbox.put(Gap(self.address, chunk.host_ns, verdict.missing, reading.sensor, chunk.channel))
-        if flags is not reading.flags:
-            reading = reading._replace(flags=flags)
-        self._received += 1
-        self.outbox.put(Sample(self.address, chunk.host_ns, books.epoch, reading, chunk.channel))
-        return 1
-
-    def _arrived(self, readings: int) -> None:
-        now_ns = self._clock()
+    def _arrived(self, readings: int, now_ns: int) -> None:
         if self._down_since_ns is not None:
             self.outbox.put(Recovered(self.address, now_ns, (now_ns - self._down_since_ns) / 1e9))
             self._down_since_ns = None
         self._state, self._problem, self._silent = "streaming", "", False
         self._arrivals.add(now_ns, readings)
-
-    def _hear(self, status: Status, chunk: Chunk, books: Books) -> None:
-        if status.identity and books.identity != status.identity:
-            books.identity = status.identity
-            if self._gate.identity is None:
-                self._know(f"serial:{status.identity}")
-        if status.battery is not None:
-            self._battery = status.battery
-        if status.signal_dbm is not None:
-            self._signal_dbm = status.signal_dbm
-        self.outbox.put(Report(self.address, chunk.host_ns, status, chunk.channel))
-
-    def _know(self, identity: str | None) -> None:
-        if identity is not None and not self._senders_apart:
-            self._gate.know(identity)
 
     def _queue_writes(self, writes: Sequence[Write], channel: str) -> None:
         if writes and len(self._writes) < MOST_REPLIES:

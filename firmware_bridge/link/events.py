@@ -11,7 +11,8 @@ from typing import NamedTuple
 from firmware_bridge.samples import Reading, Status
 
 __all__ = [
-    "Event", "Gap", "Health", "Item", "Lost", "Overflow", "Reboot", "Recovered", "Refused", "Report", "Sample", "Stalled",
+    "Event", "Gap", "Health", "Ignored", "Item", "Lost", "Overflow", "Reboot", "Recovered", "Refused", "Report", "Sample",
+    "Stalled",
 ]
 
 
@@ -104,6 +105,13 @@ class Refused(Event):
     """``identity`` is not enrolled; nothing of it is handed over."""
 
     identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored(Event):
+    """Datagrams of ``sender``, a host, are dropped unread, because the address does not list it; said once for each."""
+
+    sender: str
 
 
 Item = Sample | Report | Event

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import math
+from collections.abc import AsyncIterator, Collection, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
 from edgeskel.errors import UsageError
-from firmware_bridge.codecs import CODECS, create, options_of
+from firmware_bridge.codecs import CODECS, check_way, create, options_of
 from firmware_bridge.link.connection import Link
 from firmware_bridge.link.events import Health, Item
 from firmware_bridge.transports import DEFAULT_PROTOCOL, open_transport
 
 __all__ = ["Links", "open_link", "protocol_of"]
+
+NOBODY = ""
+"""An address that no link has: who waits for it waits in vain."""
 
 
 def protocol_of(address: str) -> str:
@@ -30,6 +34,7 @@ def _spoken(address: str) -> tuple[str, dict[str, str]]:
     protocol = options.get("protocol") or DEFAULT_PROTOCOL.get(scheme) or getattr(transport, "protocol", None)
     if not protocol:
         raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(CODECS))
+    check_way(protocol, scheme)
     options = getattr(transport, "codec_options", {}) | options
     chosen = {name: value for name, value in options.items() if name in options_of(protocol)}
     create(protocol, chosen)  # likewise
@@ -63,8 +68,9 @@ class Links:
     def __init__(self, links: Sequence[Link]) -> None:
         self.links = tuple(links)
         self._wake = asyncio.Event()
+        self._absent: set[str] = set()
         for link in self.links:
-            link.outbox.wake = self._wake
+            link.outbox.wake, link.outbox.absent = self._wake, self._absent
 
     async def __aenter__(self) -> Links:
         for link in self.links:
@@ -86,7 +92,37 @@ class Links:
 
     def drain(self) -> list[Item]:
         """What waits in every link, one link after the other. An empty one is not asked: this runs at every wake."""
-        return [item for link in self.links if link.outbox.waiting for item in link.drain()]
+        items = [item for link in self.links if link.unread for item in link.drain()]
+        self._wake.clear()  # nothing waits any more
+        return items
+
+    async def wait(self, until_s: float = math.inf, devices: Collection[str] | None = None) -> None:
+        """Wait for what a reader needs next, so that it is not woken for every reading.
+
+        Args:
+            until_s: host second (``time.monotonic()``, the loop's clock) after which it goes on in any case, a millisecond
+                late at most.
+            devices: addresses; it goes on when each of them has sent something that was not drained. None: when any device
+                has. None of them (``()``): the time alone counts.
+
+        An event (a device that was lost, say) wakes it, too, and so does any reading of a device whose bytes are decoded as
+        they come: over serial ports and UDP.
+        """
+        unread = {link.address for link in self.links if link.unread}
+        absent = set(devices or ()) - unread
+        if devices is None and unread or devices and not absent:
+            return
+        if devices is not None:
+            self._absent.update(absent or (NOBODY,))
+        timer = None
+        if until_s < math.inf:
+            timer = asyncio.get_running_loop().call_at(until_s, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            self._absent.clear()
+            if timer is not None:
+                timer.cancel()
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while True:

@@ -22,6 +22,8 @@ class Outbox:
     def __init__(self, device: str, limit: int, wake: asyncio.Event | None = None) -> None:
         self.dropped = 0
         self.wake = wake or asyncio.Event()
+        self.absent: set[str] = set()
+        """Devices whose news a reader waits for, shared by the links that it reads; empty where any news will do."""
         self._device = device
         self._limit = limit
         self.waiting: deque[Item] = deque()
@@ -40,6 +42,14 @@ class Outbox:
         self.waiting.append(item)
         if 2 * len(self.waiting) >= self._limit:
             self._room.clear()
+        self.wake.set()
+
+    def announce(self) -> None:
+        """Something came that becomes items when it is read. Wakes the reader, unless it waits for others, too."""
+        if self.absent:
+            self.absent.discard(self._device)
+            if self.absent:
+                return
         self.wake.set()
 
     def drain(self) -> list[Item]:

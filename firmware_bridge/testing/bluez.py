@@ -17,22 +17,20 @@ pairing and no security. :mod:`.processes` runs it in a process of its own.
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from firmware_bridge.testing.bus_objects import BusObjects, answer, refusal
 
 __all__ = ["FakeBluez", "FakePeripheral"]
 
 ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
 SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
-MANAGER, PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
 ADVERTISE_S = 0.05
 CONNECT_S = 0.02
 
@@ -97,14 +95,11 @@ class FakeBluez:
         """The most connections that were being made at the same moment."""
         self._mtu = mtu
         self._powered = True
-        self._frozen = False
-        self._bus: Any = None
-        self._objects: dict[str, dict[str, dict[str, Any]]] = {}
+        self._shown = BusObjects()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._pipes: dict[str, socket.socket] = {}
         self._lent: dict[str, socket.socket] = {}
-        self._outgoing: deque[Any] = deque()
         self._scanning = False
         self._connecting = 0
 
@@ -125,21 +120,21 @@ class FakeBluez:
         from dbus_fast import BusType, RequestNameReply
         from dbus_fast.aio import MessageBus
 
-        self._frozen = self._scanning = False
+        self._shown.mute = self._scanning = False
         bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
-        self._bus = await bus.connect()
-        self._bus.add_message_handler(self._serve)
-        if await self._bus.request_name("org.bluez") != RequestNameReply.PRIMARY_OWNER:
+        self._shown.bus = await bus.connect()
+        self._shown.bus.add_message_handler(self._serve)
+        if await self._shown.bus.request_name("org.bluez") != RequestNameReply.PRIMARY_OWNER:
             raise DeviceError("org.bluez is taken on this bus", expected="a private bus")
-        self._objects = {"/org/bluez": {}}
-        self._add(ADAPTER_PATH, {ADAPTER: {
+        self._shown.objects = {"/org/bluez": {}}
+        self._shown.add(ADAPTER_PATH, {ADAPTER: {
             "Address": ("s", "00:00:00:00:00:01"), "Name": ("s", "fake"), "Alias": ("s", "fake"),
             "Powered": ("b", self._powered), "Discovering": ("b", False), "UUIDs": ("as", []),
             "Roles": ("as", ["central", "peripheral"])}})
 
     async def kill(self) -> None:
         """Vanish as after SIGKILL: no goodbye, every connection and subscription is gone."""
-        bus, self._bus = self._bus, None
+        bus, self._shown.bus = self._shown.bus, None
         for task in [*self._tasks, *self._pumps.values()]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._pumps.values(), return_exceptions=True)
@@ -149,20 +144,19 @@ class FakeBluez:
             pipe.close()
         self._pipes.clear()
         self._lent.clear()
-        self._outgoing.clear()
+        self._shown.clear()
         if bus is not None:
             bus.disconnect()
             with suppress(Exception):
                 await bus.wait_for_disconnect()
-        self._objects = {}
 
     def freeze(self) -> None:
         """Keep the name and do nothing any more, as a daemon that hangs or is stopped."""
-        self._frozen = True
+        self._shown.mute = True
 
     def thaw(self) -> None:
         """Go on; what was asked meanwhile stays without an answer."""
-        self._frozen = False
+        self._shown.mute = False
 
     def power(self, on: bool) -> None:
         """Switch the adapter; off ends every connection."""
@@ -170,15 +164,15 @@ class FakeBluez:
         if not on:
             for peripheral in self.peripherals:
                 self.drop(peripheral)
-            self._change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", False)})
+            self._shown.change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", False)})
             self._scanning = False
-        self._change(ADAPTER_PATH, ADAPTER, {"Powered": ("b", on)})
+        self._shown.change(ADAPTER_PATH, ADAPTER, {"Powered": ("b", on)})
 
     # -- the devices ----------------------------------------------------------------------------------------------
 
     def connected(self, peripheral: FakePeripheral) -> bool:
         """Whether the daemon holds a connection to it."""
-        return bool(self._objects.get(peripheral.path, {}).get(DEVICE, {}).get("Connected", ("b", False))[1])
+        return bool(self._shown.objects.get(peripheral.path, {}).get(DEVICE, {}).get("Connected", ("b", False))[1])
 
     def drop(self, peripheral: FakePeripheral, *, present: bool | None = None) -> None:
         """It ends the connection (and is gone if ``present`` is False)."""
@@ -187,15 +181,19 @@ class FakeBluez:
         for path in peripheral.objects().values():
             self._stop_notify(path)
         if self.connected(peripheral):
-            self._change(peripheral.path, DEVICE, {"ServicesResolved": ("b", False), "Connected": ("b", False)})
+            self._shown.change(peripheral.path, DEVICE, {"ServicesResolved": ("b", False), "Connected": ("b", False)})
+
+    def offer(self, peripheral: FakePeripheral, notify: Sequence[str]) -> None:
+        """From its next connection on it has these characteristics that notify."""
+        peripheral.notify = tuple(notify)
 
     def remove(self, peripheral: FakePeripheral) -> None:
         """The daemon forgets it, without a word about its connection."""
         for path in peripheral.objects().values():
             self._stop_notify(path)
-        for path in [p for p in self._objects if p == peripheral.path or p.startswith(peripheral.path + "/")]:
-            interfaces = list(self._objects.pop(path))
-            self._signal("/", MANAGER, "InterfacesRemoved", "oas", [path, interfaces])
+        for path in [p for p in self._shown.objects if p == peripheral.path or p.startswith(peripheral.path + "/")]:
+            interfaces = list(self._shown.objects.pop(path))
+            self._shown.signal("/", "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", "oas", [path, interfaces])
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -204,47 +202,45 @@ class FakeBluez:
 
         if message.message_type != MessageType.METHOD_CALL or message.path is None:
             return None
-        if message.destination not in ("org.bluez", self._bus.unique_name):
+        if message.destination not in ("org.bluez", self._shown.bus.unique_name):
             return None
-        if self._frozen:
+        if self._shown.mute:
             return True  # taken, never answered
         if self.denied:
             return Message.new_error(message, "org.freedesktop.DBus.Error.AccessDenied", "rejected send message")
         handler = getattr(self, f"_do_{message.member}", None)
         if handler is None:
             return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", message.member)
-        if message.path not in self._objects and message.path != "/":
+        if message.path not in self._shown.objects and message.path != "/":
             return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", message.path)
         reply = handler(message)
         if reply is not True:
-            self._send(reply)
+            self._shown.send(reply)
         return True
 
     def _do_GetManagedObjects(self, message: Any) -> Any:
-        whole = {path: {name: _variants(values) for name, values in interfaces.items()}
-                 for path, interfaces in self._objects.items() if interfaces}
-        return self._answer(message, "a{oa{sa{sv}}}", [whole])
+        return answer(message, "a{oa{sa{sv}}}", [self._shown.managed()])
 
     def _do_SetDiscoveryFilter(self, message: Any) -> Any:
-        return self._answer(message)
+        return answer(message)
 
     def _do_StartDiscovery(self, message: Any) -> Any:
         if not self._powered:
-            return self._error(message, "NotReady", "Resource Not Ready")
+            return refusal(message, "NotReady", "Resource Not Ready")
         if self.busy:
             self.busy -= 1
-            return self._error(message, "InProgress", "Operation already in progress")
+            return refusal(message, "InProgress", "Operation already in progress")
         self.scans += 1
         if not self._scanning:
             self._scanning = True
             self._spawn(self._advertise())
-        self._change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", True)})
-        return self._answer(message)
+        self._shown.change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", True)})
+        return answer(message)
 
     def _do_StopDiscovery(self, message: Any) -> Any:
         self._scanning = False
-        self._change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", False)})
-        return self._answer(message)
+        self._shown.change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", False)})
+        return answer(message)
 
     def _do_Connect(self, message: Any) -> Any:
         peripheral = self._peripheral(message.path)
@@ -253,25 +249,25 @@ class FakeBluez:
 
     def _do_Disconnect(self, message: Any) -> Any:
         self.drop(self._peripheral(message.path))
-        return self._answer(message)
+        return answer(message)
 
     def _do_StartNotify(self, message: Any) -> Any:
         peripheral = self._peripheral(message.path)
         if not self.connected(peripheral):
-            return self._error(message, "Failed", "Not connected")
-        self._change(message.path, CHARACTERISTIC, {"Notifying": ("b", True)})
-        self._pump(peripheral, message.path, lambda data: self._change(
+            return refusal(message, "Failed", "Not connected")
+        self._shown.change(message.path, CHARACTERISTIC, {"Notifying": ("b", True)})
+        self._pump(peripheral, message.path, lambda data: self._shown.change(
             message.path, CHARACTERISTIC, {"Value": ("ay", data)}, keep=False))
-        return self._answer(message)
+        return answer(message)
 
     def _do_StopNotify(self, message: Any) -> Any:
         self._stop_notify(message.path)
-        return self._answer(message)
+        return answer(message)
 
     def _do_AcquireNotify(self, message: Any) -> Any:
         peripheral = self._peripheral(message.path)
         if self.acquire_refused:
-            return self._error(message, "NotPermitted", "Operation not permitted")
+            return refusal(message, "NotPermitted", "Operation not permitted")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._pipes[message.path] = ours
@@ -286,7 +282,7 @@ class FakeBluez:
         self._pump(peripheral, message.path, send)
         from dbus_fast import Message
 
-        self._send(Message.new_method_return(message, "hq", [0, self._mtu], [theirs.fileno()]))
+        self._shown.send(Message.new_method_return(message, "hq", [0, self._mtu], [theirs.fileno()]))
         self._lent[message.path] = theirs  # closed with ours: the bus has its own copy once the reply is written
         return True
 
@@ -294,7 +290,7 @@ class FakeBluez:
         peripheral = self._peripheral(message.path)
         uuid = next(uuid for uuid, path in peripheral.objects().items() if path == message.path)
         peripheral.written.append((uuid, bytes(message.body[0])))
-        return self._answer(message)
+        return answer(message)
 
     async def _connect(self, message: Any, peripheral: FakePeripheral) -> None:
         self._connecting += 1
@@ -302,19 +298,19 @@ class FakeBluez:
         try:
             await asyncio.sleep(CONNECT_S)
             if not peripheral.present:
-                self._send(self._error(message, "Failed", "le-connection-abort-by-peer"))
+                self._shown.send(refusal(message, "Failed", "le-connection-abort-by-peer"))
                 return
-            self._change(peripheral.path, DEVICE, {"Connected": ("b", True)})
+            self._shown.change(peripheral.path, DEVICE, {"Connected": ("b", True)})
             if self.aborts:
                 self.aborts -= 1
-                self._send(self._error(message, "Failed", "le-connection-abort-by-local"))
+                self._shown.send(refusal(message, "Failed", "le-connection-abort-by-local"))
                 await asyncio.sleep(CONNECT_S)
-                self._change(peripheral.path, DEVICE, {"Connected": ("b", False)})
+                self._shown.change(peripheral.path, DEVICE, {"Connected": ("b", False)})
                 return
             self._add_services(peripheral)
-            self._change(peripheral.path, DEVICE, {"ServicesResolved": ("b", True)})
+            self._shown.change(peripheral.path, DEVICE, {"ServicesResolved": ("b", True)})
             peripheral.connects += 1
-            self._send(self._answer(message))
+            self._shown.send(answer(message))
         finally:
             self._connecting -= 1
 
@@ -324,17 +320,17 @@ class FakeBluez:
         strength = 0
         while self._scanning:
             for peripheral in self.peripherals:
-                if not peripheral.present or self.connected(peripheral) or self._frozen:
+                if not peripheral.present or self.connected(peripheral) or self._shown.mute:
                     continue
-                if peripheral.path not in self._objects:
-                    self._add(peripheral.path, {DEVICE: {
+                if peripheral.path not in self._shown.objects:
+                    self._shown.add(peripheral.path, {DEVICE: {
                         "Address": ("s", peripheral.address), "AddressType": ("s", "random"),
                         "Name": ("s", peripheral.name), "Alias": ("s", peripheral.name), "Paired": ("b", False),
                         "Trusted": ("b", False), "Connected": ("b", False), "ServicesResolved": ("b", False),
                         "UUIDs": ("as", [peripheral.service]), "Adapter": ("o", ADAPTER_PATH), "RSSI": ("n", -60)}})
                 else:
                     strength = (strength + 1) % 10
-                    self._change(peripheral.path, DEVICE, {"RSSI": ("n", -60 - strength)})
+                    self._shown.change(peripheral.path, DEVICE, {"RSSI": ("n", -60 - strength)})
             await asyncio.sleep(ADVERTISE_S)
 
     def _pump(self, peripheral: FakePeripheral, path: str, send: Callable[[bytes], None]) -> None:
@@ -353,7 +349,7 @@ class FakeBluez:
         while True:
             due = int((loop.time() - peripheral.began) * peripheral.rate_hz)
             while peripheral.made <= due:
-                if not (peripheral.silent or self._frozen):
+                if not (peripheral.silent or self._shown.mute):
                     send(packet(peripheral.made))
                 peripheral.made += 1
             await asyncio.sleep(max(0.0, peripheral.began + peripheral.made / peripheral.rate_hz - loop.time()))
@@ -366,74 +362,26 @@ class FakeBluez:
             if path in pipes:
                 pipes.pop(path).close()
 
-    # -- objects and messages -------------------------------------------------------------------------------------
+    # -- its objects ----------------------------------------------------------------------------------------------
 
     def _peripheral(self, path: str) -> FakePeripheral:
         return next(each for each in self.peripherals if path == each.path or path.startswith(each.path + "/"))
 
     def _add_services(self, peripheral: FakePeripheral) -> None:
         service = f"{peripheral.path}/service0001"
-        if service in self._objects:
+        if service in self._shown.objects:
             return
-        self._add(service, {SERVICE: {"UUID": ("s", peripheral.service), "Device": ("o", peripheral.path),
-                                      "Primary": ("b", True)}})
+        self._shown.add(service, {SERVICE: {"UUID": ("s", peripheral.service), "Device": ("o", peripheral.path),
+                                            "Primary": ("b", True)}})
         for uuid, path in peripheral.objects().items():
             flags = ["notify"] if uuid in peripheral.notify else ["write", "write-without-response"]
             values: dict[str, Any] = {"UUID": ("s", uuid), "Service": ("o", service), "Flags": ("as", flags),
                                       "MTU": ("q", self._mtu)}
             if uuid in peripheral.notify:
                 values |= {"Notifying": ("b", False), "NotifyAcquired": ("b", False)}
-            self._add(path, {CHARACTERISTIC: values})
-
-    def _add(self, path: str, interfaces: dict[str, dict[str, Any]]) -> None:
-        self._objects[path] = interfaces
-        self._signal("/", MANAGER, "InterfacesAdded", "oa{sa{sv}}",
-                     [path, {name: _variants(values) for name, values in interfaces.items()}])
-
-    def _change(self, path: str, interface: str, values: dict[str, Any], *, keep: bool = True) -> None:
-        if keep and path in self._objects:
-            self._objects[path].setdefault(interface, {}).update(values)
-        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, _variants(values), []])
-
-    def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
-        from dbus_fast import Message
-
-        if self._bus is not None and not self._frozen:
-            self._send(Message.new_signal(path, interface, member, signature, body))
-
-    def _answer(self, message: Any, signature: str = "", body: Sequence[Any] = ()) -> Any:
-        from dbus_fast import Message
-
-        return Message.new_method_return(message, signature, list(body))
-
-    def _error(self, message: Any, name: str, text: str) -> Any:
-        from dbus_fast import Message
-
-        return Message.new_error(message, f"org.bluez.Error.{name}", text)
-
-    def _send(self, message: Any) -> None:
-        self._outgoing.append(message)
-        if len(self._outgoing) == 1:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Write while the bus takes it. dbus-fast (5.2) ends a connection whose socket is full for a moment."""
-        bus = self._bus
-        while self._outgoing and bus is not None and bus.connected:
-            if not select.select((), (bus._fd,), (), 0)[1]:
-                asyncio.get_running_loop().call_later(0.001, self._flush)
-                return
-            # The future fails when the bus goes; nobody waits for it.
-            bus.send(self._outgoing.popleft()).add_done_callback(lambda sent: sent.cancelled() or sent.exception())
-        self._outgoing.clear()
+            self._shown.add(path, {CHARACTERISTIC: values})
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _variants(values: dict[str, Any]) -> dict[str, Any]:
-    from dbus_fast import Variant
-
-    return {name: Variant(signature, value) for name, (signature, value) in values.items()}

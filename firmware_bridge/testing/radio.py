@@ -135,7 +135,7 @@ class SimulatedDevice:
 
 
 class SimulatedTransport:
-    """The way to a :class:`SimulatedDevice`, with faults to inject.
+    """The way to a :class:`SimulatedDevice`, with faults to inject; ``together`` as of a BLE device's way.
 
     ``cut`` ends the connection as a device out of reach does; ``hang`` makes ``close`` hang as bleak's does when its
     daemon was killed; while the device is ``silent`` the connection stays and nothing comes.
@@ -145,7 +145,7 @@ class SimulatedTransport:
                  identity: str | None = None, channel: str = "") -> None:
         self.address = address
         self.identity = identity
-        self.hang = False
+        self.hang = self.together = False
         self.closed = False
         self._device, self._connect_s, self._channel = device, connect_s, channel
         self._pump: asyncio.Task[None] | None = None

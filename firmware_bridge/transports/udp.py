@@ -84,6 +84,7 @@ class UdpTransport:
 
         Raises:
             DeviceError: the port is taken, or the address is not one of this machine.
+            UsageError: another device of this program takes what the same sender sends to this port.
         """
         self.received = received
         try:
@@ -93,7 +94,11 @@ class UdpTransport:
                               expected="a free port on an address of this machine",
                               remedy=f"see who has it: ss -ulpn sport = :{self.port}") from error
         self.port = self._listener.port
-        self._listener.join(self)
+        try:
+            self._listener.join(self)
+        except UsageError:
+            self._listener = None
+            raise
 
     async def write(self, data: bytes, channel: str = "") -> None:
         """Send a datagram to ``channel``; "" is the only listed sender that has a port.
@@ -151,7 +156,18 @@ class _Listener:
         loop.add_reader(self._door, self._answer_door)
 
     def join(self, member: UdpTransport) -> None:
-        """Listen for one more transport."""
+        """Listen for one more transport.
+
+        Raises:
+            UsageError: another one takes what the same sender sends.
+        """
+        for other in self._members:
+            both = [sender for sender in member.senders if sender in other.senders]
+            if both:
+                said = both[0].host if both[0].port is None else _channel((both[0].host, both[0].port))
+                raise UsageError(f"two devices at {member.address}: both take what {said} sends",
+                                 expected="one device for each sender of a port",
+                                 remedy="tell them apart with from=HOST or from=HOST:PORT, or give each a port of its own")
         self._members.append(member)
         for sender in member.senders:
             if sender.port is not None:

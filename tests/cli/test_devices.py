@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,39 @@ def test_what_a_line_loses_is_reported(capfd: pytest.CaptureFixture[str], tmp_pa
     numbers = [sample.reading.sequence or 0 for sample in Recording(tmp_path / "x.mcap").samples()]
     assert data["lost"] == sum(b - a - 1 for a, b in zip(numbers, numbers[1:], strict=False))
     assert any("readings were lost on the way" in said for said in data["notices"])
+
+
+def test_who_a_device_is_stays_known_when_it_has_fallen_silent(
+    capfd: pytest.CaptureFixture[str], device: PtyNode, tmp_path: Path
+) -> None:
+    timer = threading.Timer(1.0, device.unplug)
+    timer.start()
+    status, data, err = devices(capfd, "record", device.address, "--seconds", "2", "--out", str(tmp_path / "x.mcap"))
+    timer.join()
+    (one,) = data["devices"]
+    assert status == 0 and one["state"] != "streaming" and one["identities"] == ["serial:simulated"]
+    assert "edgeskel devices enrol serial:simulated" in err
+
+
+def test_what_is_wrong_with_a_cameras_frames_is_counted(capfd: pytest.CaptureFixture[str], port: int, tmp_path: Path) -> None:
+    body = [[0.1 * (joint % 5), 0.05 * joint - 0.5, 2.0] for joint in range(25)]
+    good, short = ({"persons": [{"joints": joints}]} for joints in (body, body[:24]))
+    ended = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not ended.wait(0.02):
+                for datagram in (json.dumps(good).encode(), json.dumps(short).encode(), b"\xff"):
+                    sender.sendto(datagram, ("127.0.0.1", port))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    status, data, _ = devices(capfd, "record", f"camera:udp?port={port}&layout=kinect-v2", "--seconds", "1",
+                              "--out", str(tmp_path / "x.mcap"))
+    ended.set()
+    sending.join()
+    assert status == 0 and data["skeletons"] > 10
+    assert set(data["camera_faults"]) == {"joints", "json"} and min(data["camera_faults"].values()) > 10
 
 
 def test_one_absent_device_is_named_and_the_other_recorded(

@@ -276,7 +276,7 @@ def test_a_device_that_the_daemon_forgot_is_found_again() -> None:
     pytest.param(lambda b: setattr(b, "denied", True), "no permission.*usermod -aG bluetooth", marks=fake_only),
     (lambda b: setattr(b.peripherals[0], "present", False), f"not found within {SEARCH_S:g} s"),
     pytest.param(lambda b: setattr(b, "busy", 99), "busy with another scan", marks=fake_only),
-    (lambda b: setattr(b.peripherals[0], "notify", (WRITE,)), "no characteristic 0000aaa1.*speaks counting"),
+    (lambda b: b.offer(b.peripherals[0], [WRITE]), "no characteristic 0000aaa1.*speaks counting"),
     pytest.param(lambda b: setattr(b, "acquire_refused", True), "subscribing to ble:left", marks=fake_only),
     (lambda b: b.peripherals.append(peripheral(2)), "2 devices are called 'left': AA:BB:CC:00:00:01, AA:BB:CC:00:00:02"),
 ])

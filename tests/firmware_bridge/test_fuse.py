@@ -290,6 +290,54 @@ def test_a_frame_comes_with_the_last_sensors_reading_and_without_it_after_the_de
     assert len(after) > 100
 
 
+@pytest.mark.parametrize("delay_s", [0.06, 0.004])
+def test_a_reader_who_waits_as_it_is_told_gets_the_same_frames_no_later(delay_s: float) -> None:
+    wearer, chance = _wearer(), np.random.default_rng(4)
+    motion, begin = wearer.worn(SPARSE), wearer.begin_s
+    arrivals = []
+    for number, place in enumerate(SPARSE):
+        for k in range(300):
+            now = begin + 0.01 * k + 0.0015 * number
+            if place == "head" and 1.4 < now - begin < 2.2:
+                continue  # silent: at first it is waited for, then not
+            q, a, w = np.split(motion(len(SPARSE), round(now * 1e6))[number], [4, 7, 10])[:3]
+            reading = Reading(orientation=tuple(q), acceleration=tuple(a), angular_velocity=tuple(w),
+                              device_us=round(now * 1e6), sequence=k)
+            arrivals.append((START + now + float(chance.gamma(1.0, 0.003)), place, reading))
+    arrivals.sort(key=lambda each: each[0])
+
+    def made(waits: bool) -> list[tuple[int, Fused]]:
+        known = wearer.calibration(SPARSE)
+        fusion = Fusion(LAYOUT, {place: Worn(place, Clock(clock_bits=32)) for place in SPARSE}, delay_s=delay_s,
+                        calibration=Calibration({s: known.mounting[s] for s in SPARSE}, {s: known.heading[s] for s in SPARSE},
+                                                dict.fromkeys(SPARSE, "known")))
+        out: list[tuple[int, Fused]] = []
+        waiting: list[tuple[float, str, Reading]] = []
+        until, sensors, calls = math.inf, None, 0
+        for number, arrival in enumerate(arrivals):
+            waiting.append(arrival)
+            if waits and arrival[0] < until and sensors is not None and not (
+                    sensors and sensors <= {place for _, place, _ in waiting}):
+                continue
+            for time, place, reading in waiting:
+                fusion.push_reading(place, reading, round(time * 1e9))
+                out += [(number, fused) for fused in fusion.frames()]
+            waiting, calls = [], calls + 1
+            until, sensors = fusion.waits_for(round(arrival[0] * 1e9))
+            if waits and sensors:
+                fusion.catch_up()
+        assert calls == len(arrivals) if not waits else calls < 0.5 * len(arrivals)
+        return out
+
+    patient, eager = made(True), made(False)
+    assert len(eager) > 50
+    assert [at for at, _ in patient] == [at for at, _ in eager]
+    for (_, one), (_, other) in zip(patient, eager, strict=True):
+        assert one.frame.time == other.frame.time
+        np.testing.assert_array_equal(one.frame.joints, other.frame.joints)
+        np.testing.assert_array_equal(one.age_s, other.age_s)
+
+
 def test_a_reboot_makes_a_heading_doubtful() -> None:
     wearer = _wearer()
     fusion = Fusion(LAYOUT, {"thigh": Worn("left_thigh", Clock(clock_bits=32))},

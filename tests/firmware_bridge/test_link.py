@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import struct
 from collections.abc import Callable
@@ -76,11 +77,11 @@ class Bench:
         self.transports: list[SimulatedTransport] = []
         self.items: list[Item] = []
         self.name, self.clock = name, clock
-        self.hang = False
+        self.hang = self.together = False
 
     def transport(self) -> SimulatedTransport:
         self.transports.append(SimulatedTransport(self.device, self.name))
-        self.transports[-1].hang = self.hang
+        self.transports[-1].hang, self.transports[-1].together = self.hang, self.together
         return self.transports[-1]
 
     def link(self, **options: object) -> Link:
@@ -332,7 +333,7 @@ def test_a_device_that_only_says_itself_who_it_is_waits_for_that() -> None:
         async with bench.link(enrolment=enrolment) as link:
             await bench.watch(link, 1.0)
             assert not bench.of(Sample)
-            link._take(Chunk(packet(0, 0) + b"WRIST01", clock()))
+            link._intake.take(Chunk(packet(0, 0) + b"WRIST01", clock()))
             await bench.watch(link, 1.0)
             assert len(bench.of(Sample)) > 90 and bench.of(Report)[0].status.battery == 0.5
             assert (b"pong", "") in bench.device.written  # what the protocol owes the device
@@ -447,3 +448,80 @@ def test_no_numbers_upset_the_books(rows: list[tuple[int, int, int]], ordered: b
         verdict = ledger.enter(Reading(sequence=sequence, device_us=device_us), host_ns)
         assert verdict.missing >= 0
     assert len(ledger._holes) <= 300
+
+
+def test_what_is_decoded_when_it_is_read_is_what_would_have_been_decoded_at_once() -> None:
+    async def scenario(clock: Callable[[], int], together: bool) -> tuple[list[Item], object]:
+        bench = Bench(clock, first=65400, model=RadioModel(packet_error=0.3, queue=4, seed=3))
+        bench.together = together
+        async with bench.link() as link:
+            await bench.watch(link, 2.0)
+            bench.device.silent = True
+            await bench.watch(link, 1.0)
+            bench.device.silent = False
+            await bench.watch(link, 1.0)
+            bench.transports[-1].cut()
+            await bench.watch(link, 1.0)
+            bench.device.reboot()
+            bench.transports[-1].cut()
+            await bench.watch(link, 2.0)
+            health = link.health
+        return bench.items, health
+
+    items, health = run(lambda clock: scenario(clock, True))
+    assert {type(item) for item in items} == {Sample, Gap, Stalled, Lost, Recovered, Reboot}
+    assert (items, health) == run(lambda clock: scenario(clock, False))
+
+
+def test_bytes_that_nobody_reads_are_decoded_all_the_same_and_do_not_grow() -> None:
+    async def scenario(clock: Callable[[], int]) -> None:
+        bench = Bench(clock)
+        bench.together = True
+        taps: list[Chunk] = []
+        async with bench.link(limit=100, tap=taps.append) as link:
+            await asyncio.sleep(10.0)
+            assert len(link._intake.undecoded) <= 64 and len(link.outbox) <= 100
+            health = link.health
+            assert health.received == len(taps) > 900 and health.dropped >= health.received - 100
+            assert health.state == "streaming" and not health.reopened
+            first, *rest = link.drain()
+            assert isinstance(first, Overflow) and rest[-1].host_ns == taps[-1].host_ns
+
+    run(scenario)
+
+
+def test_a_reader_is_woken_when_all_those_have_sent_that_it_waits_for() -> None:
+    async def scenario(clock: Callable[[], int]) -> None:
+        benches = [Bench(clock, name, rate_hz=rate) for name, rate in (("quick", 100.0), ("slow", 4.0))]
+        for bench in benches:
+            bench.together = True
+        async with Links([bench.link() for bench in benches]) as links:
+            while not all(health.state == "streaming" for health in links.health):
+                await asyncio.sleep(0.01)
+
+            async def waited(*arguments: object) -> tuple[float, set[str]]:
+                links.drain()
+                begin = clock()
+                await links.wait(*arguments)  # type: ignore[arg-type]
+                passed = (clock() - begin) / 1e9
+                return passed, {item.device for item in links.drain() if isinstance(item, Sample)}
+
+            assert (await waited())[1] == {"quick"}
+            for _ in range(8):  # each time somewhere else between two readings
+                await asyncio.sleep(0.07)
+                assert (await waited(math.inf, ["quick", "slow"]))[1] == {"quick", "slow"}
+                passed, heard = await waited(clock() / 1e9 + 0.1, ())
+                assert passed == pytest.approx(0.1, abs=0.002) and "quick" in heard
+                passed, _ = await waited(clock() / 1e9 + 0.015, ["slow"])
+                assert passed <= 0.016
+            links.drain()
+            await asyncio.sleep(0.05)  # something of the quick one waits already
+            begin = clock()
+            await links.wait(math.inf, ["quick"])
+            await links.wait()
+            assert clock() == begin
+            links.drain()
+            asyncio.get_running_loop().call_later(0.02, benches[1].transports[-1].cut)
+            assert (await waited(math.inf, ()))[0] == pytest.approx(0.02, abs=0.002)  # an event is not kept waiting
+
+    run(scenario)

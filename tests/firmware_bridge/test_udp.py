@@ -13,7 +13,7 @@ import pytest
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs import Write
 from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.link import Gap, Link, Lost, Refused, Sample, Stalled
+from firmware_bridge.link import Gap, Ignored, Link, Lost, Refused, Sample, Stalled
 from firmware_bridge.samples import Chunk, Reading, Status
 from firmware_bridge.testing.udp_peer import Network, UdpPeer
 from firmware_bridge.transports import open_transport
@@ -151,6 +151,27 @@ def test_two_devices_share_a_port_and_each_has_its_own_link(peer_at: Peers) -> N
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("first", "second", "apart"), [
+    ("", "", False), ("from=127.0.0.2", "from=127.0.0.3,127.0.0.2", False), ("from=127.0.0.2:5000", "from=127.0.0.2:5000", False),
+    ("from=127.0.0.2", "from=127.0.0.2:5000", True), ("from=127.0.0.2", "from=127.0.0.3", True),
+])
+def test_two_devices_that_take_the_same_senders_datagrams_are_refused(first: str, second: str, apart: bool) -> None:
+    async def scenario() -> None:
+        one, _ = await opened(f"udp:0?{first}")
+        other = open_transport(f"udp:{one.port}?{second}")
+        try:
+            if apart:
+                await other.open(print, print)
+            else:
+                with pytest.raises(UsageError, match="two devices at udp.*both take what 127.0.0.*from=HOST:PORT"):
+                    await other.open(print, print)
+        finally:
+            await other.close()
+            await one.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_port_that_another_program_has_is_named() -> None:
     async def scenario() -> None:
         import socket
@@ -226,6 +247,27 @@ def test_a_sender_that_is_not_enrolled_is_refused_by_name(peer_at: Peers) -> Non
             items = link.drain()
             assert {item.channel for item in items if isinstance(item, Sample)} == {peers[0].channel}
             assert [item.identity for item in items if isinstance(item, Refused)] == [f"udp:{peers[1].channel}"]
+
+    asyncio.run(scenario())
+
+
+def test_a_sender_that_the_address_does_not_list_is_named_once(peer_at: Peers) -> None:
+    async def scenario() -> None:
+        transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.2"),))
+        async with Link("trackers", Greeted, lambda: transport) as link:
+            await until(lambda: transport.port != 0)
+            stranger, items = peer_at(transport.port, host="127.0.0.3"), []
+            for n in range(3):
+                stranger.send(number(n))
+                while transport.refused.get("127.0.0.3", 0) <= n:
+                    await asyncio.sleep(0.005)
+                while n == 0 and not items:
+                    items += link.drain()
+                    await asyncio.sleep(0.005)
+            await asyncio.sleep(0.6)
+            items += [item for item in link.drain() if not isinstance(item, Stalled)]
+            assert [item.sender for item in items if isinstance(item, Ignored)] == ["127.0.0.3"] and len(items) == 1
+            assert link.health.received == 0
 
     asyncio.run(scenario())
 

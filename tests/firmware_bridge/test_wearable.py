@@ -23,7 +23,7 @@ from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.feed import CameraFrame, LiveFeed, Said
 from firmware_bridge.fuse import Fused, Origin
 from firmware_bridge.guide import Guide, movements_for
-from firmware_bridge.link import Gap, Health, Lost, Overflow, Recovered, Refused, Report, Sample, Stalled
+from firmware_bridge.link import Gap, Health, Ignored, Lost, Overflow, Recovered, Refused, Report, Sample, Stalled
 from firmware_bridge.mcap import Recorder, Recording
 from firmware_bridge.notices import Notices
 from firmware_bridge.orientation import Settings
@@ -315,6 +315,7 @@ def health(**values: Any) -> Health:
         (Lost("ble:wrist", 0, "a rate of 3 Hz", final=True), "ble:wrist: a rate of 3 Hz"),
         (Recovered("ble:wrist", 0, 2.5), "sends again, after 2.5 s"),
         (Refused("ble:wrist", 0, "ble:AA:BB:CC:DD:EE:FF"), "run: edgeskel devices enrol ble:AA:BB:CC:DD:EE:FF"),
+        (Ignored("udp:9000?from=10.0.0.1", 0, "10.0.0.9"), "10.0.0.9 sends to this port and is not listed in from="),
         (Overflow("ble:wrist", 0, 12), "too slow, readings were dropped (12 so far)"),
         (Report("ble:wrist", 0, Status(battery=0.04)), "the battery is at 4%"),
         (Sample("ble:wrist", 0, 0, Reading("", flags=Flags.SATURATED)), "end of the sensor's range"),
@@ -339,7 +340,18 @@ def test_nothing_but_refused_frames_means_another_protocol_or_cut_packets() -> N
     notices = Notices()
     assert not notices.health([health()])
     (said,) = notices.health([health(bad=40)])
-    assert "no reading was understood" in said and "MTU" in said and "baud" in said
+    assert "refused (40 so far) and no reading was understood" in said and "MTU" in said and "baud" not in said
+    assert not notices.health([health(bad=60)])
+    (said,) = notices.health([health(bad=100)])
+    assert "(100 so far)" in said
+    (said,) = notices.health([health(device="serial:/dev/ttyUSB0", bad=40)])
+    assert "baud" in said and "MTU" not in said
+    (said,) = notices.health([health(device="udp:9000", bad=40)])
+    assert said.endswith("is it this protocol?")
+    # Text on a line of ours has no end of a frame in it, so that it is one refused frame for ever; but then it is no silence.
+    assert "understood" not in notices.health([health(device="serial:a", bad=1)])[0]
+    (said,) = notices.health([health(device="serial:a", bad=1, state="stalled", problem="no reading for 3.00 s")])
+    assert "no reading was understood" in said
     (said,) = notices.health([health(device="other", bad=2, received=500)])
     assert "frames were refused" in said and "MTU" not in said
 

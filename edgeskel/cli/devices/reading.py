@@ -91,10 +91,11 @@ class Listener:
                     if begin is None and (any(health.received for health in self.feed.health) or self.frames):
                         begin = now
                     self.seconds = 0.0 if begin is None else now - begin
-                    if each is not None and now >= due:
+                    if now >= due:  # a device that is opened again has no identity at first, so whose it was is asked before
                         due = now + 0.1
                         self._strangers_named()
-                        each(self)
+                        if each is not None:
+                            each(self)
                     if seconds is not None and (self.seconds >= seconds or begin is None and now - opened > max(seconds, FIRST_S)):
                         break
         except KeyboardInterrupt:  # this is how it is meant to end

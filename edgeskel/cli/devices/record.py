@@ -55,7 +55,7 @@ def record(config: Record) -> Report:
         "out": out, "seconds": listener.seconds, "frames": frames, "readings": sum(d["readings"] for d in devices),
         "lost": sum(d["lost"] for d in devices), "bad": sum(d["bad"] for d in devices), "late": sum(d["late"] for d in devices),
         "dropped": sum(d["dropped"] for d in devices), "skeletons": listener.frames, "bytes": out.stat().st_size,
-        "devices": devices, "notices": listener.notices,
+        "camera_faults": dict(getattr(listener.feed.camera, "faults", {})), "devices": devices, "notices": listener.notices,
     }  # fmt: skip
     silent = [device["address"] for device in devices if not device["readings"]]
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
-from firmware_bridge.codecs import Gatt, create
+from firmware_bridge.codecs import Gatt, check_way, create
 from firmware_bridge.link.bounded import within
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received
@@ -50,6 +50,8 @@ class BleTransport:
 
     open_limit_s = math.inf
     """Each step of opening has its own bound, and how many others connect before it is not its fault."""
+    together = True
+    """Its chunks are small and many, and hardly ever answered: a link may decode those that wait at once."""
 
     def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool | None = None, pair: bool = False,
                  search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
@@ -218,10 +220,10 @@ def open_transport(place: str, options: Mapping[str, str]) -> BleTransport:
         UsageError: a protocol that is not spoken over BLE, or a value that makes no sense.
     """
     protocol = options.get("protocol", "node")
+    check_way(protocol, "ble")
     gatt = create(protocol).gatt
     if gatt is None:
-        raise UsageError(f"protocol={protocol} is not spoken over BLE", expected="a protocol of a BLE device",
-                         remedy=f"for a serial port: serial:/dev/ttyUSB0?protocol={protocol}")
+        raise UsageError(f"protocol={protocol} is not spoken over ble", expected="a protocol of a BLE device")
     notify, pair = options.get("notify"), options.get("pair", "0")
     if notify is not None and notify not in NOTIFY:
         raise UnknownChoice("way to be notified", notify, NOTIFY)

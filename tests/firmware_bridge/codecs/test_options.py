@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.codecs import CODECS, create, dot, metamotion, movesense, options_of
+from firmware_bridge.codecs import CODECS, EXAMPLES, create, dot, metamotion, movesense, options_of
 from firmware_bridge.codecs.node_frame import Fields
 from firmware_bridge.link import open_link, protocol_of
 from firmware_bridge.mcap import Recorder
@@ -34,6 +34,24 @@ def spoken(address: str) -> Any:
 ])
 def test_an_address_chooses(address: str, shows: Callable[[Any], bool]) -> None:
     assert shows(spoken(address))
+
+
+@pytest.mark.parametrize(("address", "words"), [
+    ("ble:left?protocol=slimevr", "slimevr is not spoken over ble.*udp:6969"),
+    ("ble:left?protocol=bno08x", "not spoken over ble.*serial:/dev/ttyUSB0"),
+    ("serial:/dev/ttyUSB0?protocol=dot", "dot is not spoken over serial.*ble:NAME"),
+    ("serial:/dev/ttyUSB0?protocol=lines", "lines is not spoken over serial.*udp:9000"),
+    ("udp:9000?protocol=polar", "polar is not spoken over udp.*ble:NAME"),
+])
+def test_a_protocol_over_a_way_that_its_devices_do_not_have_is_refused_with_one_that_they_have(address: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        open_link(address)
+
+
+def test_every_example_of_an_address_can_be_opened() -> None:
+    assert set(EXAMPLES) <= set(CODECS)
+    for name, examples in EXAMPLES.items():
+        assert [protocol_of(example) for example in examples] == [name] * len(examples)
 
 
 def test_the_chosen_mode_is_what_is_asked_of_the_device_and_what_is_read() -> None:

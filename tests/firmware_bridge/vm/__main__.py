@@ -22,6 +22,8 @@ def main() -> int:
     parser.add_argument("--slower", type=float, default=1.0, help="by how much limits of time are longer in the guest")
     parser.add_argument("--minutes", type=float, default=60.0, help="the guest is switched off after so long")
     options, arguments = parser.parse_known_args()
+    if not any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):  # options alone choose among ours
+        arguments.append(TESTS)
     begin = time.monotonic()
     try:
         guest = build(ROOT / "build" / "vm")
@@ -33,7 +35,7 @@ def main() -> int:
         return 2
     status = guest.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--color=no", "--durations=5",
-         "-o", "faulthandler_timeout=120", *(arguments or [TESTS])],
+         "-o", "faulthandler_timeout=120", *arguments],
         at=ROOT,
         environment={"HOME": "/root", "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                      "EDGESKEL_BLUEZ": "kernel", "EDGESKEL_SLOWER": f"{options.slower:g}"},

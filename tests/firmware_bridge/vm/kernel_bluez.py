@@ -33,6 +33,8 @@ __all__ = ["KernelBluez"]
 ADAPTER, PROPERTIES = "/org/bluez/hci0", "org.freedesktop.DBus.Properties"
 LOOK_S = 0.05
 ADVERTISE_MS = 50
+CROWD_MS = 15
+"""For each device that is there, where that is more: an emulated processor carries some 70 advertisements a second."""
 LONGEST_ADVERTISEMENT = 31
 COMES_UP_S = 60.0
 ANSWER_S = 20.0
@@ -52,6 +54,8 @@ class KernelBluez:
         self._air: _Air | None = None
         self._transport: Any = None
         self._there: dict[FakePeripheral, _Peripheral] = {}
+        self._stale: set[FakePeripheral] = set()
+        """Those whose table of characteristics is not what it should be: it is made with the device, so that is made anew."""
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +118,16 @@ class KernelBluez:
             peripheral.present = present
         self._spawn(self._there[peripheral].cut())
 
+    def offer(self, peripheral: FakePeripheral, notify: Sequence[str]) -> asyncio.Task[None]:
+        """It has these characteristics that notify; done when the task is."""
+        peripheral.notify = tuple(notify)
+        self._stale.add(peripheral)
+        return self._spawn(self._renewed(peripheral))
+
+    async def _renewed(self, peripheral: FakePeripheral) -> None:
+        while peripheral in self._stale and not self._closing:
+            await asyncio.sleep(LOOK_S)
+
     def remove(self, peripheral: FakePeripheral) -> None:
         """The daemon is told to forget it."""
         self._spawn(self._forget(peripheral))
@@ -141,10 +155,17 @@ class KernelBluez:
         assert self._air is not None
         while not self._closing:
             for peripheral in list(self.peripherals):
-                if peripheral not in self._there:
-                    self._there[peripheral] = _Peripheral(self._air, peripheral)
-                    await self._there[peripheral].start()
-                await self._there[peripheral].show()
+                there = self._there.get(peripheral)
+                if there is not None and peripheral in self._stale:
+                    await there.cut()
+                    await there.stop()
+                    there.leave()
+                    there = None
+                if there is None:
+                    self._stale.discard(peripheral)
+                    there = self._there[peripheral] = _Peripheral(self._air, peripheral)
+                    await there.start()
+                await there.show(max(ADVERTISE_MS, CROWD_MS * len(self.peripherals)))
             await asyncio.sleep(LOOK_S)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
@@ -173,6 +194,7 @@ class _Peripheral:
         self.connection: Any = None
         self._wanted = wanted
         controller = Controller(wanted.name, link=air)
+        self._leave = partial(air.remove_controller, controller)
         self._device = Device(name=wanted.name, address=hci.Address(wanted.address),
                               host=Host(controller, AsyncPipeSink(controller)))
         notify = [Characteristic(UUID(uuid), Characteristic.Properties.NOTIFY, Characteristic.Permissions.READABLE, b"")
@@ -188,12 +210,12 @@ class _Peripheral:
     async def start(self) -> None:
         await self._device.power_on()
 
-    async def show(self) -> None:
+    async def show(self, interval_ms: int) -> None:
         """Advertise, or not."""
         wanted = self._wanted.present and self.connection is None
         if wanted and not self._advertising:
             await self._device.start_advertising(auto_restart=False, advertising_data=self._advertisement(),
-                                                 advertising_interval_min=ADVERTISE_MS, advertising_interval_max=ADVERTISE_MS)
+                                                 advertising_interval_min=interval_ms, advertising_interval_max=interval_ms)
         elif self._advertising and not self._wanted.present:
             await self._device.stop_advertising()
         self._advertising = wanted
@@ -208,6 +230,10 @@ class _Peripheral:
             self._pump.cancel()
         with suppress(BaseBumbleError):
             await self._device.power_off()
+
+    def leave(self) -> None:
+        """Off the air, so that another one can have its address."""
+        self._leave()
 
     def _advertisement(self) -> bytes:
         """Flags, and service and name as far as 31 bytes go: bumble's controller sends no scan response."""

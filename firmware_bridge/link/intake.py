@@ -1,0 +1,157 @@
+"""From one device's bytes to items: decoded, booked, and let in or not. It knows nothing of connections."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from firmware_bridge.codecs import Codec, Write
+from firmware_bridge.link.books import Books
+from firmware_bridge.link.events import Gap, Reboot, Report, Sample
+from firmware_bridge.link.gate import Gate
+from firmware_bridge.link.outbox import Outbox
+from firmware_bridge.samples import Chunk, Flags, Reading, Status
+
+__all__ = ["Intake"]
+
+log = logging.getLogger(__name__)
+
+MOST_SENDERS = 64
+"""Senders of one transport that are decoded apart; more are left alone."""
+MOST_TOGETHER = 64
+"""Notifications of one device that wait at most to be decoded."""
+
+
+class Intake:
+    """What a link does with the bytes that it receives; never raises for what a device sent.
+
+    Args:
+        address: names the device in every item.
+        codec: makes a fresh codec; called once for each sender.
+        gate: says who is let in.
+        outbox: takes the items.
+        rate_hz: what to ask of senders that are decoded apart.
+        tap: called with every chunk as it came.
+        clock: nanoseconds.
+        arrived: called with (how many readings, when) for every chunk that held some.
+        owe: called with (writes, channel) that the protocol owes the device.
+    """
+
+    def __init__(self, address: str, codec: Callable[[], Codec], gate: Gate, outbox: Outbox, *, rate_hz: float | None,
+                 tap: Callable[[Chunk], None] | None, clock: Callable[[], int], arrived: Callable[[int, int], None],
+                 owe: Callable[[Sequence[Write], str], None]) -> None:
+        self.senders: dict[str, Books] = {}
+        """Codec and ledgers of each sender, by its channel; of "" where they are not told apart."""
+        self.senders_apart = False
+        """Whether a chunk's channel is a sender with a codec and counters of its own."""
+        self.ordered = True
+        """False where bytes may overtake each other."""
+        self.undecoded: list[Chunk] = []
+        """What waits to be decoded, oldest first; to look at only."""
+        self.received = 0
+        self.faults = 0
+        self.battery: float | None = None
+        self.signal_dbm: float | None = None
+        self._address, self._codec, self._gate, self._outbox = address, codec, gate, outbox
+        self._rate_hz, self._tap, self._clock = rate_hz, tap, clock
+        self._arrived, self._owe = arrived, owe
+
+    def books(self, channel: str) -> Books:
+        """Those of a sender; made where it is new."""
+        key = channel if self.senders_apart else ""
+        books = self.senders.get(key)
+        if books is not None and self.senders_apart:
+            self.senders[key] = self.senders.pop(key)  # the last to speak stands last
+        if books is None:
+            if len(self.senders) >= MOST_SENDERS:  # the one that has been silent longest makes room
+                self.senders.pop(next(iter(self.senders)))
+            books = self.senders[key] = Books(self._codec(), ordered=self.ordered)
+        return books
+
+    def know(self, identity: str | None) -> None:
+        """Who the device is, by what the transport or the device itself says; None says nothing."""
+        if identity is not None and not self.senders_apart:
+            self._gate.know(identity)
+
+    def keep(self, chunk: Chunk) -> None:
+        """Decode it when somebody reads, together with what else has come by then: one by one it costs twice as much."""
+        if self._tap is not None:
+            self._tap(chunk)
+        self.undecoded.append(chunk)
+        if len(self.undecoded) >= MOST_TOGETHER:
+            self.catch_up()
+        self._outbox.announce()
+
+    def catch_up(self) -> None:
+        """Decode what was kept."""
+        if self.undecoded:
+            chunks, self.undecoded = self.undecoded, []
+            for chunk in chunks:
+                self._decode(chunk, chunk.host_ns)
+
+    def take(self, chunk: Chunk) -> None:
+        """Decode it now."""
+        if self._tap is not None:
+            self._tap(chunk)
+        self.catch_up()
+        self._decode(chunk, self._clock())
+
+    def _decode(self, chunk: Chunk, now_ns: int) -> None:
+        if self.senders_apart and not self._gate.admit(chunk.channel):
+            return
+        try:
+            fresh = self.senders_apart and chunk.channel not in self.senders
+            books = self.books(chunk.channel)
+            if fresh:
+                self._owe(books.codec.start(self._rate_hz), chunk.channel)
+            decoded = books.codec.decode(chunk)
+            if writes := books.codec.reply(chunk):
+                self._owe(writes, chunk.channel)
+        except Exception:
+            self.faults += 1
+            if self.faults == 1:
+                log.exception("%s: the codec failed on %d bytes", self._address, len(chunk.data))
+            return
+        readings = 0
+        for item in decoded:
+            if isinstance(item, Status):
+                self._hear(item, chunk, books)
+            elif self._gate.admitted:
+                readings += self._book(item, chunk, books)
+        if readings:
+            self._arrived(readings, now_ns)
+
+    def _book(self, reading: Reading, chunk: Chunk, books: Books) -> int:
+        ledger = books.ledger(reading.sensor)
+        if ledger is None:
+            self.faults += 1
+            return 0
+        verdict = ledger.enter(reading, chunk.host_ns)
+        if verdict.late:
+            return 1
+        flags = reading.flags
+        if verdict.rebooted:
+            flags |= Flags.REBOOTED
+            if ledger.reboots > books.epoch:
+                books.epoch = ledger.reboots
+                self._outbox.put(Reboot(self._address, chunk.host_ns, books.epoch, verdict.missing, reading.sensor,
+                                        chunk.channel))
+        elif verdict.missing:
+            flags |= Flags.GAP
+            self._outbox.put(Gap(self._address, chunk.host_ns, verdict.missing, reading.sensor, chunk.channel))
+        if flags is not reading.flags:
+            reading = reading._replace(flags=flags)
+        self.received += 1
+        self._outbox.put(Sample(self._address, chunk.host_ns, books.epoch, reading, chunk.channel))
+        return 1
+
+    def _hear(self, status: Status, chunk: Chunk, books: Books) -> None:
+        if status.identity and books.identity != status.identity:
+            books.identity = status.identity
+            if self._gate.identity is None:
+                self.know(f"serial:{status.identity}")
+        if status.battery is not None:
+            self.battery = status.battery
+        if status.signal_dbm is not None:
+            self.signal_dbm = status.signal_dbm
+        self._outbox.put(Report(self._address, chunk.host_ns, status, chunk.channel))
