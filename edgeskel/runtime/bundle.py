@@ -184,13 +184,13 @@ class Bundle:
             raise
         except EdgeskelError as error:  # a topology that contradicts itself
             raise BundleError(f"{path / MANIFEST}: {error.seen}", expected=error.expected, remedy=_AGAIN) from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise BundleError(
                 f"{path / MANIFEST}: incomplete or malformed ({type(error).__name__}: {error})",
                 expected=f"a manifest of schema {SCHEMA}",
                 remedy=_AGAIN,
             ) from error
-        if min(bundle.window.persons, bundle.window.frames, bundle.window.hop) < 1 or not bundle.window.rate_hz > 0:
+        if min(bundle.window.persons, bundle.window.frames, bundle.window.hop) < 1 or not 0 < bundle.window.rate_hz < math.inf:
             raise BundleError(f"{path / MANIFEST}: window {dict(window)}", expected="positive sizes", remedy=_AGAIN)
         return bundle
 
@@ -262,8 +262,12 @@ def step_form(entry: Mapping[str, Any]) -> StepForm:
 
 
 def certainty_of(entry: Mapping[str, Any]) -> Certainty:
-    """The manifest's entry ``certainty``, neutral where it is empty. Raises ``TypeError`` or ``ValueError`` where it is none."""
-    found = Certainty(float(entry.get("temperature", 1.0)), float(entry.get("threshold", 0.5)))
+    """The manifest's entry ``certainty``, neutral where it is empty. Raises ``TypeError``, ``ValueError`` or
+    ``OverflowError`` where it is none."""
+    values = entry.get("temperature", 1.0), entry.get("threshold", 0.5)
+    if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
+        raise TypeError(f"a temperature of {values[0]!r} and a threshold of {values[1]!r}")
+    found = Certainty(*map(float, values))
     if not (0 < found.temperature < math.inf and 0 <= found.threshold <= 1):
         raise ValueError(f"a temperature of {found.temperature:g} and a threshold of {found.threshold:g}")
     return found
@@ -280,7 +284,7 @@ def read_certainty(folder: str | Path) -> Certainty:
         return Certainty()
     try:
         return certainty_of(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, AttributeError) as error:
         raise CorruptFile(path, f"unreadable ({error})", expected="temperature and threshold",
                           remedy="delete it to go without") from error
 

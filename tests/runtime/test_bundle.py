@@ -63,6 +63,10 @@ def test_a_truncated_or_absent_file_is_named(bundle: Path, name: str) -> None:
     [
         ({"schema": 2}, "schema 2"),
         ({"labels": None}, "malformed"),
+        ({"certainty": {"temperature": 10**400}}, "malformed"),
+        ({"certainty": {"threshold": "0.6"}}, "malformed"),
+        ({"certainty": {"temperature": True}}, "malformed"),
+        ({"window": {"persons": 1, "frames": float("inf"), "rate_hz": 30.0, "hop": 4}}, "malformed"),
         ({"window": {"persons": 1}}, "frames"),
         ({"window": {"persons": 1, "frames": 0, "rate_hz": 30, "hop": 1}}, "positive"),
         ({"topology": {"name": "x", "joints": ["a", "a"], "parents": [-1, 0]}}, "joints"),
