@@ -10,10 +10,12 @@ import asyncio
 import os
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bumble import hci, ll
@@ -51,6 +53,7 @@ class KernelBluez:
         self.most_at_once: int | None = None
         """Not watched: how the kernel orders connections is its own business."""
         self._daemon: asyncio.subprocess.Process | None = None
+        self._settings: Path | None = None
         self._air: _Air | None = None
         self._transport: Any = None
         self._there: dict[FakePeripheral, _Peripheral] = {}
@@ -72,7 +75,12 @@ class KernelBluez:
             self._keeper = asyncio.create_task(self._keep())
         program = shutil.which("bluetoothd", path=DAEMON_PLACES)
         assert program is not None, "bluetoothd is not installed: apt-get install bluez"
-        self._daemon = await asyncio.create_subprocess_exec(program, "--nodetach", stderr=asyncio.subprocess.DEVNULL)
+        if self._settings is None:
+            # A table of characteristics that bluetoothd remembers of an earlier device at the same address would be shown instead.
+            self._settings = Path(tempfile.mkdtemp(), "main.conf")
+            self._settings.write_text("[GATT]\nCache = no\n", encoding="ascii")
+        self._daemon = await asyncio.create_subprocess_exec(program, "--nodetach", "--configfile", str(self._settings),
+                                                            stderr=asyncio.subprocess.DEVNULL)
         end = time.monotonic() + COMES_UP_S
         while not await self._powered():
             assert self._daemon.returncode is None, f"bluetoothd ended with {self._daemon.returncode}"
@@ -185,6 +193,14 @@ class _Air(LocalLink):
         receiver = self.find_le_controller(packet.advertiser_address) if isinstance(packet, ll.ConnectInd) else self.central
         if receiver is not None and receiver is not sender_controller:
             asyncio.get_running_loop().call_soon(receiver.on_ll_advertising_pdu, packet)
+
+    def send_acl_data(self, sender_controller: Controller, destination_address: hci.Address, transport: Any, data: bytes) -> None:
+        """From the address that the connection was made with: the kernel takes a new random one for the next connection, and
+        bumble (0.0.236) would send what belongs to the earlier ones from that."""
+        connection = sender_controller.le_connections.get(destination_address)
+        receiver = self.find_le_controller(destination_address)
+        if connection is not None and receiver is not None:
+            asyncio.get_running_loop().call_soon(receiver.on_link_acl_data, connection.self_address, transport, data)
 
 
 class _Peripheral:
