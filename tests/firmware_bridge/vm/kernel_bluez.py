@@ -35,8 +35,6 @@ __all__ = ["KernelBluez"]
 ADAPTER, PROPERTIES = "/org/bluez/hci0", "org.freedesktop.DBus.Properties"
 LOOK_S = 0.05
 ADVERTISE_MS = 50
-CROWD_MS = 15
-"""For each device that is there, where that is more: an emulated processor carries some 70 advertisements a second."""
 LONGEST_ADVERTISEMENT = 31
 COMES_UP_S = 60.0
 ANSWER_S = 20.0
@@ -173,7 +171,7 @@ class KernelBluez:
                     self._stale.discard(peripheral)
                     there = self._there[peripheral] = _Peripheral(self._air, peripheral)
                     await there.start()
-                await there.show(max(ADVERTISE_MS, CROWD_MS * len(self.peripherals)))
+                await there.show()
             await asyncio.sleep(LOOK_S)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
@@ -226,12 +224,12 @@ class _Peripheral:
     async def start(self) -> None:
         await self._device.power_on()
 
-    async def show(self, interval_ms: int) -> None:
+    async def show(self) -> None:
         """Advertise, or not."""
         wanted = self._wanted.present and self.connection is None
         if wanted and not self._advertising:
             await self._device.start_advertising(auto_restart=False, advertising_data=self._advertisement(),
-                                                 advertising_interval_min=interval_ms, advertising_interval_max=interval_ms)
+                                                 advertising_interval_min=ADVERTISE_MS, advertising_interval_max=ADVERTISE_MS)
         elif self._advertising and not self._wanted.present:
             await self._device.stop_advertising()
         self._advertising = wanted
