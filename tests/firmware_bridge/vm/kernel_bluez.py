@@ -10,10 +10,12 @@ import asyncio
 import os
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bumble import hci, ll
@@ -33,8 +35,6 @@ __all__ = ["KernelBluez"]
 ADAPTER, PROPERTIES = "/org/bluez/hci0", "org.freedesktop.DBus.Properties"
 LOOK_S = 0.05
 ADVERTISE_MS = 50
-CROWD_MS = 15
-"""For each device that is there, where that is more: an emulated processor carries some 70 advertisements a second."""
 LONGEST_ADVERTISEMENT = 31
 COMES_UP_S = 60.0
 ANSWER_S = 20.0
@@ -51,6 +51,7 @@ class KernelBluez:
         self.most_at_once: int | None = None
         """Not watched: how the kernel orders connections is its own business."""
         self._daemon: asyncio.subprocess.Process | None = None
+        self._settings: Path | None = None
         self._air: _Air | None = None
         self._transport: Any = None
         self._there: dict[FakePeripheral, _Peripheral] = {}
@@ -72,7 +73,12 @@ class KernelBluez:
             self._keeper = asyncio.create_task(self._keep())
         program = shutil.which("bluetoothd", path=DAEMON_PLACES)
         assert program is not None, "bluetoothd is not installed: apt-get install bluez"
-        self._daemon = await asyncio.create_subprocess_exec(program, "--nodetach", stderr=asyncio.subprocess.DEVNULL)
+        if self._settings is None:
+            # A table of characteristics that bluetoothd remembers of an earlier device at the same address would be shown instead.
+            self._settings = Path(tempfile.mkdtemp(), "main.conf")
+            self._settings.write_text("[GATT]\nCache = no\n", encoding="ascii")
+        self._daemon = await asyncio.create_subprocess_exec(program, "--nodetach", "--configfile", str(self._settings),
+                                                            stderr=asyncio.subprocess.DEVNULL)
         end = time.monotonic() + COMES_UP_S
         while not await self._powered():
             assert self._daemon.returncode is None, f"bluetoothd ended with {self._daemon.returncode}"
@@ -165,7 +171,7 @@ class KernelBluez:
                     self._stale.discard(peripheral)
                     there = self._there[peripheral] = _Peripheral(self._air, peripheral)
                     await there.start()
-                await there.show(max(ADVERTISE_MS, CROWD_MS * len(self.peripherals)))
+                await there.show()
             await asyncio.sleep(LOOK_S)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
@@ -185,6 +191,14 @@ class _Air(LocalLink):
         receiver = self.find_le_controller(packet.advertiser_address) if isinstance(packet, ll.ConnectInd) else self.central
         if receiver is not None and receiver is not sender_controller:
             asyncio.get_running_loop().call_soon(receiver.on_ll_advertising_pdu, packet)
+
+    def send_acl_data(self, sender_controller: Controller, destination_address: hci.Address, transport: Any, data: bytes) -> None:
+        """From the address that the connection was made with: the kernel takes a new random one for the next connection, and
+        bumble (0.0.236) would send what belongs to the earlier ones from that."""
+        connection = sender_controller.le_connections.get(destination_address)
+        receiver = self.find_le_controller(destination_address)
+        if connection is not None and receiver is not None:
+            asyncio.get_running_loop().call_soon(receiver.on_link_acl_data, connection.self_address, transport, data)
 
 
 class _Peripheral:
@@ -210,12 +224,12 @@ class _Peripheral:
     async def start(self) -> None:
         await self._device.power_on()
 
-    async def show(self, interval_ms: int) -> None:
+    async def show(self) -> None:
         """Advertise, or not."""
         wanted = self._wanted.present and self.connection is None
         if wanted and not self._advertising:
             await self._device.start_advertising(auto_restart=False, advertising_data=self._advertisement(),
-                                                 advertising_interval_min=interval_ms, advertising_interval_max=interval_ms)
+                                                 advertising_interval_min=ADVERTISE_MS, advertising_interval_max=ADVERTISE_MS)
         elif self._advertising and not self._wanted.present:
             await self._device.stop_advertising()
         self._advertising = wanted
