@@ -28,10 +28,11 @@ from benchmarks._bench import ROOT, main
 MODEL = "edge-demo"
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
+PROCESSOR = "cortex-a76"  # of a Raspberry Pi 5
 # Outside the repository, where linters would find the Python of a whole system.
 SYSTEM = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeskel" / "arm64"
 # Folder in that system -> what pip puts there. ExecuTorch's Python bindings load torch, and torch's wheel for aarch64 is a CUDA
-# build, which loads CUDA's libraries where there is no GPU, too: they come as its dependencies, 2.8 GB with it, 6 GB on disk.
+# build, which loads CUDA's libraries where there is no GPU, too: they come as its dependencies, 2.9 GB with it, 4.6 GB on disk.
 PACKAGES = {"opt/edgeskel": ("numpy", "onnxruntime"), "opt/torch": ("torch",), "opt/executorch": ("executorch",)}
 EMULATOR = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static", "update-binfmts": "binfmt-support"}
@@ -60,8 +61,6 @@ print(json.dumps({"machine": platform.machine(), "python": platform.python_versi
                   **{package: version(package) for package in ("numpy", *known)}}))
 """
 
-
-PROCESSOR = "cortex-a76"
 # One for each processor. qemu-user shows this machine's /proc/cpuinfo, from which both engines want to know which Arm
 # processor they are on; they crash where it speaks of another kind.
 _CPUINFO = """\
