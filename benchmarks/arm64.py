@@ -1,12 +1,13 @@
 """Does the host bundle answer on aarch64 as it does here? In an emulated Debian, with that processor's own wheels.
 
-Debian for arm64 is made once under ``~/.cache/edgeskel/arm64`` (``debootstrap``, a few minutes), run by ``qemu-user-static``, and
-given what a device has: Python, numpy and ONNX Runtime. There it opens the bundle of ``edge-demo`` through
-``edgeskel.runtime``, with every digest checked, and answers the golden inputs. Emulation proves answers; it says nothing about
-speed. Needs root and ``apt-get install qemu-user-static debootstrap binfmt-support``.
+Debian for arm64 is made once under ``~/.cache/edgeskel/arm64`` (``debootstrap``, a few minutes), run by ``qemu-user-static`` as the
+processor of a Raspberry Pi 5, and given what a device has: Python, and numpy, ONNX Runtime and ExecuTorch in the versions that are
+installed here. There it opens the bundle of ``edge-demo`` through ``edgeskel.runtime``, with every digest checked, and answers the
+golden inputs. Emulation proves answers; it says nothing about speed. Needs root and
+``apt-get install qemu-user-static debootstrap binfmt-support``.
 
 Figures: the share of golden windows with the same prediction (1 is all of them) and the largest difference of a probability,
-for ONNX fp32 and int8. ``--quick`` runs fp32 only, on every second window.
+for ONNX and ``.pte`` (XNNPACK), fp32 and int8. ``--quick`` runs ONNX fp32 only, on every second window.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,37 +28,57 @@ from benchmarks._bench import ROOT, main
 MODEL = "edge-demo"
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
-ENGINE = "onnxruntime==1.20.1"  # 1.31.1 crashes inside qemu-user 7.2
-NUMPY = "numpy==2.2.6"
+PROCESSOR = "cortex-a76"  # of a Raspberry Pi 5
 # Outside the repository, where linters would find the Python of a whole system.
 SYSTEM = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeskel" / "arm64"
-PACKAGES = "opt/edgeskel"
+# Folder in that system -> what pip puts there. ExecuTorch's Python bindings load torch, and torch's wheel for aarch64 is a CUDA
+# build, which loads CUDA's libraries where there is no GPU, too: they come as its dependencies, 2.9 GB with it, 4.6 GB on disk.
+PACKAGES = {"opt/edgeskel": ("numpy", "onnxruntime"), "opt/torch": ("torch",), "opt/executorch": ("executorch",)}
 EMULATOR = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static", "update-binfmts": "binfmt-support"}
 
-# Runs there: numpy, ONNX Runtime and edgeskel.runtime, as on a device.
-_THERE = """
+# Runs there and here: numpy, the engines and edgeskel.runtime, as on a device.
+_ANSWER = """
 import json, platform, sys
-import numpy as np, onnxruntime
+from importlib.metadata import version
+from pathlib import Path
+import numpy as np
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Bundle
 
-bundle, step, answers = Bundle.open("/mnt/bundle"), int(sys.argv[1]), {}
+folder, name, step, known = Path(__file__).parent, sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+bundle, answers = Bundle.open(folder / "bundle"), {}
 for artifact in bundle.artifacts:
-    if artifact.format == "onnx" and artifact.precision in sys.argv[2:]:
-        engine = engines.get("onnxruntime")(bundle.file(artifact.file), bundle.manifest, 1)
-        answers[artifact.precision] = np.stack([
-            engine(joints[None], confidence[None])[0]
-            for joints, confidence in zip(bundle.golden.joints[::step], bundle.golden.confidence[::step])])
-np.savez("/mnt/answers.npz", **answers)
-print(json.dumps({"machine": platform.machine(), "python": platform.python_version(), "numpy": np.__version__,
-                  "onnxruntime": onnxruntime.__version__}))
+    able = [engine for engine in artifact.engines if engine in known]
+    if not able:
+        continue
+    run = engines.get(able[0])(bundle.file(artifact.file), bundle.manifest, 1)
+    answers[artifact.format + "_" + artifact.precision] = np.stack([
+        run(joints[None], confidence[None])[0]
+        for joints, confidence in zip(bundle.golden.joints[::step], bundle.golden.confidence[::step])])
+np.savez(folder / name, **answers)
+print(json.dumps({"machine": platform.machine(), "python": platform.python_version(),
+                  **{package: version(package) for package in ("numpy", *known)}}))
 """
 
+# One for each processor. qemu-user shows this machine's /proc/cpuinfo, from which both engines want to know which Arm
+# processor they are on; they crash where it speaks of another kind.
+_CPUINFO = """\
+processor\t: {number}
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x4
+CPU part\t: 0xd0b
+CPU revision\t: 1
 
-# /proc and /sys, which the engine reads for the processor's features, and the shared folder as /mnt.
+"""
+
+# /proc and /sys, which the engines read for the processor's features, and the shared folder as /mnt.
 _ENTER = """
-root=$1; mount --bind /proc "$root/proc"; mount --bind /sys "$root/sys"; mount --bind "$2" "$root/mnt"; shift 2
+root=$1; mount --bind /proc "$root/proc"; mount --bind /sys "$root/sys"; mount --bind "$2" "$root/mnt"
+mount --bind "$2/cpuinfo" "$root/proc/cpuinfo"; shift 2
 exec chroot "$root" "$@"
 """
 
@@ -65,35 +88,33 @@ def measure(quick: bool) -> dict[str, Any]:
     import numpy as np
 
     from edgeskel import models
-    from edgeskel.runtime import engines
     from export import build
 
     _check_machine()
-    system = _system()
-    precisions = ("fp32",) if quick else ("fp32", "int8")
-    step = 2 if quick else 1
+    kinds, known, folders = ["onnx-fp32"], ["onnxruntime"], ["opt/edgeskel"]
+    if not quick:
+        kinds += ["onnx-int8", "xnnpack-fp32", "xnnpack-int8"]
+        known, folders = [*known, "executorch"], list(PACKAGES)
+    system = _system(folders)
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder)
-        bundle = build.build(build.Source(MODEL, models.from_pretrained(MODEL)), shared / "bundle", target="host",
-                             kinds=[f"onnx-{precision}" for precision in precisions])
+        build.build(build.Source(MODEL, models.from_pretrained(MODEL)), shared / "bundle", target="host", kinds=kinds)
         shutil.copytree(ROOT / "edgeskel", shared / "edgeskel", ignore=shutil.ignore_patterns("weights", "__pycache__"))
-        (shared / "there.py").write_text(_THERE, encoding="utf-8")
-        said = _alone(_ENTER, str(system), str(shared), "env", f"PYTHONPATH=/mnt:/{PACKAGES}", "OMP_NUM_THREADS=1",
-                      "python3", "/mnt/there.py", str(step), *precisions)
-        golden = bundle.golden
-        figures: dict[str, Any] = {"windows": len(golden.joints[::step])}
-        with np.load(shared / "answers.npz", allow_pickle=False) as there:
-            for artifact in bundle.artifacts:
-                if artifact.precision not in there or artifact.format != "onnx":
-                    continue
-                engine = engines.get("onnxruntime")(bundle.file(artifact.file), bundle.manifest, 1)
-                here = np.stack([engine(joints[None], confidence[None])[0] for joints, confidence
-                                 in zip(golden.joints[::step], golden.confidence[::step], strict=True)])
-                answers = there[artifact.precision]
-                same = answers.argmax(axis=1) == here.argmax(axis=1)
-                figures[f"onnx_{artifact.precision}_agreement"] = float(same.mean())
-                figures[f"onnx_{artifact.precision}_max_abs_diff"] = float(np.abs(answers - here).max())
-    figures["tables"] = {"emulated": [json.loads(said.splitlines()[-1]) | {"emulator": _emulator()}]}
+        (shared / "answer.py").write_text(_ANSWER, encoding="utf-8")
+        (shared / "cpuinfo").write_text("".join(_CPUINFO.format(number=number) for number in range(os.cpu_count() or 1)))
+        arguments = (str(2 if quick else 1), *known)
+        _run(sys.executable, str(shared / "answer.py"), "here.npz", *arguments)
+        path = ":".join(["/mnt", *(f"/{folder}" for folder in folders)])
+        said = _alone(_ENTER, str(system), str(shared), "env", f"PYTHONPATH={path}", "OMP_NUM_THREADS=1",
+                      f"QEMU_CPU={PROCESSOR}", "python3", "/mnt/answer.py", "there.npz", *arguments)
+        figures: dict[str, Any] = {}
+        with np.load(shared / "here.npz", allow_pickle=False) as here, np.load(shared / "there.npz", allow_pickle=False) as there:
+            for name in here:
+                figures["windows"] = len(here[name])
+                same = there[name].argmax(axis=1) == here[name].argmax(axis=1)
+                figures[f"{name}_agreement"] = float(same.mean())
+                figures[f"{name}_max_abs_diff"] = float(np.abs(there[name] - here[name]).max())
+    figures["tables"] = {"emulated": [json.loads(said.splitlines()[-1]) | {"processor": PROCESSOR, "emulator": _emulator()}]}
     return figures
 
 
@@ -110,19 +131,28 @@ def _check_machine() -> None:
         _run("update-binfmts", "--enable", "qemu-aarch64")
 
 
-def _system() -> Path:
-    """The root folder of an arm64 Debian with Python, numpy and ONNX Runtime, made once."""
+def _system(folders: Sequence[str]) -> Path:
+    """The root folder of an arm64 Debian with Python and, in ``folders``, what :data:`PACKAGES` says; each made once."""
     system = SYSTEM
-    if not (system / PACKAGES / "ready").is_file():
+    if not (system / "ready").is_file():
         shutil.rmtree(system, ignore_errors=True)  # of an interrupted run
         system.parent.mkdir(parents=True, exist_ok=True)
         _alone('exec debootstrap --arch=arm64 --variant=minbase --include=python3 "$@"', SUITE, str(system), MIRROR)
+        (system / "ready").touch()
+    for folder in folders:
+        # A local label such as +cpu names a build for this processor.
+        wanted = [f"{package}=={metadata.version(package).partition('+')[0]}" for package in PACKAGES[folder]]
+        ready = system / folder / "ready"
+        if ready.is_file() and ready.read_text().split() == wanted:
+            continue
+        shutil.rmtree(system / folder, ignore_errors=True)
         # Laid out from here: the same files as pip's there, which would take minutes of emulation.
-        _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(system / PACKAGES), "--no-deps",
+        _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(system / folder),
+             *([] if folder == "opt/torch" else ["--no-deps"]),
              "--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp",
-             *(f"--platform=manylinux_2_{minor}_aarch64" for minor in (17, 27, 28)), "--platform=manylinux2014_aarch64",
-             ENGINE, NUMPY)
-        (system / PACKAGES / "ready").touch()
+             *(f"--platform=manylinux_2_{minor}_aarch64" for minor in range(17, 29)), "--platform=manylinux2014_aarch64",
+             *wanted)
+        ready.write_text("\n".join(wanted))
     return system
 
 
