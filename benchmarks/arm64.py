@@ -27,7 +27,6 @@ from benchmarks._bench import ROOT, main
 
 MODEL = "edge-demo"
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 PROCESSOR = "cortex-a76"  # of a Raspberry Pi 5
 # Outside the repository, where linters would find the Python of a whole system.
 SYSTEM = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeskel" / "arm64"
@@ -137,7 +136,7 @@ def _system(folders: Sequence[str]) -> Path:
     if not (system / "ready").is_file():
         shutil.rmtree(system, ignore_errors=True)  # of an interrupted run
         system.parent.mkdir(parents=True, exist_ok=True)
-        _alone('exec debootstrap --arch=arm64 --variant=minbase --include=python3 "$@"', SUITE, str(system), MIRROR)
+        _alone('exec debootstrap --arch=arm64 --variant=minbase --include=python3 "$@"', SUITE, str(system))
         (system / "ready").touch()
     for folder in folders:
         # A local label such as +cpu names a build for this processor.
