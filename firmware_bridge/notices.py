@@ -59,7 +59,8 @@ class Notices:
         if isinstance(item, Report):
             return self._battery(item)
         if isinstance(item, Gap):
-            return self._counted(device, "lost", f"{device}: readings were lost on the way", item.count)
+            late = " or came too late" if device.startswith("udp:") else ""  # a gap is seen before what overtook it comes
+            return self._counted(device, "lost", f"{device}: readings were lost on the way{late}", item.count)
         if isinstance(item, Overflow):
             return self._counted(device, "overflow", f"{device}: this computer was too slow, readings were dropped", item.count)
         if isinstance(item, Reboot):

@@ -7,9 +7,14 @@ import statistics
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
+from edgeskel.errors import DeviceError
 from firmware_bridge.clock import Clock
 from firmware_bridge.codecs import Codec, create
 from firmware_bridge.link import Health, Sample, protocol_of
+from firmware_bridge.plausibility import GyroscopeScale, check_acceleration
+from firmware_bridge.samples import Reading
 
 __all__ = ["Vitals", "Vital"]
 
@@ -17,6 +22,8 @@ REST_RAD_S = 0.2
 """A sensor that turns slower than this is at rest, as far as gravity is concerned."""
 KEPT = 500
 SETTLED_S = 10.0
+JUDGED_NS = 1_000_000_000
+"""A sensor's acceleration is judged by its readings of so long."""
 MOST_SENSORS = 256
 
 
@@ -40,14 +47,17 @@ class Vital:
 
 
 class _Sensor:
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, name: str) -> None:
+        self._name = name
+        self._first: list[Reading] | None = []  # what the acceleration is judged by; None once it is
+        self._scale: GyroscopeScale | None = GyroscopeScale(name)
         self.clock = None if codec.clock_bits is None else Clock(
             clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits)
         self.readings = 0
         self.first_ns = self.last_ns = 0
         self.rest: deque[float] = deque(maxlen=KEPT)
 
-    def take(self, sample: Sample) -> None:
+    def take(self, sample: Sample) -> str | None:
         reading = sample.reading
         if not self.readings:
             self.first_ns = sample.host_ns
@@ -58,6 +68,31 @@ class _Sensor:
         rate = reading.angular_velocity
         if reading.acceleration is not None and rate is not None and math.hypot(*rate) < REST_RAD_S:
             self.rest.append(math.hypot(*reading.acceleration))
+        try:
+            self._judge(reading, sample.host_ns)
+        except DeviceError as error:
+            return str(error)
+        return None
+
+    def _judge(self, reading: Reading, host_ns: int) -> None:
+        acceleration, rate = reading.acceleration, reading.angular_velocity
+        if self._first is not None:
+            if host_ns - self.first_ns < JUDGED_NS:
+                self._first.append(reading)
+            else:
+                first, self._first = self._first, None
+                pushed = [one.acceleration for one in first if one.acceleration is not None]
+                turned = [one.angular_velocity for one in first if one.angular_velocity is not None]
+                if pushed:
+                    check_acceleration(self._name, np.array(pushed), np.array(turned).reshape(-1, 3))
+        elif self._scale is not None and acceleration is not None and rate is not None:
+            try:
+                self._scale.push(host_ns / 1e9, rate, acceleration)
+            except DeviceError:
+                self._scale = None  # it is said once
+                raise
+            if self._scale.ratio is not None:
+                self._scale = None
 
     def vital(self, name: str) -> Vital:
         span_s = (self.last_ns - self.first_ns) / 1e9
@@ -78,16 +113,21 @@ class Vitals:
         self._identity: str | None = None
         self._sensors: dict[tuple[str, str], _Sensor] = {}
 
-    def take(self, sample: Sample) -> None:
-        """The next reading of the device."""
+    def take(self, sample: Sample) -> str | None:
+        """The next reading of the device.
+
+        Returns:
+            Why a sensor's numbers cannot be what they are called (:mod:`firmware_bridge.plausibility`), once; mostly None.
+        """
         sender = sample.channel if self.address.startswith("udp:") else ""
         key = (sender, sample.reading.sensor)
         sensor = self._sensors.get(key)
         if sensor is None:
             if len(self._sensors) >= MOST_SENSORS:
-                return
-            sensor = self._sensors[key] = _Sensor(self._codec)
-        sensor.take(sample)
+                return None
+            name = " ".join(part for part in (self.address, sender, sample.reading.sensor) if part)
+            sensor = self._sensors[key] = _Sensor(self._codec, name)
+        return sensor.take(sample)
 
     @property
     def senders(self) -> list[str]:

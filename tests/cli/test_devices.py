@@ -22,6 +22,7 @@ from firmware_bridge.cameras import adapter
 from firmware_bridge.mcap import Recording
 from firmware_bridge.scanning import guess_gatt
 from firmware_bridge.session_file import SessionFile
+from firmware_bridge.testing.node import simulated_motion
 from firmware_bridge.testing.peers import LinesPeer, Playing
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.testing.wearer import PROGRAMME, Wearer
@@ -110,6 +111,27 @@ def test_what_a_line_loses_is_reported(capfd: pytest.CaptureFixture[str], tmp_pa
     numbers = [sample.reading.sequence or 0 for sample in Recording(tmp_path / "x.mcap").samples()]
     assert data["lost"] == sum(b - a - 1 for a, b in zip(numbers, numbers[1:], strict=False))
     assert any("readings were lost on the way" in said for said in data["notices"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "factor", "said"),
+    [(slice(4, 7), 1 / 9.80665, "it looks like g units"), (slice(7, 10), 180 / np.pi, "it looks like degrees/s")],
+)
+def test_numbers_in_other_units_are_named_once_and_recorded(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, columns: slice, factor: float, said: str
+) -> None:
+    def motion(sensors: int, device_us: int) -> Any:
+        values = simulated_motion(sensors, device_us).copy()
+        values[:, 7] = 1.0  # rad/s about x, however it lies
+        values[1:, columns] *= factor
+        return values
+
+    out = tmp_path / "x.mcap"
+    with PtyNode(sensors=2, rate_hz=200, motion=motion) as node:
+        status, data, _ = devices(capfd, "record", node.address, "--seconds", "2", "--out", str(out))
+    (doubt,) = [sentence for sentence in data["notices"] if "looks like" in sentence]
+    assert status == 0 and doubt.startswith(f"{node.address} 1: ") and said in doubt
+    assert len(list(Recording(out).samples())) == data["readings"] >= 700
 
 
 def test_who_a_device_is_stays_known_when_it_has_fallen_silent(

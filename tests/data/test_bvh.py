@@ -56,7 +56,7 @@ def test_forward_kinematics_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(positions[1], [[1, 2, 3], [1, 42, -7], [1, 72, -7], [26, 72, -7]], atol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values=st.lists(st.floats(-720, 720), min_size=12, max_size=12))
 def test_bones_keep_their_length_whatever_the_angles(tmp_path_factory: pytest.TempPathFactory,
                                                      values: list[float]) -> None:

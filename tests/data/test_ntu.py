@@ -34,7 +34,7 @@ def body(seed: int) -> np.ndarray:  # type: ignore[type-arg]
     return np.concatenate([random.normal(size=(25, 3)), random.integers(0, 3, (25, 1))], axis=1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(present=st.lists(st.sets(st.sampled_from(["72057594037931101", "72057594037931102", "7"])), min_size=1,
                         max_size=6), seed=st.integers(0, 1000))
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, present: list[set[str]], seed: int) -> None:

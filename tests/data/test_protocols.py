@@ -30,7 +30,7 @@ def subjects(store: Store, part: Any) -> set[bytes]:
     return set(store.index["subject"][part].tolist())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(protocol=st.sampled_from(["by-subject", "loso", "leave-one-out", "k-fold", "7-fold", "random"]),
        fold=st.integers(0, 4), share=st.floats(0, 0.7), seed=st.integers(0, 5))
 def test_the_parts_are_disjoint_and_complete(store: Store, protocol: str, fold: int, share: float, seed: int) -> None:

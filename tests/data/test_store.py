@@ -31,7 +31,7 @@ def same(a: Clip, b: Clip) -> bool:
             and a.view == b.view and a.source == b.source)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shapes=SHAPES)
 def test_clips_of_any_size_come_back_as_they_went_in(write: Write, shapes: list[tuple[int, int, bool]]) -> None:
     clips = [make_clip(frames, persons, seed=i, label="ab"[i % 2], subject=f"subject é {i}", view=str(i),

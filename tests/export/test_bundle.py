@@ -49,7 +49,7 @@ def says(text: bytes) -> object:
         return None
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(FILES), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_found(copy_of: Path, name: str, place: float, bit: int) -> None:
     path = copy_of / name
@@ -66,7 +66,7 @@ def test_every_flipped_bit_is_found(copy_of: Path, name: str, place: float, bit:
         path.write_bytes(whole)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_manifest_is_refused(copy_of: Path, share: float) -> None:
     path = copy_of / "manifest.json"

@@ -99,7 +99,7 @@ def test_a_product_is_hamiltons_and_a_rotation_is_one_from_both_sides() -> None:
     assert np.allclose(rotate(turns, vectors), multiply(multiply(turns, pure), conjugate(turns))[..., 1:])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0.001, 0.05), min_size=3, max_size=40), st.floats(0, 1))
 def test_resampling_gives_unit_quaternions_on_the_way(steps: list[float], where: float) -> None:
     time = np.cumsum(steps)
@@ -118,7 +118,7 @@ def _movement(rng: np.random.Generator) -> tuple[Float64, Float64]:
     return time, rotate(exponential(0.5 * turn), np.array([0.0, -0.3, 0.0]))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.floats(-0.15, 0.35))
 def test_the_cameras_lateness_is_found_within_five_milliseconds(seed: int, late: float) -> None:
     rng = np.random.default_rng(seed)

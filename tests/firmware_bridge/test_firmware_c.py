@@ -119,7 +119,7 @@ def framed(firmware: Any, body: bytes, room: int = ROOM) -> bytes:
     return bytes(out)[:length]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(readings())
 def test_samples_are_the_same_bytes(firmware: Any, samples: Samples) -> None:
     expected = encode_samples(samples)
@@ -157,7 +157,7 @@ def test_frames_of_every_length_with_and_without_zeros(firmware: Any) -> None:
     assert framed(firmware, bytes(100), room=104) == b""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.builds(
         StatusBody, st.integers(0, 255), st.integers(0, 65535), st.integers(0, 2**32 - 1), st.booleans(), st.booleans(),
@@ -181,7 +181,7 @@ def test_status_is_the_same_bytes(firmware: Any, status: StatusBody) -> None:
     assert isinstance(parse(bytes(out)[:length]), StatusBody)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-1e6, 1e6, width=32), st.sampled_from([32767.0, 200.0, 900.0, 10.0]))
 def test_values_are_rounded_to_the_nearest_step(firmware: Any, value: float, per_unit: float) -> None:
     saturated = u8(0)
@@ -215,14 +215,14 @@ def received(firmware: Any, data: bytes) -> list[bytes]:
 commands = st.builds(Command, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=16))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.binary(max_size=80), commands), max_size=5))
 def test_commands_are_found_among_any_bytes(firmware: Any, sent: list[tuple[bytes, Command]]) -> None:
     data = b"".join(noise + frame_of(encode_command(command)) for noise, command in sent)
     assert received(firmware, data) == [encode_command(command) for _, command in sent]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(commands, st.integers(0, 7), st.data())
 def test_a_damaged_command_is_not_obeyed_and_the_next_is(
     firmware: Any, command: Command, bit: int, data: st.DataObject
@@ -266,7 +266,7 @@ def c_sense(firmware: Any, node: Any, device_us: int) -> list[Any]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(likely, max_size=8), st.integers(0, 2**32 - 1))
 def test_commands_do_the_same_in_c_and_in_python(firmware: Any, given: list[Command], now_us: int) -> None:
     sensors = 5

@@ -354,7 +354,7 @@ def test_writing_to_a_device_that_is_not_there_says_so() -> None:
 # -- the books, against a device that is simulated packet by packet -----------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(bits=st.sampled_from([8, 16, 32]), clock_bits=st.sampled_from([None, 16, 32]), first=st.integers(0, 2**32 - 1),
        start_us=st.integers(0, 2**32 - 1), rate_hz=st.sampled_from([10.0, 100.0, 400.0]),
        holes=st.lists(st.integers(0, 90), min_size=5, max_size=60))
@@ -375,7 +375,7 @@ def test_loss_is_exact_for_every_counter(bits: int, clock_bits: int | None, firs
     assert ledger.lost == lost
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(bits=st.sampled_from([8, 16]), wraps=st.floats(0.0, 40.0), rate_hz=st.sampled_from([50.0, 100.0, 400.0]),
        drift_ppm=st.floats(-100, 100))
 def test_whole_wraps_in_an_outage_are_counted_by_the_device_clock(bits: int, wraps: float, rate_hz: float,
@@ -388,7 +388,7 @@ def test_whole_wraps_in_an_outage_are_counted_by_the_device_clock(bits: int, wra
     assert verdict == (hole, False, False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(before=st.integers(2, 70_000), down_s=st.floats(0.05, 100.0), missed=st.integers(0, 5000), bits=st.sampled_from([16, 32]))
 def test_a_reboot_is_never_taken_for_a_gap(before: int, down_s: float, missed: int, bits: int) -> None:
     """Also when the new counter has overtaken the old one: then the clock has lost time."""
@@ -403,7 +403,7 @@ def test_a_reboot_is_never_taken_for_a_gap(before: int, down_s: float, missed: i
     assert verdict.rebooted and verdict.missing == missed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from([1, 1, 1, 1, 0, 2, 100, 200]),
                           st.sampled_from([10_000, 10_000, 9_990, 0, -5, 2_000_000, 2**31]),
                           st.sampled_from([10_000, 10_400, 0, 3_000_000]), st.booleans()), max_size=60), st.booleans())
@@ -439,7 +439,7 @@ def test_a_sender_that_begins_anew_is_not_taken_for_late_packets_for_long() -> N
     assert [v.rebooted for v in verdicts].index(True) == 7 and sum(v.rebooted for v in verdicts) == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(-(2**40), 2**40), st.integers(0, 2**40)), max_size=80),
        st.booleans())
 def test_no_numbers_upset_the_books(rows: list[tuple[int, int, int]], ordered: bool) -> None:

@@ -127,7 +127,7 @@ def test_a_file_is_never_written_over(walk: Path) -> None:
     assert walk.read_bytes() == before
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 def test_a_file_cut_anywhere_is_read_up_to_the_cut(walk: Path, share: float) -> None:
     whole = [chunk for _, chunk in Recording(walk).chunks()]
@@ -144,7 +144,7 @@ def test_a_file_cut_anywhere_is_read_up_to_the_cut(walk: Path, share: float) -> 
         assert recording.damage is not None and "cut short" in recording.damage
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_an_altered_file_is_never_passed_off_as_whole(walk: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -160,7 +160,7 @@ def test_an_altered_file_is_never_passed_off_as_whole(walk: Path, seed: int) -> 
     assert reader.damage is not None
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tail=st.binary(max_size=300))
 def test_no_bytes_upset_the_reader(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "noise.mcap"

@@ -125,7 +125,7 @@ def readings(draw: st.DrawFn) -> Samples:
     return Samples(draw(st.integers(0, 255)), sequence, device_us, sensors, Fields(fields), found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(readings())
 def test_readings_come_back_within_half_a_step(samples: Samples) -> None:
     codec = NodeCodec()
@@ -152,7 +152,7 @@ def test_readings_come_back_within_half_a_step(samples: Samples) -> None:
             assert math.dist(back.orientation, reading.orientation) < 6e-5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 1700), max_size=30))
 def test_however_a_stream_is_cut_it_says_the_same(cuts: list[int]) -> None:
     data = b"".join([*FRAMES, *examples()[5:10:4]])
@@ -199,7 +199,7 @@ def test_no_single_error_anywhere_costs_more_than_one_frame() -> None:
             assert lost(frames, damaged) <= 1, at
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 1400), st.binary(max_size=370), st.integers(0, 370))
 def test_a_burst_shorter_than_a_frame_costs_two_frames_at_most(at: int, noise: bytes, hole: int) -> None:
     data = b"".join(FRAMES)
@@ -216,7 +216,7 @@ def test_noise_is_never_taken_for_a_frame() -> None:
     assert codec.counts.discarded == pytest.approx(10_000_000, rel=0.01)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=700), max_size=5), st.sampled_from(["", NOTIFICATIONS, "somewhere"]))
 def test_any_bytes_are_survived_and_forgotten(pieces: list[bytes], channel: str) -> None:
     codec = NodeCodec()
@@ -235,7 +235,7 @@ def test_what_never_ends_is_not_kept() -> None:
     assert len(decode(codec, stream(1)[0])) == 17
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(min_size=1, max_size=60), st.sampled_from([1, 2, 0x10, 0x11]))
 def test_bodies_with_a_right_checksum_but_impossible_contents_are_refused(rest: bytes, kind: int) -> None:
     """What is accepted means what a node would have said with these very bytes."""

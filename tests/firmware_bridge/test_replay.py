@@ -117,7 +117,7 @@ def test_wrong_options_are_refused(tmp_path: Path, query: str) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_spoilt_recording_is_refused_or_read_as_it_was(tmp_path: Path, data: st.DataObject) -> None:
     made = recording([0.0, 0.1, 0.2])
     path = tmp_path / "spoilt.npz"

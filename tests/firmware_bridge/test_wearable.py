@@ -308,6 +308,7 @@ def health(**values: Any) -> Health:
     ("item", "said"),
     [
         (Gap("ble:wrist", 0, 3), "readings were lost on the way (3 so far)"),
+        (Gap("udp:9000?protocol=lines", 0, 3), "readings were lost on the way or came too late (3 so far)"),
         (Stalled("ble:wrist", 0, 0.6), "silent for 0.6 s; it is opened again"),
         (Stalled("udp:9000?protocol=lines", 0, 3.0), "silent for 3.0 s; it is waited for"),
         (Lost("ble:wrist", 0, "ble:wrist: Bluetooth is switched off; run: bluetoothctl power on"),

@@ -26,7 +26,7 @@ def test_a_whole_bundle_opens_and_says_what_is_in_it(bundle: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_flipped_bit_in_any_file_is_noticed(bundle: Path, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(bundle.iterdir())))
     whole = path.read_bytes()

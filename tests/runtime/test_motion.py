@@ -89,7 +89,7 @@ def test_motion_ends_when_the_person_leaves_or_the_source_does() -> None:
 
 
 @given(start=st.floats(0, 3), length=st.floats(0.8, 3), jump=st.floats(-5, 5))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_where_somebody_stands_does_not_matter(start: float, length: float, jump: float) -> None:
     frames = arm_moves([(1 + start, 1 + start + length)], 1.5 + start + length)
     moved = [Frame(frame.time, frame.joints + np.float32(jump), frame.confidence) for frame in frames]
@@ -97,7 +97,7 @@ def test_where_somebody_stands_does_not_matter(start: float, length: float, jump
 
 
 @given(hours=st.floats(0, 24))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_when_something_happens_does_not_matter(hours: float) -> None:
     """Not even to the last frame, although the same durations round differently at other times of the day."""
     frames = arm_moves([(1.0, 2.5), (4.0, 13.0), (15.0, 15.6)], 17.0)

@@ -36,7 +36,7 @@ def grid(frames: list[Frame], rate: float = 30.0) -> list[Frame]:
     start=st.floats(0, 1e6),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_window_does_not_depend_on_the_rate(rate: float, jitter: float, start: float, seed: int) -> None:
     noise = np.random.default_rng(seed).uniform(-jitter / 2, jitter / 2, round(3 * rate))
     times = (np.arange(len(noise)) + noise) / rate
@@ -75,7 +75,7 @@ def test_a_missing_joint_keeps_its_neighbours_clean() -> None:
 
 
 @given(seen=st.integers(1, 70))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_ring_holds_the_last_frames_in_order(seen: int) -> None:
     ring = Ring(1, 16, 1)
     for index in range(seen):

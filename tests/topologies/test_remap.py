@@ -23,7 +23,7 @@ def body(topology: Topology, seed: int) -> tuple[np.ndarray, np.ndarray]:  # typ
             random.choice([0, 0.5, 1], size=shape).astype(np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(source=NAMES, target=NAMES, seed=st.integers(0, 99))
 def test_the_rule_joint_by_joint(source: str, target: str, seed: int) -> None:
     one, other = topologies.get(source), topologies.get(target)
@@ -45,7 +45,7 @@ def test_the_rule_joint_by_joint(source: str, target: str, seed: int) -> None:
         assert not trust[..., other.index(joint)].any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(source=NAMES, target=NAMES, seed=st.integers(0, 99))
 def test_mirroring_before_and_after_is_the_same(source: str, target: str, seed: int) -> None:
     one, other = topologies.get(source), topologies.get(target)

@@ -84,7 +84,7 @@ def test_yaw_leaves_heights_alone():
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_missing_joints_stay_missing_and_their_values_never_matter(seed):
     how = Augment(frames=0, frame_dropout=0.2, part_dropout=0.5, scale=0.1, flip=1.0)
     joints, confidence = clips(seed=seed)

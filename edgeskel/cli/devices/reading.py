@@ -177,10 +177,9 @@ class Listener:
             self.camera_frame = item.frame
             self.frames += self.wearable is None
         else:
-            if isinstance(item, Sample):
-                self.vitals[item.device].take(item)
-            if self.wearable is None:
-                self._say(self._notices.of(item))
+            doubt = self.vitals[item.device].take(item) if isinstance(item, Sample) else None
+            if self.wearable is None:  # else the fusion says so
+                self._say(doubt, self._notices.of(item))
 
     def _fuse(self, now_ns: int, items: Sequence[Item | CameraFrame | Said]) -> None:
         assert self.wearable is not None

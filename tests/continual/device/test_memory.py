@@ -75,7 +75,7 @@ def test_every_state_can_be_returned_to(path: Path, knowledge: Knowledge, world:
             memory.redo()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["learn", "forget", "rename", "undo", "redo"]), st.integers(0, 2),
                           st.integers(0, 2)), max_size=14))
 def test_any_sequence_of_changes_agrees_with_a_list_of_states(

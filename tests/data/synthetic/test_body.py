@@ -32,7 +32,7 @@ def test_rotations_compose(first: np.ndarray, second: np.ndarray, point: np.ndar
 
 
 @pytest.mark.parametrize("layout", ["kinect-v1", "imu-17"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(action=st.sampled_from(ACTIONS), seed=st.integers(0, 1000))
 def test_limb_bones_keep_their_length(layout: str, action: str, seed: int) -> None:
     topology = topologies.get(layout)

@@ -58,7 +58,7 @@ def _swing(movement: str, facing: float, mountings: dict[str, Float64], worlds: 
     return tracks
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(-3, 3))
 def test_any_mounting_and_any_heading_are_found_without_a_compass(seed: int, facing: float) -> None:
     mountings, worlds = _wearer(seed)

@@ -37,7 +37,7 @@ def test_a_standing_body_stands() -> None:
     assert joints["left_foot"][2] > joints["left_ankle"][2]  # z is ahead
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(1.4, 2.0))
 def test_bones_keep_their_length_whatever_the_posture(seed: int, stature: float) -> None:
     skeleton = Skeleton(topologies.get("kinect-v2"), Body(stature))

@@ -227,7 +227,7 @@ def test_another_number_of_joints_is_refused_and_nobody_is_a_frame_of_nobody(lay
 
 
 @given(arrays(np.float64, (1, 25, 3), elements=st.floats(), fill=st.floats()))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_the_numbers_are_a_joint_is_finite_or_missing(values: np.ndarray) -> None:
     try:
         frame = kinect_v2.convert(0.0, values)
@@ -240,7 +240,7 @@ def test_whatever_the_numbers_are_a_joint_is_finite_or_missing(values: np.ndarra
 
 @given(arrays(np.float64, (1, 17, 3), elements=st.floats(), fill=st.floats()))
 @example(np.full((1, 17, 3), 1e300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_pixels_and_depths_are_a_joint_is_finite_or_missing(values: np.ndarray) -> None:
     try:
         frame = adapter("coco-17").door(Settings("mm", intrinsics=CAMERA)).frame(0.0, values)
@@ -254,7 +254,7 @@ def test_whatever_pixels_and_depths_are_a_joint_is_finite_or_missing(values: np.
 @given(
     st.sampled_from(EVERY_WAY), st.floats(-2, 2), st.floats(-1, 1), st.floats(2, 5), st.floats(-3.1, 3.1)
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_lengths_and_handedness_survive_every_door(
     way: tuple[str, Settings], x: float, y: float, z: float, turn: float
 ) -> None:

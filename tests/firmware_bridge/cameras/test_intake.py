@@ -233,7 +233,7 @@ values = st.recursive(
 
 @given(st.binary(max_size=60) | values.map(lambda said: json.dumps(said).encode()))
 @example(b'{"persons":[{"joints":[null,null,null]}]}')
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_datagram_raises_anything_but_a_refusal(data: bytes) -> None:
     try:
         read = parse(data, 3)
@@ -244,7 +244,7 @@ def test_no_datagram_raises_anything_but_a_refusal(data: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_spoilt_datagram_is_refused_or_still_a_frame(data: st.DataObject) -> None:
     door = KINECT.door()
     spoilt = bytearray(pack(standing(KINECT.topology), door))

@@ -23,7 +23,7 @@ lenses = st.builds(Intrinsics, *[st.floats(100, 3000)] * 2, *[st.floats(0, 2000)
 
 
 @given(lenses, arrays(np.float64, (5, 3), elements=st.floats(-5, 5)), st.floats(0.2, 15))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_projecting_and_deprojecting_is_the_identity(lens: Intrinsics, points: np.ndarray, near: float) -> None:
     points[:, 2] = near + np.abs(points[:, 2])
     pixels = project(points, lens)
@@ -32,7 +32,7 @@ def test_projecting_and_deprojecting_is_the_identity(lens: Intrinsics, points: n
 
 
 @given(lenses, st.floats(0.5, 10))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_right_and_down_in_the_picture_are_right_and_down_in_the_room(lens: Intrinsics, depth: float) -> None:
     middle = np.array([lens.cx, lens.cy])
     right, down = deproject(middle + np.array([[50.0, 0.0], [0.0, 50.0]]), np.full(2, depth), lens)
@@ -46,7 +46,7 @@ def test_right_and_down_in_the_picture_are_right_and_down_in_the_room(lens: Intr
     arrays(np.float64, (8, 3), elements=st.floats(-1, 1), unique=True),
     st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(2, 8)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_known_shape_is_placed_where_its_picture_shows_it(
     lens: Intrinsics, shape: np.ndarray, where: tuple[float, float, float]
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_depth_is_always_that_of_something_that_is_there(split: int) -> None:
     arrays(np.float64, (2, 17), elements=st.floats(), fill=st.floats()),
     arrays(np.uint16, (12, 16), elements=st.integers(0, 65535), fill=st.integers(0, 9000)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_a_pose_function_gives_a_joint_is_finite_or_missing(
     pixels: np.ndarray, scores: np.ndarray, depth: np.ndarray
 ) -> None:

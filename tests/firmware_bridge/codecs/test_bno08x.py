@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
@@ -50,7 +50,6 @@ def test_encoder_gives_the_makers_bytes() -> None:
 ANGLES = st.tuples(st.floats(-math.pi, math.pi), st.floats(-math.pi / 2, math.pi / 2), st.floats(-math.pi, math.pi))
 
 
-@settings(deadline=None)
 @given(ANGLES, st.tuples(*[st.floats(-75, 75)] * 3))
 def test_round_trip(angles: Vector, acceleration: Vector) -> None:
     (reading,) = readings(feed(Bno08xCodec(), [encode_frame(9, angles, acceleration)]))
@@ -68,7 +67,6 @@ def test_round_trip(angles: Vector, acceleration: Vector) -> None:
     assert np.abs(got - expected).max() < 5e-4
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 400), max_size=30),
        st.binary(max_size=40) | st.lists(st.sampled_from([0xAA, 0xAA, 0x00]), max_size=60).map(bytes))
 def test_pieces_do_not_matter(places: list[int], noise: bytes) -> None:
@@ -145,7 +143,6 @@ def test_reset_forgets_half_a_frame() -> None:
     assert len(feed(codec, [stream(3)])) == 3
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=80), max_size=20))
 def test_any_bytes(pieces: list[bytes]) -> None:
     codec = Bno08xCodec()

@@ -91,7 +91,7 @@ def test_impossible_values_are_refused_and_counted(wrong: float, field: int) -> 
     assert (codec.counts.frames, codec.counts.bad, codec.counts.discarded) == (0, 1, 44)
 
 
-@settings(deadline=None, max_examples=44)
+@settings(max_examples=44)
 @given(st.integers(0, 43))
 def test_a_packet_cut_by_the_mtu_is_refused_at_any_length(length: int) -> None:
     codec = DotCodec()
@@ -118,7 +118,7 @@ def test_packets_of_another_mode_are_refused() -> None:
 vector = st.tuples(*[st.floats(-30, 30, width=32)] * 3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(MODES)), vector, vector, vector, st.integers(0, 2**32 - 1), st.booleans())
 def test_what_is_encoded_comes_back(mode: str, a: tuple[float, float, float], f: tuple[float, float, float],
                                     g: tuple[float, float, float], clock: int, padded: bool) -> None:  # fmt: skip

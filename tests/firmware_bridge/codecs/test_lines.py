@@ -155,7 +155,7 @@ READINGS = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(READINGS)
 def test_round_trip(reading: Reading) -> None:
     for data in (encode_json(reading), encode_csv(reading)):
@@ -171,13 +171,12 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st
                     max_leaves=12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(lines.NAMES) | st.text(max_size=6), JSON, max_size=6))
 def test_any_json(row: dict[str, Any]) -> None:
     sound(feed(LinesCodec(), [json.dumps(row).encode()]))
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=80) | st.text(max_size=80).map(str.encode), max_size=10))
 def test_any_bytes(pieces: list[bytes]) -> None:
     sound(feed(LinesCodec(), pieces))

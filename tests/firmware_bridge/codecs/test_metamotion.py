@@ -113,7 +113,7 @@ def test_a_board_without_fusion_is_named_and_not_started() -> None:
     assert codec.counts.bad == 0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(OUTPUTS)), st.tuples(*[st.floats(-5, 5, width=32)] * 3))
 def test_what_is_encoded_comes_back(output: str, vector: tuple[float, float, float]) -> None:
     values: tuple[float, ...] = (0.5, 0.5, -0.5, 0.5) if output == "orientation" else vector

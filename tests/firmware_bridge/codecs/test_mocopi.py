@@ -117,7 +117,7 @@ def test_orientations_are_chained_from_the_root() -> None:
 ROTATIONS = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: math.hypot(*q) > 0.1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(ROTATIONS, min_size=27, max_size=27), st.integers(0, 2**32 - 1), st.floats(0, 4e9))
 def test_round_trip(raw: list[Quaternion], number: int, unix_s: float) -> None:
     local = [np.array(quaternion) / math.hypot(*quaternion) for quaternion in raw]
@@ -202,7 +202,6 @@ def test_noise_gives_nothing() -> None:
     assert codec.counts.bad == 2000
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 1600))
 def test_any_bytes(patch: bytes, at: int) -> None:
     data = encode_frame(1, REST, 1.7e9)

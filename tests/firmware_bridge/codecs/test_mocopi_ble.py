@@ -6,7 +6,7 @@ import datetime
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
@@ -108,7 +108,6 @@ def test_commands() -> None:
         codec.start(100)
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=50), st.binary(min_size=36, max_size=36)), max_size=15))
 def test_any_bytes(pieces: list[bytes]) -> None:
     sound(feed(MocopiBleCodec(), pieces))

@@ -70,7 +70,7 @@ def test_a_batch_that_was_split_comes_together() -> None:
     assert (codec.counts.frames, codec.counts.bad, codec.counts.discarded) == (1, 0, 0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(20, 400))
 def test_a_split_anywhere_gives_the_same_measurements(longest: int) -> None:
     sent = [Reading(acceleration=(n, 0, 9.5), angular_velocity=(0, 0, 0)) for n in range(8)]

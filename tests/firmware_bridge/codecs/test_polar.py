@@ -302,7 +302,7 @@ def test_floats_that_are_no_measurement_are_refused(bits: int) -> None:
     assert codec.counts.bad == 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 227))
 def test_a_frame_cut_by_the_mtu_is_refused(length: int) -> None:
     codec = with_factor(ACCELERATION, 2.44e-4)
@@ -317,14 +317,14 @@ def test_a_frame_cut_by_the_mtu_is_refused(length: int) -> None:
 samples16 = st.lists(st.tuples(*[st.integers(-(2**15), 2**15 - 1)] * 3), min_size=1, max_size=300)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(samples16)
 def test_compression_is_undone(samples: list[tuple[int, int, int]]) -> None:
     restored = decompress(compress(samples, 2), 3, 2)
     assert restored is not None and restored.tolist() == [list(sample) for sample in samples]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from([1, 2, 3, 4]), st.data())
 def test_raw_samples_come_back(size: int, data: st.DataObject) -> None:
     half = 1 << (8 * size - 1)

@@ -7,7 +7,7 @@ import random
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
@@ -171,7 +171,6 @@ def missing(found: list[Reading]) -> int:
     return lost
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(2, 58), max_size=30))
 def test_lost_packets_are_counted_exactly_though_sensors_share_the_number(lost: set[int]) -> None:
     packets = [encode_packet(n, [encode_rotation(0, TURNED), encode_rotation(1, TURNED), encode_battery(4, 1)][n % 3])
@@ -253,7 +252,6 @@ def test_a_tracker_has_no_rate_to_choose() -> None:
         codec.start(100)
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=120), max_size=15))
 def test_any_bytes(pieces: list[bytes]) -> None:
     codec = SlimeVRCodec()

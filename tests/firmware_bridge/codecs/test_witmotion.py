@@ -8,7 +8,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
@@ -104,7 +104,6 @@ def test_the_clock_counts_over_midnight_and_the_leap_day() -> None:
         assert clocks[:9] == [(before + n) * 1000 for n in range(9)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000), max_size=40), st.binary(max_size=30))
 def test_pieces_do_not_matter(places: list[int], noise: bytes) -> None:
     data = stream(6) + noise + stream(6)
@@ -196,7 +195,6 @@ def test_reset_forgets_half_a_period() -> None:
     assert numbers(readings(feed(codec, [stream(6)[44:]]))) == [1, 2, 3, 4, 5]
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=20))
 def test_any_bytes(pieces: list[bytes]) -> None:
     codec = WitMotionCodec()

@@ -7,7 +7,7 @@ import random
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
@@ -49,7 +49,6 @@ def test_measurement_by_the_datasheets_formulas() -> None:
     assert reading.flags == Flags.NONE
 
 
-@settings(deadline=None)
 @given(st.tuples(*[st.floats(-156, 156)] * 3), st.tuples(*[st.floats(-34, 34)] * 3), st.floats(-1.5, 1.5))
 def test_round_trip(acceleration: Vector, angular_velocity: Vector, pitch: float) -> None:
     (reading,) = readings(feed(WitMotionBleCodec(), [encode_packet(acceleration, angular_velocity, (0, pitch, 0))]))
@@ -117,7 +116,6 @@ def test_commands() -> None:
         codec.start(60)
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=20))
 def test_any_bytes(pieces: list[bytes]) -> None:
     codec = WitMotionBleCodec()
