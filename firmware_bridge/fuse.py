@@ -40,7 +40,7 @@ from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer, segment_of
 from firmware_bridge.clock import Clock
-from firmware_bridge.orientation import Orientation, Settings
+from firmware_bridge.orientation import Orientation, Oriented, Settings
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
 
@@ -54,6 +54,8 @@ LIVE_S = 0.5
 """A frame waits for sensors that have sent something within so long."""
 AHEAD_S = 0.002
 """A reader is called so long before a frame can be due: timers of an event loop are a millisecond late."""
+STEADY = 0.1
+"""Share of its period by which a sensor that measures steadily may be off."""
 GATHERED = 16
 """Readings of a sensor that wait at most to be worked through at once; mostly the next frame comes first."""
 
@@ -137,6 +139,24 @@ class _Sensor:
         self.gathered: list[tuple[float, Reading]] = []
         self.refused: DeviceError | None = None
         self.told = False
+        self._period = math.nan
+        self._steady = False
+
+    def keep(self, oriented: list[Oriented]) -> None:
+        """What its newest readings came to, of one epoch."""
+        before = self.buffer.newest
+        self.buffer.extend(oriented)
+        if not oriented or before == -math.inf:
+            return
+        period, self._period = self._period, (self.buffer.newest - before) / len(oriented)
+        self._steady = abs(self._period - period) < STEADY * period
+
+    def soonest(self, time: float) -> float:
+        """Before when it hardly gives a reading of ``time`` or later, if it goes on as it did; -inf where nothing tells."""
+        last = self.gathered[-1][0] if self.gathered else self.buffer.newest
+        if not self._steady or last >= time:
+            return -math.inf
+        return last + (math.ceil((time - last) / self._period - STEADY) - STEADY) * self._period
 
 
 class Fusion:
@@ -252,7 +272,7 @@ class Fusion:
                 state.epoch, begin = one.epoch, at
                 state.buffer.clear()
                 self.headings.lose(state.segment)
-        state.buffer.extend(oriented[begin:] if begin else oriented)
+        state.keep(oriented[begin:] if begin else oriented)
         if self._next is None and oriented:
             self._next = oriented[0].time
 
@@ -340,13 +360,17 @@ class Fusion:
         Returns:
             Host seconds, and sensors: no frame is due before that instant, or before all of these sensors have sent something
             more. The sensors are empty while it is the time alone that counts, and None where any reading may bring a frame.
-            Readings that are pushed no later than that make the same frames at the same time.
+            Readings that are pushed no later than that make the same frames at the same time, as long as sensors that measured
+            steadily do so.
         """
-        if self._next is None:
+        due = self._next
+        if due is None:
             return math.inf, None
-        if now_ns * 1e-9 < self._next - AHEAD_S:
-            return self._next - AHEAD_S, frozenset()
-        return self._next + self.delay_s, frozenset(self._awaited) or None
+        soonest = max((sensor.soonest(due) for sensor in self.sensors.values() if sensor.buffer.newest > due - LIVE_S), default=due)
+        until = min(max(due, soonest), due + self.delay_s) - AHEAD_S
+        if now_ns * 1e-9 < until:
+            return until, frozenset()
+        return due + self.delay_s, frozenset(self._awaited) or None
 
     def catch_up(self) -> None:
         """Work through what was gathered now, while there is time, instead of when the frame is due."""

@@ -8,9 +8,10 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
 from firmware_bridge.codecs import Codec, Write
@@ -293,22 +294,34 @@ class Link:
             # Never longer than the least silence: the interval, and with it what is allowed, may just have become known.
             wait_s = min(allowed_s - silence_s, LEAST_SILENCE_S) if silence_s < allowed_s else LEAST_SILENCE_S
             asleep_ns = self._clock()
+            timer = asyncio.ensure_future(self._sleep(wait_s + 0.001))
+            either: set[asyncio.Future[Any]] = {ended, timer}
             try:
-                reason = await within(wait_s + 0.001, _result(ended), self._sleep)
-            except TimeoutError:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                timer.cancel()
+            if not ended.done():
                 overslept_ns = self._clock() - asleep_ns - round(wait_s * 1e9)
                 if overslept_ns > DEAF_NS:
                     self._intake.catch_up()  # what came before that is no news
                     # This program was held up, and since before the timer was due, who knows how long: hence twice.
                     self._arrivals.excuse(2 * overslept_ns)
                 continue
+            reason = ended.result()
             if reason is None:
                 return True
             raise reason
 
     def _silence(self, opened_ns: int) -> tuple[float, float]:
         """Seconds since the last reading, and how many of them are allowed."""
-        self._intake.catch_up()
+        silence_s, allowed_s = self._heard(opened_ns)
+        if silence_s >= allowed_s and self._intake.undecoded:  # mostly the reader has decoded: doing it here would wake it
+            self._intake.catch_up()
+            silence_s, allowed_s = self._heard(opened_ns)
+        return silence_s, allowed_s
+
+    def _heard(self, opened_ns: int) -> tuple[float, float]:
+        """The same, of what is decoded."""
         interval_s, last_ns = self._arrivals.interval_s, self._arrivals.last_ns
         if last_ns is None or last_ns < opened_ns or interval_s is None:
             since_ns, allowed_s = max(last_ns or 0, opened_ns), FIRST_READING_S
@@ -369,8 +382,3 @@ class Link:
             self._writes.extend((write, channel) for write in writes)
             self._to_write.set()
 
-
-async def _result(future: asyncio.Future[BaseException | None]) -> BaseException | None:
-    """``future``'s result; it is not cancelled with whoever waits."""
-    waiter: Awaitable[BaseException | None] = asyncio.shield(future)
-    return await waiter
