@@ -20,7 +20,7 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-from firmware_bridge.samples import Flags, Reading
+from firmware_bridge.samples import Flags, Reading, maker
 
 __all__ = ["Clock", "LowerHull", "Stamp"]
 
@@ -54,6 +54,9 @@ class Stamp(NamedTuple):
 
     time: float
     epoch: int
+
+
+_stamp = maker(Stamp)
 
 
 class LowerHull:
@@ -226,7 +229,7 @@ class Clock:
         stamped = self._hull.push(device, host - self._zero)
         if not self._has_clock and self._sequence_wrap is None and self._hull.least_late != bucket:
             self._notice_loss()
-        return Stamp(self._zero + stamped, self.epoch)
+        return _stamp((self._zero + stamped, self.epoch))
 
     def _begin(self, host: float) -> None:
         spread = CRYSTAL_SPREAD if self._has_clock else NOMINAL_SPREAD

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, MissingExtra, UnknownChoice
 from firmware_bridge.plausibility import GyroscopeScale, check_acceleration, up_axis
-from firmware_bridge.samples import Quaternion, Reading, Vector
+from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
 __all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
 
@@ -96,6 +96,9 @@ class Oriented(NamedTuple):
     quaternion: Quaternion
     rate: Vector | None
     epoch: int
+
+
+_oriented = maker(Oriented)
 
 
 class Orientation:
@@ -269,7 +272,7 @@ class Orientation:
             quaternion = (_HALF * a + _HALF * b, _HALF * b - _HALF * a, _HALF * c + _HALF * d, _HALF * d - _HALF * c)
             x, y, z = self._filter.getBiasEstimate()[0].tolist()
             rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
-            done.append(Oriented(time, quaternion, rate, self.epoch))
+            done.append(_oriented((time, quaternion, rate, self.epoch)))
         return done
 
     def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:

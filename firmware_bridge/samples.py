@@ -3,22 +3,32 @@
 Everything behind a codec is in metres, seconds, radians, m/s², rad/s and µT; whatever a maker writes otherwise is
 converted in its codec, once.
 
-What is made for every reading is a ``NamedTuple``: as fixed as a frozen dataclass, and made in a quarter of the time.
+What is made for every reading is a ``NamedTuple``: as fixed as a frozen dataclass, and made in a quarter of the time; by
+:func:`maker` in half of that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Chunk", "Reading", "Flags", "Status", "Vector", "Quaternion"]
+__all__ = ["Chunk", "Reading", "Flags", "Status", "Vector", "Quaternion", "maker"]
+
+Made = TypeVar("Made", bound=tuple[Any, ...])
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 
 STANDARD_GRAVITY = 9.80665
 """m/s²: what makers call 1 g (BIPM, 3rd CGPM 1901)."""
+
+
+def maker(kind: type[Made]) -> Callable[[tuple[Any, ...]], Made]:
+    """Makes a ``NamedTuple`` of a tuple of all its fields, in order and unchecked: for where thousands are made in a second."""
+    return partial(tuple.__new__, kind)
 
 
 class Chunk(NamedTuple):

@@ -15,7 +15,7 @@ from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from edgeskel.errors import UsageError
-from firmware_bridge.samples import Flags, Quaternion, Reading, Vector
+from firmware_bridge.samples import Flags, Quaternion, Reading, Vector, maker
 
 __all__ = [
     "Acknowledgement",
@@ -180,6 +180,7 @@ _RECORDS = tuple(struct.Struct(f"<B{(record_size(fields) - 1) // 2}h") for field
 _NAMES = tuple(str(index) for index in range(MOST_SENSORS))
 # Plain numbers and tables: an operation on a flag of an enum costs more than decoding a vector.
 _PLAIN, _SATURATED = Flags.NONE, Flags.SATURATED
+_reading = maker(Reading)
 _FIELDS = tuple(Fields(fields) for fields in range(16))
 _VECTORS = (
     (Fields.ACCELERATION.value, "acceleration", PER_METRE_PER_SECOND_SQUARED),
@@ -265,10 +266,10 @@ def _samples(body: bytes) -> Samples | None:
                 return None
         acceleration, angular_velocity, magnetic_field = vectors
         readings.append(
-            Reading(
+            _reading((
                 _NAMES[index] if sensors > 1 else "", sequence, device_us, orientation, acceleration, None,
                 angular_velocity, magnetic_field, _SATURATED if saturated else _PLAIN,
-            )
+            ))
         )  # fmt: skip
     return Samples(boot, sequence, device_us, sensors, _FIELDS[fields], readings)
 

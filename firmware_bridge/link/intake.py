@@ -10,11 +10,12 @@ from firmware_bridge.link.books import Books
 from firmware_bridge.link.events import Gap, Reboot, Report, Sample
 from firmware_bridge.link.gate import Gate
 from firmware_bridge.link.outbox import Outbox
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, Flags, Reading, Status, maker
 
 __all__ = ["Intake"]
 
 log = logging.getLogger(__name__)
+_sample = maker(Sample)
 
 MOST_SENDERS = 64
 """Senders of one transport that are decoded apart; more are left alone."""
@@ -142,7 +143,7 @@ class Intake:
         if flags is not reading.flags:
             reading = reading._replace(flags=flags)
         self.received += 1
-        self._outbox.put(Sample(self._address, chunk.host_ns, books.epoch, reading, chunk.channel))
+        self._outbox.put(_sample((self._address, chunk.host_ns, books.epoch, reading, chunk.channel)))
         return 1
 
     def _hear(self, status: Status, chunk: Chunk, books: Books) -> None:

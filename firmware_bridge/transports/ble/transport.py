@@ -13,7 +13,7 @@ from typing import Any
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs import Gatt, check_way, create
 from firmware_bridge.link.bounded import within
-from firmware_bridge.samples import Chunk
+from firmware_bridge.samples import Chunk, maker
 from firmware_bridge.transports import Lost, Received
 from firmware_bridge.transports.ble.errors import explain
 from firmware_bridge.transports.ble.radio import Found, Radio
@@ -21,6 +21,7 @@ from firmware_bridge.transports.ble.radio import Found, Radio
 __all__ = ["BleTransport", "open_transport"]
 
 log = logging.getLogger(__name__)
+_chunk = maker(Chunk)
 
 SEARCH_S = 10.0
 CONNECT_S = 10.0
@@ -173,7 +174,7 @@ class BleTransport:
         for uuid in self._gatt.notify:
             def hear(_: Any, data: bytearray, channel: str = uuid) -> None:
                 if self._client is client:  # bleak reads a socket on when it could not disconnect
-                    received(Chunk(bytes(data), clock(), channel))
+                    received(_chunk((bytes(data), clock(), channel)))
 
             try:
                 await self._subscribe(client, uuid, hear)
