@@ -202,7 +202,7 @@ class Fusion:
         self.skeleton = Skeleton(topology, body)
         self.camera = CameraSide(self.skeleton, self.segments)
         self.headings = Headings(self.segments, known=False)
-        self.root = Root(self.skeleton.body)
+        self.root = Root()
         self._buffers = [sensor.buffer for sensor in self.sensors.values()]
         self._awaited: set[str] = set()  # live sensors that have sent nothing yet since the instant of the next frame
         self._pieces = np.array([INDEX[segment] for segment in self.segments], dtype=np.int64)
@@ -409,13 +409,14 @@ class Fusion:
         self.headings.wait(passed)
         sample = self._sample(time)
         if passed == 0.0:  # the root's path begins before the camera is asked about it
-            self.root.walk(time, self._posture(sample)[0])
+            turns = self._posture(sample)[0]
+            self.root.walk(time, turns, self.skeleton.forward_with_soles(turns)[1])
         for seen in self.camera.due(time):
             self._look(seen)
         turns, measured = self._posture(sample)
         self.headings.hold_joints(turns, passed)
-        self.root.walk(time, turns)
-        joints = self.skeleton.forward(turns)
+        joints, soles = self.skeleton.forward_with_soles(turns)
+        self.root.walk(time, turns, soles)
         residual, variance, seen_age = self.camera.residuals(time, turns, measured)
         root, root_age = self.root.at(time)
         sensor_age = self._joint_ages(measured, sample[1])
@@ -457,8 +458,7 @@ class Fusion:
         facing = camera.facing(world)
         if facing is not None:
             self._facing = facing
-        if camera.measure(world, self.skeleton):
-            self.root.resize(self.skeleton.body)
+        camera.measure(world, self.skeleton)
         turns, measured = self._posture(sample)
         joints = self.skeleton.forward(turns)
         camera.explain(joints - before, turns)

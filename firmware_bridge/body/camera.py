@@ -232,13 +232,13 @@ class CameraSide:
         left = np.sum(lines, axis=0)
         return math.atan2(-left[2], left[0]) if math.hypot(left[0], left[2]) > 2 * SURE else None
 
-    def measure(self, seen: Seen, skeleton: Skeleton) -> bool:
-        """Collect bone lengths and, every so often, size the body by their medians. True when its size changed."""
+    def measure(self, seen: Seen, skeleton: Skeleton) -> None:
+        """Collect bone lengths and, every so often, size the body by their medians."""
         for group, length in skeleton.lengths(seen.joints, seen.confidence).items():
             self._lengths[group].append(length)
         self._since_lengths += 1
         if self._since_lengths < LENGTHS_LEAST:
-            return False
+            return
         self._since_lengths = 0
         ratios, variances = {}, {}
         for group, kept in self._lengths.items():
@@ -251,10 +251,8 @@ class CameraSide:
             sum(weights.values()) + STATURE_SPREAD**-2)
         scale = {group: 1 + whole + LENGTH_SPREAD**2 * weights[group] * (ratio - 1 - whole)
                  for group, ratio in ratios.items()}
-        if not scale:
-            return False
-        skeleton.resize(skeleton.body.measured(scale))
-        return True
+        if scale:
+            skeleton.resize(skeleton.body.measured(scale))
 
     def correct(self, seen: Seen, joints: Float64, turns: Float64, measured: Bool, root: Root) -> None:
         """Let a levelled frame correct root and residuals.

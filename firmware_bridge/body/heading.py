@@ -174,9 +174,9 @@ class Headings:
         lateral = rotate(turns[self._pieces], np.array([1.0, 0.0, 0.0]))
         facing = np.arctan2(-lateral[:, 2], lateral[:, 0])
         twist = wrap(facing[self._child] - facing[self._parent])
-        beyond = np.sign(twist) * np.maximum(np.abs(twist) - self._slack, 0.0)
-        if not beyond.any():
+        if not (np.abs(twist) > self._slack).any():
             return
+        beyond = np.sign(twist) * np.maximum(np.abs(twist) - self._slack, 0.0)
         level = np.hypot(lateral[:, 0], lateral[:, 2])
         beyond[(level[self._child] < _LEVEL) | (level[self._parent] < _LEVEL)] = 0.0
         step = np.clip(beyond, -BY_JOINTS * seconds, BY_JOINTS * seconds)

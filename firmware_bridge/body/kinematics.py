@@ -30,6 +30,11 @@ def _lineage() -> Float64:
 
 _LINEAGE = _lineage()
 
+SOLES = tuple((INDEX[f"{side}_foot"], place) for side in ("left", "right") for place in (
+    (0.0, -0.039, -0.03), (0.0, -0.039, 0.11)))
+"""Heel and ball of each foot: (piece, place in fractions of stature)."""
+_SOLE_PIECES = np.array([piece for piece, _ in SOLES])
+
 
 class Skeleton:
     """A body in a joint layout.
@@ -57,17 +62,24 @@ class Skeleton:
     def resize(self, body: Body) -> None:
         """Give it another size."""
         self.body = body
-        self._offsets = body.offsets()
         places = [body.place(self.topology.joints[joint]) for joint in self._carrier]
         self.pieces = np.array([piece for piece, _ in places])
         """(V,) the piece that each joint lies on."""
-        self._places = np.stack([place for _, place in places])
+        soles = np.array([place for _, place in SOLES]) * body.stature * body.scale.get("foot", 1.0)
+        # What turns with which piece: the pieces' origins, then joints, then soles. At once, as numpy's calls are what it costs.
+        self._carriers = np.concatenate([_PARENTS, self.pieces, _SOLE_PIECES])
+        self._carried = np.concatenate([body.offsets(), [place for _, place in places], soles])
 
     def forward(self, turns: Float64) -> Float64:
         """(..., P, 4) segment -> world -> (..., V, 3) joints, the pelvis segment's origin at 0."""
-        origins = _LINEAGE @ rotate(turns[..., _PARENTS, :], self._offsets)
-        joints = origins[..., self.pieces, :] + rotate(turns[..., self.pieces, :], self._places)
-        return np.asarray(joints, dtype=np.float64)
+        return self.forward_with_soles(turns)[0]
+
+    def forward_with_soles(self, turns: Float64) -> tuple[Float64, Float64]:
+        """The same, and (..., 4, 3) of :data:`SOLES`."""
+        turned = rotate(turns[..., self._carriers, :], self._carried)
+        origins = _LINEAGE @ turned[..., :len(PIECES), :]
+        points = origins[..., self._carriers[len(PIECES):], :] + turned[..., len(PIECES):, :]
+        return points[..., :-len(SOLES), :], points[..., -len(SOLES):, :]
 
     def table_length(self, group: str) -> float | None:
         """Metres by which ``group`` of ``segments.LENGTHS`` is measured on this body at scale 1; None where the
@@ -110,22 +122,12 @@ def _distances(topology: Topology) -> tuple[list[str], Float64]:
     return groups, np.array(rows).reshape(-1, len(topology.joints))
 
 
-SOLES = tuple((INDEX[f"{side}_foot"], place) for side in ("left", "right") for place in (
-    (0.0, -0.039, -0.03), (0.0, -0.039, 0.11)))
-"""Heel and ball of each foot: (piece, place in fractions of stature)."""
-_SOLE_PIECES = [piece for piece, _ in SOLES]
-_SOLE_LINEAGE = _LINEAGE[_SOLE_PIECES]
-
-
 class FloorContact:
     """Walks the root by the foot that stands: while no camera says where the body is, what touches the floor stays where it is.
 
     The standing foot is low and turns little; the swinging one passes a centimetre over the floor, closer than its height is
     known, but turns fast. What touches is its heel or ball, whichever is lower: feet roll. Jumping is not seen: the body then
     stays on the floor.
-
-    Args:
-        body: sizes.
     """
 
     LOW = 0.04
@@ -135,30 +137,23 @@ class FloorContact:
     SLACK = 0.5
     """By so much the other foot must be the better one to take over."""
 
-    def __init__(self, body: Body) -> None:
-        self.resize(body)
+    def __init__(self) -> None:
         self._foot = 0
         self._before: tuple[list[list[float]], list[list[float]]] | None = None
-
-    def resize(self, body: Body) -> None:
-        """Give it another size."""
-        self._offsets = body.offsets()
-        self._places = np.array([place for _, place in SOLES]) * body.stature * body.scale.get("foot", 1.0)
 
     def forget(self) -> None:
         """The next posture does not follow from the last one."""
         self._before = None
 
-    def push(self, turns: Float64) -> tuple[Float64, float]:
-        """Take the next posture, (P, 4) segment -> world.
+    def push(self, turns: Float64, soles_at: Float64) -> tuple[Float64, float]:
+        """Take the next posture: (P, 4) segment -> world, and (4, 3) of :data:`SOLES`.
 
         Returns:
             (3,) metres by which the root moved along the floor since the last posture (y is 0), and the root's height over
             the floor.
         """
-        origins = _SOLE_LINEAGE @ rotate(turns[_PARENTS], self._offsets)
-        # A dozen numbers: from here on numpy's calls would cost more than what they do.
-        soles = (origins + rotate(turns[_SOLE_PIECES], self._places)).tolist()
+        # A dozen numbers: numpy's calls would cost more than what they do.
+        soles = soles_at.tolist()
         feet = turns[_SOLE_PIECES[::2]].tolist()
         low = [min(soles[0][1], soles[1][1]), min(soles[2][1], soles[3][1])]
         lowest = min(low)

@@ -13,7 +13,7 @@ from collections import deque
 import numpy as np
 
 from firmware_bridge.body.kinematics import FloorContact
-from firmware_bridge.body.segments import Body, Float64
+from firmware_bridge.body.segments import Float64
 from firmware_bridge.quaternion import about_up, rotate
 
 __all__ = ["Root"]
@@ -27,26 +27,18 @@ HISTORY_S = 3.0
 
 
 class Root:
-    """Position of the pelvis segment's origin in the world.
+    """Position of the pelvis segment's origin in the world."""
 
-    Args:
-        body: sizes.
-    """
-
-    def __init__(self, body: Body) -> None:
-        self._contact = FloorContact(body)
+    def __init__(self) -> None:
+        self._contact = FloorContact()
         self._path: deque[tuple[float, Float64]] = deque()
         self._off = np.zeros(3)
         self._variance = math.inf
         self._seen = -math.inf
 
-    def resize(self, body: Body) -> None:
-        """The body has another size."""
-        self._contact.resize(body)
-
-    def walk(self, time: float, turns: Float64) -> None:
-        """Take the next posture: (P, 4) segment -> world."""
-        moved, height = self._contact.push(turns)
+    def walk(self, time: float, turns: Float64, soles: Float64) -> None:
+        """Take the next posture: (P, 4) segment -> world, and (4, 3) metres of its soles from the root."""
+        moved, height = self._contact.push(turns, soles)
         at = self._path[-1][1] + moved if self._path else moved
         at = np.array([at[0], height, at[2]])
         self._path.append((time, at))
