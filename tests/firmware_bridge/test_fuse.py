@@ -338,6 +338,26 @@ def test_a_reader_who_waits_as_it_is_told_gets_the_same_frames_no_later(delay_s:
         np.testing.assert_array_equal(one.age_s, other.age_s)
 
 
+def test_a_reader_may_sleep_until_the_last_of_steady_sensors_can_have_measured() -> None:
+    wearer, places = _wearer(), ("pelvis", "left_thigh", "right_thigh")
+    fusion = Fusion(LAYOUT, {place: Worn(place, Clock(clock_bits=32)) for place in places},
+                    calibration=_fusion(wearer, places).calibration)
+    motion, asleep, told = wearer.worn(places), [], 0.0
+    for k in range(400):
+        for number, (place, phase) in enumerate(zip(places, (0.002, 0.006, 0.007), strict=True)):
+            now = 0.01 * k + phase
+            q, a, w = np.split(motion(len(places), round(now * 1e6))[number], [4, 7, 10])[:3]
+            until, sensors = fusion.waits_for(round((START + now) * 1e9))
+            told = until if sensors is not None and not sensors else told
+            fusion.push_reading(place, Reading(orientation=tuple(q), acceleration=tuple(a), angular_velocity=tuple(w),
+                                               device_us=round(now * 1e6), sequence=k), round((START + now) * 1e9))
+            asleep += [START + now - told for _ in fusion.frames() if k > 150]
+    # Until two milliseconds and a tenth of a period before the reading that makes the frame, whichever sensor it is of. (None of
+    # them measures within a tenth of a period before a frame's instant, where it could not be told from one right after it.)
+    assert len(asleep) > 60
+    assert asleep == pytest.approx([0.003] * len(asleep), abs=1e-4)
+
+
 def test_a_reboot_makes_a_heading_doubtful() -> None:
     wearer = _wearer()
     fusion = Fusion(LAYOUT, {"thigh": Worn("left_thigh", Clock(clock_bits=32))},

@@ -514,6 +514,8 @@ def test_a_reader_is_woken_when_all_those_have_sent_that_it_waits_for() -> None:
                 assert passed == pytest.approx(0.1, abs=0.002) and "quick" in heard
                 passed, _ = await waited(clock() / 1e9 + 0.015, ["slow"])
                 assert passed <= 0.016
+            for _ in range(8):  # nor does a watchdog wake it, which looks every half second
+                assert (await waited(clock() / 1e9 + 0.3, ()))[0] == pytest.approx(0.3, abs=0.002)
             links.drain()
             await asyncio.sleep(0.05)  # something of the quick one waits already
             begin = clock()
