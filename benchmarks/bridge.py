@@ -47,7 +47,7 @@ from firmware_bridge.body.segments import SEGMENTS
 from firmware_bridge.clock import Clock
 from firmware_bridge.codecs.node import COMMANDS, NOTIFICATIONS, SERVICE, NodeCodec
 from firmware_bridge.codecs.node_frame import frame_of
-from firmware_bridge.fuse import Fusion, Worn
+from firmware_bridge.fuse import Fusion
 from firmware_bridge.link import Item, Link, Links, Lost, Sample, Stalled, open_link
 from firmware_bridge.orientation import Settings
 from firmware_bridge.samples import Chunk
@@ -58,6 +58,7 @@ from firmware_bridge.testing.processes import DeviceProcess, node_packets
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice, SimulatedTransport
 from firmware_bridge.testing.virtual_time import run
+from firmware_bridge.worn import Worn
 
 __all__ = ["measure"]
 

@@ -47,9 +47,10 @@ from edgeskel.data.synthetic.takes import play
 from edgeskel.skeleton import Frame, Inertial
 from firmware_bridge.body import SEGMENTS, Body, calibrate
 from firmware_bridge.body.calibration import Track
-from firmware_bridge.fuse import Fused, Fusion, Worn
+from firmware_bridge.fuse import Fused, Fusion
 from firmware_bridge.orientation import Orientation, Settings
 from firmware_bridge.samples import Reading
+from firmware_bridge.worn import Worn
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]

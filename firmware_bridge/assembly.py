@@ -13,10 +13,11 @@ from edgeskel.skeleton import Topology
 from firmware_bridge.body import Body, Calibration
 from firmware_bridge.codecs import create
 from firmware_bridge.feed import CameraFrame, Said
-from firmware_bridge.fuse import Fused, Fusion, Worn
+from firmware_bridge.fuse import Fused, Fusion
 from firmware_bridge.link import Item, Sample
 from firmware_bridge.notices import Notices
 from firmware_bridge.session_file import SessionFile
+from firmware_bridge.worn import Worn
 
 __all__ = ["Assembly"]
 

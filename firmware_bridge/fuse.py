@@ -23,28 +23,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, UnknownChoice
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.align import JitterBuffer, orientations
+from firmware_bridge.align import orientations
 from firmware_bridge.body.calibration import Calibration, Track, calibrate
 from firmware_bridge.body.camera import CameraSide, Seen
 from firmware_bridge.body.heading import FASTEST, Headings
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
-from firmware_bridge.body.segments import INDEX, PIECES, Body, infer, segment_of
-from firmware_bridge.clock import Clock
-from firmware_bridge.orientation import Orientation, Oriented, Settings
+from firmware_bridge.body.segments import INDEX, PIECES, Body, infer
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
+from firmware_bridge.worn import Worn, WornSensor
 
-__all__ = ["Fused", "Fusion", "Origin", "Worn"]
+__all__ = ["Fused", "Fusion", "Origin"]
 
 Float64 = NDArray[np.float64]
 
@@ -54,8 +52,6 @@ LIVE_S = 0.5
 """A frame waits for sensors that have sent something within so long."""
 AHEAD_S = 0.002
 """A reader is called so long before a frame can be due: timers of an event loop are a millisecond late."""
-STEADY = 0.1
-"""Share of its period by which a sensor that measures steadily may be off."""
 GATHERED = 16
 """Readings of a sensor that wait at most to be worked through at once; mostly the next frame comes first."""
 
@@ -81,31 +77,6 @@ _ORIGINS = np.array([[[Origin.MISSING, Origin.CAMERA], [Origin.INERTIAL, Origin.
 
 
 @dataclass(frozen=True)
-class Worn:
-    """One sensor.
-
-    Args:
-        place: segment of ``imu-17``, or a wrist or an ankle.
-        clock: stamps its readings; None takes their arrival.
-        settings: how its orientation is made.
-    """
-
-    place: str
-    clock: Clock | None = None
-    settings: Settings = field(default_factory=Settings)
-
-    @classmethod
-    def of(cls, codec: Any, place: str, *, rate_hz: float | None = None, settings: Settings | None = None) -> Worn:
-        """A sensor of a device that speaks ``codec`` (:mod:`firmware_bridge.codecs`); ``rate_hz`` where it has no
-        clock."""
-        clock = None
-        if codec.clock_bits is not None or rate_hz:
-            clock = Clock(clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits,
-                          rate_hz=rate_hz)
-        return cls(place, clock, settings or Settings())
-
-
-@dataclass(frozen=True)
 class Fused:
     """A frame and what is behind it.
 
@@ -125,38 +96,6 @@ class Fused:
     turns: Float64
     measured: NDArray[np.bool_]
     root_age_s: float
-
-
-class _Sensor:
-    """A worn sensor's state."""
-
-    def __init__(self, name: str, worn: Worn) -> None:
-        self.segment = segment_of(worn.place)
-        self.clock = worn.clock
-        self.orientation = Orientation(worn.settings, name=name)
-        self.buffer = JitterBuffer()
-        self.epoch = self.clock_epoch = 0
-        self.gathered: list[tuple[float, Reading]] = []
-        self.refused: DeviceError | None = None
-        self.told = False
-        self._period = math.nan
-        self._steady = False
-
-    def keep(self, oriented: list[Oriented]) -> None:
-        """What its newest readings came to, of one epoch."""
-        before = self.buffer.newest
-        self.buffer.extend(oriented)
-        if not oriented or before == -math.inf:
-            return
-        period, self._period = self._period, (self.buffer.newest - before) / len(oriented)
-        self._steady = abs(self._period - period) < STEADY * period
-
-    def soonest(self, time: float) -> float:
-        """Before when it hardly gives a reading of ``time`` or later, if it goes on as it did; -inf where nothing tells."""
-        last = self.gathered[-1][0] if self.gathered else self.buffer.newest
-        if not self._steady or last >= time:
-            return -math.inf
-        return last + (math.ceil((time - last) / self._period - STEADY) - STEADY) * self._period
 
 
 class Fusion:
@@ -192,7 +131,7 @@ class Fusion:
         self.topology = topology
         self.rate_hz = rate_hz
         self.delay_s = delay_s
-        self.sensors = {name: _Sensor(name, worn) for name, worn in sensors.items()}
+        self.sensors = {name: WornSensor(name, worn) for name, worn in sensors.items()}
         self.segments = tuple(sensor.segment for sensor in self.sensors.values())
         for segment in self.segments:
             if self.segments.count(segment) > 1:
@@ -259,7 +198,7 @@ class Fusion:
             if state.gathered:
                 self._work_through(state)
 
-    def _work_through(self, state: _Sensor) -> None:
+    def _work_through(self, state: WornSensor) -> None:
         gathered, state.gathered = state.gathered, []
         try:
             oriented = state.orientation.push_all(gathered)

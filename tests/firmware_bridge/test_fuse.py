@@ -16,11 +16,12 @@ from firmware_bridge.body import SEGMENTS, Body
 from firmware_bridge.body.calibration import Calibration
 from firmware_bridge.body.segments import INDEX
 from firmware_bridge.clock import Clock
-from firmware_bridge.fuse import Fused, Fusion, Origin, Worn
+from firmware_bridge.fuse import Fused, Fusion, Origin
 from firmware_bridge.orientation import Settings
 from firmware_bridge.quaternion import about_up, conjugate, multiply, rotate
 from firmware_bridge.samples import Flags, Reading
 from firmware_bridge.testing.wearer import Wearer
+from firmware_bridge.worn import Worn
 
 LAYOUT = topologies.get("kinect-v2")
 SPARSE = ("pelvis", "left_forearm", "right_forearm", "left_shank", "right_shank", "head")

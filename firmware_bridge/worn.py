@@ -1,0 +1,81 @@
+"""One sensor on a body: what it is, and its readings on their way to orientations at any instant."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgeskel.errors import DeviceError
+from firmware_bridge.align import JitterBuffer
+from firmware_bridge.body.segments import segment_of
+from firmware_bridge.clock import Clock
+from firmware_bridge.orientation import Orientation, Oriented, Settings
+from firmware_bridge.samples import Reading
+
+__all__ = ["Worn", "WornSensor"]
+
+STEADY = 0.1
+"""Share of its period by which a sensor that measures steadily may be off."""
+
+
+@dataclass(frozen=True)
+class Worn:
+    """One sensor.
+
+    Args:
+        place: segment of ``imu-17``, or a wrist or an ankle.
+        clock: stamps its readings; None takes their arrival.
+        settings: how its orientation is made.
+    """
+
+    place: str
+    clock: Clock | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def of(cls, codec: Any, place: str, *, rate_hz: float | None = None, settings: Settings | None = None) -> Worn:
+        """A sensor of a device that speaks ``codec`` (:mod:`firmware_bridge.codecs`); ``rate_hz`` where it has no
+        clock."""
+        clock = None
+        if codec.clock_bits is not None or rate_hz:
+            clock = Clock(clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits,
+                          rate_hz=rate_hz)
+        return cls(place, clock, settings or Settings())
+
+
+class WornSensor:
+    """A worn sensor's state: what was gathered, what it came to, and why it is refused.
+
+    Args:
+        name: for messages.
+        worn: what it is.
+    """
+
+    def __init__(self, name: str, worn: Worn) -> None:
+        self.segment = segment_of(worn.place)
+        self.clock = worn.clock
+        self.orientation = Orientation(worn.settings, name=name)
+        self.buffer = JitterBuffer()
+        self.epoch = self.clock_epoch = 0
+        self.gathered: list[tuple[float, Reading]] = []
+        self.refused: DeviceError | None = None
+        self.told = False
+        self._period = math.nan
+        self._steady = False
+
+    def keep(self, oriented: list[Oriented]) -> None:
+        """What its newest readings came to, of one epoch."""
+        before = self.buffer.newest
+        self.buffer.extend(oriented)
+        if not oriented or before == -math.inf:
+            return
+        period, self._period = self._period, (self.buffer.newest - before) / len(oriented)
+        self._steady = abs(self._period - period) < STEADY * period
+
+    def soonest(self, time: float) -> float:
+        """Before when it hardly gives a reading of ``time`` or later, if it goes on as it did; -inf where nothing tells."""
+        last = self.gathered[-1][0] if self.gathered else self.buffer.newest
+        if not self._steady or last >= time:
+            return -math.inf
+        return last + (math.ceil((time - last) / self._period - STEADY) - STEADY) * self._period
