@@ -28,26 +28,23 @@ import numpy as np
 
 from edgeskel.continual.device.demonstration import Demonstration, packed, unpacked
 from edgeskel.continual.device.knowledge import Knowledge
+from edgeskel.continual.device.learned_file import (
+    DAMAGED,
+    check,
+    connect,
+    explained,
+    is_empty,
+    make_tables,
+    transaction,
+)
 from edgeskel.continual.device.learner import DEFAULT, Learner, create
-from edgeskel.errors import CorruptFile, DataError, InvalidClip, ModelError, UnknownChoice, UsageError
+from edgeskel.errors import CorruptFile, InvalidClip, ModelError, UnknownChoice, UsageError
 
-__all__ = ["MOST", "Change", "Learned", "Memory", "explained"]
+__all__ = ["MOST", "Change", "Learned", "Memory"]
 
 MOST = 10
 """Demonstrations of one label."""
-SCHEMA = 1
-_APPLICATION = 0x45534B4C  # "ESKL", in the file's header
-_TABLES = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE change (number INTEGER PRIMARY KEY, what TEXT NOT NULL, time REAL NOT NULL);
-CREATE TABLE demonstration (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, embedding BLOB NOT NULL,
-    checksum TEXT NOT NULL, seconds REAL NOT NULL, source TEXT NOT NULL, joints BLOB);
-CREATE TABLE hold (demonstration INTEGER NOT NULL REFERENCES demonstration, label TEXT NOT NULL,
-    since INTEGER NOT NULL, until INTEGER);
-CREATE INDEX hold_demonstration ON hold (demonstration);
-"""
 _NOW = "since <= :now AND (until IS NULL OR until > :now)"
-_DAMAGED = "restore a copy, or enrol again into another file: --learned FILE"
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ class Memory:
         if not path.exists() and ((knowledge or like) is None or not begin):
             raise UsageError(f"no learned actions in {path}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
         with explained(path):
-            connection = _connect(path)
+            connection = connect(path)
         try:
             memory = cls(path, connection, knowledge)
             memory._prepare(like)
@@ -217,14 +214,14 @@ class Memory:
 
     def drop_joints(self) -> int:
         """Erase the joints of every demonstration for good, also in the past; of how many there were some."""
-        with self._transaction():
+        with transaction(self.path, self._connection):
             count = self._connection.execute("UPDATE demonstration SET joints = NULL WHERE joints IS NOT NULL").rowcount
         self._compact()
         return int(count)
 
     def erase(self) -> int:
         """Erase for good whatever does not belong to the present state; how many demonstrations that were."""
-        with self._transaction():
+        with transaction(self.path, self._connection):
             now = {"now": self.now}
             self._connection.execute(f"DELETE FROM hold WHERE NOT ({_NOW})", now)
             self._connection.execute("UPDATE hold SET since = 0, until = NULL")
@@ -267,7 +264,7 @@ class Memory:
             if (not isinstance(embedding, bytes) or hashlib.sha256(embedding).hexdigest() != checksum
                     or len(embedding) != 4 * self.width):
                 raise CorruptFile(self.path, f"a demonstration of {label!r} is not what was stored",
-                                  expected="an embedding with its own checksum", remedy=_DAMAGED)
+                                  expected="an embedding with its own checksum", remedy=DAMAGED)
             clip = None if joints is None else unpacked(joints, label, source or digest[:12])
             yield label, Demonstration(np.frombuffer(embedding, "<f4").copy(), digest, seconds, source, clip)
 
@@ -296,59 +293,35 @@ class Memory:
 
     def _prepare(self, like: Memory | None) -> None:
         with explained(self.path):
-            if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if is_empty(self._connection):
                 self._begin(like)
-            _check_kind(self.path, self._connection)
-            if (seen := self._connection.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                raise CorruptFile(self.path, f"damaged ({seen})", expected="learned actions", remedy=_DAMAGED)
+            check(self.path, self._connection)
             try:
                 self.model, self.width = self._about("model"), int(self._about("width"))
                 self.model_labels = tuple(map(str, json.loads(self._about("model_labels"))))
             except (ValueError, TypeError) as error:
                 raise CorruptFile(self.path, f"what it says of its model is unreadable ({error})",
-                                  expected="learned actions", remedy=_DAMAGED) from error
+                                  expected="learned actions", remedy=DAMAGED) from error
         if self.knowledge is not None and self.model != self.knowledge.digest:
             raise ModelError(f"{self.path} was learned on another model ({self.model[:12]})",
                              expected=f"the model in use ({self.knowledge.digest[:12]})",
                              remedy=f"where its joints were kept: edgeskel labels import {self.path} --learned NEW_FILE")
 
     def _begin(self, like: Memory | None) -> None:
-        connection, knowledge = self._connection, self.knowledge
+        knowledge = self.knowledge
         if knowledge is not None:
             model, labels, width = knowledge.digest, knowledge.labels, knowledge.width
         elif like is not None:
             model, labels, width = like.model, like.model_labels, like.width
         else:
             raise UsageError(f"{self.path} is empty", expected="learned actions")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:  # nobody was faster
-                for statement in _TABLES.split(";")[:-1]:
-                    connection.execute(statement)
-                connection.executemany("INSERT INTO about VALUES (?, ?)", [
-                    ("model", model), ("model_labels", json.dumps(labels)), ("width", str(width)), ("now", "0")])
-                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
-            connection.execute("COMMIT")
-        except BaseException:
-            _roll_back(connection)
-            raise
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with explained(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                _roll_back(self._connection)
-                raise
+        make_tables(self.path, self._connection, {
+            "model": model, "model_labels": json.dumps(labels), "width": str(width), "now": "0"})
 
     @contextmanager
     def _change(self, what: str) -> Iterator[int]:
         """A transaction that makes change number ``now + 1``; yields ``now``."""
-        with self._transaction():
+        with transaction(self.path, self._connection):
             now = self.now
             values = {"now": now}
             self._connection.execute("DELETE FROM hold WHERE since > :now", values)  # what was undone is replaced
@@ -370,7 +343,7 @@ class Memory:
                                  "WHERE digest = ?", (label, now + 1, demonstration.digest))
 
     def _move(self, ahead: int, step: int, verb: str) -> str:
-        with self._transaction():
+        with transaction(self.path, self._connection):
             now = self.now
             found = self._connection.execute("SELECT what FROM change WHERE number = ?", (now + ahead,)).fetchone()
             if found is None:
@@ -400,7 +373,7 @@ class Memory:
     def _about(self, key: str) -> str:
         found = self._connection.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
         if found is None:
-            raise CorruptFile(self.path, f"{key} is missing in it", expected="learned actions", remedy=_DAMAGED)
+            raise CorruptFile(self.path, f"{key} is missing in it", expected="learned actions", remedy=DAMAGED)
         return str(found[0])
 
     def _set_now(self, number: int) -> None:
@@ -410,49 +383,3 @@ class Memory:
         learned = [one.label for one in self._learned(now)]
         if label not in learned:
             raise UnknownChoice("learned label", label, learned)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None)
-    try:
-        connection.execute("PRAGMA synchronous = EXTRA")  # a transaction is over when the disk says so
-        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
-        connection.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_kind(path: Path, connection: sqlite3.Connection) -> None:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != _APPLICATION:
-        raise CorruptFile(path, "an SQLite file of something else", expected="learned actions",
-                          remedy="name another file: --learned FILE")
-    if version != SCHEMA:
-        raise CorruptFile(path, f"learned actions of schema {version}", expected=f"schema {SCHEMA}",
-                          remedy="use the version of edgeskel that wrote it")
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:  # a full disk ends the transaction by itself
-        connection.execute("ROLLBACK")
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors in our words."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text:
-            raise DataError(f"{path}: the disk is full; nothing has changed", expected="room for the demonstration",
-                            remedy="free some space and do it again") from error
-        if "locked" in text:
-            raise DataError(f"{path}: another program is writing it", remedy="wait for it to end and do it again") from error
-        if "readonly" in text or "unable to open" in text or "disk I/O" in text:
-            raise DataError(f"{path}: {text}", expected="a file that can be read and written",
-                            remedy="check the folder, the disk and who owns them") from error
-        raise CorruptFile(path, f"unreadable ({text})", expected="learned actions", remedy=_DAMAGED) from error

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeskel.continual.device.demonstration import Demonstration
-from edgeskel.continual.device.memory import Memory, explained
+from edgeskel.continual.device.learned_file import explained
+from edgeskel.continual.device.memory import Memory
 from edgeskel.data.store import Store, StoreWriter
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.runtime.session import Session
