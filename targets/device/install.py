@@ -76,9 +76,8 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
                 remedy="give it once, from a hand that you trust: --trust KEY.pub",
             )
         public = Path(options.trust).read_text("utf-8").strip()
-        with tempfile.TemporaryDirectory(
-            prefix="edgeskel-"
-        ) as place:  # nothing here changes for a key that did not sign
+        # Nothing here changes for a key that did not sign.
+        with tempfile.TemporaryDirectory(prefix="edgeskel-") as place:
             trust.add(Path(place) / "signers", public)
             trust.check(Path(place) / "signers", content, signature)
         begin(layout, options)

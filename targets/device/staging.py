@@ -61,10 +61,8 @@ def offer(layout: Layout, content: bytes, signature: bytes, *, allow_older: bool
     place.mkdir(parents=True, exist_ok=True)
     missing = _missing(layout, release, place)
     _check_room(layout, release, sum(item["bytes"] - item["have"] for item in missing))
-    for name, value in (
-        (SIGNATURE, signature),
-        (DESCRIPTOR, content),
-    ):  # the descriptor last: where it is, it was checked
+    # The descriptor last: where it is, it was checked.
+    for name, value in ((SIGNATURE, signature), (DESCRIPTOR, content)):
         with atomic_write(place / name) as file:
             file.write(value)
     return {"release": release.identity, "key": key, "whole": False, "missing": missing}

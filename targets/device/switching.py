@@ -233,9 +233,8 @@ def guard(layout: Layout) -> State:
             f"no release is current under {layout.prefix}", remedy="flash one: edgeskel flash HOST BUNDLE"
         )
     why = damage(layout.release(state.current), state.current)
-    if (
-        state.trial is not None
-    ):  # else nothing is written: a disk that has become read-only keeps no good release from running
+    # Else nothing is written: a disk that has become read-only keeps no good release from running.
+    if state.trial is not None:
         state = change(layout, State.started)
     if why is None and state.trial is not None and state.trial.starts > _STARTS and state.trial.return_to is not None:
         why = f"its service was started {state.trial.starts} times within its watch"
