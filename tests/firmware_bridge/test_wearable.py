@@ -38,7 +38,7 @@ from firmware_bridge.wearable import Wearable
 
 PLACES = ("pelvis", "chest", "left_forearm", "right_forearm", "left_shank", "right_shank")
 NODE = "serial:/dev/ttyUSB0?protocol=node"
-WAIT_S = 30.0  # for a loaded machine; what is waited for comes within a second otherwise
+WAIT_S = 120.0  # for a loaded machine; what is waited for comes within a second otherwise
 LAYOUT = adapter("kinect-v2").topology
 START_S = 1000.0
 
