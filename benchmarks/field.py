@@ -1,4 +1,4 @@
-"""What failed for users, as figures: each is measured with many inputs of the kind that failed, through the code that the product runs.
+"""What failed for users, as figures: many inputs of each kind that failed, through the code that the product runs.
 
 One module beside this one for each area, ``_field_AREA.py``, says what its figures mean and how its inputs are made.
 """
