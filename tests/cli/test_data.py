@@ -130,7 +130,7 @@ def test_ctrl_c_in_the_middle_of_an_import(datasets: Path, tmp_path: Path) -> No
     while process.poll() is None and not any(tmp_path.glob(".store.*/joints.bin")):
         pass  # until it is writing
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == 130 and "interrupted" in json.loads(out)["error"]["message"]
     assert list(tmp_path.iterdir()) == []
 

@@ -79,7 +79,7 @@ def test_running_needs_numpy_and_the_engine_only(bundle: Path) -> None:
         assert not foreign, foreign
     """
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), str(bundle)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(program), str(bundle)], capture_output=True, text=True, timeout=240
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() in ("left", "up", "front")

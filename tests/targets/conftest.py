@@ -127,7 +127,7 @@ def edgeskel(key_path: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             capture_output=True,
             text=True,
             cwd=ROOT,
-            timeout=180,
+            timeout=600,
             check=False,
             env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
         )
@@ -182,7 +182,7 @@ def good(flash: Callable[..., dict[str, Any]], ask: Callable[..., dict[str, Any]
     return str(flash()["release"])
 
 
-def settled(ask: Callable[..., dict[str, Any]], limit_s: float = 60.0) -> dict[str, Any]:
+def settled(ask: Callable[..., dict[str, Any]], limit_s: float = 240.0) -> dict[str, Any]:
     """The box's status once no trial is going on and its service answers."""
     end = time.monotonic() + limit_s
     while True:
