@@ -30,8 +30,7 @@ class Bench:
 
 def bench(config: Bench) -> Report:
     """Open, measure in turns, report."""
-    from rich.progress import Progress
-
+    from edgeskel.console import Progress
     from edgeskel.errors import UsageError
     from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle
@@ -42,7 +41,7 @@ def bench(config: Bench) -> Report:
     if config.engine is not None:
         engines.get(config.engine)
     bundle = Bundle.open(config.bundle)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console) as progress:
         task = progress.add_task("measuring", total=None)
         timings, skipped = measure(bundle, runs=config.runs, engine=config.engine, progress=lambda: progress.advance(task))
     data = {"bundle": str(bundle.path), "artifacts": [asdict(timing) for timing in timings], "not_run": skipped,
@@ -64,11 +63,10 @@ def _machine() -> dict[str, Any]:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("artifact", "engine", "threads", "median", "p95", "p99", "MB"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine") else "right")
+    numbers = ("threads", "median", "p95", "p99", "MB")
+    table = new_table("artifact", "engine", *numbers, right=numbers)
     for row in data["artifacts"]:
         times = (f"{row[name]:.2f}" for name in ("median_ms", "p95_ms", "p99_ms"))
         table.add_row(row["file"].partition("/")[0], row["engine"], str(row["threads"]), *times,

@@ -360,12 +360,11 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def _draw(out: Console, result: dict[str, Any]) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table("stage", title=f"{result['model']} → {result['out']}", box=SIMPLE)
-    for name in ("parameters", "MMAC", "bytes", _held_out(result["rows"]), "test", "ms, one core"):
-        table.add_column(name, justify="right", no_wrap=True)
+    out.print(f"{result['model']} → {result['out']}", soft_wrap=True)
+    numbers = ("parameters", "MMAC", "bytes", _held_out(result["rows"]), "test", "ms, one core")
+    table = new_table("stage", *numbers, right=numbers)
     for row in result["rows"]:
         table.add_row(*_cells(row))
     out.print(table)

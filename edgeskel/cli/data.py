@@ -124,9 +124,10 @@ def split(config: Split) -> Report:
             "available": available(store)}
 
     def text(out: Console) -> None:
-        from rich.table import Table
+        from edgeskel.console import new_table
 
-        table = Table("part", "clips", "subjects", "views", "classes", title=made.name)
+        out.print(made.name)
+        table = new_table("part", "clips", "subjects", "views", "classes", right=("clips", "classes"))
         for part, row in rows.items():
             table.add_row(part, str(row["clips"]), " ".join(row["subjects"]), " ".join(row["views"]),
                           str(sum(count > 0 for count in row["labels"].values())))
@@ -277,15 +278,17 @@ def _part(store: Store, indices: Any, *, listed: bool) -> dict[str, Any]:
 
 
 def _progress(recordings: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from edgeskel.console import Progress
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield from bar.track(recordings, total=total)
+    with Progress(console) as progress:
+        task = progress.add_task(what, total=total)
+        for recording in recordings:
+            yield recording
+            progress.advance(task)
 
 
 def _draw_inspection(out: Console, store: Store, found: Inspection) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
     def line(name: str, value: object) -> None:
         out.print(f"{name:<12}{value}", highlight=False, markup=False)
@@ -303,7 +306,8 @@ def _draw_inspection(out: Console, store: Store, found: Inspection) -> None:
     for name, counts in (("subjects", found.subjects), ("views", found.views), ("sensors", found.inertial)):
         if any(counts) and len(counts) <= 40:
             line(name, ", ".join(f"{value} ({count})" for value, count in counts.items()))
-    table = Table("label", "clips", "", title=f"classes, largest over smallest {found.imbalance:g}")
+    out.print(f"classes, largest over smallest {found.imbalance:g}")
+    table = new_table("label", "clips", "", right=("clips",))
     most = max(found.labels.values())
     for label, count in found.labels.items():
         table.add_row(label or "(unlabelled)", str(count), "█" * round(30 * count / most))

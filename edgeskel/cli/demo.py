@@ -56,7 +56,7 @@ class Step:
 
 def demo(config: Demo) -> Report:
     """Run the steps; what is done and unchanged is skipped."""
-    from rich.console import Console
+    from edgeskel.console import open_console
 
     out = config.out
     if config.restart and (out / "steps").is_dir():
@@ -64,7 +64,7 @@ def demo(config: Demo) -> Report:
             shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
     if config.data is not None and not config.data.is_dir():
         raise UsageError(f"{config.data} is not a folder", expected="a folder of recordings")
-    console = Console()
+    console = open_console()
     results: list[dict[str, Any]] = []
     stale = False
     for number, step in enumerate(_steps(out, config), start=1):
@@ -164,9 +164,9 @@ def _summary(results: Sequence[dict[str, Any]], out: Path) -> Report:
     data = {"seconds": round(seconds, 1), "top1": top1, "out": out, "steps": list(results)}
 
     def draw(console: Console) -> None:
-        from rich.table import Table
+        from edgeskel.console import new_table
 
-        table = Table("step", "seconds", "command")
+        table = new_table("step", "seconds", "command", right=("seconds",))
         for result in results:
             table.add_row(result["title"], f"{result['seconds']:.1f}", result["command"])
         console.print(table)

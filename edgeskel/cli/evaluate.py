@@ -107,8 +107,7 @@ def _evaluate_folds(config: Evaluate, store: Store) -> Report:
 
 
 def _measure(config: Evaluate, store: Store, fold: int | None, told: dict[str, Any]) -> Measured:
-    from rich.progress import Progress
-
+    from edgeskel.console import Progress
     from edgeskel.errors import DataError
     from edgeskel.training import record
     from edgeskel.training.evaluation import evaluate as measure
@@ -122,7 +121,7 @@ def _measure(config: Evaluate, store: Store, fold: int | None, told: dict[str, A
         trained, store, indices, model=config.model, part=config.part, allowed=config.overlap or config.part == "train"
     )
     predictor = _predictor(config)
-    with Progress(console=console, transient=True, disable=console.quiet) as progress:
+    with Progress(console) as progress:
         task = progress.add_task(f"measuring {config.model}", total=len(indices))
         metrics = measure(predictor, store, indices, remap=config.remap, advance=lambda n: progress.advance(task, n))
     return Measured(metrics, parts.name, seen)
@@ -170,24 +169,22 @@ def _write_report(config: Evaluate, name: str, metrics: Metrics, store: Store, r
 
 
 def _draw(out: Console, config: Evaluate, found: Measured) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
     metrics = found.metrics
-    out.print(
-        f"[bold]{config.model}[/bold]  {config.part} part of {found.split}, {len(metrics.truth)} clips",
-        highlight=False,
-    )
+    out.print(f"{config.model}  {config.part} part of {found.split}, {len(metrics.truth)} clips", style="bold")
     out.print(_seen(config.part, found.seen), style="bold red" if found.seen and config.part != "train" else "dim")
     if metrics.left_out:
         out.print(f"{metrics.left_out} clips left out: their label is unknown to the recogniser", highlight=False)
     out.print(
-        f"top-1 [bold]{metrics.top1:.2f} %[/bold]   top-5 {metrics.top5:.2f} %   macro F1 {metrics.macro_f1:.2f} %   "
+        f"top-1 {metrics.top1:.2f} %   top-5 {metrics.top5:.2f} %   macro F1 {metrics.macro_f1:.2f} %   "
         f"calibration error {metrics.calibration_error:.2f} %",
         highlight=False,
     )
     weak = sorted((row for row in metrics.per_class if row["clips"] and row["f1"] < 100), key=lambda row: row["f1"])[:8]
     if weak:
-        table = Table("weakest classes", "F1", "precision", "recall", "clips", box=None)
+        numbers = ("F1", "precision", "recall", "clips")
+        table = new_table("weakest classes", *numbers, right=numbers)
         for row in weak:
             table.add_row(
                 row["label"], *(f"{row[name]:.1f}" for name in ("f1", "precision", "recall")), str(row["clips"])
@@ -205,17 +202,11 @@ def _seen(part: str, seen: int | None) -> str:
 
 def _draw_folds(out: Console, part: str, rows: list[dict[str, Any]], mean: dict[str, float]) -> None:
     for row in rows:
-        seen = f", [bold red]{row['clips_seen_in_training']} of them seen in training[/bold red]"
-        out.print(
-            f"{row['split']}: top-1 {row['top1']:.2f} % of {row['clips']} clips"
-            f"{seen if row['clips_seen_in_training'] and part != 'train' else ''}",
-            highlight=False,
-        )
-    out.print(
-        f"mean top-1 [bold]{mean['top1']:.2f} %[/bold] ± {mean['top1_std']:.2f}, macro F1 {mean['macro_f1']:.2f} %, "
-        f"{mean['clips']} clips",
-        highlight=False,
-    )
+        warn = row["clips_seen_in_training"] and part != "train"
+        seen = f", {row['clips_seen_in_training']} of them seen in training" if warn else ""
+        out.print(f"{row['split']}: top-1 {row['top1']:.2f} % of {row['clips']} clips{seen}", style="bold red" if warn else None)
+    out.print(f"mean top-1 {mean['top1']:.2f} % ± {mean['top1_std']:.2f}, macro F1 {mean['macro_f1']:.2f} %, "
+              f"{mean['clips']} clips", style="bold")
 
 
 COMMAND = Command(Evaluate, evaluate)

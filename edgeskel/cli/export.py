@@ -116,11 +116,9 @@ def _any(kinds: tuple[str, ...], prefix: str) -> bool:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("artifact", "precision", "kB", "engine", "agree", "diff", "ms"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "precision", "engine") else "right")
+    table = new_table("artifact", "precision", "kB", "engine", "agree", "diff", "ms", right=("kB", "agree", "diff", "ms"))
     for artifact in data["artifacts"]:
         for row in artifact.get("measured") or [{}]:
             table.add_row(artifact["file"].partition("/")[0], artifact["precision"], f"{artifact['bytes'] / 1e3:.0f}",

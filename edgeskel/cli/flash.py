@@ -141,8 +141,8 @@ def flash(config: Flash) -> Report:
 
 
 def _say(step: str, line: str) -> None:
-    console.print(f"[bold]{step:<6}[/] ", end="")
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{step:<6} ", end="", style="bold")
+    console.print(line, soft_wrap=True)
 
 
 def _lines(out: Console, *lines: str) -> None:

@@ -254,14 +254,12 @@ def _state(memory: Memory) -> dict[str, Any]:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
     for name in ("undone", "redone", "erased", "taken", "conflicts", "disputed", "known", "unseen"):
         if data.get(name):
             out.print(f"{name}: {data[name]}", highlight=False, markup=False)
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for column in ("action", "demonstrations", "with joints"):
-        table.add_column(column, justify="left" if column == "action" else "right")
+    table = new_table("action", "demonstrations", "with joints", right=("demonstrations", "with joints"))
     for row in data["labels"]:
         table.add_row(row["label"], str(row["demonstrations"]), str(row["kept"]))
     out.print(table if data["labels"] else f"nothing is learned in {data['learned']}")

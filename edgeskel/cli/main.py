@@ -46,6 +46,7 @@ VERBS = {
     "demo": ("edgeskel.cli.demo", "all of it once, from data to live recognition"),
     "models": ("edgeskel.cli.models", "list the recognisers that come with edgeskel"),
     "doctor": ("edgeskel.cli.doctor", "what is installed, what is missing, which engines run here"),
+    "completion": ("edgeskel.cli.completion", "complete commands, flags and files in bash, zsh or fish"),
 }
 
 

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from edgeskel.console import open_console
+
 __all__ = ["Command", "Report", "console", "jsonable", "nothing_on_stderr", "only_results_on_stdout"]
 
-console = Console(stderr=True)
+console = open_console(stderr=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +72,12 @@ def show(report: Report, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(jsonable(report.data), allow_nan=False), flush=True)
         return
-    out = Console()
+    out = open_console()
     if report.text is not None:
         report.text(out)
         return
     for name, value in report.data.items():
-        out.print(f"{name}: {value}", highlight=False, markup=False)
+        out.print(f"{name}: {value}", soft_wrap=True)
 
 
 @contextmanager

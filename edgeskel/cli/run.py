@@ -233,18 +233,28 @@ def _deeper(session: Session, memory: Memory, config: Run) -> Session:
 def _address(config: Run) -> str:
     if config.speed is None:
         return config.source
-    return f"{config.source}{'&' if '?' in config.source else '?'}speed={config.speed}"
+    from firmware_bridge.address import with_options
+
+    return with_options(config.source, speed=config.speed)
 
 
 def _screen(config: Run, session: Session, rate_hz: float) -> Any:
-    from rich.console import Console
+    from edgeskel.cli.live import Lines, Moments, Screen
+    from edgeskel.console import open_console
 
-    from edgeskel.cli.live import Lines, Screen
-
-    out = Console()
+    out = open_console()
+    moments = Moments(live=not _is_recording(config.source))
     if config.view and out.is_terminal and not console.quiet:
-        return Screen(out, session, config.source, rate_hz)
-    return Lines(out, quiet=console.quiet)
+        return Screen(out, session, moments, config.source, rate_hz)
+    return Lines(out, session, moments, quiet=console.quiet)
+
+
+def _is_recording(address: str) -> bool:
+    """Whether the frames' times are a recording's own."""
+    from firmware_bridge.address import split_address
+
+    scheme, _, options = split_address(address)
+    return scheme == "replay" or "replay" in options
 
 
 def _latency(seconds: list[float]) -> dict[str, float] | None:

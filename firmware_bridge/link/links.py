@@ -7,9 +7,9 @@ import math
 from collections.abc import AsyncIterator, Collection, Sequence
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl
 
 from edgeskel.errors import UsageError
+from firmware_bridge.address import split_address
 from firmware_bridge.codecs import CODECS, check_way, create, options_of
 from firmware_bridge.link.connection import Link
 from firmware_bridge.link.events import Health, Item
@@ -28,8 +28,7 @@ def protocol_of(address: str) -> str:
 
 def _spoken(address: str) -> tuple[str, dict[str, str]]:
     """Protocol and options of its codec."""
-    scheme, _, rest = address.partition(":")
-    options = dict(parse_qsl(rest.partition("?")[2], keep_blank_values=True))
+    scheme, _, options = split_address(address)
     transport = open_transport(address)  # refuses a wrong address now, not at the first attempt
     protocol = options.get("protocol") or DEFAULT_PROTOCOL.get(scheme) or getattr(transport, "protocol", None)
     if not protocol:

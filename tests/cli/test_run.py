@@ -174,13 +174,13 @@ def test_a_picture_is_written_for_rerun(
 def test_the_screen_draws_skeleton_probabilities_and_timeline(bundle: Path) -> None:
     from rich.console import Console
 
-    from edgeskel.cli.live import Screen
+    from edgeskel.cli.live import Moments, Screen
     from edgeskel.runtime import EventConfig, load
 
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
     session = load(bundle, engine="onnxruntime", threads=1, config=EventConfig(threshold=0.3, begin=0.3))
     pictures = []
-    with Screen(terminal, session, "replay:arm", 30.0) as screen:
+    with Screen(terminal, session, Moments(live=False), "replay:arm", 30.0) as screen:
         for frame in arm_moves([(1.0, 3.0)], 4.5):
             screen.show(frame, session.step(frame), 0.001)
             if round(frame.time * 30) in (15, 60, 130):
