@@ -1,0 +1,255 @@
+"""How many sampling periods lie between two readings, and when each was measured.
+
+A sensor measures by an oscillator, evenly; what stamps its readings (a loop that polls it, an operating system, their
+arrival) does so with jitter. Integrating a gyroscope over the differences of such stamps multiplies the jitter into the
+rotation. So readings are counted: one period each, unless some are missing.
+
+The period and the phase are followed by a loop of second order (the steady state of a Kalman filter for a rate that wanders
+as a random walk; Bar-Shalom, Li and Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, 6.5), whose
+bandwidth follows from the jitter that is seen. Missing readings shift the phase by whole periods for good, which jitter does
+not: with little jitter that shows at once, else a cumulative sum (Page, "Continuous inspection schemes", Biometrika 41 (1954),
+10.1093/biomet/41.1-2.100) finds it some readings later and says how many ago.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Dejitter", "Late"]
+
+WANDER = 1e-4
+"""By how much a rate wanders in a second, relative (one standard deviation): an oscillator that warms up."""
+FASTEST_GAIN = 0.2
+"""Share of a deviation that the phase follows at most, however even the stamps are."""
+SETTLING = 64
+"""Readings over which the size of the jitter is averaged."""
+LEAST_JITTER = 0.05
+"""Share of the period that jitter is taken to have at least, when it is judged whether a reading is missing."""
+SURE = 12.0
+"""Log likelihood ratio at which readings are missing: once in e**12 readings it is said of jitter."""
+BLOCK = 16
+"""Readings by which a changed rate is noticed."""
+CHANGED = 0.2
+"""A period that is off by such a share is another rate, if the readings of a block are that even."""
+NOMINAL_SLACK = 0.1
+"""A nominal rate may be off by so much."""
+EVEN = 1 / 6
+"""Share of the period below which jitter leaves no doubt about the number of periods between two readings."""
+
+
+class Late(NamedTuple):
+    """Found out late: right before the reading that came ``ago`` readings before this one, ``seconds`` are missing.
+
+    Args:
+        ago: readings back, 0 for this one.
+        seconds: less than 0 where too many were taken for missing.
+        spread: whether they belong to all readings since then, in equal parts (the rate has changed).
+    """
+
+    ago: int
+    seconds: float
+    spread: bool = False
+
+
+class Dejitter:
+    """Follows one series of time stamps. Make it by :meth:`learn`.
+
+    Args:
+        period: seconds.
+        jitter: seconds, standard deviation of the stamps.
+        readings: how many the two were learnt from.
+    """
+
+    def __init__(self, period: float, jitter: float, readings: int) -> None:
+        self.period = period
+        self.time = -math.inf
+        """Seconds: when the last reading was measured, the jitter taken off."""
+        self.found: Late | None = None
+        """What the last reading has revealed about earlier ones."""
+        self._variance = jitter * jitter
+        self._learnt = max(readings, 4)
+        self._stamp = -math.inf
+        self._newest = -math.inf
+        self._sequence: int | None = None
+        self._block: list[float] = []
+        self._forget()
+        self._tune()
+
+    @classmethod
+    def learn(cls, times: Sequence[float], nominal_s: float | None = None) -> Dejitter:
+        """Period and jitter of the first readings.
+
+        Args:
+            times: seconds, of two readings at least, in the order in which they came.
+            nominal_s: the period that the device should have.
+        """
+        stamps = np.asarray(times, dtype=np.float64)
+        steps = np.diff(stamps)
+        slope, even = _line(np.arange(len(stamps), dtype=np.float64), stamps)
+        guess = nominal_s if nominal_s is not None else float(np.median(steps))
+        if guess > 0:
+            counts = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(steps / guess)))])
+            period, jitter = _line(counts, stamps)
+            if jitter < EVEN * period and abs(period / guess - 1) < NOMINAL_SLACK:
+                # Over the whole span it is known to the last digit, which the middle of the single steps is not.
+                if jitter < 1e-6 * period:
+                    period = float((stamps[-1] - stamps[0]) / counts[-1])
+                return cls(period, jitter, len(stamps))
+        if nominal_s is not None and slope > (1 + NOMINAL_SLACK) * nominal_s:
+            return cls(nominal_s, even, 4)  # some are missing, who knows which
+        if not slope > 0:  # they came all at once, or backwards
+            slope = max(float(stamps.max() - stamps.min()) / len(stamps), 1e-4)
+        return cls(slope, even, len(stamps))
+
+    @property
+    def jitter(self) -> float:
+        """Seconds, standard deviation of the last stamps."""
+        return math.sqrt(self._variance)
+
+    def push(self, stamp: float, sequence: int | None = None) -> int:
+        """Take the stamp of the next reading.
+
+        Args:
+            stamp: seconds.
+            sequence: the device's counter, where it has one; believed where the stamp does not contradict it.
+
+        Returns:
+            How many periods have passed since the last reading: 1 plus the number of those that are missing. 0 for a reading
+            that is not newer than the last one and is left out.
+        """
+        self.found = None
+        before, self._sequence = self._sequence, sequence
+        if self._stamp == -math.inf:
+            self.time = self._stamp = self._newest = stamp
+            return 1
+        period = self.period
+        count = 1
+        off = stamp - self.time - period
+        floor = LEAST_JITTER * period
+        sigma = self._sigma
+        if off > 0.5 * period or off < -0.5 * period:
+            if sequence is not None and before is not None and 1 < sequence - before < 1 << 15:
+                missing = sequence - before - 1
+                if abs(off - missing * period) < 5 * sigma + 0.5 * period:
+                    count += missing
+                    off -= missing * period
+            if off > 5 * sigma + 0.25 * period:
+                missing = round(off / period)
+                count += missing
+                off -= missing * period
+                self._declared += missing
+                self._up = self._down = 0.0
+            elif off < 0 and stamp <= self._newest and off < -4 * sigma - 0.5 * period:
+                self._inflate(min(off * off, 9 * self._variance + floor * floor))
+                self._sequence = before
+                return 0
+        if stamp > self._newest:
+            self._newest = stamp
+        self._stamp = stamp
+        if off > 0.25 * period or off < -0.25 * period or self._up or self._down:
+            off = self._accumulate(off)
+        predicted = self.time + count * period
+        share = self._phase_gain * off
+        self.time = predicted + (share if share > -0.5 * period else -0.5 * period)
+        self.period = period + self._period_gain * off
+        clipped = off * off
+        if clipped > 9 * self._variance + floor * floor:
+            clipped = 9 * self._variance + floor * floor
+        self._variance += (clipped - self._variance) / SETTLING
+        self._block.append(stamp)
+        if len(self._block) > BLOCK:
+            self._end_block()
+        return count
+
+    def jump(self) -> None:
+        """The last reading came after a long silence: its stamp is all there is, and the period is kept."""
+        self.time = self._newest = self._stamp
+        self._forget()
+
+    def restart(self) -> None:
+        """The next stamp is the first of another clock; the period is kept."""
+        self.time = self._stamp = self._newest = -math.inf
+        self._forget()
+
+    def _forget(self) -> None:
+        self._up = self._down = self._up_sum = self._down_sum = 0.0
+        self._up_run = self._down_run = 0
+        self._declared = 0  # readings that were taken for missing and may be taken back
+        self._block = []
+
+    def _accumulate(self, off: float) -> float:
+        """Page's sums for a phase that is late or early by a period; gives the deviation that is left."""
+        period = self.period
+        scale = period / (self._sigma * self._sigma)
+        self._up += (off - 0.5 * period) * scale
+        self._up_sum += off
+        self._up_run += 1
+        if self._up <= 0:
+            self._up = self._up_sum = 0.0
+            self._up_run = 0
+        self._down += (-off - 0.5 * period) * scale
+        self._down_sum += off
+        self._down_run += 1
+        if self._down <= 0 or not self._declared:
+            self._down = self._down_sum = 0.0
+            self._down_run = 0
+        if self._up > SURE:
+            return self._find(off, max(1, round(self._up_sum / self._up_run / period)), self._up_run)
+        if self._down > SURE:
+            return self._find(off, -min(self._declared, max(1, round(-self._down_sum / self._down_run / period))), self._down_run)
+        return off
+
+    def _find(self, off: float, missing: int, run: int) -> float:
+        self._declared += missing
+        self.found = Late(run - 1, missing * self.period)
+        self.time += missing * self.period
+        self._up = self._down = self._up_sum = self._down_sum = 0.0
+        self._up_run = self._down_run = 0
+        return off - missing * self.period
+
+    def _inflate(self, square: float) -> None:
+        self._variance += (square - self._variance) / SETTLING
+        self._tune()
+
+    def _end_block(self) -> None:
+        """Notice a rate that has changed, and set the loop's bandwidth."""
+        block, self._block = self._block, [self._block[-1]]
+        self._learnt += BLOCK
+        steps = sorted(after - before for before, after in zip(block, block[1:], strict=False))
+        middle = median(steps)
+        if abs(middle / self.period - 1) > CHANGED and steps[-3] - steps[2] < CHANGED * middle:
+            seen = (block[-1] - block[0]) / middle
+            if abs(seen - round(seen)) < 0.25 and round(seen) == BLOCK:
+                self._change((block[-1] - block[0]) / BLOCK)
+                return
+        self._tune()
+
+    def _change(self, period: float) -> None:
+        """The rate is another one, since a block ago; what was counted wrongly in it is said."""
+        self.found = Late(BLOCK - 1, self._stamp - self.time, spread=True)
+        self.period, self.time, self._learnt = period, self._stamp, BLOCK
+        self._variance = min(self._variance, (EVEN * period) ** 2)
+        self._forget()
+        self._block = [self._stamp]
+        self._tune()
+
+    def _tune(self) -> None:
+        period = self.period
+        self._sigma = max(math.sqrt(self._variance), LEAST_JITTER * period)
+        noise = max(self._variance, 1e-18) * period  # of stamps, as a density
+        swift = (WANDER * WANDER / noise) ** 0.25 * period  # of the loop, radians in a period
+        self._phase_gain = min(max(math.sqrt(2) * swift, 4 / self._learnt), FASTEST_GAIN)
+        self._period_gain = min(max(swift * swift, 6 / self._learnt**2), FASTEST_GAIN**2 / 2)
+
+
+def _line(counts: np.ndarray, stamps: np.ndarray) -> tuple[float, float]:
+    """Least squares: seconds for each count, and the standard deviation of what is left."""
+    x = counts - counts.mean()
+    y = stamps - stamps.mean()
+    slope = float((x @ y) / (x @ x))
+    return slope, float(np.sqrt(np.mean((y - slope * x) ** 2)))
