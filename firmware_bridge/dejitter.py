@@ -31,7 +31,11 @@ SETTLING = 64
 LEAST_JITTER = 0.05
 """Share of the period that jitter is taken to have at least, when it is judged whether a reading is missing."""
 SURE = 12.0
-"""Log likelihood ratio at which readings are missing: once in e**12 readings it is said of jitter."""
+"""Log likelihood ratio at which readings are missing: once in e**12 readings it is said of jitter. Deviations that come in runs,
+as of readings that wait for each other, tell less: the ratio is higher by what their correlation says."""
+PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
+"""Standard deviations of the jitter by which a reading that is late tells at once that others are missing. Where jitter is a good
+part of a period, it may have a long tail."""
 BLOCK = 16
 """Readings by which a changed rate is noticed."""
 CHANGED = 0.2
@@ -72,6 +76,8 @@ class Dejitter:
         self.found: Late | None = None
         """What the last reading has revealed about earlier ones."""
         self._variance = jitter * jitter
+        self._product = 0.0  # mean product of successive deviations
+        self._off = 0.0
         self._learnt = max(readings, 4)
         self._stamp = -math.inf
         self._newest = -math.inf
@@ -138,7 +144,7 @@ class Dejitter:
                 if abs(off - missing * period) < 5 * sigma + 0.5 * period:
                     count += missing
                     off -= missing * period
-            if off > 5 * sigma + 0.25 * period:
+            if off > self._plain:
                 missing = round(off / period)
                 count += missing
                 off -= missing * period
@@ -160,11 +166,18 @@ class Dejitter:
         clipped = off * off
         if clipped > 9 * self._variance + floor * floor:
             clipped = 9 * self._variance + floor * floor
+            off = math.copysign(math.sqrt(clipped), off)
         self._variance += (clipped - self._variance) / SETTLING
+        self._product += (off * self._off - self._product) / SETTLING
+        self._off = off
         self._block.append(stamp)
         if len(self._block) > BLOCK:
             self._end_block()
         return count
+
+    def repeats(self, stamp: float) -> bool:
+        """Whether a reading with the last one's values has come so soon that it is that one again."""
+        return stamp - self._stamp < (0.5 if self._sigma < EVEN * self.period else 0.1) * self.period
 
     def jump(self) -> None:
         """The last reading came after a long silence: its stamp is all there is, and the period is kept."""
@@ -186,21 +199,23 @@ class Dejitter:
         """Page's sums for a phase that is late or early by a period; gives the deviation that is left."""
         period = self.period
         scale = period / (self._sigma * self._sigma)
-        self._up += (off - 0.5 * period) * scale
+        most = max(1.5 * period, 3 * self._sigma)  # of one reading, which may be late by chance
+        held = off if -most < off < most else math.copysign(most, off)
+        self._up += (held - 0.5 * period) * scale
         self._up_sum += off
         self._up_run += 1
         if self._up <= 0:
             self._up = self._up_sum = 0.0
             self._up_run = 0
-        self._down += (-off - 0.5 * period) * scale
+        self._down += (-held - 0.5 * period) * scale
         self._down_sum += off
         self._down_run += 1
         if self._down <= 0 or not self._declared:
             self._down = self._down_sum = 0.0
             self._down_run = 0
-        if self._up > SURE:
+        if self._up > self._sure:
             return self._find(off, max(1, round(self._up_sum / self._up_run / period)), self._up_run)
-        if self._down > SURE:
+        if self._down > self._sure:
             return self._find(off, -min(self._declared, max(1, round(-self._down_sum / self._down_run / period))), self._down_run)
         return off
 
@@ -241,6 +256,9 @@ class Dejitter:
     def _tune(self) -> None:
         period = self.period
         self._sigma = max(math.sqrt(self._variance), LEAST_JITTER * period)
+        self._plain = (PLAIN if self._sigma < EVEN * period else PLAIN_AMONG_JITTER) * self._sigma + 0.25 * period
+        alike = min(max(self._product / self._sigma**2, 0.0), 0.9)
+        self._sure = SURE * (1 + alike) / (1 - alike)
         noise = max(self._variance, 1e-18) * period  # of stamps, as a density
         swift = (WANDER * WANDER / noise) ** 0.25 * period  # of the loop, radians in a period
         self._phase_gain = min(max(math.sqrt(2) * swift, 4 / self._learnt), FASTEST_GAIN)
