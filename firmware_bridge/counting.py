@@ -1,13 +1,16 @@
 """When readings were measured that carry no time of their own: they are counted, and the count is their clock.
 
-Their arrival tells how long a count is, and that some were lost: a delay that grows by whole periods at once and stays. What
-waited on the way shows otherwise, since the rest of it comes at once then. A counter in the readings tells better.
+Their arrival tells how long a count is, and that some were lost: they are late by whole periods then and stay so
+(:mod:`firmware_bridge.dejitter`). What waited on the way comes at once, so that a pause is taken for a loss only when the readings
+after it come as before. A counter in the readings tells better.
 """
 
 from __future__ import annotations
 
 import math
+from statistics import pstdev
 
+from firmware_bridge.dejitter import Dejitter
 from firmware_bridge.lower_hull import NOMINAL_SPREAD, RATE_KNOWN_S, WINDOW_S, LowerHull, Stamp, stamp_of
 from firmware_bridge.samples import Flags, Reading
 
@@ -18,8 +21,8 @@ LEARNT_S = 1.0
 LEARNT_READINGS = 8
 LEARNT_SPREAD = 0.5
 """Prior spread of a rate that was seen for a second, relative: a device may begin at another one."""
-STALL_S = 0.2
-"""What waited on a link has come so long after it goes on; who is late for longer is late for good."""
+BELIEVED = 2.5
+"""So many packets after a pause it is known whether something waited or was lost."""
 JUMP_S = 10.0
 """Count and arrival may go apart by so much between two readings; more is a new epoch."""
 LATE_NUMBERS = 64
@@ -90,14 +93,15 @@ class _Series:
             return self._first(reading, host)
         self._count += count
         self._host = host
+        if self._pace is None:
+            self._learn(host, passed)
+        elif passed > 0 and (self._wrap is None or reading.sequence is None):
+            self._watch(host, passed)
         if not self._period:
-            return self._learn(host, passed)
+            self._time = host
+            return host
         least = self.hull.least_late
-        device = self._count * self._period
-        if self._wrap is None or reading.sequence is None:
-            self._watch(device, host, passed)
-            device = self._count * self._period
-        self._time = self._zero + self.hull.push(device, host - self._zero)
+        self._time = self._zero + self.hull.push(self._count * self._period, host - self._zero)
         if self._wrap is None and self.hull.least_late != least:
             self._notice_loss()
         return self._time
@@ -111,8 +115,12 @@ class _Series:
         self._packet: list[Reading] = []
         self._packet_before: list[Reading] = []
         self._packet_host, self._again, self._index = host, False, 0
-        self._gap_since: float | None = None  # when readings came again after a pause
-        self._least_since = math.inf  # their least delay
+        self._packets: list[tuple[float, int]] = [(host, 0)]  # when they came and what was counted, until the pace is known
+        self._pace: Dejitter | None = None
+        self._pushed = 0  # the count when it was last told
+        self._every = 0.0  # seconds from the packet before the last to the last
+        self._missing = 0  # readings that are lost unless they come at once
+        self._believed = math.inf  # when it is known
         self._late_before = 0.0
 
     def _first(self, reading: Reading, host: float) -> float:
@@ -121,15 +129,6 @@ class _Series:
         self._sequence, self._packet = reading.sequence, [reading]
         if self._period:
             self.hull.push(0.0, 0.0)
-        return host
-
-    def _learn(self, host: float, passed: float) -> float:
-        """Seconds of a count, from the first packets: what came before this one filled the time."""
-        if passed > 0 and host - self._zero >= LEARNT_S and self._count >= LEARNT_READINGS:
-            self._period = (host - self._zero) / self._count
-            self._zero, self._count = host, 0
-            self.hull.push(0.0, 0.0)
-        self._time = host
         return host
 
     def _repeats(self, reading: Reading, host: float) -> bool:
@@ -167,21 +166,52 @@ class _Series:
         self._of_number, self._in_packet, self._sequence = self._in_packet, 1, sequence
         return 1 + (numbers - 1) * self._of_number, 0
 
-    def _watch(self, device: float, host: float, passed: float) -> None:
-        """After a pause: when even the quickest of what came since is late by periods, they were lost."""
-        if passed > 1.5 * self._period:
-            self._gap_since, self._least_since = self._gap_since or host, self._least_since
-        if self._gap_since is None:
+    def _learn(self, host: float, passed: float) -> None:
+        """The period from the first packets: what came before this one has filled the time."""
+        if passed > 0:
+            self._packets.append((host, self._count))
+        begin, counted = self._packets[0]
+        if passed <= 0 or host - begin < LEARNT_S or self._count - counted < LEARNT_READINGS:
             return
-        late = host - self._zero - self.hull(device)
-        self._least_since = min(self._least_since, late)
-        if host - self._gap_since < STALL_S:
+        if not self._period:
+            self._rebase((host - begin) / (self._count - counted), host)
+            late = [at - begin - (count - counted) * self._period for at, count in self._packets]
+        else:
+            late = [at - self._zero - self.hull(count * self._period) for at, count in self._packets]
+        self._pace = Dejitter(self._period, pstdev(late), len(late))
+        self._pace.in_order = True
+        self._pace.push(host)
+        self._pushed, self._packets = self._count, []
+
+    def _watch(self, host: float, passed: float) -> None:
+        """See by the arrival of a packet whether readings are missing before it, or the rate has changed."""
+        pace = self._pace
+        assert pace is not None, "it was learnt"
+        readings, self._pushed = self._count - self._pushed, self._count
+        missing = pace.push(host, None, readings) - readings
+        found = pace.found
+        if found is not None and found.spread:
+            self._rebase(pace.period, host)
             return
-        lost = math.floor((self._least_since - max(0.0, self.hull.least_late)) / self._period + 0.25)
-        self._gap_since, self._least_since = None, math.inf
-        if lost >= 2:
-            self._count += lost
-            self._late_before = 0.0
+        if found is not None:
+            missing += round(found.seconds / pace.period)
+        if missing:
+            if not self._missing:
+                self._believed = host + BELIEVED * max(self._every, self._period) + 2 * pace.jitter
+            self._missing += missing
+        else:
+            self._every = passed
+        if host >= self._believed:
+            self._count += self._missing
+            self._pushed = self._count
+            self._missing, self._believed = 0, math.inf
+
+    def _rebase(self, period: float, host: float) -> None:
+        """From here on a count is as long as this."""
+        self.hull = LowerHull(window_s=self._window_s, spread=self._spread)
+        self._period, self._zero, self._count = period, host, 0
+        self._pushed, self._missing, self._believed, self._late_before = 0, 0, math.inf, 0.0
+        self.hull.push(0.0, 0.0)
 
     def _notice_loss(self) -> None:
         """When even the quickest of a second is a period late, and that of the next one too.
