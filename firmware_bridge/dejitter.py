@@ -25,13 +25,18 @@ __all__ = ["Dejitter", "Late"]
 WANDER = 1e-4
 """By how much a rate wanders in a second, relative (one standard deviation): an oscillator that warms up."""
 FASTEST_GAIN = 0.2
-"""Share of a deviation that the phase follows at most, however even the stamps are."""
+STEEPEST_GAIN = FASTEST_GAIN**2 / 2
+"""Shares of a deviation that phase and period follow at most, however even the stamps are."""
 SETTLING = 64
 """Readings over which the size of the jitter is averaged."""
 LEAST_JITTER = 0.05
 """Share of the period that jitter is taken to have at least, when it is judged whether a reading is missing."""
 SURE = 12.0
-"""Log likelihood ratio at which readings are missing: once in e**12 readings it is said of jitter."""
+"""Log likelihood ratio at which readings are missing: once in e**12 readings it is said of jitter. Deviations that come in runs,
+as of readings that wait for each other, tell less: the ratio is higher by what their correlation says."""
+PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
+"""Standard deviations of the jitter by which a reading that is late tells at once that others are missing. Where jitter is a good
+part of a period, it may have a long tail."""
 BLOCK = 16
 """Readings by which a changed rate is noticed."""
 CHANGED = 0.2
@@ -65,6 +70,9 @@ class Dejitter:
         readings: how many the two were learnt from.
     """
 
+    in_order = False
+    """Set where stamps are of arrival: readings may wait for each other, but none is older than the one before."""
+
     def __init__(self, period: float, jitter: float, readings: int) -> None:
         self.period = period
         self.time = -math.inf
@@ -72,6 +80,8 @@ class Dejitter:
         self.found: Late | None = None
         """What the last reading has revealed about earlier ones."""
         self._variance = jitter * jitter
+        self._product = 0.0  # mean product of successive deviations
+        self._off = 0.0
         self._learnt = max(readings, 4)
         self._stamp = -math.inf
         self._newest = -math.inf
@@ -111,16 +121,17 @@ class Dejitter:
         """Seconds, standard deviation of the last stamps."""
         return math.sqrt(self._variance)
 
-    def push(self, stamp: float, sequence: int | None = None) -> int:
+    def push(self, stamp: float, sequence: int | None = None, readings: int = 1) -> int:
         """Take the stamp of the next reading.
 
         Args:
             stamp: seconds.
             sequence: the device's counter, where it has one; believed where the stamp does not contradict it.
+            readings: how many there were since the last one that was pushed, this one included.
 
         Returns:
-            How many periods have passed since the last reading: 1 plus the number of those that are missing. 0 for a reading
-            that is not newer than the last one and is left out.
+            How many periods have passed since the last reading that was pushed: ``readings`` plus the number of those that are
+            missing. 0 for a reading that is not newer than the last one and is left out.
         """
         self.found = None
         before, self._sequence = self._sequence, sequence
@@ -128,8 +139,8 @@ class Dejitter:
             self.time = self._stamp = self._newest = stamp
             return 1
         period = self.period
-        count = 1
-        off = stamp - self.time - period
+        count = readings
+        off = stamp - self.time - count * period
         floor = LEAST_JITTER * period
         sigma = self._sigma
         if off > 0.5 * period or off < -0.5 * period:
@@ -138,33 +149,44 @@ class Dejitter:
                 if abs(off - missing * period) < 5 * sigma + 0.5 * period:
                     count += missing
                     off -= missing * period
-            if off > 5 * sigma + 0.25 * period:
+            if off > self._plain:
                 missing = round(off / period)
                 count += missing
                 off -= missing * period
                 self._declared += missing
                 self._up = self._down = 0.0
-            elif off < 0 and stamp <= self._newest and off < -4 * sigma - 0.5 * period:
+            elif not self.in_order and stamp <= self._newest and off < -4 * sigma - 0.5 * period:
                 self._inflate(min(off * off, 9 * self._variance + floor * floor))
                 self._sequence = before
                 return 0
         if stamp > self._newest:
             self._newest = stamp
+        self._block.append((stamp - self._stamp) / readings)
+        self._counted += readings
         self._stamp = stamp
         if off > 0.25 * period or off < -0.25 * period or self._up or self._down:
             off = self._accumulate(off)
         predicted = self.time + count * period
-        share = self._phase_gain * off
+        phase_gain, period_gain = self._phase_gain, self._period_gain
+        if readings > 1:
+            phase_gain, period_gain = min(readings * phase_gain, FASTEST_GAIN), min(readings * period_gain, STEEPEST_GAIN / readings)
+        share = phase_gain * off
         self.time = predicted + (share if share > -0.5 * period else -0.5 * period)
-        self.period = period + self._period_gain * off
+        self.period = period + period_gain * off
         clipped = off * off
         if clipped > 9 * self._variance + floor * floor:
             clipped = 9 * self._variance + floor * floor
+            off = math.copysign(math.sqrt(clipped), off)
         self._variance += (clipped - self._variance) / SETTLING
-        self._block.append(stamp)
-        if len(self._block) > BLOCK:
+        self._product += (off * self._off - self._product) / SETTLING
+        self._off = off
+        if len(self._block) >= BLOCK:
             self._end_block()
         return count
+
+    def repeats(self, stamp: float) -> bool:
+        """Whether a reading with the last one's values has come so soon that it is that one again."""
+        return stamp - self._stamp < (0.5 if self._sigma < EVEN * self.period else 0.1) * self.period
 
     def jump(self) -> None:
         """The last reading came after a long silence: its stamp is all there is, and the period is kept."""
@@ -180,27 +202,29 @@ class Dejitter:
         self._up = self._down = self._up_sum = self._down_sum = 0.0
         self._up_run = self._down_run = 0
         self._declared = 0  # readings that were taken for missing and may be taken back
-        self._block = []
+        self._block, self._counted = [], 0  # seconds for each reading since each push, and readings
 
     def _accumulate(self, off: float) -> float:
         """Page's sums for a phase that is late or early by a period; gives the deviation that is left."""
         period = self.period
         scale = period / (self._sigma * self._sigma)
-        self._up += (off - 0.5 * period) * scale
+        most = max(1.5 * period, 3 * self._sigma)  # of one reading, which may be late by chance
+        held = off if -most < off < most else math.copysign(most, off)
+        self._up += (held - 0.5 * period) * scale
         self._up_sum += off
         self._up_run += 1
         if self._up <= 0:
             self._up = self._up_sum = 0.0
             self._up_run = 0
-        self._down += (-off - 0.5 * period) * scale
+        self._down += (-held - 0.5 * period) * scale
         self._down_sum += off
         self._down_run += 1
         if self._down <= 0 or not self._declared:
             self._down = self._down_sum = 0.0
             self._down_run = 0
-        if self._up > SURE:
+        if self._up > self._sure:
             return self._find(off, max(1, round(self._up_sum / self._up_run / period)), self._up_run)
-        if self._down > SURE:
+        if self._down > self._sure:
             return self._find(off, -min(self._declared, max(1, round(-self._down_sum / self._down_run / period))), self._down_run)
         return off
 
@@ -218,33 +242,36 @@ class Dejitter:
 
     def _end_block(self) -> None:
         """Notice a rate that has changed, and set the loop's bandwidth."""
-        block, self._block = self._block, [self._block[-1]]
-        self._learnt += BLOCK
-        steps = sorted(after - before for before, after in zip(block, block[1:], strict=False))
+        block, readings = self._block, self._counted
+        self._learnt += readings
+        self._block, self._counted = [], 0
+        steps = sorted(block)
         middle = median(steps)
         if abs(middle / self.period - 1) > CHANGED and steps[-3] - steps[2] < CHANGED * middle:
-            seen = (block[-1] - block[0]) / middle
-            if abs(seen - round(seen)) < 0.25 and round(seen) == BLOCK:
-                self._change((block[-1] - block[0]) / BLOCK)
+            whole = sum(block) / BLOCK
+            if abs(whole / middle - 1) < 0.25 / BLOCK:  # nor is any missing
+                self._change(whole, readings)
                 return
         self._tune()
 
-    def _change(self, period: float) -> None:
+    def _change(self, period: float, readings: int) -> None:
         """The rate is another one, since a block ago; what was counted wrongly in it is said."""
         self.found = Late(BLOCK - 1, self._stamp - self.time, spread=True)
-        self.period, self.time, self._learnt = period, self._stamp, BLOCK
+        self.period, self.time, self._learnt = period, self._stamp, readings
         self._variance = min(self._variance, (EVEN * period) ** 2)
         self._forget()
-        self._block = [self._stamp]
         self._tune()
 
     def _tune(self) -> None:
         period = self.period
         self._sigma = max(math.sqrt(self._variance), LEAST_JITTER * period)
+        self._plain = (PLAIN if self._sigma < EVEN * period else PLAIN_AMONG_JITTER) * self._sigma + 0.25 * period
+        alike = min(max(self._product / self._sigma**2, 0.0), 0.9)
+        self._sure = SURE * (1 + alike) / (1 - alike)
         noise = max(self._variance, 1e-18) * period  # of stamps, as a density
         swift = (WANDER * WANDER / noise) ** 0.25 * period  # of the loop, radians in a period
         self._phase_gain = min(max(math.sqrt(2) * swift, 4 / self._learnt), FASTEST_GAIN)
-        self._period_gain = min(max(swift * swift, 6 / self._learnt**2), FASTEST_GAIN**2 / 2)
+        self._period_gain = min(max(swift * swift, 6 / self._learnt**2), STEEPEST_GAIN)
 
 
 def _line(counts: np.ndarray, stamps: np.ndarray) -> tuple[float, float]:

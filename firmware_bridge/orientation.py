@@ -140,7 +140,7 @@ class Orientation:
         self._pace: Dejitter | None = None
         self._pairing: Pairing | None = None
         self._last: tuple[Vector, Vector] | None = None  # angular velocity and acceleration
-        self._stamp = -math.inf
+        self._moved = False
         self._history: deque[tuple[Vector, Quaternion]] = deque(maxlen=REMEMBERED)
         self._latest: Quaternion | None = None
         self._guess: Quaternion | None = None  # which way it may look after a gap
@@ -284,14 +284,17 @@ class Orientation:
             gyroscope, acceleration = reading.angular_velocity, reading.acceleration
             assert gyroscope is not None and acceleration is not None, "they are complete"
             last = self._last
-            if last is not None and gyroscope == last[0] and acceleration == last[1] and stamp - self._stamp < 0.5 * pace.period:
-                self.dropped += 1  # the same packet once more
-                continue
+            if last is not None and gyroscope == last[0] and acceleration == last[1]:
+                if self._moved and pace.repeats(stamp):
+                    self.dropped += 1  # the same packet once more
+                    continue
+                self._moved = False  # it sends the same all the time
+            else:
+                self._moved = True
             count = pace.push(stamp, reading.sequence)
             if not count:
                 self.dropped += 1
                 continue
-            self._stamp = stamp
             if self._scale.ratio is None:
                 self._scale.push(pace.time, gyroscope, acceleration)
             magnetic = reading.magnetic_field if compass else None
