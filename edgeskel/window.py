@@ -5,13 +5,19 @@ Axes: M persons, T frames of the recording, S frames of the window, V joints.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["activity", "blank_missing", "fit_window", "presence"]
+from edgeskel.errors import InvalidClip
+from edgeskel.skeleton import Topology
+
+__all__ = ["activity", "blank_missing", "check_axes", "fit_window", "presence"]
 
 Float32 = NDArray[np.float32]
 
+MOST_PERSONS = 4  # in a clip of fewer frames than persons, more than so many are frames on the persons' axis
 _SMOOTH = 5  # frames: what a sensor's noise is averaged over before motion is measured
 _STANDING_M = 0.005  # what somebody who stands still sways: among still bodies the best seen one counts
 
@@ -58,6 +64,29 @@ def _sums(values: NDArray[np.float64], span: int) -> NDArray[np.float64]:
     """Sums of ``span`` neighbours along the second axis."""
     total = np.cumsum(values, axis=1)
     return np.concatenate([total[:, span - 1 : span], total[:, span:] - total[:, :-span]], axis=1)
+
+
+def check_axes(shape: Sequence[int], topology: Topology) -> None:
+    """Refuse a clip whose axes stand in another order than persons, frames, joints, x y z.
+
+    Args:
+        shape: of the joints.
+        topology: whose joints they should be.
+
+    Raises:
+        InvalidClip: the message says which axis is which.
+    """
+    size = len(topology.joints)
+    expected = f"joints (persons, frames, {size}, 3): one axis for persons, even if there is one"
+    if len(shape) == 3 and shape[1:] == (size, 3):
+        raise InvalidClip(f"clip: joints of shape {tuple(shape)} are those of one person", expected=expected,
+                          remedy="pass joints[None]")
+    if len(shape) == 4 and sorted(shape[2:]) == sorted((3, size)) and shape[3] != 3:
+        raise InvalidClip(f"clip: joints of shape {tuple(shape)} have x y z before the joints", expected=expected,
+                          remedy="pass joints.swapaxes(2, 3)")
+    if len(shape) == 4 and shape[2:] == (size, 3) and shape[0] > max(MOST_PERSONS, shape[1]):
+        raise InvalidClip(f"clip: joints of shape {tuple(shape)} would be {shape[0]} persons in {shape[1]} frames",
+                          expected=expected, remedy="pass joints.swapaxes(0, 1), if frames come first")
 
 
 def fit_window(joints: Float32, confidence: Float32, persons: int, frames: int) -> tuple[Float32, Float32]:

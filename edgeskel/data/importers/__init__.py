@@ -24,7 +24,7 @@ from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
 from edgeskel.topologies.remap import Remap, remap_clip
 
-__all__ = ["IMPORTERS", "ImportReport", "Note", "import_dataset"]
+__all__ = ["IMPORTERS", "PUBLISHED", "ImportReport", "Note", "import_dataset"]
 
 IMPORTERS = {
     "utd-mhad": ("edgeskel.data.importers.utd_mhad", "27 actions, 8 subjects, Kinect v1, one inertial sensor (.mat)"),
@@ -35,6 +35,8 @@ IMPORTERS = {
     "bvh": ("edgeskel.data.importers.bvh", "motion capture in BVH files; needs the unit of its offsets"),
     "generic": ("edgeskel.data.importers.generic", "your own CSV or NPZ files, described by a dataset.toml"),
 }
+PUBLISHED = frozenset(IMPORTERS) - {"bvh", "generic"}
+"""Importers of one data set each, whose clips are the same wherever they are imported."""
 
 Progress = Callable[[Iterable[Clip | Refused], int], Iterable[Clip | Refused]]
 
