@@ -56,6 +56,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def atomic_folder(path: str | os.PathLike[str], *, marker: str | None = None) -> Iterator[Path]:
     """Yield an empty folder that becomes ``path`` when the block ends well; parent folders are made.
 
+    Where ``path`` is a link, what it leads to is replaced and the link stays.
+
     Args:
         path: the folder to make.
         marker: a file by which a folder of this kind is known (``"manifest.json"``). An existing folder that holds
@@ -65,7 +67,7 @@ def atomic_folder(path: str | os.PathLike[str], *, marker: str | None = None) ->
         UsageError: ``path`` exists and is not ours to replace.
         OSError: the disk is full or the place cannot be written; ``path`` is then unchanged.
     """
-    target = Path(os.path.abspath(path))
+    target = Path(os.path.realpath(path))
     _check_replaceable(target, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))

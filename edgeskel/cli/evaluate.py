@@ -137,7 +137,10 @@ def _told(model: str) -> dict[str, Any]:
         told: dict[str, Any] = Bundle.open(model).manifest.get("data", {}).get("training", {})
         return told
     folder = Path(model)
-    return record.read(folder if (folder / "config.json").is_file() else WEIGHTS / model)
+    if not (folder / "config.json").is_file():
+        return record.read(WEIGHTS / model)
+    record.check_finished(folder)
+    return record.read(folder)
 
 
 def _predictor(config: Evaluate) -> Predictor:

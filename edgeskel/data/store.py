@@ -2,7 +2,7 @@
 
 Axes: M persons, T frames, V joints, S sensors, K inertial samples.
 
-    store.json       schema, dataset, topology, labels, rate, counts, what the import refused, digest
+    store.json       schema, dataset, topology, labels, rate, counts, what the import refused and remarked, digest
     index.npy        one row per clip (see INDEX_FIELDS)
     joints.bin       float32 (M, T, V, 3) of every clip, end to end; metres
     confidence.bin   float32 (M, T, V)
@@ -20,8 +20,10 @@ import hashlib
 import json
 import mmap
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -29,6 +31,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.data.notes import Note
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.files import atomic_folder
 from edgeskel.skeleton import Clip, Inertial, Topology
@@ -60,6 +63,8 @@ class Store:
         rate_hz: nominal frame rate.
         digest: SHA-256 of all that the store holds.
         refused: (source, reason) of recordings that the import did not take.
+        notes: what the import said of those that it took.
+        test_subjects: whom the data set's own protocol tests on; empty where it has no such protocol.
         index: structured array, one row per clip.
     """
 
@@ -71,6 +76,9 @@ class Store:
         self.rate_hz = float(header["rate_hz"])
         self.digest: str = header["digest"]
         self.refused: tuple[tuple[str, str], ...] = tuple((source, reason) for source, reason in header["refused"])
+        self.notes = tuple(Note(note["text"], tuple(note["sources"]), tuple(note["details"]))
+                           for note in header.get("notes", ()))
+        self.test_subjects: tuple[str, ...] = tuple(str(subject) for subject in header.get("test_subjects", ()))
         self.index = index
         self._maps = {name: _Map(path / name) for name in FILES}
 
@@ -230,6 +238,7 @@ class StoreWriter:
         topology: the layout of every clip.
         labels: class names, in their order.
         rate_hz: nominal frame rate.
+        test_subjects: whom the data set's own protocol tests on, if it says so.
 
     Raises:
         UsageError: ``path`` exists and is not a store.
@@ -238,14 +247,17 @@ class StoreWriter:
     """
 
     def __init__(self, path: str | Path, *, dataset: str, topology: Topology, labels: Sequence[str],
-                 rate_hz: float) -> None:
+                 rate_hz: float, test_subjects: Sequence[str] = ()) -> None:
         self.path = Path(path)
         self.topology = topology
         self.labels = tuple(labels)
         self.refused: list[tuple[str, str]] = []
+        self.notes: tuple[Note, ...] = ()  # what is to be remembered of those that were taken
         self.digest = ""  # known when the block has ended
         self._header: dict[str, Any] = {"schema": SCHEMA, "dataset": dataset, "topology": topology.to_dict(),
                                         "labels": list(labels), "rate_hz": float(rate_hz)}
+        if test_subjects:
+            self._header["test_subjects"] = list(test_subjects)
         self._label_of = {label: i for i, label in enumerate(self.labels)}
         self._rows: list[tuple[Any, ...]] = []
         self._start = self._time_start = self._inertial_start = 0
@@ -273,6 +285,11 @@ class StoreWriter:
     def refuse(self, source: str, reason: str) -> None:
         """Note a recording that was not taken, so that its absence can be seen in the store."""
         self.refused.append((source, reason))
+
+    def counts(self) -> dict[str, int]:
+        """Label -> clips so far, in the store's order; unlabelled clips, if there are any, stand under ""."""
+        found = Counter(row[0] for row in self._rows)
+        return {label: found[i] for i, label in enumerate(self.labels)} | ({"": found[-1]} if found[-1] else {})
 
     def add(self, clip: Clip) -> None:
         """Append a clip.
@@ -331,6 +348,7 @@ class StoreWriter:
         np.save(self._folder / "index.npy", index, allow_pickle=False)
         header = self._header
         header["refused"] = self.refused
+        header["notes"] = [asdict(note) for note in self.notes]
         header["clips"] = len(index)
         header["digest"] = self.digest = _digest(header, index, self._hashes)
         header["bytes"] = {name: os.path.getsize(self._folder / name) for name in (*FILES, "index.npy")}

@@ -94,7 +94,8 @@ class EdgeConfig(RecogniserConfig):
     def _check_causal(self) -> None:
         if self.persons != 1:
             raise UsageError(f"causal with persons = {self.persons}", expected="persons = 1: each person has a state of their own",
-                             remedy="run one state for each person, as edgeskel.runtime.Session does")
+                             remedy="train with --settings persons=1: of each clip the person who moves most counts, and live "
+                                    "each has a state, as edgeskel.runtime.Session does")
         if self.frames != self.source_frames or self.frames % self.frames_per_step:
             raise UsageError(f"causal with frames = {self.frames} and source_frames = {self.source_frames}",
                              expected=f"the same number of both, a multiple of {self.frames_per_step}: nothing is stretched")

@@ -24,7 +24,7 @@ from edgeskel.runtime.stepping import Stepper
 from edgeskel.runtime.timeline import Resampler, Ring, paced
 from edgeskel.runtime.tracking import Slots
 from edgeskel.skeleton import Clip, Float32, Frame, Topology, check_window
-from edgeskel.window import fit_window
+from edgeskel.window import check_axes, fit_window
 
 __all__ = ["Recognition", "Session"]
 
@@ -187,14 +187,15 @@ class Session:
         """Recognise one clip, stretched to the window as in training.
 
         Args:
-            joints: (P, T, V, 3) metres, any T and P.
+            joints: (P, T, V, 3) metres: persons, frames, joints, x y z; any T and P.
             confidence: (P, T, V) in 0..1; None means that all joints were seen.
 
         Raises:
-            InvalidClip: the clip breaks the contract, or nothing is seen in it.
+            InvalidClip: the clip breaks the contract, its axes stand in another order, or nothing is seen in it.
             TopologyMismatch: another number of joints.
         """
         joints = np.asarray(joints, dtype=np.float32)
+        check_axes(joints.shape, self.topology)
         seen = np.ones(joints.shape[:3], np.float32) if confidence is None else np.asarray(confidence, np.float32)
         check_window(joints, seen, "clip")
         self._check_size(joints.shape[2])

@@ -18,16 +18,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edgeskel.data import Store
+from edgeskel.data import Split, Store
 from edgeskel.errors import DataError
 from edgeskel.window import fit_window
 
-__all__ = ["Batches", "Windows", "loader"]
+__all__ = ["Batches", "Windows", "check_classes", "loader"]
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
 CACHE_BYTES = 2 << 30
 """Windows up to this size are kept in memory."""
+
+
+def check_classes(store: Store, parts: Split) -> None:
+    """Refuse a training part that lacks a class: it cannot be learned, nor described for a device.
+
+    Raises:
+        DataError: it does.
+    """
+    shown = np.bincount(store.index["label"][parts.train][store.index["label"][parts.train] >= 0], minlength=len(store.labels))
+    lacking = [label for label, clips in zip(store.labels, shown, strict=True) if not clips]
+    if lacking:
+        raise DataError(
+            f"no training clip of {', '.join(lacking[:8])}{', ...' if len(lacking) > 8 else ''} in {parts.name}",
+            expected=f"some of each of the {len(store.labels)} classes",
+            remedy="choose another --protocol, or import without them: labels of dataset.toml, and the recordings, name the"
+            " classes",
+        )
 
 
 class Windows(Dataset[Batch]):
@@ -84,6 +101,14 @@ class Windows(Dataset[Batch]):
         for row, item in enumerate(items):
             clip = self.store[int(self.indices[item])]
             joints[row], confidence[row] = fit_window(clip.joints, clip.confidence, self.persons, self.frames)
+        nobody = np.flatnonzero(~confidence.any(axis=(1, 2, 3)))
+        if len(nobody):
+            names = [self.store.texts("source")[self.indices[items[row]]] for row in nobody[:5].tolist()]
+            raise DataError(
+                f"nobody is seen in {len(nobody)} clips: {', '.join(names)}{', ...' if len(nobody) > 5 else ''}",
+                expected="somebody to learn from",
+                remedy="import the recordings again, which leaves such clips out, or name them in the setting exclude",
+            )
         return torch.from_numpy(joints), torch.from_numpy(confidence)
 
 

@@ -31,13 +31,14 @@ import edgeskel
 from edgeskel.continual.device import knowledge
 from edgeskel.continual.embedding import describe
 from edgeskel.data import Split, Store, split
+from edgeskel.data.bodies import persons_of
 from edgeskel.data.protocols import folds
 from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.models import REGISTRY, Recogniser, count_parameters, create, from_pretrained
 from edgeskel.training import card, recipes, record, report
 from edgeskel.training.config import TrainConfig
-from edgeskel.training.data import Batches, Windows, loader
+from edgeskel.training.data import Batches, Windows, check_classes, loader
 from edgeskel.training.evaluation import evaluate
 from edgeskel.training.metrics import Metrics
 from edgeskel.training.recipes import Recipe
@@ -88,6 +89,7 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     recipe = _recipe(config, store)
     parts = _without(split(store, config.protocol, fold=config.fold, validation=config.validation), store, recipe.exclude)
     _check(config, parts)
+    check_classes(store, parts)
     if recipe.virtual and config.teachers:
         raise UsageError("virtual with teachers", expected="one of the two: teachers do not know the virtual classes")
     identity = _identity(config, store, parts, recipe)
@@ -97,7 +99,7 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    recogniser = _recogniser(config, store, recipe)
+    recogniser = _recogniser(config, store, recipe, persons_of(store, parts.train))
     teachers = [_fitting(name, store) for name in config.teachers]
     if not int(os.environ.get("RANK", 0)):
         _begin(config, identity)
@@ -287,8 +289,8 @@ def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
     return [] if found == wanted else [f"{name} was {found!r} and is now {wanted!r}"]
 
 
-def _recogniser(config: TrainConfig, store: Store, recipe: Recipe) -> Recogniser:
-    settings = {"persons": int(store.index["persons"].max()), "rate_hz": store.rate_hz, **recipe.model}
+def _recogniser(config: TrainConfig, store: Store, recipe: Recipe, persons: int) -> Recogniser:
+    settings = {"persons": persons, "rate_hz": store.rate_hz, **recipe.model}
     start = None if config.start is None else _fitting(config.start, store)
     if start is not None and start.name == config.recogniser:
         return start
@@ -401,8 +403,9 @@ def _fit(
 def _write(
     out: Path, recogniser: Recogniser, run: dict[str, Any], metrics: Metrics | None, store: Store, parts: Split
 ) -> None:
+    described = describe(recogniser, store, parts.train)
     recogniser.save_pretrained(out)
-    describe(recogniser, store, parts.train).save(out / knowledge.FILE)
+    described.save(out / knowledge.FILE)
     title = f"{run['recogniser']} on {run['dataset']}"
     with atomic_write(out / "report.html") as file:
         file.write(report.render(title, metrics, store, run=run, part="validation").encode())
