@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import InvalidClip, UsageError
 
-__all__ = ["Clip", "Frame", "Inertial", "Topology"]
+__all__ = ["FARTHEST_M", "LATEST_S", "Clip", "Frame", "Inertial", "Topology", "unit_of", "unit_of_step"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+FARTHEST_M = 1e6
+"""Metres: a joint further from the origin on any axis is none."""
+LATEST_S = 1e11
+"""Seconds, three thousand years: a time further from 0 counts something smaller than seconds."""
 PARTS = ("torso", "left_arm", "right_arm", "left_leg", "right_leg")
 
 
@@ -184,6 +188,9 @@ class Clip:
         if self.time.shape != self.joints.shape[1:2]:
             raise InvalidClip(f"{self.source or 'clip'}: time has shape {self.time.shape}",
                               expected=f"one instant for each of the {self.joints.shape[1]} frames")
+        if np.abs(self.time).max(initial=0) > LATEST_S:  # false for NaN
+            raise InvalidClip(f"{self.source or 'clip'}: a time of {np.abs(self.time).max():.4g} s looks like "
+                              f"{unit_of(np.abs(self.time).max())}", expected="seconds", remedy="divide the times by their unit")
         if not np.all(np.isfinite(self.time)) or np.any(np.diff(self.time) <= 0):
             raise InvalidClip(f"{self.source or 'clip'}: time does not increase from frame to frame",
                               expected="strictly increasing seconds")
@@ -199,6 +206,17 @@ class Clip:
         digest = hashlib.sha256(np.ascontiguousarray(self.joints, dtype="<f4").tobytes())
         digest.update(np.ascontiguousarray(self.confidence, dtype="<f4").tobytes())
         return digest.hexdigest()
+
+
+def unit_of(time: float) -> str:
+    """The likely unit of a time beyond :data:`LATEST_S`: clocks count from 1970 or from the start of the machine."""
+    small = "milliseconds" if abs(time) < 1e14 else "microseconds"
+    return "nanoseconds" if abs(time) >= 1e17 else f"{small} since 1970, or nanoseconds"
+
+
+def unit_of_step(step: float) -> str:
+    """The likely unit of the time from one frame to the next, given as if in seconds (more than 5)."""
+    return "milliseconds" if step < 2e3 else "microseconds" if step < 2e6 else "nanoseconds"
 
 
 def check_window(joints: Float32, confidence: Float32, name: str, persons_and_joints: Sequence[int] = ()) -> None:

@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgeskel.errors import CorruptFile, EngineError, InvalidClip, TopologyMismatch, UsageError
+from edgeskel.runtime.arrivals import GAP_S
 from edgeskel.runtime.bundle import Window
 from edgeskel.runtime.engines import Engine
 from edgeskel.runtime.events import Event, EventConfig
 from edgeskel.runtime.live import Doing, Live
 from edgeskel.runtime.recognising import ByFrame, ByWindow, Recognising
-from edgeskel.runtime.snapshot import pack, unpack
+from edgeskel.runtime.snapshot import pack, plain, unpack
 from edgeskel.runtime.stepping import Stepper
 from edgeskel.runtime.timeline import Resampler, Ring, paced
-from edgeskel.runtime.tracking import Slots
-from edgeskel.skeleton import Clip, Float32, Frame, Topology, check_window
+from edgeskel.runtime.tracking import MOST_PERSONS, Slots
+from edgeskel.skeleton import LATEST_S, Clip, Float32, Frame, Topology, check_window, unit_of, unit_of_step
 from edgeskel.window import check_axes, fit_window
 
 __all__ = ["Recognition", "Session"]
@@ -93,7 +94,7 @@ class Session:
 
     def _recognising(self) -> Recognising:
         if self.stepper is not None:
-            return ByFrame(self.stepper)
+            return ByFrame(self.stepper, len(self.labels))
 
         def recognise(joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
             found = self.recognise(joints, confidence)
@@ -109,8 +110,9 @@ class Session:
 
         * late or repeated frames, and a single one far from the others (:class:`~edgeskel.runtime.arrivals.Arrivals`), are
           left out;
-        * a pause of more than 5 s, or a source that starts again, ends all actions; everybody is new afterwards;
-        * a frame of another number of joints is left out;
+        * a frame whose time counts something smaller than seconds is left out;
+        * a pause of more than a second, or a source that starts again, ends all actions; everybody is new afterwards;
+        * a frame of another number of joints, or of more than 64 persons, is left out;
         * a joint that claims to be seen and is not finite is missing.
 
         Args:
@@ -148,20 +150,17 @@ class Session:
         """Go on from what :meth:`save` gave, in this process or another one.
 
         Raises:
-            CorruptFile: damaged, or something else.
+            CorruptFile: damaged, something else, or a state that no session can be in.
             UsageError: of another recogniser or another way to run it. The session is as it was before.
         """
         fields = unpack(state)
-        if not isinstance(fields, dict) or "session" not in fields:
+        if not isinstance(fields, dict) or not isinstance(fields.get("session"), dict):
             raise CorruptFile("session state", "not what Session.save gives")
-        if fields["session"] != self._identity():
+        if plain(fields["session"]) != plain(self._identity()):
             raise UsageError("the saved state is of another recogniser or of another way to run it",
                              expected=f"one of {len(self.labels)} labels and {len(self.topology.joints)} joints, by {self.way}")
         live = self._fresh()
-        try:
-            live.recall(fields["live"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CorruptFile("session state", f"incomplete ({error!r})", expected="what Session.save gave") from error
+        live.recall(fields.get("live"))
         live.tap, self._live = self._live.tap, live
 
     def _identity(self) -> dict[str, object]:
@@ -224,6 +223,10 @@ class Session:
         self._check_size(clip.joints.shape[2])
         if not (clip.confidence > 0).any():
             raise InvalidClip("clip: every joint is missing", expected="somebody to recognise")
+        longest = float(np.diff(clip.time).max(initial=0.0))
+        if longest > GAP_S:
+            raise InvalidClip(f"clip: {longest:g} s from one frame to the next", expected=f"at most {GAP_S:g} s",
+                              remedy=f"if these are {unit_of_step(longest)}, divide them; else give the parts one by one")
         memory, answer = self.stepper.fresh(), None
         for settled in paced(clip, self.window.rate_hz):
             answer = self.stepper.push(memory, settled.joints[0], settled.confidence[0]) or answer
@@ -276,6 +279,11 @@ class Session:
         return settled
 
     def _check(self, frame: Frame) -> None:
+        if abs(frame.time) > LATEST_S and math.isfinite(frame.time):
+            raise InvalidClip(f"a frame of time {frame.time:.6g}, which looks like {unit_of(frame.time)}", expected="seconds",
+                              remedy="divide the times by their unit")
+        if len(frame.joints) > MOST_PERSONS:
+            raise InvalidClip(f"a frame of {len(frame.joints)} persons", expected=f"{MOST_PERSONS} at most")
         if not math.isfinite(frame.time) or frame.time <= self._latest:
             raise InvalidClip(
                 f"a frame of time {frame.time} s follows one of {self._latest} s",
