@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import InvalidClip, UsageError
+from edgeskel.values import ByValue
 
 __all__ = ["FARTHEST_M", "LATEST_S", "Clip", "Frame", "Inertial", "Topology", "unit_of", "unit_of_step"]
 
@@ -28,8 +29,8 @@ LATEST_S = 1e11
 PARTS = ("torso", "left_arm", "right_arm", "left_leg", "right_leg")
 
 
-@dataclass(frozen=True)
-class Topology:
+@dataclass(frozen=True, eq=False, repr=False)
+class Topology(ByValue):
     """A joint layout.
 
     Args:
@@ -64,6 +65,10 @@ class Topology:
                              expected=f"indices 0..{size - 1}")
         if len(self.order) != size:
             raise UsageError(f"topology {self.name!r} has joints that do not lead to the root", expected="a tree")
+
+    def __str__(self) -> str:
+        """Name and size."""
+        return f"{self.name}: {len(self.joints)} joints"
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -122,8 +127,8 @@ class Topology:
                    aliases=tuple(data.get("aliases", ())))
 
 
-@dataclass(frozen=True)
-class Frame:
+@dataclass(frozen=True, eq=False, repr=False)
+class Frame(ByValue):
     """Joints of all persons at one instant.
 
     Args:
@@ -136,9 +141,14 @@ class Frame:
     joints: Float32
     confidence: Float32
 
+    def __str__(self) -> str:
+        """When, and how much of whom is seen."""
+        persons, joints = np.shape(self.confidence) if np.ndim(self.confidence) == 2 else (0, 0)
+        return f"at {self.time:.3f} s: {persons} persons, {np.count_nonzero(self.confidence)} of {persons * joints} joints seen"
 
-@dataclass(frozen=True)
-class Inertial:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inertial(ByValue):
     """Signals of S body-worn sensors beside a clip; K samples on their own clock.
 
     Args:
@@ -155,9 +165,13 @@ class Inertial:
     gyroscope: Float32
     orientation: Float32 | None = None
 
+    def __str__(self) -> str:
+        """Where the sensors are, and how much they say."""
+        return f"{len(self.time)} samples of {', '.join(self.segments)}"
 
-@dataclass(frozen=True)
-class Clip:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clip(ByValue):
     """A labelled recording.
 
     Args:
@@ -194,6 +208,20 @@ class Clip:
         if not np.all(np.isfinite(self.time)) or np.any(np.diff(self.time) <= 0):
             raise InvalidClip(f"{self.source or 'clip'}: time does not increase from frame to frame",
                               expected="strictly increasing seconds")
+
+    def __str__(self) -> str:
+        """What, who, how long, and what is missing."""
+        persons, frames, joints, _ = self.joints.shape
+        who = "".join(f", {name} {value}" for name, value in (("subject", self.subject), ("view", self.view)) if value)
+        missing = float(np.mean(self.confidence == 0))
+        return (f"{self.label or 'unlabelled'!r}{who}: {persons} person{'s' * (persons > 1)}, {frames} frames of {joints} joints "
+                f"in {self.time[-1] - self.time[0]:.2f} s, {missing:.0%} missing{', sensors' * (self.inertial is not None)}")
+
+    def _repr_png_(self) -> bytes | None:
+        """A strip of skeletons for a notebook; without matplotlib (``pip install 'edgeskel[viz]'``) the text is shown."""
+        from edgeskel.notebook import strip
+
+        return strip(self.joints, self.confidence)
 
     @property
     def frames(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeskel.errors import DeviceError, EdgeskelError, MissingExtra
-from firmware_bridge.codecs import CODECS, Codec, create
+from firmware_bridge.codecs import Codec, create, names
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.samples import Chunk, Status
 from firmware_bridge.transports.serial import BAUDS, DEFAULT_BAUD, SerialTransport
@@ -229,7 +229,7 @@ def _on_air(address: str, name: str, services: Sequence[str], signal_dbm: int | 
 
 def guess_gatt(name: str, services: Sequence[str]) -> str:
     """The protocol of a BLE device by the service that it advertises or, failing that, by how its name begins; "" if none."""
-    gatts = {protocol: gatt for protocol in CODECS if (gatt := create(protocol).gatt) is not None}
+    gatts = {protocol: gatt for protocol in names() if (gatt := create(protocol).gatt) is not None}
     heard = {service.lower() for service in services}
     by_service = next((protocol for protocol, gatt in gatts.items() if gatt.service.lower() in heard), "")
     return by_service or next((protocol for protocol, gatt in gatts.items() if name and name.startswith(gatt.names or "\0")), "")

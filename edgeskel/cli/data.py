@@ -28,7 +28,8 @@ class Import:
     """Read a dataset's recordings into a store."""
 
     dataset: tyro.conf.Positional[str]
-    """utd-mhad, nw-ucla, sbu, utkinect, ntu, bvh, or generic (your own files with a dataset.toml)."""
+    """utd-mhad, nw-ucla, sbu, utkinect, ntu, bvh, or generic (your own files with a dataset.toml); or what another
+    installed package brings."""
     path: tyro.conf.Positional[Path]
     """The dataset's folder."""
     out: Path

@@ -50,6 +50,9 @@ class Evaluate:
     """Precision of a bundle's artifact: fp32, fp16 or int8."""
     report: Path | None = None
     """Write the report here: one HTML file with the confusion matrix and the worst clips."""
+    predictions: Path | None = None
+    """Write what was answered here, clip by clip (clip, label, predicted, a score for each class): .csv, or .parquet (needs
+    pyarrow)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,10 @@ class Measured:
 def evaluate(config: Evaluate) -> Report:
     """Measure one recogniser, or one for each fold."""
     from edgeskel.data import Store
+    from edgeskel.training import predictions
 
+    if config.predictions is not None:
+        predictions.check(config.predictions)
     store = Store.open(config.data)
     if config.fold == "all":
         return _evaluate_folds(config, store)
@@ -83,11 +89,15 @@ def evaluate(config: Evaluate) -> Report:
     }
     if config.report is not None:
         data["report"] = _write_report(config, Path(config.model).name or config.model, found.metrics, store, told)
+    if config.predictions is not None:
+        predictions.write(config.predictions, found.metrics, store)
+        data["predictions"] = config.predictions
     return Report(data, text=lambda out: _draw(out, config, found))
 
 
 def _evaluate_folds(config: Evaluate, store: Store) -> Report:
     from edgeskel.data.protocols import folds
+    from edgeskel.training import predictions
     from edgeskel.training.metrics import Metrics, mean_and_spread
     from edgeskel.training.record import Training
 
@@ -100,6 +110,9 @@ def _evaluate_folds(config: Evaluate, store: Store) -> Report:
     rows = [{**one.facts(), **one.metrics.figures()} for one in found]
     mean = mean_and_spread([one.metrics.figures() for one in found])
     data = {"model": config.model, "dataset": store.dataset, "part": config.part, **mean, "folds": rows}
+    if config.predictions is not None:
+        predictions.write(config.predictions, Metrics.together([one.metrics for one in found]), store)
+        data["predictions"] = config.predictions
     if config.report is not None:
         name = f"{Path(config.model).name}, all {len(found)} folds together,"
         data["report"] = _write_report(config, name, Metrics.together([one.metrics for one in found]), store, {})

@@ -140,6 +140,11 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
             stack.enter_context(frame.only_results_on_stdout())
         report = choices[name].function(config)
     frame.show(report, as_json=as_json)
+    if report.error is not None:
+        if not as_json:
+            sys.stdout.flush()
+            _fail(report.error, report.error.exit_status, as_json=False)
+        return report.error.exit_status
     if report.stay is not None:
         sys.stdout.flush()
         try:
@@ -165,9 +170,9 @@ def _parse_quietly(parse: Any, config: type, rest: list[str], program: str) -> A
 
 def _fail(error: EdgeskelError, status: int, as_json: bool) -> int:
     if as_json:
-        fields = {"type": type(error).__name__, "message": str(error), "seen": error.seen,
-                  "expected": error.expected, "remedy": error.remedy}
-        sys.stdout.write(json.dumps({"error": fields}) + "\n")
+        from edgeskel.cli.report import fields_of
+
+        sys.stdout.write(json.dumps({"error": fields_of(error)}) + "\n")
         sys.stdout.flush()
     else:
         sys.stderr.write(f"error: {error.seen}\n")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl
 
 import tyro
 
 from edgeskel.cli.report import Command, Report, console
-from edgeskel.errors import UsageError
+from edgeskel.errors import EdgeskelError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +84,7 @@ class Run:
 
 
 def run(config: Run) -> Report:
-    """Step through every frame of the source; say what was recognised, how fast and how rightly."""
+    """Step through every frame of the source; say what was recognised, how fast and how rightly, also of a part."""
     from edgeskel.runtime.agreement import agreement, named
     from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
@@ -99,7 +101,8 @@ def run(config: Run) -> Report:
         first: float | None = None
         begin = time.perf_counter()
         screen = stack.enter_context(_screen(config, session, source.rate_hz))
-        with _until_interrupted(config):
+        ended = Ended()
+        with ended:
             for arrived in source:
                 frame = convert(arrived)
                 start = time.perf_counter()
@@ -112,13 +115,16 @@ def run(config: Run) -> Report:
                 first = frame.time if first is None else first
                 if config.seconds is not None and frame.time - first >= config.seconds:
                     break
-        found = session.finish()
+        if frame is None:
+            ended.raise_failure()  # there is nothing to report beside it
+        found = []
+        with ended:
+            found = session.finish()
         events += found
         if frame is not None:
             screen.show(frame, found, 0.0)
         wall = time.perf_counter() - begin
         spans = source.spans
-    ended = sum(event.kind == "ended" for event in events)
     actions = named(events)
     known = {label for _, _, label in spans} <= set(session.labels)
     data = {
@@ -131,14 +137,14 @@ def run(config: Run) -> Report:
             {"start": action.start, "end": action.end, "label": action.label, "probability": action.probability}
             for action in actions
         ],
-        "unknown": ended - len(actions),
+        "unknown": sum(event.kind == "ended" for event in events) - len(actions),
         "events": [asdict(event) for event in events],
         "fps": len(seconds) / wall if wall > 0 else None,
         "latency_ms": _latency(seconds),
         "spans": [{"start": start, "end": end, "label": label} for start, end, label in spans],
         "agreement": agreement(spans, actions) if known else None,
     }
-    return Report(data, lambda out: _summary(out, data))
+    return Report(data, lambda out: _summary(out, data), error=ended.early(config.source))
 
 
 def _record(config: Run, session: Session, stack: ExitStack) -> None:
@@ -161,9 +167,36 @@ def _picture(config: Run, session: Session, stack: ExitStack) -> Any:
     return picture
 
 
-def _until_interrupted(config: Run) -> Any:
-    """An interrupt is how a live source ends; of a recording it leaves a part unread, which is an error."""
-    return nullcontext() if config.source.startswith("replay:") else suppress(KeyboardInterrupt)
+class Ended:
+    """Takes note of what ended the frames inside the block: an interrupt, the service manager, a source or engine that failed.
+    What was recognised until then is reported all the same."""
+
+    def __init__(self) -> None:
+        self._by: BaseException | None = None
+
+    def __enter__(self) -> Ended:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._by = self._by or error
+        return isinstance(error, (KeyboardInterrupt, SystemExit, EdgeskelError))
+
+    def raise_failure(self) -> None:
+        """Raise what failed, if something did."""
+        if isinstance(self._by, EdgeskelError):
+            raise self._by
+
+    def early(self, source: str) -> EdgeskelError | None:
+        """What to say about it. Interrupting is how a live source ends, and a replay that goes round for ever; of any other
+        replay it leaves a part unread."""
+        if isinstance(self._by, EdgeskelError):
+            return self._by
+        query = dict(parse_qsl(source.partition("?")[2]))
+        if self._by is None or not source.startswith("replay:") or query.get("loop") == "forever":
+            return None
+        error = EdgeskelError("interrupted before the recording's end", remedy="run the same command again")
+        error.exit_status = self._by.code if isinstance(self._by, SystemExit) and isinstance(self._by.code, int) else 130
+        return error
 
 
 def open_session(config: Run) -> Session:

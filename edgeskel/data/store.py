@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import operator
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,9 @@ FAULT_AROUND = 1 << 16  # the kernel maps this much around a page that is touche
 class Store:
     """Read-only view of a store; ``store[i]`` is a :class:`~edgeskel.skeleton.Clip` with its own copy of the data.
 
-    Open it with :meth:`open`. A store can be handed to worker processes: what travels is its path.
+    Open it with :meth:`open`. A store can be handed to worker processes: what travels is its path. ``store[10:20]``,
+    ``store[[3, 1, 4]]`` and ``store[mask]`` are stores of fewer clips over the same files. It serves as a ``Dataset`` of torch:
+    ``DataLoader(store, batch_size=8)`` gives batches as :meth:`__getitems__` describes them.
 
     Attributes:
         path: the folder.
@@ -66,6 +69,8 @@ class Store:
         notes: what the import said of those that it took.
         test_subjects: whom the data set's own protocol tests on; empty where it has no such protocol.
         index: structured array, one row per clip.
+        rows: of a part, which clips of the whole store it holds; None for the whole.
+        whole: how many clips the whole store has.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], index: NDArray[Any]) -> None:
@@ -80,6 +85,8 @@ class Store:
                            for note in header.get("notes", ()))
         self.test_subjects: tuple[str, ...] = tuple(str(subject) for subject in header.get("test_subjects", ()))
         self.index = index
+        self.rows: NDArray[np.int64] | None = None
+        self.whole = len(index)
         self._maps = {name: _Map(path / name) for name in FILES}
 
     @classmethod
@@ -132,10 +139,30 @@ class Store:
                 raise CorruptFile(self.path, seen, expected=expected, remedy="import the recordings again")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store.open, (self.path,)
+        return (Store.open, (self.path,)) if self.rows is None else (_part, (self.path, self.rows))
 
     def __repr__(self) -> str:
-        return f"<Store {self.dataset}: {len(self)} clips, {self.topology.name}, {len(self.labels)} labels>"
+        part = "" if self.rows is None else f" (of {self.whole})"
+        return f"<Store {self.dataset}: {len(self)} clips{part}, {self.topology.name}, {len(self.labels)} labels>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what is in it, and its first clips as skeletons."""
+        from edgeskel.data.pictures import svg
+        from edgeskel.notebook import table
+
+        rows = {"clips": len(self), "layout": f"{self.topology.name}, {len(self.topology.joints)} joints",
+                "labels": list(self.labels), "subjects": len(set(self.index["subject"].tolist())), "rate": f"{self.rate_hz:g} Hz",
+                "refused": len(self.refused)}
+        pictures = [svg(self[i], self.topology) for i in range(min(2, len(self)))]
+        return table(f"{self.dataset} in {self.path}", rows, "".join(pictures))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same clips, wherever they lie."""
+        return isinstance(other, Store) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        """Of the digest."""
+        return hash(self.digest)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -143,9 +170,22 @@ class Store:
     def __iter__(self) -> Iterator[Clip]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, i: int) -> Clip:
-        """Clip ``i`` (negative counts from the end), read into memory of its own."""
-        row = self.index[i]
+    @overload
+    def __getitem__(self, i: SupportsIndex) -> Clip: ...
+
+    @overload
+    def __getitem__(self, i: slice | Sequence[int] | NDArray[Any]) -> Store: ...
+
+    def __getitem__(self, i: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> Clip | Store:
+        """Clip ``i`` (negative counts from the end), read into memory of its own; or a store of several of them.
+
+        Raises:
+            IndexError: there is no such clip.
+            TypeError: neither a number nor a slice, a list of numbers or a mask.
+        """
+        if not hasattr(i, "__index__") or (isinstance(i, np.ndarray) and i.ndim):
+            return self._chosen(i)
+        row = self.index[operator.index(i)]  # type: ignore[arg-type]
         persons, frames, joints = int(row["persons"]), int(row["frames"]), len(self.topology.joints)
         start, rows = int(row["start"]), persons * frames * joints
         label = int(row["label"])
@@ -156,12 +196,48 @@ class Store:
             label=self.labels[label] if label >= 0 else "", subject=row["subject"].decode(), view=row["view"].decode(),
             source=row["source"].decode(), inertial=self._inertial(row) if row["segments"] else None)
 
+    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """A batch for torch's ``DataLoader``, whose own collation stacks it.
+
+        Args:
+            rows: which clips.
+
+        Returns:
+            of each clip ``joints`` (M, T, V, 3) and ``confidence`` (M, T, V), float32, both as large as the largest of the batch
+            and padded with confidence 0; ``label``, its number in :attr:`labels` (-1 is unlabelled); ``index``, the row.
+        """
+        clips = [self[int(row)] for row in rows]
+        size = tuple(max(clip.joints.shape[axis] for clip in clips) for axis in (0, 1))
+        batch = []
+        for row, clip in zip(rows, clips, strict=True):
+            joints = np.zeros((*size, *clip.joints.shape[2:]), np.float32)
+            confidence = np.zeros(joints.shape[:3], np.float32)
+            joints[: clip.joints.shape[0], : clip.frames] = clip.joints
+            confidence[: clip.joints.shape[0], : clip.frames] = clip.confidence
+            batch.append({"joints": joints, "confidence": confidence, "label": int(self.index["label"][row]), "index": int(row)})
+        return batch
+
+    def _chosen(self, which: Any) -> Store:
+        wanted = which if isinstance(which, slice) else np.asarray(which)
+        if isinstance(wanted, np.ndarray) and (wanted.ndim != 1 or (len(wanted) and wanted.dtype.kind not in "iub")):
+            raise TypeError(f"a store is indexed by a number, a slice, a list of numbers or a mask, not by {which!r}")
+        rows = np.arange(len(self))[wanted if isinstance(which, slice) or len(wanted) else slice(0)]
+        part: Store = object.__new__(Store)
+        part.__dict__.update(self.__dict__)
+        part.index = self.index[rows]
+        part.rows = rows if self.rows is None else self.rows[rows]
+        meaning = repr((self.dataset, self.labels, self.topology.to_dict(), self.rate_hz)).encode()
+        part.digest = hashlib.sha256(meaning + part.index.tobytes()).hexdigest()  # a row has its clip's own digest
+        return part
+
     def texts(self, field: str) -> NDArray[np.str_]:
         """A text column of the index (``subject``, ``view``, ``source``) as strings, one per clip."""
         return np.char.decode(self.index[field], "utf-8")
 
     def verify(self) -> None:
         """Read everything and compare with the digest. Raises ``CorruptFile``."""
+        if self.rows is not None:
+            return Store.open(self.path).verify()
         header = json.loads((self.path / "store.json").read_text("utf-8"))
         hashes = {name: hashlib.sha256() for name in FILES}
         for name, file_hash in hashes.items():
@@ -190,6 +266,10 @@ class Store:
 
     def _read(self, name: str, dtype: str, offset: int, shape: tuple[int, ...], count: int) -> NDArray[Any]:
         return self._maps[name].read(dtype, offset, count).reshape(shape)
+
+
+def _part(path: Path, rows: NDArray[np.int64]) -> Store:
+    return Store.open(path)[rows]
 
 
 def _read_index(path: Path) -> NDArray[Any]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from edgeskel.errors import BundleError, CorruptFile, EdgeskelError
 from edgeskel.skeleton import Float32, Topology
+from edgeskel.values import ByValue
 
 __all__ = [
     "CERTAINTY", "MANIFEST", "SCHEMA", "Artifact", "Bundle", "Certainty", "Golden", "StepForm", "Window", "certainty_of",
@@ -73,8 +74,8 @@ class Certainty:
     """Calibrated probability under which an action is unknown."""
 
 
-@dataclass(frozen=True)
-class Artifact:
+@dataclass(frozen=True, eq=False, repr=False)
+class Artifact(ByValue):
     """One exported file of the bundle."""
 
     file: str
@@ -88,14 +89,18 @@ class Artifact:
     details: Mapping[str, Any]
     """The manifest's whole entry: digest, bytes, tolerance, what was measured."""
 
+    def __str__(self) -> str:
+        """File, precision and engines."""
+        return f"{self.file}, {self.precision}, for {', '.join(self.engines)}"
+
     @property
     def form(self) -> str:
         """``clip``: takes whole windows; ``step``: takes the next frames and the state."""
         return str(self.details.get("form", "clip"))
 
 
-@dataclass(frozen=True)
-class Golden:
+@dataclass(frozen=True, eq=False, repr=False)
+class Golden(ByValue):
     """Recorded inputs and the reference's answers, to prove an engine on the device.
 
     Args:
@@ -113,6 +118,10 @@ class Golden:
     def __len__(self) -> int:
         return len(self.joints)
 
+    def __str__(self) -> str:
+        """How many windows of which shape."""
+        return f"{len(self)} windows {self.joints.shape[1:]}"
+
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file, as hexadecimal."""
@@ -129,8 +138,8 @@ def manifest_digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Bundle:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bundle(ByValue):
     """An opened bundle: every file that its manifest lists is there, whole and unaltered."""
 
     path: Path
@@ -144,6 +153,20 @@ class Bundle:
     step: StepForm | None = None
     """How its step artifacts are fed; None where it has none."""
     certainty: Certainty = Certainty()
+
+    def __str__(self) -> str:
+        """Name, target and what is in it."""
+        return (f"{self.name} for {self.target}: {len(self.artifacts)} artifacts, {len(self.labels)} labels, {self.topology.name}, "
+                f"in {self.path}")
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what is in it."""
+        from edgeskel.notebook import table
+
+        return table(f"{self.name} for {self.target}", {
+            "folder": self.path, "labels": list(self.labels), "layout": self.topology.name,
+            "window": f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz",
+            **{artifact.file: f"{artifact.precision}, for {', '.join(artifact.engines)}" for artifact in self.artifacts}})
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,13 +25,14 @@ from edgeskel.runtime.stepping import Stepper
 from edgeskel.runtime.timeline import Resampler, Ring, paced
 from edgeskel.runtime.tracking import MOST_PERSONS, Slots
 from edgeskel.skeleton import LATEST_S, Clip, Float32, Frame, Topology, check_window, unit_of, unit_of_step
+from edgeskel.values import ByValue
 from edgeskel.window import check_axes, fit_window
 
 __all__ = ["Recognition", "Session"]
 
 
-@dataclass(frozen=True)
-class Recognition:
+@dataclass(frozen=True, eq=False, repr=False)
+class Recognition(ByValue):
     """What one window shows.
 
     Args:
@@ -44,9 +45,13 @@ class Recognition:
 
     label: str
     probability: float
-    probabilities: Float32 = field(repr=False)
-    embedding: Float32 = field(repr=False)
+    probabilities: Float32
+    embedding: Float32
     time: float | None = None
+
+    def __str__(self) -> str:
+        """Label and probability."""
+        return f"{self.label!r} {self.probability:.0%}" + ("" if self.time is None else f" at {self.time:.3f} s")
 
 
 class Session:
@@ -72,6 +77,22 @@ class Session:
         self.most = most
         self._live = self._fresh()
         self.reset()
+
+    def __repr__(self) -> str:
+        """One line."""
+        return (f"<Session on {self.engine.name}, by {self.way}: {len(self.labels)} labels, {self.topology.name}, "
+                f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz>")
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what it recognises with, and whom it follows."""
+        from edgeskel.notebook import table
+
+        doing = {f"person {number}": doing.naming.label or ("moving" if doing.segmenter.moving else "no action")
+                 for number, doing in self.persons.items()}
+        window = f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz"
+        return table("Session", {"engine": self.engine.name, "way": self.way, "labels": list(self.labels),
+                                 "layout": self.topology.name, "window": window, "refused": dict(self.refused) or "nothing",
+                                 **doing})
 
     @property
     def way(self) -> str:

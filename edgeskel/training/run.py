@@ -33,9 +33,9 @@ from edgeskel.continual.embedding import describe
 from edgeskel.data import Split, Store, split
 from edgeskel.data.bodies import persons_of
 from edgeskel.data.protocols import folds
-from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
+from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UsageError
 from edgeskel.files import atomic_write
-from edgeskel.models import REGISTRY, Recogniser, count_parameters, create, from_pretrained
+from edgeskel.models import Recogniser, count_parameters, create, from_pretrained, names, registered
 from edgeskel.training import card, recipes, record, report
 from edgeskel.training.config import TrainConfig
 from edgeskel.training.data import Batches, Windows, check_classes, loader
@@ -128,8 +128,7 @@ def train_folds(config: TrainConfig, *, progress: bool = False) -> list[Trained]
 
 
 def _recipe(config: TrainConfig, store: Store) -> Recipe:
-    if config.recogniser not in REGISTRY:
-        raise UnknownChoice("recogniser", config.recogniser, REGISTRY)
+    of_recogniser = registered(config.recogniser)[1]
     settings = recipes.parse_settings(config.settings)
     if config.epochs is not None and "epochs" in settings:
         raise UsageError(
@@ -137,7 +136,7 @@ def _recipe(config: TrainConfig, store: Store) -> Recipe:
         )
     if config.epochs is not None:
         settings["epochs"] = config.epochs
-    known = [item.name for item in fields(REGISTRY[config.recogniser][1])]
+    known = [item.name for item in fields(of_recogniser)]
     return recipes.change(recipes.recipe_for(config.recogniser, store.dataset), settings, known)
 
 
@@ -233,7 +232,7 @@ def _check_ours(config: TrainConfig) -> None:
     if _begun(out).is_file() or not any(path.is_file() or path.is_symlink() for path in out.rglob("*")):
         return
     try:
-        if record.read(out).get("recogniser") in REGISTRY:
+        if record.read(out).get("recogniser") in names():
             return
         if state.is_file():
             from edgeskel.training.trainer import load_state

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeskel.errors import UsageError
 from firmware_bridge.address import split_address
-from firmware_bridge.codecs import CODECS, check_way, create, options_of
+from firmware_bridge.codecs import check_way, create, names, options_of
 from firmware_bridge.link.connection import Link
 from firmware_bridge.link.events import Health, Item
 from firmware_bridge.transports import DEFAULT_PROTOCOL, open_transport
@@ -32,7 +32,7 @@ def _spoken(address: str) -> tuple[str, dict[str, str]]:
     transport = open_transport(address)  # refuses a wrong address now, not at the first attempt
     protocol = options.get("protocol") or DEFAULT_PROTOCOL.get(scheme) or getattr(transport, "protocol", None)
     if not protocol:
-        raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(CODECS))
+        raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(names()))
     check_way(protocol, scheme)
     options = getattr(transport, "codec_options", {}) | options
     chosen = {name: value for name, value in options.items() if name in options_of(protocol)}

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.address import split_address
-from firmware_bridge.codecs import CODECS, options_of
+from firmware_bridge.codecs import names, options_of
 from firmware_bridge.samples import Chunk
 
 __all__ = ["DEFAULT_PROTOCOL", "TRANSPORTS", "Transport", "Received", "Lost", "open_transport"]
@@ -84,7 +84,7 @@ def open_transport(address: str) -> Transport:
     build: Callable[[str, Mapping[str, str]], Transport] = getattr(import_module(module), function)
     own: tuple[str, ...] = getattr(import_module(module), "OPTIONS")  # noqa: B009 (mypy knows no attribute of a module by name)
     protocol = options.get("protocol", DEFAULT_PROTOCOL.get(scheme, ""))
-    of_codec = tuple(options_of(protocol)) if protocol in CODECS else ()
+    of_codec = tuple(options_of(protocol)) if protocol in names() else ()
     for name in options:
         if name not in own + of_codec:
             raise UnknownChoice(f"option of {scheme}" + (f" with protocol={protocol}" if of_codec else ""), name, own + of_codec)

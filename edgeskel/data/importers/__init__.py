@@ -3,7 +3,8 @@
 An importer is a module with ``recordings(folder, options) -> Recordings``. It names what it reads and yields clips in a
 stable order; what it cannot take, it yields as ``Refused`` with the reason (``common.take`` does that for whatever is
 wrong with one recording), and nothing is dropped in silence. A module that reads options which others have no use for
-names them in ``OPTIONS``.
+names them in ``OPTIONS``. Every name in :data:`IMPORTERS`, and what other packages bring by entry points
+(:mod:`edgeskel.plugins`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeskel import topologies
+from edgeskel import plugins, topologies
 from edgeskel.data.importers.cleaning import cleaned
 from edgeskel.data.importers.common import Options, Recordings, Refused
-from edgeskel.data.notes import Note
 from edgeskel.data.importers.rates import Rates
+from edgeskel.data.notes import Note
 from edgeskel.data.store import StoreWriter
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
 from edgeskel.topologies.remap import Remap, remap_clip
 
-__all__ = ["IMPORTERS", "PUBLISHED", "ImportReport", "Note", "import_dataset"]
+__all__ = ["IMPORTERS", "PUBLISHED", "ImportReport", "Note", "import_dataset", "importers"]
 
 IMPORTERS = {
     "utd-mhad": ("edgeskel.data.importers.utd_mhad", "27 actions, 8 subjects, Kinect v1, one inertial sensor (.mat)"),
@@ -37,6 +38,14 @@ IMPORTERS = {
 }
 PUBLISHED = frozenset(IMPORTERS) - {"bvh", "generic"}
 """Importers of one data set each, whose clips are the same wherever they are imported."""
+
+
+
+def importers() -> dict[str, str]:
+    """Name -> what it reads; ours, then those of other installed packages."""
+    others = {name: f"from the package {package}" for name, package in plugins.names(plugins.IMPORTERS).items()}
+    return {**others, **{name: text for name, (_, text) in IMPORTERS.items()}}
+
 
 Progress = Callable[[Iterable[Clip | Refused], int], Iterable[Clip | Refused]]
 
@@ -70,7 +79,7 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
     and the store list it with the reason.
 
     Args:
-        name: one of ``IMPORTERS``.
+        name: one of :func:`importers`.
         path: the dataset's folder.
         out: the store's folder; a store that is there already is replaced.
         progress: wraps the recordings while they are read, ``progress(recordings, total)``.
@@ -84,11 +93,12 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
             cannot be, or that holds joints that are not numbers.
         UsageError: ``out`` exists and is not a store, or an option is missing or of no use to this importer.
     """
-    if name not in IMPORTERS:
-        raise UnknownChoice("dataset", name, IMPORTERS)
+    known = importers()
+    if name not in known:
+        raise UnknownChoice("dataset", name, known)
     folder = Path(path)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder", expected=f"the folder of {name}: {IMPORTERS[name][1]}")
+        raise DataError(f"{folder} is not a folder", expected=f"the folder of {name}: {known[name]}")
     chosen = Options(**options)
     source = _open(name, folder, chosen)
     recordings = source.clips if progress is None else progress(source.clips, source.total)
@@ -113,7 +123,7 @@ def _open(name: str, folder: Path, options: Options) -> Recordings:
     for option, known in (("zeros", ("missing", "seen")), ("bodies", ("acting", "all"))):
         if getattr(options, option) not in known:
             raise UnknownChoice(f"choice for {option}", getattr(options, option), known)
-    module = importlib.import_module(IMPORTERS[name][0])
+    module = plugins.load(plugins.IMPORTERS, name, IMPORTERS) or importlib.import_module(IMPORTERS[name][0])
     for option in ("unit", "up", "label"):
         if getattr(options, option) and option not in getattr(module, "OPTIONS", ()):
             raise UsageError(f"--{option} {getattr(options, option)!r} for {name}",
