@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND"]
 
 DEFAULT_MODEL = "edge-demo"
+NO_TORCH = ("run a bundle, which needs numpy and one engine: --bundle DIR, made by edgeskel export MODEL --out DIR where there is "
+            "torch")
+"""What to do where a model is to be run and torch is missing."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +192,14 @@ def open_session(config: Run) -> Session:
                 expected="a bundle: a model is run by torch as it is",
                 remedy=f"export it first: edgeskel export {folder} --target host --out DIR",
             )
-        from edgeskel.models import from_pretrained
-        from edgeskel.models.base import folder_of
+        from edgeskel.extras import needed
         from edgeskel.runtime.bundle import read_certainty
 
         name = config.model or DEFAULT_MODEL
+        with needed(f"running the model {name}", "train", instead=NO_TORCH):
+            from edgeskel.models import from_pretrained
+            from edgeskel.models.base import folder_of
+
         model = from_pretrained(name)
         settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold)
         session = runtime.session_of(model, config.threads, config.way, settings)
