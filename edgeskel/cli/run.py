@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgeskel.continual.device import Memory
     from edgeskel.runtime import Event, Session
     from edgeskel.skeleton import Frame
+    from firmware_bridge.recording import Span
 
 __all__ = ["COMMAND"]
 
@@ -97,7 +99,7 @@ def run(config: Run) -> Report:
         source = stack.enter_context(open_source(_address(config)))
         convert = converter(source.topology, session.topology, partial(console.print, style="yellow"))
         _record(config, session, stack)
-        picture = _picture(config, session, stack)
+        picture = _picture(config, session, source.spans, stack)
         frame: Frame | None = None
         first: float | None = None
         begin = time.perf_counter()
@@ -154,12 +156,12 @@ def _record(config: Run, session: Session, stack: ExitStack) -> None:
     session.tap(lambda frame: recorder.frame(frame, session.topology, "seen"))
 
 
-def _picture(config: Run, session: Session, stack: ExitStack) -> Any:
+def _picture(config: Run, session: Session, spans: Sequence[Span], stack: ExitStack) -> Any:
     if not config.rerun and config.rrd is None:
         return None
     from edgeskel.cli.picture import Picture
 
-    picture = Picture(session, config.rrd)
+    picture = Picture(session, config.rrd, spans)
     stack.callback(picture.close)
     return picture
 
