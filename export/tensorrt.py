@@ -78,9 +78,13 @@ def engine_for(onnx: Path, precision: str, folder: Path, typing: str = "auto", l
         log: called with a line of text now and then.
 
     Raises:
-        BuildError: the bundle was altered, or TensorRT builds it in no way.
+        BuildError: there is no TensorRT here, the bundle was altered, or TensorRT builds it in no way.
     """
-    import tensorrt as trt
+    try:
+        import tensorrt as trt
+    except ImportError as error:
+        raise BuildError(f"TensorRT's Python bindings do not load here ({error}); on a Jetson: sudo apt install nvidia-jetpack, "
+                         "and make the environment with --system-site-packages") from error
 
     _check_digest(onnx)
     facts = {"onnx": _digest(onnx), "tensorrt": str(trt.__version__), "sm": compute_capability(), "l4t": l4t_release(),

@@ -169,7 +169,11 @@ def _predictor(config: Evaluate) -> Predictor:
             f"--engine and --precision are for bundles, and {config.model} is none",
             remedy="export it first: edgeskel export",
         )
-    from edgeskel.models import from_pretrained
+    from edgeskel.extras import needed
+
+    bundle = "measure a bundle, which needs numpy and one engine: edgeskel evaluate BUNDLE"
+    with needed(f"running the model {config.model}", "train", instead=bundle):
+        from edgeskel.models import from_pretrained
 
     return TorchPredictor(from_pretrained(config.model))
 

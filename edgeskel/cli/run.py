@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
     from edgeskel.continual.device import Memory
     from edgeskel.runtime import Event, Session
     from edgeskel.skeleton import Frame
+    from firmware_bridge.recording import Span
 
 __all__ = ["COMMAND"]
 
 DEFAULT_MODEL = "edge-demo"
+NO_TORCH = ("run a bundle, which needs numpy and one engine: --bundle DIR, made by edgeskel export MODEL --out DIR where there is "
+            "torch")
+"""What to do where a model is to be run and torch is missing."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def run(config: Run) -> Report:
         source = stack.enter_context(open_source(_address(config)))
         convert = converter(source.topology, session.topology, partial(console.print, style="yellow"))
         _record(config, session, stack)
-        picture = _picture(config, session, stack)
+        picture = _picture(config, session, source.spans, stack)
         frame: Frame | None = None
         first: float | None = None
         begin = time.perf_counter()
@@ -157,12 +162,12 @@ def _record(config: Run, session: Session, stack: ExitStack) -> None:
     session.tap(lambda frame: recorder.frame(frame, session.topology, "seen"))
 
 
-def _picture(config: Run, session: Session, stack: ExitStack) -> Any:
+def _picture(config: Run, session: Session, spans: Sequence[Span], stack: ExitStack) -> Any:
     if not config.rerun and config.rrd is None:
         return None
     from edgeskel.cli.picture import Picture
 
-    picture = Picture(session, config.rrd)
+    picture = Picture(session, config.rrd, spans)
     stack.callback(picture.close)
     return picture
 
@@ -222,11 +227,14 @@ def open_session(config: Run) -> Session:
                 expected="a bundle: a model is run by torch as it is",
                 remedy=f"export it first: edgeskel export {folder} --target host --out DIR",
             )
-        from edgeskel.models import from_pretrained
-        from edgeskel.models.base import folder_of
+        from edgeskel.extras import needed
         from edgeskel.runtime.bundle import read_certainty
 
         name = config.model or DEFAULT_MODEL
+        with needed(f"running the model {name}", "train", instead=NO_TORCH):
+            from edgeskel.models import from_pretrained
+            from edgeskel.models.base import folder_of
+
         model = from_pretrained(name)
         settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold)
         session = runtime.session_of(model, config.threads, config.way, settings)

@@ -162,7 +162,7 @@ def read_mat(path: Path, variable: str, shape: Sequence[int | None]) -> NDArray[
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise MissingExtra("scipy", "train", "reading .mat files") from error
+        raise MissingExtra("scipy", "train", "reading .mat files", enough="scipy>=1.11") from error
     wanted = "an array {} of shape ({})".format(variable, ", ".join("n" if n is None else str(n) for n in shape))
     try:
         data = loadmat(path).get(variable)
