@@ -72,6 +72,9 @@ class Session:
         self._live = self._fresh()
         self.reset()
 
+    remark = ""
+    """What its user should know of the artifact that was chosen; see :func:`edgeskel.runtime.choosing.remark`."""
+
     @property
     def way(self) -> str:
         """How :meth:`step` recognises: ``frame`` (frame by frame) or ``window``."""
