@@ -236,8 +236,12 @@ def _check_digest(onnx: Path) -> None:
         altered = [name for name, digest in expected.items() if _digest(onnx.with_name(name)) != digest]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BuildError(f"{manifest}: unreadable ({error!r}); copy the bundle again") from error
-    if altered or onnx.name not in expected:
-        raise BuildError(f"{', '.join(altered) or onnx.name} is not what {manifest} lists; copy the bundle again")
+    if altered:
+        raise BuildError(f"{', '.join(altered)} is not what {manifest} lists; copy the bundle again")
+    if onnx.name not in expected:
+        there = [precision for precision, name in ONNX.items() if name in files]
+        raise BuildError(f"this bundle holds no {onnx.name}; give " + (f"--precision {' or '.join(there)}" if there else
+                                                                       "one that was exported for a Jetson"))
 
 
 def _is_whole(path: Path) -> bool:

@@ -34,6 +34,7 @@ def bench(config: Bench) -> Report:
     from edgeskel.errors import UsageError
     from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle
+    from edgeskel.runtime.choosing import remark
     from export.bench import measure
 
     if config.runs < 1:
@@ -44,8 +45,10 @@ def bench(config: Bench) -> Report:
     with Progress(console) as progress:
         task = progress.add_task("measuring", total=None)
         timings, skipped = measure(bundle, runs=config.runs, engine=config.engine, progress=lambda: progress.advance(task))
+    int8 = [remark(bundle, artifact, timing.engine) for timing in timings for artifact in bundle.artifacts
+            if artifact.file == timing.file and artifact.precision == "int8"]
     data = {"bundle": str(bundle.path), "artifacts": [asdict(timing) for timing in timings], "not_run": skipped,
-            "machine": _machine()}
+            "notes": list(dict.fromkeys(filter(None, int8))), "machine": _machine()}
     return Report(data, text=lambda out: _draw(out, data))
 
 
@@ -75,6 +78,8 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     out.print(table)
     out.print(f"milliseconds of one window on {data['machine']['processor']}; MB that the artifact adds to its engine",
               highlight=False, markup=False)
+    for note in data["notes"]:
+        out.print(f"note: {note}", highlight=False, markup=False)
     for why in dict.fromkeys(data["not_run"].values()):
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
         out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)

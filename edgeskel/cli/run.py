@@ -220,6 +220,8 @@ def open_session(config: Run) -> Session:
         runtime.engines.check_threads(config.threads)
         settings = runtime.event_config(Bundle.open(folder).certainty, config.threshold)
         session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
+        if session.remark:
+            console.print(session.remark, style="dim")
     else:
         if config.engine not in (None, "torch") or config.precision is not None:
             raise UsageError(

@@ -88,6 +88,9 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     for why in dict.fromkeys(data["not_run"].values()):
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
         out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
+    for row in data["artifacts"]:
+        if row["integer_kernels"] is not None and not row["integer_kernels"]["passed"]:
+            out.print(f"note: {row['integer_kernels']['says']}", highlight=False, markup=False)
     for line in data["disagreements"]:
         out.print(f"disagreement: {line}", highlight=False, markup=False, style="red")
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from edgeskel.errors import EngineError, UnknownChoice
 from edgeskel.runtime import engines
-from edgeskel.runtime.bundle import Artifact, Bundle, Certainty, Window
+from edgeskel.runtime.bundle import Bundle, Certainty, Window
+from edgeskel.runtime.choosing import choose, remark
 from edgeskel.runtime.events import UNKNOWN, Event, EventConfig
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.runtime.stepping import Stepper, open_stepper
@@ -36,7 +37,8 @@ def load(
     Args:
         path: the bundle's folder; every digest in it is checked first.
         engine: one of ``engines.ENGINES``; None takes the best one present.
-        precision: fp32, fp16 or int8; None takes the one that the bundle lists first for that engine.
+        precision: fp32, fp16 or int8; None takes the one that the bundle lists first for that engine, and fp32 on ONNX Runtime
+            (:func:`choose`).
         threads: processor threads; None leaves it to the engine.
         way: how live frames are recognised: ``frame`` (frame by frame) or ``window``; None takes the first where the bundle
             has it for that engine and precision.
@@ -54,7 +56,9 @@ def load(
     ready = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
     stepper = _stepper(bundle, engine, precision, threads, way)
     found = config or event_config(bundle.certainty)
-    return Session(ready, bundle.topology, bundle.labels, bundle.window, stepper=stepper, config=found)
+    session = Session(ready, bundle.topology, bundle.labels, bundle.window, stepper=stepper, config=found)
+    session.remark = remark(bundle, artifact, name)
+    return session
 
 
 WAYS = ("frame", "window")
@@ -94,36 +98,3 @@ def session_of(model: Recogniser, threads: int | None = None, way: str | None = 
         raise UnknownChoice("way to recognise", str(way), WAYS if form else WAYS[1:])
     stepper = None if form is None or way == "window" else Stepper(engine, form, len(settings.topology.joints))
     return Session(engine, settings.topology, settings.labels, window, stepper=stepper, config=config)
-
-
-def choose(bundle: Bundle, engine: str | None = None, precision: str | None = None, form: str = "clip") -> tuple[Artifact, str]:
-    """The artifact of that form to run and the engine to run it with; arguments and errors as :func:`load`.
-
-    TensorRT goes first where it runs, because nothing else there uses the GPU. Otherwise the bundle's order decides:
-    its artifacts, and each artifact's engines, are listed by what was measured on their target.
-    """
-    if engine is not None:
-        engines.get(engine)  # an unknown name is refused with the list
-    precisions = {artifact.precision for artifact in bundle.artifacts}
-    if precision is not None and precision not in precisions:
-        raise UnknownChoice(f"precision in {bundle.path}", precision, precisions)
-    pairs = [
-        (artifact, name)
-        for artifact in bundle.artifacts
-        for name in artifact.engines
-        if artifact.form == form and name in engines.ENGINES and engine in (None, name) and precision in (None, artifact.precision)
-    ]
-    pairs.sort(key=lambda pair: pair[1] != "tensorrt")
-    refused: dict[str, str] = {}
-    for artifact, name in pairs:
-        if name not in refused:
-            why = engines.get(name).available()
-            if why is None:
-                return artifact, name
-            refused[name] = why
-    wanted = " ".join(filter(None, (precision, "artifact for", engine or "any engine")))
-    raise EngineError(
-        f"{bundle.path}: no {wanted} runs here",
-        expected="one of " + ", ".join(sorted({f"{a.file} on {name}" for a in bundle.artifacts for name in a.engines})),
-        remedy="; ".join(f"{name}: {why}" for name, why in refused.items()),
-    )

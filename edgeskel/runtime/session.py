@@ -67,6 +67,9 @@ class Session:
         most: persons that :meth:`step` follows at a time, where the recogniser sees one at a time.
     """
 
+    remark = ""
+    """What its user should know of the artifact that was chosen; see :func:`edgeskel.runtime.choosing.remark`."""
+
     def __init__(self, engine: Engine, topology: Topology, labels: Sequence[str], window: Window, *,
                  stepper: Stepper | None = None, config: EventConfig | None = None, most: int = 4) -> None:
         self.engine, self.stepper = engine, stepper

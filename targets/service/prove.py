@@ -156,6 +156,8 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
         f"largest difference {outcome.max_abs_diff:.1e}, "
         f"p50 {best['p50_ms']:.1f}, p95 {best['p95_ms']:.1f}, p99 {best['p99_ms']:.1f} ms of {budget:.0f} ms"
     )
+    others = [f"{file}: p50 {figures[file]['p50_ms']:.1f} ms, no gain" for file in ready if file != chosen.file]
+    line = "; ".join((line, *others, *(f"refused: {why}" for why in refused.values())))
     if best["p95_ms"] > budget:
         raise VerificationFailed(
             line,

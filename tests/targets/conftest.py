@@ -32,11 +32,11 @@ def host_bundle(once: Callable[..., Path]) -> Path:
     """A bundle for the host target with fp32 and int8, of a recogniser of a few thousand weights."""
 
     def make(out: Path) -> None:
-        from export import build
+        from export import artifacts, build
         from tests.export.conftest import small_recogniser
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(build, "CALIBRATION", 16)
+            patch.setattr(artifacts, "CALIBRATION", 16)
             patch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 2026-01-01
             build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
 

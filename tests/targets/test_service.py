@@ -220,6 +220,9 @@ def jetson_bundle(host_bundle: Path, out: Path) -> Bundle:
     shutil.copyfile(ROOT / "export" / "tensorrt.py", out / "build_engine.py")
     manifest = json.loads((out / "manifest.json").read_text("utf-8"))
     manifest["target"] = "jetson"
+    for entry in manifest["artifacts"]:
+        if entry["format"] == "onnx":
+            entry["engines"] = ["tensorrt", "onnxruntime"]
     manifest["files"]["build_engine.py"] = file_digest(out / "build_engine.py")
     manifest["digest"] = manifest_digest(manifest)
     (out / "manifest.json").write_text(json.dumps(manifest), "utf-8")
