@@ -68,6 +68,7 @@ class Source:
         ranges: what an earlier calibration of these weights found, for int8 without recordings.
         knowledge: where its classes lie in the embedding; a bundle without it learns no actions on the device.
         certainty: what validation data said about its probabilities, empty when unknown.
+        segmenter: how its training clips move and pause, empty when unknown.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Source:
     ranges: Ranges | None = None
     knowledge: Knowledge | None = None
     certainty: dict[str, Any] = field(default_factory=dict)
+    segmenter: dict[str, Any] = field(default_factory=dict)
 
     @property
     def learned_from_synthetic_motion(self) -> bool:
@@ -368,6 +370,8 @@ class _Maker:
             more[LATENT] = self.latent
         if self.source.certainty:
             more["certainty"] = self.source.certainty
+        if self.source.segmenter:
+            more["segmenter"] = self.source.segmenter
         width = int(self.golden.embedding.shape[1])
         return Content(self.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), self.window,
                        width, more)

@@ -77,7 +77,7 @@ def export(config: Export) -> Report:
     source = build.Source(build.safe_name(folder.resolve().name), recogniser,
                           card.read_text("utf-8") if card.is_file() else "", record.read(folder), Ranges.read(folder),
                           Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None,
-                          _certainty(folder))
+                          _certainty(folder), _segmenter(folder))
     settings = recogniser.config
     windows = replay = None
     if config.calibration is not None:
@@ -100,6 +100,14 @@ def export(config: Export) -> Report:
             "latent_replay": bundle.manifest.get("latent_replay"),
             "next": f"edgeskel verify {bundle.path}"}
     return Report(data, text=lambda out: _draw(out, data))
+
+
+def _segmenter(folder: Path) -> dict[str, Any]:
+    """How the training clips move and pause, for the manifest; empty where nothing was learned of it."""
+    from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter, segmenter_entry
+
+    found = read_segmenter(folder)
+    return dict(segmenter_entry(found)) if (folder / SEGMENTER).is_file() else {}
 
 
 def _certainty(folder: Path) -> dict[str, Any]:

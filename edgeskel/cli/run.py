@@ -213,7 +213,8 @@ def open_session(config: Run) -> Session:
     folder = config.bundle or Path(config.model or DEFAULT_MODEL)
     if config.bundle is not None or (folder / "manifest.json").is_file():
         runtime.engines.check_threads(config.threads)
-        settings = runtime.event_config(Bundle.open(folder).certainty, config.threshold)
+        bundle = Bundle.open(folder)
+        settings = runtime.event_config(bundle.certainty, config.threshold, bundle.segmenter)
         session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
     else:
         if config.engine not in (None, "torch") or config.precision is not None:
@@ -225,10 +226,11 @@ def open_session(config: Run) -> Session:
         from edgeskel.models import from_pretrained
         from edgeskel.models.base import folder_of
         from edgeskel.runtime.bundle import read_certainty
+        from edgeskel.runtime.segmentation import read_segmenter
 
         name = config.model or DEFAULT_MODEL
         model = from_pretrained(name)
-        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold)
+        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold, read_segmenter(folder_of(name)))
         session = runtime.session_of(model, config.threads, config.way, settings)
     session.most = config.persons
     session.reset()

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import BundleError, CorruptFile, EdgeskelError
+from edgeskel.runtime.motion import SegmenterConfig
+from edgeskel.runtime.segmentation import segmenter_of
 from edgeskel.skeleton import Float32, Topology
 from edgeskel.values import ByValue
 
@@ -153,6 +155,8 @@ class Bundle(ByValue):
     step: StepForm | None = None
     """How its step artifacts are fed; None where it has none."""
     certainty: Certainty = Certainty()
+    segmenter: SegmenterConfig = SegmenterConfig()
+    """How live frames are cut into actions, as its training clips taught."""
 
     def __str__(self) -> str:
         """Name, target and what is in it."""
@@ -202,6 +206,7 @@ class Bundle(ByValue):
                 ),
                 step=step_form(manifest["step"]) if "step" in manifest else None,
                 certainty=certainty_of(manifest.get("certainty", {})),
+                segmenter=segmenter_of(manifest.get("segmenter", {})),
             )
         except BundleError:
             raise
