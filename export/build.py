@@ -125,6 +125,8 @@ def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict
         more[LATENT] = maker.latent
     if maker.source.certainty:
         more["certainty"] = maker.source.certainty
+    if maker.source.segmenter:
+        more["segmenter"] = maker.source.segmenter
     width = int(maker.golden.embedding.shape[1])
     return Content(maker.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), maker.window,
                    width, more)

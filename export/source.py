@@ -13,6 +13,7 @@ from edgeskel.continual.device import Knowledge, knowledge
 from edgeskel.data import synthetic
 from edgeskel.models.base import Recogniser, folder_of
 from edgeskel.runtime.bundle import CERTAINTY, read_certainty
+from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter, segmenter_entry
 from edgeskel.training import record
 from export.ranges import Ranges
 
@@ -31,6 +32,7 @@ class Source:
         ranges: what an earlier calibration of these weights found, for int8 without recordings.
         knowledge: where its classes lie in the embedding; a bundle without it learns no actions on the device.
         certainty: what validation data said about its probabilities, empty when unknown.
+        segmenter: how its training clips move and pause, empty when unknown.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Source:
     ranges: Ranges | None = None
     knowledge: Knowledge | None = None
     certainty: dict[str, Any] = field(default_factory=dict)
+    segmenter: dict[str, Any] = field(default_factory=dict)
 
     @property
     def learned_from_synthetic_motion(self) -> bool:
@@ -62,11 +65,12 @@ class Source:
         folder = folder_of(model)
         recogniser = models.from_pretrained(model)
         read_certainty(folder)  # refuses what is damaged
+        segmenter = dict(segmenter_entry(read_segmenter(folder))) if (folder / SEGMENTER).is_file() else {}
         texts = {name: (folder / name).read_text("utf-8") if (folder / name).is_file() else ""
                  for name in ("README.md", CERTAINTY)}
         return cls(safe_name(folder.resolve().name), recogniser, texts["README.md"], record.read(folder), Ranges.read(folder),
                    Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None,
-                   dict(json.loads(texts[CERTAINTY] or "{}")))
+                   dict(json.loads(texts[CERTAINTY] or "{}")), segmenter)
 
 
 def safe_name(text: str) -> str:

@@ -218,7 +218,8 @@ def open_session(config: Run) -> Session:
     folder = config.bundle or Path(config.model or DEFAULT_MODEL)
     if config.bundle is not None or (folder / "manifest.json").is_file():
         runtime.engines.check_threads(config.threads)
-        settings = runtime.event_config(Bundle.open(folder).certainty, config.threshold)
+        bundle = Bundle.open(folder)
+        settings = runtime.event_config(bundle.certainty, config.threshold, bundle.segmenter)
         session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
         if session.remark:
             console.print(session.remark, style="dim")
@@ -231,6 +232,7 @@ def open_session(config: Run) -> Session:
             )
         from edgeskel.extras import needed
         from edgeskel.runtime.bundle import read_certainty
+        from edgeskel.runtime.segmentation import read_segmenter
 
         name = config.model or DEFAULT_MODEL
         with needed(f"running the model {name}", "train", instead=NO_TORCH):
@@ -238,7 +240,7 @@ def open_session(config: Run) -> Session:
             from edgeskel.models.base import folder_of
 
         model = from_pretrained(name)
-        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold)
+        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold, read_segmenter(folder_of(name)))
         session = runtime.session_of(model, config.threads, config.way, settings)
     session.most = config.persons
     session.reset()

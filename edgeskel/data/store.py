@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import operator
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, SupportsIndex, overload
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,21 +170,21 @@ class Store:
         return (self[i] for i in range(len(self)))
 
     @overload
-    def __getitem__(self, i: SupportsIndex) -> Clip: ...
+    def __getitem__(self, i: int | np.integer[Any]) -> Clip: ...
 
     @overload
     def __getitem__(self, i: slice | Sequence[int] | NDArray[Any]) -> Store: ...
 
-    def __getitem__(self, i: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> Clip | Store:
+    def __getitem__(self, i: int | np.integer[Any] | slice | Sequence[int] | NDArray[Any]) -> Clip | Store:
         """Clip ``i`` (negative counts from the end), read into memory of its own; or a store of several of them.
 
         Raises:
             IndexError: there is no such clip.
             TypeError: neither a number nor a slice, a list of numbers or a mask.
         """
-        if not hasattr(i, "__index__") or (isinstance(i, np.ndarray) and i.ndim):
+        if not isinstance(i, (int, np.integer)):
             return self._chosen(i)
-        row = self.index[operator.index(i)]  # type: ignore[arg-type]
+        row = self.index[i]
         persons, frames, joints = int(row["persons"]), int(row["frames"]), len(self.topology.joints)
         start, rows = int(row["start"]), persons * frames * joints
         label = int(row["label"])
@@ -221,7 +220,7 @@ class Store:
         wanted = which if isinstance(which, slice) else np.asarray(which)
         if isinstance(wanted, np.ndarray) and (wanted.ndim != 1 or (len(wanted) and wanted.dtype.kind not in "iub")):
             raise TypeError(f"a store is indexed by a number, a slice, a list of numbers or a mask, not by {which!r}")
-        rows = np.arange(len(self))[wanted if isinstance(which, slice) or len(wanted) else slice(0)]
+        rows = np.arange(len(self))[wanted if isinstance(wanted, slice) or len(wanted) else slice(0)]
         part: Store = object.__new__(Store)
         part.__dict__.update(self.__dict__)
         part.index = self.index[rows]

@@ -16,6 +16,7 @@ from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Bundle, Certainty, Window
 from edgeskel.runtime.choosing import choose, remark
 from edgeskel.runtime.events import UNKNOWN, Event, EventConfig
+from edgeskel.runtime.motion import SegmenterConfig
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.runtime.stepping import Stepper, open_stepper
 
@@ -42,7 +43,7 @@ def load(
         threads: processor threads; None leaves it to the engine.
         way: how live frames are recognised: ``frame`` (frame by frame) or ``window``; None takes the first where the bundle
             has it for that engine and precision.
-        config: when scores become events; None takes the bundle's temperature and threshold.
+        config: when scores become events; None takes the bundle's temperature, threshold and way to cut.
 
     Raises:
         BundleError: incomplete, altered or of another schema.
@@ -55,7 +56,7 @@ def load(
     artifact, name = choose(bundle, engine, precision)
     ready = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
     stepper = _stepper(bundle, engine, precision, threads, way)
-    found = config or event_config(bundle.certainty)
+    found = config or event_config(bundle.certainty, segmenter=bundle.segmenter)
     session = Session(ready, bundle.topology, bundle.labels, bundle.window, stepper=stepper, config=found)
     session.remark = remark(bundle, artifact, name)
     return session
@@ -79,10 +80,12 @@ def _stepper(bundle: Bundle, engine: str | None, precision: str | None, threads:
     return open_stepper(bundle, artifact, name, threads)
 
 
-def event_config(certainty: Certainty, threshold: float | None = None) -> EventConfig:
-    """When scores become events, by what validation data said; ``threshold`` overrides its threshold."""
+def event_config(certainty: Certainty, threshold: float | None = None, segmenter: SegmenterConfig | None = None) -> EventConfig:
+    """When scores become events, by what validation data said; ``threshold`` overrides its threshold. ``segmenter`` is when a body
+    counts as moving, by the training clips."""
     threshold = certainty.threshold if threshold is None else threshold
-    return EventConfig(temperature=certainty.temperature, threshold=threshold, begin=max(threshold, EventConfig.begin))
+    return EventConfig(temperature=certainty.temperature, threshold=threshold, begin=max(threshold, EventConfig.begin),
+                       segmenter=segmenter or SegmenterConfig())
 
 
 def session_of(model: Recogniser, threads: int | None = None, way: str | None = None, config: EventConfig | None = None) -> Session:

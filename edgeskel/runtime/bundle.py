@@ -24,6 +24,8 @@ from edgeskel.errors import BundleError, CorruptFile, EdgeskelError
 from edgeskel.files import open_regular, read_regular
 from edgeskel.printable import printable
 from edgeskel.runtime import ranges
+from edgeskel.runtime.motion import SegmenterConfig
+from edgeskel.runtime.segmentation import segmenter_of
 from edgeskel.skeleton import Float32, Topology
 from edgeskel.values import ByValue
 
@@ -158,6 +160,8 @@ class Bundle(ByValue):
     step: StepForm | None = None
     """How its step artifacts are fed; None where it has none."""
     certainty: Certainty = Certainty()
+    segmenter: SegmenterConfig = SegmenterConfig()
+    """How live frames are cut into actions, as its training clips taught."""
 
     def __str__(self) -> str:
         """Name, target and what is in it."""
@@ -209,6 +213,7 @@ class Bundle(ByValue):
                 ),
                 step=step_form(manifest["step"]) if "step" in manifest else None,
                 certainty=certainty_of(manifest.get("certainty", {})),
+                segmenter=segmenter_of(manifest.get("segmenter", {})),
             )
         except BundleError:
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -191,7 +191,8 @@ class Session:
         """What a saved state must fit."""
         shapes = () if self.stepper is None else self.stepper.form.states
         return {"labels": self.labels, "joints": self.topology.joints, "persons": self.window.persons,
-                "rate_hz": self.window.rate_hz, "way": self.way, "states": shapes}
+                "rate_hz": self.window.rate_hz, "way": self.way, "states": shapes,
+                "segmenter": astuple(self.config.segmenter)}
 
     def check_topology(self, topology: Topology) -> None:
         """Refuse a source of another layout.

@@ -53,7 +53,8 @@ class Resampler:
     def contradiction(self) -> str | None:
         """What the fields cannot be together, if they are that."""
         if self._start is None or self._before is None:
-            return None if self._start is self._before and not self._count else "a grid without a frame"
+            nothing = self._start is None and self._before is None and not self._count
+            return None if nothing else "a grid without a frame"
         ahead = self._start + self._count * self.period - self._before.time
         if not -2 * _LONGEST - self.period <= ahead <= 2 * self.period:  # behind only where an engine failed in a pause
             return f"the next instant of the grid {ahead:g} s after the latest frame"

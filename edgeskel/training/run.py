@@ -2,6 +2,7 @@
 
     OUT/
       config.json, model.safetensors    what ``from_pretrained`` loads
+      segmenter.json                    how live frames are cut into actions, by the training clips' pace and pauses
       embedding.npz                     where its classes lie in the embedding, for actions that a device adds
       run.json                          configuration, seed, versions, data digest, history; written last
       README.md                         the model card
@@ -25,6 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 import edgeskel
@@ -36,6 +38,7 @@ from edgeskel.data.protocols import folds
 from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.models import Recogniser, count_parameters, create, from_pretrained, names, registered
+from edgeskel.runtime.segmentation import SEGMENTER, energies, learned, segmenter_entry
 from edgeskel.training import card, recipes, record, report
 from edgeskel.training.config import TrainConfig
 from edgeskel.training.data import Batches, Windows, check_classes, loader
@@ -45,6 +48,7 @@ from edgeskel.training.recipes import Recipe
 
 __all__ = ["Trained", "train", "train_folds"]
 
+_CLIPS_OF_SEGMENTER = 400
 _PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
@@ -405,6 +409,8 @@ def _write(
     described = describe(recogniser, store, parts.train)
     recogniser.save_pretrained(out)
     described.save(out / knowledge.FILE)
+    with atomic_write(out / SEGMENTER) as file:
+        file.write((json.dumps(_segmenter(recogniser, store, parts), indent=1) + "\n").encode())
     title = f"{run['recogniser']} on {run['dataset']}"
     with atomic_write(out / "report.html") as file:
         file.write(report.render(title, metrics, store, run=run, part="validation").encode())
@@ -413,6 +419,14 @@ def _write(
     with atomic_write(out / "run.json") as file:  # last: it says that all the rest is there
         file.write((json.dumps(run, indent=1) + "\n").encode())
     (out / "training" / "last.ckpt").unlink(missing_ok=True)
+
+
+def _segmenter(recogniser: Recogniser, store: Store, parts: Split) -> dict[str, float]:
+    """How live frames are to be cut: by the pauses and the pace of some hundred training clips."""
+    config = recogniser.config
+    chosen = np.random.default_rng(0).permutation(parts.train)[:_CLIPS_OF_SEGMENTER]
+    moving = [energies(store[int(index)], store.topology, config.rate_hz) for index in chosen]
+    return segmenter_entry(learned(moving, config.rate_hz))
 
 
 def _versions() -> dict[str, str]:

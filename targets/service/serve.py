@@ -124,7 +124,7 @@ class Recogniser:
     """
 
     def __init__(self, engine: Checked, bundle: Bundle, settings: Mapping[str, Any], health: Health) -> None:
-        config = event_config(bundle.certainty, settings.get("threshold"))
+        config = event_config(bundle.certainty, settings.get("threshold"), bundle.segmenter)
         self._session = Session(
             engine, bundle.topology, bundle.labels, bundle.window, stepper=engine.stepper, config=config
         )

@@ -39,7 +39,7 @@ def same(one, other):
 def test_it_learns_and_writes_what_can_be_loaded_and_measured(six, config):
     trained = train(config(epochs=12, validation="subject:7", settings=("learning_rate=0.01", "average=0.9")))
     assert {path.name for path in trained.folder.iterdir()} == {
-        "config.json", "model.safetensors", "run.json", "README.md", "report.html", "training", "embedding.npz",
+        "config.json", "model.safetensors", "run.json", "README.md", "report.html", "training", "embedding.npz", "segmenter.json",
     }  # fmt: skip
     found = evaluate(trained.recogniser, six, split(six, validation="subject:7").validation)
     assert found.top1 > 60, "chance is 17"
