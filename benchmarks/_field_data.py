@@ -60,7 +60,7 @@ def _still(actor: Joints, rng: np.random.Generator, *, sway: float = 0.0, noise:
     """A body beside the actor that keeps a pose, but for a slow sway and noise of each joint, metres."""
     pose = actor[0] + [1.1, 0.05, 0.4]
     slow = sway * np.sin(np.linspace(0, 5, len(actor)))[:, None, None] * [1.0, 0.2, 0.5]
-    return pose + slow + rng.normal(scale=noise, size=actor.shape)
+    return np.asarray(pose + slow + rng.normal(scale=noise, size=actor.shape))
 
 
 def _some(frames: int, start: float, end: float) -> NDArray[np.bool_]:
@@ -119,7 +119,7 @@ def _blanked(actor: Joints, rng: np.random.Generator) -> Bodies:
 
 def _without_feet(actor: Joints, rng: np.random.Generator) -> Bodies:
     gap = np.zeros(actor.shape[:2], bool)
-    gap[:, [joint for joint, name in enumerate(KINECT_1.joints) if name.endswith(("foot", "ankle"))]] = True
+    gap |= np.array([name.endswith(("foot", "ankle")) for name in KINECT_1.joints])
     return _zeroed(actor, gap)
 
 

@@ -32,7 +32,7 @@ def blank_missing(joints: Float32, confidence: Float32) -> Float32:
 
 def presence(confidence: Float32) -> NDArray[np.float64]:
     """(M,) mean confidence of each body over all frames and joints of (M, T, V): how much of it is seen, and how long."""
-    return confidence.mean(axis=(1, 2), dtype=np.float64)
+    return np.asarray(confidence.mean(axis=(1, 2), dtype=np.float64))
 
 
 def activity(joints: Float32, confidence: Float32) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from edgeskel.data import ImportReport, Store, import_dataset, split
 from edgeskel.data.importers.generic_paths import found
 from edgeskel.errors import CorruptFile, DataError, EdgeskelError, InvalidClip, UnknownChoice
 from edgeskel.skeleton import Clip
-from tests.data.test_generic import JOINTS, TOML, TOPOLOGY, gym, points, write_csv
+from tests.data.test_generic import TOML, gym, points, write_csv
 
 Array = np.ndarray[Any, Any]
 COCO = topologies.get("coco-17")

@@ -17,8 +17,8 @@ from typing import Any
 from edgeskel import topologies
 from edgeskel.data.importers.cleaning import cleaned
 from edgeskel.data.importers.common import Options, Recordings, Refused
-from edgeskel.data.notes import Note
 from edgeskel.data.importers.rates import Rates
+from edgeskel.data.notes import Note
 from edgeskel.data.store import StoreWriter
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
