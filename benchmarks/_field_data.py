@@ -126,7 +126,7 @@ def _without_feet(actor: Joints, rng: np.random.Generator) -> Bodies:
 def _in_runs(actor: Joints, rng: np.random.Generator) -> Bodies:
     """Each joint is lost for a sixth of the time, in one run."""
     gap = np.zeros(actor.shape[:2], bool)
-    for joint in range(gap.shape[1]):
+    for joint in range(actor.shape[1]):
         start = int(rng.integers(len(actor)))
         gap[start : start + len(actor) // 6, joint] = True
     return _zeroed(actor, gap)
