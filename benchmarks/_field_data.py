@@ -60,7 +60,7 @@ def _still(actor: Joints, rng: np.random.Generator, *, sway: float = 0.0, noise:
     """A body beside the actor that keeps a pose, but for a slow sway and noise of each joint, metres."""
     pose = actor[0] + [1.1, 0.05, 0.4]
     slow = sway * np.sin(np.linspace(0, 5, len(actor)))[:, None, None] * [1.0, 0.2, 0.5]
-    return pose + slow + rng.normal(scale=noise, size=actor.shape)
+    return np.asarray(pose + slow + rng.normal(scale=noise, size=actor.shape))
 
 
 def _some(frames: int, start: float, end: float) -> NDArray[np.bool_]:
@@ -119,14 +119,14 @@ def _blanked(actor: Joints, rng: np.random.Generator) -> Bodies:
 
 def _without_feet(actor: Joints, rng: np.random.Generator) -> Bodies:
     gap = np.zeros(actor.shape[:2], bool)
-    gap[:, [joint for joint, name in enumerate(KINECT_1.joints) if name.endswith(("foot", "ankle"))]] = True
+    gap |= np.array([name.endswith(("foot", "ankle")) for name in KINECT_1.joints])
     return _zeroed(actor, gap)
 
 
 def _in_runs(actor: Joints, rng: np.random.Generator) -> Bodies:
     """Each joint is lost for a sixth of the time, in one run."""
     gap = np.zeros(actor.shape[:2], bool)
-    for joint in range(gap.shape[1]):
+    for joint in range(actor.shape[1]):
         start = int(rng.integers(len(actor)))
         gap[start : start + len(actor) // 6, joint] = True
     return _zeroed(actor, gap)

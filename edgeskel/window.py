@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeskel.errors import InvalidClip
 from edgeskel.skeleton import Topology
 
-__all__ = ["activity", "blank_missing", "check_axes", "fit_window", "presence"]
+__all__ = ["activity", "blank_missing", "check_axes", "fit_window", "presence", "who_acts"]
 
 Float32 = NDArray[np.float32]
 
@@ -32,7 +32,7 @@ def blank_missing(joints: Float32, confidence: Float32) -> Float32:
 
 def presence(confidence: Float32) -> NDArray[np.float64]:
     """(M,) mean confidence of each body over all frames and joints of (M, T, V): how much of it is seen, and how long."""
-    return confidence.mean(axis=(1, 2), dtype=np.float64)
+    return np.asarray(confidence.mean(axis=(1, 2), dtype=np.float64))
 
 
 def activity(joints: Float32, confidence: Float32) -> NDArray[np.float64]:
@@ -58,6 +58,23 @@ def activity(joints: Float32, confidence: Float32) -> NDArray[np.float64]:
     departure = np.sqrt(apart.sum(axis=1) / frames)
     liveliest = np.sort(departure, axis=1)[:, -max(1, departure.shape[1] // 5):]
     return np.asarray(liveliest.mean(axis=1))
+
+
+def who_acts(joints: Float32, confidence: Float32, persons: int) -> NDArray[np.int64]:
+    """The bodies that count where there are too many: who moves most, weighed with how much and how long each is seen.
+
+    A phantom that a tracker sees all the time does not move; among bodies that all stand still, the best seen one counts.
+
+    Args:
+        joints: (M, T, V, 3) metres.
+        confidence: (M, T, V).
+        persons: how many to choose.
+
+    Returns:
+        their indices, in order.
+    """
+    weight = presence(confidence) * (activity(joints, confidence) + _STANDING_M)
+    return np.sort(np.argsort(-weight, kind="stable")[:persons])
 
 
 def _sums(values: NDArray[np.float64], span: int) -> NDArray[np.float64]:
@@ -94,8 +111,8 @@ def fit_window(joints: Float32, confidence: Float32, persons: int, frames: int) 
 
     A shorter recording keeps its frames; the rest of the window has confidence 0, and the graph stretches what was
     seen over its own frames. A longer one is resampled linearly. With too many persons, those who act stay, in their
-    order: who moves most (:func:`activity`), weighed with how much of the body and of the time is seen; absent ones have
-    confidence 0. Values of missing joints become 0, so that a NaN in them cannot spread.
+    order (:func:`who_acts`); absent ones have confidence 0. Values of missing joints become 0, so that a NaN in them
+    cannot spread.
 
     Args:
         joints: (M, T, V, 3) metres.
@@ -107,8 +124,7 @@ def fit_window(joints: Float32, confidence: Float32, persons: int, frames: int) 
         joints (persons, S, V, 3) and confidence (persons, S, V), float32, newly allocated.
     """
     if joints.shape[0] > persons:
-        weight = presence(confidence) * (activity(joints, confidence) + _STANDING_M)
-        acting = np.sort(np.argsort(-weight, kind="stable")[:persons])
+        acting = who_acts(joints, confidence, persons)
         joints, confidence = joints[acting], confidence[acting]
     if joints.shape[1] > frames:
         joints, confidence = _resample(joints, confidence, frames)

@@ -114,7 +114,7 @@ def _goes_on(person: NDArray[np.int64], centre: Float64, time: Float64, first: i
     mine = np.flatnonzero((person == first).any(axis=0))
     if not len(mine):
         return None
-    for other in sorted(set(person[person >= 0].tolist()) - {first}):
+    for other in (int(who) for who in np.unique(person[person >= 0]) if who != first):
         theirs = np.flatnonzero((person == other).any(axis=0))
         both = np.intersect1d(mine, theirs)
         if not len(both) or theirs[0] <= mine[0] or theirs[-1] <= mine[-1] or time[both[-1]] - time[both[0]] > OVERLAP_S:

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 from edgeskel.data.bodies import persons_of
 from edgeskel.data.importers.rates import differing, rate_of
 from edgeskel.data.notes import Note
+from edgeskel.data.sizes import extent, wrong_unit
 from edgeskel.data.store import Store
 
 __all__ = ["Inspection", "inspect"]
-
-# Median distance of the two joints of a standing person that lie furthest apart, in metres: what units should give.
-PLAUSIBLE_EXTENT = (0.3, 2.6)
-
 
 @dataclass(frozen=True)
 class Inspection:
@@ -91,7 +88,8 @@ def inspect(store: Store) -> Inspection:
             nobody += [clip.source] if blank == clip.frames else []
         rates.update([rate_of(clip)] if clip.frames > 1 else [])
         seconds += float(clip.time[-1] - clip.time[0])
-        extents += _extent(clip.joints, clip.confidence)
+        size = extent(clip.joints, clip.confidence)
+        extents += [] if size is None else [size]
     frames = store.index["frames"]
     sources = store.texts("source")
     labels = Counter(store.index["label"].tolist())
@@ -99,12 +97,13 @@ def inspect(store: Store) -> Inspection:
     if labels.get(-1):
         by_label[""] = labels[-1]
     counts = [count for label, count in by_label.items() if label]
-    extent = float(np.median(extents)) if extents else 0.0
+    across = float(np.median(extents)) if extents else 0.0
     duplicates = _duplicates(store.index["digest"], sources)
     one_frame = tuple(sources[frames == 1].tolist())
     unseen = dict(sorted(unseen.items(), key=lambda item: -item[1]))
     groups = tuple(differing(rates))
-    warnings = _warnings(by_label, duplicates, one_frame, extent) + _about_people(store, unseen, nobody, groups)
+    warnings = _warnings(by_label, duplicates, one_frame) + _about_people(store, unseen, nobody, groups)
+    warnings += [wrong] if (wrong := wrong_unit(extents, store.topology)) else []
     return Inspection(
         clips=len(store), frames=int(frames.sum()), seconds=round(seconds, 3),
         lengths={"min": int(frames.min()), "median": float(np.median(frames)), "mean": round(float(frames.mean()), 2),
@@ -116,16 +115,8 @@ def inspect(store: Store) -> Inspection:
                  zip(store.topology.joints, absent / positions, strict=True) if share},
         missing_share=round(float(absent.sum() / (positions * len(absent))), 5), unseen_frames=sum(unseen.values()),
         unseen=unseen, nobody=tuple(nobody), rates=groups,
-        duplicates=duplicates, one_frame=one_frame, extent_m=round(extent, 3), refused=store.refused,
+        duplicates=duplicates, one_frame=one_frame, extent_m=round(across, 3), refused=store.refused,
         notes=store.notes, inertial=_inertial(store), warnings=tuple(warnings))
-
-
-def _extent(joints: NDArray[np.float32], confidence: NDArray[np.float32]) -> list[float]:
-    """Diagonal of the box around the best seen person in the best seen frame, in a list; empty if nobody was seen."""
-    seen = confidence > 0
-    person, frame = np.unravel_index(int(seen.sum(axis=-1).argmax()), seen.shape[:2])
-    points = joints[person, frame][seen[person, frame]]
-    return [float(np.linalg.norm(np.ptp(points, axis=0)))] if len(points) > 1 else []
 
 
 def _duplicates(digests: NDArray[np.bytes_], sources: NDArray[np.str_]) -> tuple[tuple[str, ...], ...]:
@@ -148,8 +139,7 @@ def _count(values: NDArray[np.generic]) -> dict[str, int]:
     return dict(sorted(pairs, key=lambda pair: (pair[0].zfill(12) if pair[0].isdigit() else pair[0])))
 
 
-def _warnings(labels: dict[str, int], duplicates: tuple[tuple[str, ...], ...], one_frame: tuple[str, ...],
-              extent: float) -> list[str]:
+def _warnings(labels: dict[str, int], duplicates: tuple[tuple[str, ...], ...], one_frame: tuple[str, ...]) -> list[str]:
     found = []
     empty = [label for label, count in labels.items() if label and not count]
     if empty:
@@ -158,9 +148,6 @@ def _warnings(labels: dict[str, int], duplicates: tuple[tuple[str, ...], ...], o
         found.append(f"{len(duplicates)} recordings are there more than once: a split may put copies on both sides")
     if one_frame:
         found.append(f"{len(one_frame)} clips have a single frame and show no motion")
-    if extent and not PLAUSIBLE_EXTENT[0] <= extent <= PLAUSIBLE_EXTENT[1]:
-        found.append(f"people are {extent:.3g} m across, a person is {PLAUSIBLE_EXTENT[0]} to {PLAUSIBLE_EXTENT[1]} m: "
-                     "the unit is likely wrong")
     return found
 
 

@@ -39,7 +39,9 @@ def join(clips: Sequence[Clip], rate_hz: float, *, gap_s: float = 0.0,
     step = 1 / rate_hz
     persons = max(clip.joints.shape[0] for clip in clips)
     blank = round(gap_s * rate_hz)
-    positions, trust, time, spans = [], [], [], []
+    positions: list[Float32] = []
+    trust: list[Float32] = []
+    time, spans = [], []
     now = 0.0
     for number, clip in enumerate(clips):
         if number:

@@ -236,7 +236,7 @@ class Session:
         rate of the source.
 
         Args:
-            clip: (P, T, V, 3), any T and P; frame by frame the person seen with the most confidence counts.
+            clip: (P, T, V, 3), any T and P; frame by frame the person who acts counts.
 
         Raises:
             InvalidClip: nothing is seen in it, or it is shorter than one step.

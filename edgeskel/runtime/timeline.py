@@ -18,6 +18,7 @@ import numpy as np
 from edgeskel.runtime.snapshot import Kind, optional, real, several, whole
 from edgeskel.runtime.snapshot import frame as frame_of
 from edgeskel.skeleton import Clip, Float32, Frame
+from edgeskel.window import who_acts
 
 __all__ = ["Resampler", "Ring", "paced"]
 
@@ -97,14 +98,14 @@ class Resampler:
 
 
 def paced(clip: Clip, rate_hz: float) -> Iterator[Frame]:
-    """A clip at its own pace: the frames (1, V, 3), on the grid from its first one on, of the person seen with the most
-    confidence.
+    """A clip at its own pace: the frames (1, V, 3), on the grid from its first one on, of the person who acts
+    (:func:`edgeskel.window.who_acts`).
 
     Args:
         clip: (P, T, V, 3), any T and P.
         rate_hz: of the grid.
     """
-    most = int(clip.confidence.sum(axis=(1, 2)).argmax())
+    most = int(who_acts(clip.joints, clip.confidence, 1)[0])
     person = slice(most, most + 1)
     resampler = Resampler(rate_hz)
     for index, time in enumerate(clip.time.tolist()):

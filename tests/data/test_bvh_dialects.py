@@ -299,7 +299,7 @@ def test_names_hold_spaces_and_the_ending_may_be_in_capitals(tmp_path: Path) -> 
 def test_one_row_more_or_less_than_stated_is_taken_and_said(tmp_path: Path, more: int) -> None:
     clip, report = imported(tmp_path, with_row(rig(), more))
     assert clip.frames == 20 + more
-    assert ("Frames: 20, %d rows" % (20 + more),) in [note.details for note in report.notes]
+    assert (f"Frames: 20, {20 + more} rows",) in [note.details for note in report.notes]
     with pytest.raises(DataError, match="numbers for 20 frames"):
         imported(tmp_path, with_row(with_row(rig(), more), more))
     with pytest.raises(DataError, match="numbers for 20 frames"):

@@ -15,7 +15,7 @@ from edgeskel.data import ImportReport, Store, import_dataset, split
 from edgeskel.data.importers.generic_paths import found
 from edgeskel.errors import CorruptFile, DataError, EdgeskelError, InvalidClip, UnknownChoice
 from edgeskel.skeleton import Clip
-from tests.data.test_generic import JOINTS, TOML, TOPOLOGY, gym, points, write_csv
+from tests.data.test_generic import TOML, gym, points, write_csv
 
 Array = np.ndarray[Any, Any]
 COCO = topologies.get("coco-17")
@@ -150,8 +150,19 @@ def test_units(tmp_path: Path, units: str, metres: float) -> None:
 def test_an_import_shows_how_a_path_was_read_and_the_classes(tmp_path: Path) -> None:
     report = import_dataset("generic", gym(tmp_path / "gym"), tmp_path / "store")
     assert report.labels == {"lunge": 1, "squat": 2}
-    assert [(note.text, note.sources) for note in report.notes] == [
-        ("read as: label lunge, subject anna", ("lunge/anna_2.csv",))]
+    assert ("read as: label lunge, subject anna", ("lunge/anna_2.csv",)) in [(note.text, note.sources) for note in report.notes]
+
+
+@pytest.mark.parametrize(("units", "says"), [('"m"', "people are 1"), ('"mm"', ""), ('"cm"', "people are 1")])
+def test_people_of_impossible_size_are_named(tmp_path: Path, units: str, says: str) -> None:
+    """Joints of a person of 1.7 m in millimetres."""
+    folder = tmp_path / "gym"
+    folder.mkdir()
+    (folder / "dataset.toml").write_text(TOML.replace('"mm"', units))
+    write_csv(folder / "squat" / "anna_0.csv", points() / 3)
+    notes = import_dataset("generic", folder, tmp_path / "store").notes
+    told = [note.text for note in notes if "the unit is likely wrong" in note.text]
+    assert [text.startswith(says) for text in told] == ([True] if says else [])
 
 
 @pytest.mark.parametrize("between", ["_", "-", ".", " ", "__"])

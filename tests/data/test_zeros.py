@@ -60,7 +60,7 @@ def test_they_are_named_and_can_be_said_to_be_seen(tmp_path: Path) -> None:
     clip, report = imported(tmp_path / "b", joints, zeros="seen")
     assert (clip.confidence == 1).all() and MISSING not in [note.text for note in report.notes]
     with pytest.raises(UnknownChoice, match="did you mean 'missing'"):
-        imported(tmp_path / "c", joints, zeros="mising")
+        imported(tmp_path / "c", joints, zeros="miss")
 
 
 def test_frames_of_zeros_are_frames_without_anybody_and_a_clip_of_them_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from edgeskel.cli.main import VERBS, commands
+from edgeskel.data.importers.common import Options
+from edgeskel.data.importers.generic import recordings
+from edgeskel.topologies import parse
 from tests.cli.surface import _flags
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -57,3 +60,30 @@ def _commands(document: Path) -> Iterator[tuple[str, list[str]]]:
         words = shlex.split(line, comments=True)[1:]
         if words and words[0] in VERBS:
             yield line, [word for word in words if word not in ("|", "·")]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_descriptions_of_recordings_can_be_read(number: int, tmp_path: Path) -> None:
+    """Every dataset.toml of docs/recordings.md describes files that are there."""
+    blocks = [block for block in re.findall(r"```toml\n(.*?)```", (ROOT / "docs/recordings.md").read_text(), re.DOTALL)
+              if "units" in block]
+    assert len(blocks) == 5
+    (tmp_path / "dataset.toml").write_text(blocks[number])
+    for file in ("squat/anna_front_1.csv", "squat/2_front_1.csv", "squat/4_front_1.csv", "squat/anna_1.csv", "squat/anna_1.txt",
+                 "monday/take-7.csv", "monday/take-8.csv"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    if "{view}" not in blocks[number]:
+        for file in tmp_path.glob("squat/*_front_1.csv"):
+            file.unlink()
+    else:
+        (tmp_path / "squat/anna_1.csv").unlink()
+    labels = recordings(tmp_path, Options()).labels
+    assert labels == (("lunge", "squat") if "[[clip]]" in blocks[number] else ("squat", "lunge") if number == 0 else ("squat",))
+
+
+def test_the_layout_of_the_documents_can_be_read() -> None:
+    (block,) = [block for block in re.findall(r"```toml\n(.*?)```", (ROOT / "docs/recordings.md").read_text(), re.DOTALL)
+                if "joints = [" in block]
+    layout = parse(block, "docs/recordings.md")
+    assert layout.joints[3:] == ("left_shoulder", "right_shoulder") and layout.pairs == ((3, 4),)

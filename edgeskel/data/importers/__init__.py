@@ -20,6 +20,7 @@ from edgeskel.data.importers.cleaning import cleaned
 from edgeskel.data.importers.common import Options, Recordings, Refused
 from edgeskel.data.importers.rates import Rates
 from edgeskel.data.notes import Note
+from edgeskel.data.sizes import extent, wrong_unit
 from edgeskel.data.store import StoreWriter
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
@@ -105,6 +106,7 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
     with StoreWriter(out, dataset=source.dataset, topology=source.topology, labels=source.labels,
                      rate_hz=source.rate_hz, test_subjects=source.test_subjects) as writer:
         rates = Rates(source.rate_hz)
+        extents: list[float] = []
         for recording in recordings:
             if isinstance(recording, Refused):
                 if strict and recording.error is not None:
@@ -113,7 +115,10 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
             else:
                 writer.add(recording)
                 rates.add(recording)
+                extents.append(extent(recording.joints, recording.confidence) or 0.0)
         rates.note(chosen.notes)
+        if wrong := wrong_unit([size for size in extents if size], source.topology):
+            chosen.notes.add(wrong)
         notes = writer.notes = chosen.notes.all()
     return ImportReport(source.dataset, len(writer), tuple(writer.refused), writer.digest, writer.counts(), notes)
 

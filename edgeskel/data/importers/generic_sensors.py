@@ -72,7 +72,7 @@ class Sensors:
             kind = (list,) if name == "segments" else (int, float) if name == "sample_rate" else (str,)
             if not isinstance(value, kind) or isinstance(value, bool) or not value:
                 raise CorruptFile(described, f"[sensors] {name} = {value!r}", expected=kind[0].__name__)
-            if name in NAMED and _in_braces(value) - NAMED[name]:
+            if name in NAMED and _in_braces(str(value)) - NAMED[name]:
                 raise CorruptFile(described, f"[sensors] {name} = {value!r}",
                                   expected="in braces " + " and ".join(f"{{{word}}}" for word in sorted(NAMED[name])))
         for choice, choices in (("acceleration", ACCELERATION), ("rate", RATE), ("time_unit", UNITS)):
