@@ -47,7 +47,7 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24" "setuptools>=77"
 	test -e /proc/driver/nvidia/version || $(BIN)/python -m pip install --quiet "torch==2.13.0+cpu" \
-	  || echo "no CPU build of torch in the package index: the build with CUDA is taken" >&2
+	  || echo "the package index carries no +cpu build of torch: the usual one is taken" >&2
 	$(BIN)/python -m pip install --quiet "torch==2.13.0"
 	$(BIN)/python -m pip install --quiet --editable ".[all,dev]"
 	touch $@
