@@ -68,6 +68,8 @@ class LowerHull:
         rate: host seconds per device second, expected.
     """
 
+    rate: float
+
     def __init__(self, *, window_s: float = WINDOW_S, spread: float = CRYSTAL_SPREAD, rate: float = 1.0) -> None:
         self._window, self._spread, self._prior = window_s, spread, rate
         self.rate = rate
@@ -174,6 +176,8 @@ class Clock:
         rate_hz: nominal rate; needed where there is no clock.
         window_s: how far back the fit looks.
     """
+
+    epoch: int
 
     def __init__(self, *, clock_bits: int | None = None, clock_tick_us: float = 1.0, sequence_bits: int | None = None,
                  rate_hz: float | None = None, window_s: float = WINDOW_S) -> None:

@@ -21,7 +21,7 @@ from edgeskel.console import open_console
 
 __all__ = ["Command", "Report", "console", "jsonable", "nothing_on_stderr", "only_results_on_stdout"]
 
-console = open_console(stderr=True)
+console: Any = open_console(stderr=True)
 
 
 @dataclasses.dataclass(frozen=True)

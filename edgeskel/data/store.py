@@ -66,9 +66,9 @@ class Store:
     def __init__(self, path: Path, header: dict[str, Any], index: NDArray[Any]) -> None:
         self.path = path
         self.dataset: str = header["dataset"]
-        self.topology = Topology.from_dict(header["topology"])
+        self.topology: Topology = Topology.from_dict(header["topology"])
         self.labels: tuple[str, ...] = tuple(header["labels"])
-        self.rate_hz = float(header["rate_hz"])
+        self.rate_hz: float = float(header["rate_hz"])
         self.digest: str = header["digest"]
         self.refused: tuple[tuple[str, str], ...] = tuple((source, reason) for source, reason in header["refused"])
         self.index = index
@@ -237,11 +237,13 @@ class StoreWriter:
         OSError: the disk is full or the place cannot be written.
     """
 
+    digest: str
+
     def __init__(self, path: str | Path, *, dataset: str, topology: Topology, labels: Sequence[str],
                  rate_hz: float) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.topology = topology
-        self.labels = tuple(labels)
+        self.labels: tuple[str, ...] = tuple(labels)
         self.refused: list[tuple[str, str]] = []
         self.digest = ""  # known when the block has ended
         self._header: dict[str, Any] = {"schema": SCHEMA, "dataset": dataset, "topology": topology.to_dict(),

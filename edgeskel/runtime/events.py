@@ -97,6 +97,9 @@ class Naming:
 
     REMEMBERS = ("label", "smooth", "_leader", "_agreed")
 
+    labels: tuple[str, ...]
+    config: EventConfig
+
     def __init__(self, labels: tuple[str, ...], config: EventConfig) -> None:
         self.labels, self.config = labels, config
         self.clear()

@@ -38,13 +38,16 @@ class Doing:
 
     REMEMBERS = ("resampler", "segmenter", "recognising", "naming", "began", "embedding")
 
+    number: int
+    config: EventConfig
+
     def __init__(self, number: int, topology: Topology, rate_hz: float, labels: tuple[str, ...], recognising: Recognising,
                  config: EventConfig) -> None:
         self.number, self.config = number, config
-        self.resampler = Resampler(rate_hz)
-        self.segmenter = Segmenter(topology, rate_hz, config.segmenter)
+        self.resampler: Resampler = Resampler(rate_hz)
+        self.segmenter: Segmenter = Segmenter(topology, rate_hz, config.segmenter)
         self.recognising = recognising
-        self.naming = Naming(labels, config)
+        self.naming: Naming = Naming(labels, config)
         self.began: float | None = None
         """When the action began that goes on and was named."""
         self.embedding: Float32 | None = None
@@ -110,12 +113,17 @@ class Live:
 
     REMEMBERS = ("arrivals", "tracks", "slots", "now")
 
+    topology: Topology
+    labels: tuple[str, ...]
+    window: Window
+    config: EventConfig
+
     def __init__(self, topology: Topology, labels: tuple[str, ...], window: Window, recognising: Callable[[], Recognising],
                  config: EventConfig, most: int) -> None:
         self.topology, self.labels, self.window, self.config = topology, labels, window, config
         self._recognising = recognising
         self.most = most
-        self.arrivals = Arrivals()
+        self.arrivals: Arrivals = Arrivals()
         self.now = 0.0
         """Time of the latest frame that was taken, in seconds."""
         self.tap: Callable[[Frame], None] | None = None
@@ -127,7 +135,7 @@ class Live:
         used = self.tracks.next
         self.tracks = Tracks(self.most, self.topology)
         self.tracks.next = used
-        self.slots = Slots(self.window.persons, self.topology)
+        self.slots: Slots = Slots(self.window.persons, self.topology)
         self.persons: dict[int, Doing] = {}
 
     @property

@@ -84,7 +84,7 @@ class MotionEnergy:
     def __init__(self, topology: Topology, rate_hz: float) -> None:
         self._lag = max(1, round(self.LAG_S * rate_hz))
         self._mean = max(1, self._lag - 1)
-        self.delay_s = (self._lag + self._mean - 1) / 2 / rate_hz
+        self.delay_s: float = (self._lag + self._mean - 1) / 2 / rate_hz
         self._per_second = rate_hz / self._lag
         self._frames: deque[tuple[float, Float32]] = deque(maxlen=self._lag + self._mean)
         """Time, and (M, V, 4): positions where a joint was seen, else 0, and whether it was."""
@@ -139,7 +139,7 @@ class Segmenter:
     REMEMBERS = ("energy", "noise", "_motion", "_frames", "_energies", "_unjudged", "_began", "_moved")
 
     def __init__(self, topology: Topology, rate_hz: float, config: SegmenterConfig | None = None) -> None:
-        self.config = config or SegmenterConfig()
+        self.config: SegmenterConfig = config or SegmenterConfig()
         self.energy = 0.0
         """Of the latest frame."""
         self.noise = 0.0

@@ -37,7 +37,7 @@ class Resampler:
     REMEMBERS = ("_start", "_count", "_before", "_pauses")
 
     def __init__(self, rate_hz: float) -> None:
-        self.period = 1 / rate_hz
+        self.period: float = 1 / rate_hz
         self._start: float | None = None
         self._count = 0  # grid instants given so far
         self._before: Frame | None = None
@@ -113,6 +113,8 @@ class Ring:
     Args:
         persons, frames, joints: M, S, V.
     """
+
+    seen: int
 
     def __init__(self, persons: int, frames: int, joints: int) -> None:
         self.frames = frames

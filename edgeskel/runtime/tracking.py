@@ -94,6 +94,10 @@ class Tracks:
 
     REMEMBERS = ("places", "seen", "next")
 
+    most: int
+    topology: Topology
+    next: int
+
     def __init__(self, most: int, topology: Topology) -> None:
         self.most, self.topology = most, topology
         self.places: dict[int, NDArray[np.float64]] = {}
