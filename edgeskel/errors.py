@@ -89,7 +89,7 @@ class UnknownChoice(UsageError):
     def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
         self.kind = kind
         self.name = name
-        self.choices = tuple(sorted(choices))
+        self.choices: tuple[str, ...] = tuple(sorted(choices))
         near = get_close_matches(name, self.choices, n=1)
         super().__init__(
             f"unknown {kind} {name!r}",

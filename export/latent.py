@@ -51,6 +51,9 @@ class Trunk(nn.Module):
         ExportError: another kind, several persons, a causal one, or a last layer that is stored in two factors.
     """
 
+    recogniser: Recogniser
+    block: Block
+
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
         if not isinstance(recogniser, Edge) or recogniser.config.persons != 1:

@@ -37,7 +37,7 @@ class Assembly:
 
     def __init__(self, session: SessionFile, topology: Topology | None = None, calibration: Calibration | None = None) -> None:
         self.session = session
-        self.notices = Notices()
+        self.notices: Notices = Notices()
         self.said: deque[str] = deque(maxlen=256)
         """Sentences for the user, oldest first; whoever shows them takes them out."""
         self._names: dict[tuple[str, str], str] = {}
@@ -47,7 +47,7 @@ class Assembly:
             for sensor in device.sensors:
                 self._names[device.address, sensor.sensor] = sensor.place
                 worn[sensor.place] = Worn.of(codec, sensor.place, rate_hz=device.rate_hz, settings=sensor.settings)
-        self.fusion = Fusion(topology or session.topology, worn, body=Body(session.stature), rate_hz=session.rate_hz,
+        self.fusion: Fusion = Fusion(topology or session.topology, worn, body=Body(session.stature), rate_hz=session.rate_hz,
                              delay_s=session.delay_s, calibration=calibration)
         self._addresses = {device.address: device for device in session.devices}
         self._senders: dict[tuple[str, str], str] = {}

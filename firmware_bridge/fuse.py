@@ -131,17 +131,17 @@ class Fusion:
         self.topology = topology
         self.rate_hz = rate_hz
         self.delay_s = delay_s
-        self.sensors = {name: WornSensor(name, worn) for name, worn in sensors.items()}
-        self.segments = tuple(sensor.segment for sensor in self.sensors.values())
+        self.sensors: dict[str, WornSensor] = {name: WornSensor(name, worn) for name, worn in sensors.items()}
+        self.segments: tuple[str, ...] = tuple(sensor.segment for sensor in self.sensors.values())
         for segment in self.segments:
             if self.segments.count(segment) > 1:
                 both = [name for name, sensor in self.sensors.items() if sensor.segment == segment]
                 raise DeviceError(f"{' and '.join(both)} both sit on {segment}", expected="one sensor per segment",
                                   remedy="leave one out, or name its place")
-        self.skeleton = Skeleton(topology, body)
-        self.camera = CameraSide(self.skeleton, self.segments)
+        self.skeleton: Skeleton = Skeleton(topology, body)
+        self.camera: CameraSide = CameraSide(self.skeleton, self.segments)
         self.headings = Headings(self.segments, known=False)
-        self.root = Root()
+        self.root: Root = Root()
         self._buffers = [sensor.buffer for sensor in self.sensors.values()]
         self._awaited: set[str] = set()  # live sensors that have sent nothing yet since the instant of the next frame
         self._pieces = np.array([INDEX[segment] for segment in self.segments], dtype=np.int64)

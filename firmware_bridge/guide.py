@@ -80,6 +80,10 @@ class Guide:
         DeviceError: no sensor.
     """
 
+    fusion: Fusion
+    pose: str
+    movements: tuple[str, ...]
+
     def __init__(self, fusion: Fusion, pose: str = "n-pose", movements: Sequence[str] = (), *, common_heading: bool = False,
                  facing: float = 0.0, patience_s: float = PATIENCE_S) -> None:
         if pose not in POSES:

@@ -123,8 +123,10 @@ class Orientation:
         name: of the sensor, for messages.
     """
 
+    epoch: int
+
     def __init__(self, settings: Settings | None = None, *, name: str = "sensor") -> None:
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self.name = name
         self.mode: str | None = None
         """The way that was taken; None until the first second is over."""

@@ -108,7 +108,7 @@ class Vitals:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.protocol = protocol_of(address)
+        self.protocol: str = protocol_of(address)
         self._codec = create(self.protocol)
         self._identity: str | None = None
         self._sensors: dict[tuple[str, str], _Sensor] = {}

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from edgeskel.errors import UsageError
-from edgeskel.skeleton import Frame
+from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.assembly import Assembly
 from firmware_bridge.body import Calibration
 from firmware_bridge.enrolment import Enrolment
@@ -37,7 +37,7 @@ from firmware_bridge.source import options_of
 
 __all__ = ["Wearable", "feed_of", "open_source"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 KEPT = 256
 
@@ -61,14 +61,14 @@ class Wearable:
     spans: tuple[Span, ...] = ()
 
     def __init__(self, session: SessionFile, feed: Feed | None = None, *, calibration: Calibration | None = None) -> None:
-        self.feed = feed or feed_of(session)
+        self.feed: Feed | LiveFeed = feed or feed_of(session)
         topology = self.feed.camera_topology if isinstance(self.feed, RecordedFeed) else (
             self.feed.camera.topology if isinstance(self.feed, LiveFeed) and self.feed.camera is not None else None)
         if calibration is None and session.devices:
             calibration = _calibration(session, has_camera=topology is not None)
-        self.assembly = Assembly(session, topology, calibration)
-        self.topology = self.assembly.fusion.topology
-        self.rate_hz = session.rate_hz
+        self.assembly: Assembly = Assembly(session, topology, calibration)
+        self.topology: Topology = self.assembly.fusion.topology
+        self.rate_hz: float = session.rate_hz
         self.notices: deque[str] = deque(maxlen=KEPT)
         """What the user should know, oldest first; it is in the log, too."""
         self.camera_frame: Frame | None = None

@@ -42,7 +42,7 @@ class Doctor:
 def doctor(config: Doctor) -> Report:
     """Look around and report; nothing is changed."""
     extras = {name or "base": _extra(name, packages) for name, packages in wanted().items()}
-    data = {
+    data: dict[str, Any] = {
         "edgeskel": edgeskel.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

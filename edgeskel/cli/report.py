@@ -22,7 +22,7 @@ from edgeskel.errors import EdgeskelError
 
 __all__ = ["Command", "Report", "console", "fields_of", "jsonable", "nothing_on_stderr", "only_results_on_stdout"]
 
-console = open_console(stderr=True)
+console: Any = open_console(stderr=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,9 +75,9 @@ class Store:
     def __init__(self, path: Path, header: dict[str, Any], index: NDArray[Any]) -> None:
         self.path = path
         self.dataset: str = header["dataset"]
-        self.topology = Topology.from_dict(header["topology"])
+        self.topology: Topology = Topology.from_dict(header["topology"])
         self.labels: tuple[str, ...] = tuple(header["labels"])
-        self.rate_hz = float(header["rate_hz"])
+        self.rate_hz: float = float(header["rate_hz"])
         self.digest: str = header["digest"]
         self.refused: tuple[tuple[str, str], ...] = tuple((source, reason) for source, reason in header["refused"])
         self.notes = tuple(Note(note["text"], tuple(note["sources"]), tuple(note["details"]))
@@ -325,11 +325,13 @@ class StoreWriter:
         OSError: the disk is full or the place cannot be written.
     """
 
+    digest: str
+
     def __init__(self, path: str | Path, *, dataset: str, topology: Topology, labels: Sequence[str],
                  rate_hz: float, test_subjects: Sequence[str] = ()) -> None:
         self.path = Path(path)
         self.topology = topology
-        self.labels = tuple(labels)
+        self.labels: tuple[str, ...] = tuple(labels)
         self.refused: list[tuple[str, str]] = []
         self.notes: tuple[Note, ...] = ()  # what is to be remembered of those that were taken
         self.digest = ""  # known when the block has ended

@@ -86,7 +86,7 @@ class Recogniser(nn.Module):
     def __init__(self, config: RecogniserConfig) -> None:
         super().__init__()
         self.config = config
-        self.streams = self.make_streams(config.source_frames)
+        self.streams: Streams = self.make_streams(config.source_frames)
 
     classifier: nn.Module
 

@@ -97,6 +97,11 @@ class HypergraphAttention(nn.Module):
     matrix that starts as the identity, and ``a`` a scalar that starts at 0.
     """
 
+    heads: int
+    joints: int
+    distances: int
+    width: int
+
     def __init__(self, channels: int, width: int, heads: int, groups: int, topology: Topology,
                  partition: Sequence[int]) -> None:
         super().__init__()
@@ -161,6 +166,9 @@ class TemporalMix(nn.Module):
     (B, C, T, V) -> (B, C, T', V). The three entries that share an input are one convolution.
     """
 
+    quarter: int
+    stride: int
+
     def __init__(self, width: int, stride: int) -> None:
         super().__init__()
         quarter = width // 4
@@ -184,9 +192,10 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.norm = nn.LayerNorm(channels)
-        self.attention = HypergraphAttention(channels, width, config.heads, config.groups, config.topology, partition)
+        self.attention: HypergraphAttention = HypergraphAttention(channels, width, config.heads, config.groups, config.topology,
+                                                                  partition)
         self.skip: nn.Module = nn.Identity() if channels == width else nn.Linear(channels, width, bias=False)
-        self.temporal = TemporalMix(width, stride)
+        self.temporal: TemporalMix = TemporalMix(width, stride)
         self.residual: nn.Module = nn.Identity()
         if channels != width or stride > 1:
             self.residual = nn.Sequential(nn.Conv2d(channels, width, 1, (stride, 1)), nn.BatchNorm2d(width))

@@ -44,7 +44,7 @@ class Doing:
         self.resampler = Resampler(rate_hz, (persons, len(topology.joints)))
         self.segmenter = Segmenter(topology, rate_hz, config.segmenter, persons)
         self.recognising = recognising
-        self.naming = Naming(labels, config)
+        self.naming: Naming = Naming(labels, config)
         self.began: float | None = None
         """When the action began that goes on and was named."""
         self.embedding: Float32 | None = None
@@ -139,7 +139,7 @@ class Live:
         used = self.tracks.next
         self.tracks = Tracks(self.most, self.topology)
         self.tracks.next = used
-        self.slots = Slots(self.window.persons, self.topology)
+        self.slots: Slots = Slots(self.window.persons, self.topology)
         self.persons: dict[int, Doing] = {}
 
     @property

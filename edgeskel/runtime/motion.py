@@ -87,7 +87,7 @@ class MotionEnergy:
         self._persons = persons
         self._lag = max(1, round(self.LAG_S * rate_hz))
         self._mean = max(1, self._lag - 1)
-        self.delay_s = (self._lag + self._mean - 1) / 2 / rate_hz
+        self.delay_s: float = (self._lag + self._mean - 1) / 2 / rate_hz
         self._per_second = rate_hz / self._lag
         self._frames: deque[tuple[float, Float32]] = deque(maxlen=self._lag + self._mean)
         """Time, and (M, V, 4): positions where a joint was seen, else 0, and whether it was."""

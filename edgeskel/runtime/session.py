@@ -67,16 +67,18 @@ class Session:
         most: persons that :meth:`step` follows at a time, where the recogniser sees one at a time.
     """
 
-    remark = ""
+    engine: Engine
+    stepper: Stepper | None
+    remark: str = ""
     """What its user should know of the artifact that was chosen; see :func:`edgeskel.runtime.choosing.remark`."""
 
     def __init__(self, engine: Engine, topology: Topology, labels: Sequence[str], window: Window, *,
                  stepper: Stepper | None = None, config: EventConfig | None = None, most: int = 4) -> None:
         self.engine, self.stepper = engine, stepper
         self.topology = topology
-        self.labels = tuple(labels)
+        self.labels: tuple[str, ...] = tuple(labels)
         self.window = window
-        self.config = config or EventConfig()
+        self.config: EventConfig = config or EventConfig()
         self.most = most
         self._live = self._fresh()
         self.reset()

@@ -50,6 +50,10 @@ class Stepper:
         joints: V.
     """
 
+    engine: Engine
+    form: StepForm
+    joints: int
+
     def __init__(self, engine: Engine, form: StepForm, joints: int) -> None:
         self.engine, self.form, self.joints = engine, form, joints
 

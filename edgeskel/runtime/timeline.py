@@ -137,6 +137,8 @@ class Ring:
         persons, frames, joints: M, S, V.
     """
 
+    seen: int
+
     def __init__(self, persons: int, frames: int, joints: int) -> None:
         self.frames = frames
         self.seen = 0

@@ -59,6 +59,11 @@ class Windows(Dataset[Batch]):
         cache_bytes: keep all windows in memory if they take no more than this.
     """
 
+    store: Store
+    indices: NDArray[np.int64]
+    persons: int
+    frames: int
+
     def __init__(
         self,
         store: Store,
@@ -76,9 +81,9 @@ class Windows(Dataset[Batch]):
                 expected="a label for each",
                 remedy="give them labels when importing, or leave them out",
             )
-        self.targets = torch.from_numpy(np.asarray(targets, np.int64)[labels])
+        self.targets: Any = torch.from_numpy(np.asarray(targets, np.int64)[labels])
         each = persons * frames * len(store.topology.joints) * 16
-        self.cached = len(self.indices) * each <= cache_bytes
+        self.cached: bool = len(self.indices) * each <= cache_bytes
         self._kept = self._read(range(len(self.indices))) if self.cached else None
 
     def __len__(self) -> int:
@@ -125,6 +130,12 @@ class Batches(Sampler[list[int]]):
         seed: of the shuffle; None keeps the order and lets the last batch be short.
         rank, processes: which of how many data-parallel processes this is.
     """
+
+    size: int
+    batch_size: int
+    seed: int | None
+    rank: int
+    processes: int
 
     def __init__(self, size: int, batch_size: int, seed: int | None = None, rank: int = 0, processes: int = 1) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed

@@ -39,6 +39,10 @@ class TrainingModule(lightning.LightningModule):
     After the training, ``result`` is the recogniser to keep: the moving average, or the recogniser itself.
     """
 
+    recipe: Recipe
+    steps: int
+    seed: int
+
     def __init__(
         self, recogniser: Recogniser, recipe: Recipe, *, steps: int, seed: int = 0, teachers: Sequence[Recogniser] = ()
     ) -> None:
@@ -48,13 +52,13 @@ class TrainingModule(lightning.LightningModule):
             recogniser = recogniser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recogniser = recogniser
         self.recipe, self.steps, self.seed = recipe, steps, seed
-        self.average = Average(recogniser, recipe.average) if recipe.average else None
-        self.virtual = Virtual(recogniser) if recipe.virtual else None
+        self.average: Average | None = Average(recogniser, recipe.average) if recipe.average else None
+        self.virtual: Virtual | None = Virtual(recogniser) if recipe.virtual else None
         frames = recipe.augment.frames or config.source_frames
-        self.augment = Augmenter(recipe.augment, config.topology, config.labels, frames, recipe.mirror)
-        self.training_streams = recogniser.make_streams(frames)
+        self.augment: Augmenter = Augmenter(recipe.augment, config.topology, config.labels, frames, recipe.mirror)
+        self.training_streams: Any = recogniser.make_streams(frames)
         # In a tuple, so that teachers are neither saved nor averaged with the student.
-        self.teachers = tuple((teacher.eval().requires_grad_(False), teacher.make_streams(frames)) for teacher in teachers)
+        self.teachers: Any = tuple((teacher.eval().requires_grad_(False), teacher.make_streams(frames)) for teacher in teachers)
         self.history: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
 

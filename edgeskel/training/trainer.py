@@ -124,7 +124,7 @@ class KeepLast(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        self.run = dict(run)
+        self.run: dict[str, Any] = dict(run)
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
         """Add the identity of the run."""
@@ -139,6 +139,8 @@ class Best(Checkpoint):
     Args:
         patience: epochs to wait for a better one.
     """
+
+    epoch: Any
 
     def __init__(self, patience: int) -> None:
         self.patience = patience

@@ -20,7 +20,7 @@ from firmware_bridge.samples import Reading
 
 __all__ = ["FAULTS", "HostTime", "Intake"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FAULTS = {
     "json": "not one JSON object: left out",

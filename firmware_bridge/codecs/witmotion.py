@@ -105,7 +105,7 @@ class WitMotionCodec:
     clock_tick_us: ClassVar[float] = 1000.0
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._stream = FrameStream(b"\x55", LENGTH, _valid, self.counts)
         self.reset()
 

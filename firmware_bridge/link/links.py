@@ -65,7 +65,7 @@ class Links:
     """
 
     def __init__(self, links: Sequence[Link]) -> None:
-        self.links = tuple(links)
+        self.links: tuple[Link, ...] = tuple(links)
         self._wake = asyncio.Event()
         self._absent: set[str] = set()
         for link in self.links:

@@ -42,8 +42,12 @@ class FakeBluez:
     program has acquired the notifications.
     """
 
+    busy: int
+    scans: int
+    aborts: int
+
     def __init__(self, peripherals: Sequence[FakePeripheral] = (), *, mtu: int = 247) -> None:
-        self.peripherals = list(peripherals)
+        self.peripherals: list[FakePeripheral] = list(peripherals)
         self.busy = self.aborts = 0
         self.denied = self.acquire_refused = False
         self.scans = 0

@@ -82,6 +82,10 @@ class SimulatedNode:
         micros: device time; called for the moments of commands.
     """
 
+    sensors: int
+    identity: str
+    battery: float | None
+
     def __init__(
         self, sensors: int = 1, *, micros: Callable[[], int], rate_hz: int = 100,
         fields: Fields = Fields.QUATERNION | Fields.ACCELERATION | Fields.GYROSCOPE, identity: str = "simulated",

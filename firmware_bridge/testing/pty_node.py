@@ -56,18 +56,24 @@ class PtyNode:
         missed: instants that he could not: dropped by ``drops``, or he did not read for too long.
     """
 
+    bit_errors: float
+    drops: float
+    drift_ppm: float
+    sent: int
+    missed: int
+
     def __init__(
         self, sensors: int = 1, rate_hz: int = 100, *, bit_errors: float = 0.0, drops: float = 0.0,
         drift_ppm: float = 0.0, kept_s: float = KEPT_S, seed: int = 0, **node_options: Any,
     ) -> None:  # fmt: skip
         self._folder = TemporaryDirectory(prefix="edgeskel-node-")
-        self.path = Path(self._folder.name) / "node"
+        self.path: Path = Path(self._folder.name) / "node"
         """The port; a link that leads nowhere while the node is unplugged."""
         self.bit_errors, self.drops, self.drift_ppm, self.kept_s = bit_errors, drops, drift_ppm, kept_s
         self.sent = self.missed = 0
         self._chance = random.Random(seed)
         self._started_ns = time.monotonic_ns()
-        self.node = SimulatedNode(sensors, rate_hz=rate_hz, micros=self.micros, **node_options)
+        self.node: SimulatedNode = SimulatedNode(sensors, rate_hz=rate_hz, micros=self.micros, **node_options)
         self._lock = threading.RLock()
         self._master = -1
         self._stop = threading.Event()

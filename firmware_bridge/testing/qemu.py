@@ -50,9 +50,9 @@ class QemuNode:
     ) -> None:  # fmt: skip
         self._qemu = need(QEMU, QEMU, "running the firmware")
         self._folder = TemporaryDirectory(prefix="edgeskel-node-")
-        self.path = Path(self._folder.name) / "node"
+        self.path: Path = Path(self._folder.name) / "node"
         """The port; a link that leads nowhere while the node is off."""
-        self.firmware = firmware or build(
+        self.firmware: Firmware = firmware or build(
             board, Path(self._folder.name), sensors=sensors, rate_hz=rate_hz, identity=identity
         )
         self.boot = 0

@@ -41,7 +41,7 @@ class ReplayTransport:
     def __init__(self, path: str, device: str = "", speed: float = 1.0, *,
                  clock: Callable[[], int] = time.monotonic_ns,
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self.address = f"replay:{path}"
+        self.address: str = f"replay:{path}"
         self.room: Callable[[], Awaitable[None]] | None = None
         """Awaited before each piece; a link sets it, so that nothing is lost to a slow reader."""
         self._path, self._device, self._speed = path, device, speed

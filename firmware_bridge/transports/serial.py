@@ -63,8 +63,11 @@ class SerialTransport:
         known_by_port: the device reports no serial number of its own, so the USB port's is its identity.
     """
 
+    port: str
+    baud: int
+
     def __init__(self, port: str, baud: int = DEFAULT_BAUD, *, known_by_port: bool = False) -> None:
-        self.address = f"serial:{port}"
+        self.address: str = f"serial:{port}"
         self.port, self.baud = port, baud
         self.identity: str | None = None
         """``serial:NUMBER`` of the USB port once it is open; None where it has none or the device knows better."""

@@ -26,7 +26,7 @@ class Device:
 
     def __init__(self, connection: Connection, prefix: str | None = None) -> None:
         self.connection = connection
-        self.facts = probe_device(connection, prefix, "places")
+        self.facts: dict[str, Any] = probe_device(connection, prefix, "places")
         usual = [self.facts["prefixes"]["system"], self.facts["prefixes"]["user"]]
         places = [
             place for place in ([prefix] if prefix else usual) if self.facts["places"].get(place, {}).get("install")
@@ -37,7 +37,7 @@ class Device:
                 expected=f"an install under {prefix or ' or '.join(usual)}",
                 remedy="flash it: edgeskel flash HOST BUNDLE",
             )
-        self.prefix = places[0]
+        self.prefix: str | Any = places[0]
         install = self.facts["places"][self.prefix]["install"]
         connection.sudo = install["scope"] == "system" and self.facts["uid"] != 0
         if connection.sudo and not self.facts["sudo"]:

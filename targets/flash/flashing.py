@@ -114,10 +114,10 @@ class Flash:
         """
         with self._step("probe"):
             self._connection.open()
-            self.facts = probe_device(self._connection, self._options.prefix)
+            self.facts: dict[str, Any] = probe_device(self._connection, self._options.prefix)
             self._say("probe", compatibility.line(self.facts))
-            self.scope = self._default_scope()
-            self.prefix = compatibility.prefix_of(self.facts, self.scope, self._options.prefix)
+            self.scope: str = self._default_scope()
+            self.prefix: str = compatibility.prefix_of(self.facts, self.scope, self._options.prefix)
             wheel_mb = 30.0 if self._lacks_engine() else 0.0
             size = sum((self._bundle.path / name).stat().st_size for name in self._bundle.manifest["files"]) / 1e6
             self._require(3 * wheel_mb + 2.2 * size + 32)
@@ -176,7 +176,7 @@ class Flash:
             if not offered["whole"]:
                 self._upload(tool, release, Path(folder) / "release", offered["missing"])
                 self._call(tool, "admit", release.identity)
-            self.identity = release.identity
+            self.identity: str = release.identity
             self._tool = f"{self.prefix}/releases/{release.identity}/{TOOL}"
             self._say("stage", "whole already" if offered["whole"] else "signature and every digest are right there")
         return release.identity

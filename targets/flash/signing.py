@@ -49,8 +49,8 @@ class Key:
 
         self._private = private
         self._raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.public = " ".join(filter(None, ("ssh-ed25519", base64.b64encode(self._blob()).decode(), comment)))
-        self.fingerprint = fingerprint(self.public)
+        self.public: str = " ".join(filter(None, ("ssh-ed25519", base64.b64encode(self._blob()).decode(), comment)))
+        self.fingerprint: str = fingerprint(self.public)
 
     def _blob(self) -> bytes:
         return _string(b"ssh-ed25519") + _string(self._raw)

@@ -65,9 +65,9 @@ class Listener:
         self.wearable: Wearable | None = None
         self.fused: Fused | None = None
         self.camera_frame: Frame | None = None
-        self.feed = self._open()
-        self.enrolment = Enrolment(self.enrolled or (self.session.enrolled if self.session else default_path()))
-        self.vitals = {link.address: Vitals(link.address) for link in self.feed.links}
+        self.feed: LiveFeed = self._open()
+        self.enrolment: Enrolment = Enrolment(self.enrolled or (self.session.enrolled if self.session else default_path()))
+        self.vitals: dict[str, Vitals] = {link.address: Vitals(link.address) for link in self.feed.links}
         self._notices = Notices()
         self._strangers: set[str] = set()
 

@@ -51,10 +51,13 @@ class LearnedEngine:
             forgets has the probability 0.
     """
 
+    engine: Engine
+    learner: Learner
+
     def __init__(self, engine: Engine, learner: Learner) -> None:
         self.engine, self.learner = engine, learner
-        self.name = engine.name
-        self.labels = learner.labels
+        self.name: str = engine.name
+        self.labels: tuple[str, ...] = learner.labels
 
     @staticmethod
     def available() -> str | None:

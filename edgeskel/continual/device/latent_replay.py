@@ -76,8 +76,8 @@ class LatentReplay:
     name = NAME
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.replay = Replay.load(self.folder / "replay.npz")
+        self.folder: Path = Path(folder)
+        self.replay: Replay = Replay.load(self.folder / "replay.npz")
         self.learned: list[str] = []
         self._shown: list[tuple[Float32, Float32]] = []
         self._classes: list[int] = []

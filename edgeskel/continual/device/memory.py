@@ -84,6 +84,9 @@ class Memory:
     model_labels: tuple[str, ...]
     width: int
 
+    path: Path
+    knowledge: Knowledge | None
+
     def __init__(
         self, path: Path, connection: sqlite3.Connection, knowledge: Knowledge | None, *, backup: bool = True
     ) -> None:

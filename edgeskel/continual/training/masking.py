@@ -64,8 +64,8 @@ class Decoder(nn.Module):
     def __init__(self, recogniser: Edge, width: int = 32) -> None:
         super().__init__()
         config = recogniser.config
-        self.frames = tuple_frames(recogniser)
-        self.tuples = config.frames // self.frames
+        self.frames: int = tuple_frames(recogniser)
+        self.tuples: int = config.frames // self.frames
         joints = len(config.topology.joints)
         self.enter = nn.Conv2d(config.widths[-1], width, 1)
         self.token = nn.Parameter(0.02 * torch.randn(width))

@@ -18,7 +18,7 @@ from firmware_bridge.transports.ble.held import DEVICE, HeldLink, links_in
 
 __all__ = ["DaemonWatch"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 NAME = "org.bluez"
 CONNECT_S = 2.0

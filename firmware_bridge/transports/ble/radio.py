@@ -19,7 +19,7 @@ from firmware_bridge.transports.ble.held import HeldLink
 
 __all__ = ["Found", "Radio"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 START_S = 3.0
 """Starting a scan takes milliseconds; a daemon that hangs takes forever."""

@@ -20,7 +20,7 @@ from firmware_bridge.transports.ble.radio import Found, Radio
 
 __all__ = ["BleTransport", "open_transport"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 _chunk = maker(Chunk)
 
 SEARCH_S = 10.0
@@ -49,14 +49,14 @@ class BleTransport:
         radio: a radio of one's own; None for the loop's.
     """
 
-    open_limit_s = math.inf
+    open_limit_s: float = math.inf
     """Each step of opening has its own bound, and how many others connect before it is not its fault."""
     together = True
     """Its chunks are small and many, and hardly ever answered: a link may decode those that wait at once."""
 
     def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool | None = None, pair: bool = False,
                  search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
-        self.address = f"ble:{place}"
+        self.address: str = f"ble:{place}"
         self.identity: str | None = None
         self._place, self._gatt, self._protocol = place, gatt, protocol
         self._acquire, self._pair, self._search_s, self._adapter = acquire, pair, search_s, adapter
