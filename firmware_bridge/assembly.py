@@ -6,6 +6,7 @@ No input or output: items and camera frames are given in, frames come out, and w
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from edgeskel.errors import DeviceError, EdgeskelError, UsageError
@@ -20,6 +21,9 @@ from firmware_bridge.session_file import SessionFile
 from firmware_bridge.worn import Worn
 
 __all__ = ["Assembly"]
+
+UNJUDGED_NS = 60_000_000_000
+"""After a minute it is said once whose sensors are not judged yet."""
 
 
 class Assembly:
@@ -54,6 +58,7 @@ class Assembly:
         self._strange: set[tuple[str, str]] = set()
         self.heard: set[str] = set()
         """Places whose sensors have sent something."""
+        self._since_ns: float | None = None
 
     def take(self, item: Item | CameraFrame | Said) -> None:
         """Give in what a feed brought; never raises for what a device or camera sent."""
@@ -70,6 +75,15 @@ class Assembly:
 
     def frames(self, now_ns: int) -> list[Fused]:
         """Frames that are due at ``now_ns``, oldest first."""
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        elif now_ns - self._since_ns > UNJUDGED_NS:
+            self._since_ns = math.inf
+            judged = self.fusion.judgements
+            unjudged = [place for place in judged if judged[place] == "not judged yet" and place in self.heard]
+            if unjudged:
+                self.said.append(f"not judged yet whether gyroscope and accelerometer fit: {', '.join(unjudged)}; they have hardly "
+                                 "turned so far")
         return self.fusion.frames(now_ns)
 
     def _film(self, item: CameraFrame) -> None:

@@ -38,6 +38,7 @@ from firmware_bridge.body.heading import FASTEST, Headings
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer
+from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
 from firmware_bridge.worn import Worn, WornSensor
@@ -160,6 +161,12 @@ class Fusion:
         """Sensor -> why its readings are refused (:mod:`firmware_bridge.plausibility`); the others go on."""
         self._work()
         return {name: sensor.refused for name, sensor in self.sensors.items() if sensor.refused is not None}
+
+    @property
+    def judgements(self) -> dict[str, Judgement]:
+        """Sensor -> whether its gyroscope, or quaternion, fits its accelerometer, as far as its motion has told."""
+        return {name: "refused" if sensor.refused is not None else sensor.orientation.fit.judgement
+                for name, sensor in self.sensors.items()}
 
     def push_reading(self, sensor: str, reading: Reading, host_ns: int) -> None:
         """Take a reading of one sensor, which arrived at ``host_ns`` (``time.monotonic_ns()``).
@@ -314,6 +321,20 @@ class Fusion:
     def catch_up(self) -> None:
         """Work through what was gathered now, while there is time, instead of when the frame is due."""
         self._work()
+
+    def judge(self) -> None:
+        """Look, in a quiet moment, at whether a sensor's gyroscope and accelerometer fit (:mod:`firmware_bridge.gyroscope_fit`).
+
+        One sensor at each call, about a millisecond; where nobody calls it, it happens between readings. A sensor that does not
+        fit is in :attr:`refused`, and its next reading raises.
+        """
+        for sensor in self.sensors.values():
+            if sensor.refused is None and sensor.orientation.fit.waits:
+                try:
+                    sensor.orientation.judge()
+                except DeviceError as error:
+                    sensor.refused = error
+                return
 
     def _sample(self, time: float) -> tuple[Float64, Float64]:
         """(S, 4) sensors -> their worlds at an instant, and (S,) ages; nothing before a calibration."""

@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, MissingExtra, UnknownChoice
 from firmware_bridge.dejitter import BLOCK, Dejitter, Late
-from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, relearnt, turn_to_heading
+from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
+from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.pairing import Pairing
-from firmware_bridge.plausibility import GyroscopeScale, check_acceleration, up_axis
+from firmware_bridge.plausibility import check_acceleration, up_axis, violent
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
 __all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
@@ -54,6 +55,8 @@ WARM_UP_S = 1.0
 """Readings of so long are looked at before anything is believed; they are not lost, but filtered then."""
 WARM_UP_LEAST = 20
 """And at least so many."""
+VIOLENT_LEAST = 5
+"""So many violent seconds on end in which a quaternion and the accelerometer disagree refuse it, too."""
 TURNING_S = 0.03
 """Two orientations so far apart say how fast a sensor turns; nearer ones say mostly how unevenly they arrived."""
 BRIDGED_S = 0.25
@@ -133,7 +136,9 @@ class Orientation:
         self.epoch = 0
         self._waiting: list[tuple[float, Reading]] = []
         self._refused: DeviceError | None = None
-        self._scale = GyroscopeScale(name)
+        self.fit = GyroscopeFit(name)
+        """How what turns fits the accelerometer: the gyroscope, or the device's quaternion where that is taken."""
+        self._violent = 0
         self.dropped = 0
         """Readings that were left out: repeated, older than the newest, or without what the way needs."""
         self._time = -math.inf
@@ -194,8 +199,8 @@ class Orientation:
             self._waiting.append(one)
             if one[0] - self._waiting[0][0] >= WARM_UP_S and len(self._waiting) >= WARM_UP_LEAST:
                 waited, self._waiting = self._waiting, []
-                self._decide(waited)
-                return self._begin(waited) + self._orient(readings[count:])
+                if self._decide(waited):
+                    return self._begin(waited) + self._orient(readings[count:])
         return []
 
     def _begin(self, waited: list[tuple[float, Reading]]) -> list[Oriented]:
@@ -212,8 +217,8 @@ class Orientation:
         return [oriented._replace(quaternion=product(world, led)) if oriented.epoch == last.epoch else oriented
                 for oriented, led in found]
 
-    def _decide(self, waited: list[tuple[float, Reading]]) -> None:
-        """Choose the way from what the first second holds, and check it."""
+    def _decide(self, waited: list[tuple[float, Reading]]) -> bool:
+        """Choose the way from what a second holds, and check it; False where a quieter one has to be waited for."""
         readings = [reading for _, reading in waited]
         acceleration = _column(readings, "acceleration")
         rate = _column(readings, "angular_velocity")
@@ -227,7 +232,13 @@ class Orientation:
         if len(acceleration):
             check_acceleration(self.name, acceleration, rate)
         if mode == "device":
-            self._turn = UPS[self._device_up(waited)]
+            try:
+                self._turn = UPS[self._device_up(waited)]
+            except DeviceError:
+                self._violent += 1
+                if not len(acceleration) or not violent(acceleration) or self._violent >= VIOLENT_LEAST:
+                    raise
+                return False
         else:
             self._check_complete(mode, readings)
             rate_hz = self.settings.rate_hz
@@ -236,6 +247,21 @@ class Orientation:
             self._period = self._pace.period
             self._filter = _vqf(self._period)
         self.mode = mode
+        return True
+
+    def judge(self) -> None:
+        """Have done now, in a quiet moment, what there is to judge (:attr:`fit`); it happens by itself later.
+
+        Raises:
+            DeviceError: as :meth:`push`.
+        """
+        if self._refused is not None:
+            return
+        try:
+            self.fit.judge()
+        except DeviceError as error:
+            self._refused = error
+            raise
 
     def _device_up(self, waited: list[tuple[float, Reading]]) -> str:
         pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", ("acceleration",)).push(waited)]
@@ -297,8 +323,6 @@ class Orientation:
             if not count:
                 self.dropped += 1
                 continue
-            if self._scale.ratio is None:
-                self._scale.push(pace.time, gyroscope, acceleration)
             magnetic = reading.magnetic_field if compass else None
             if pace.found is not None:
                 self._put_in(pace.found, gyroscope, acceleration)
@@ -313,8 +337,12 @@ class Orientation:
                 self._world, self._guess = turn_to_heading(self._guess, quaternion), None
             if self._world is not None:
                 quaternion = product(self._world, quaternion)
-            x, y, z = self._filter.getBiasEstimate()[0].tolist()
+            bias, sigma = self._filter.getBiasEstimate()
+            x, y, z = bias.tolist()
             rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
+            if not self.fit.settled:
+                # As it was measured: what a gyroscope says too small by far, VQF takes for its bias.
+                self.fit.push(pace.time, gyroscope, acceleration, math.hypot(x, y, z) + 2 * sigma)
             time = pace.time
             if time <= self._time:  # readings that were taken for missing came after all
                 time = self._time + LEAST_STEP_S
@@ -390,6 +418,8 @@ class Orientation:
                 self.dropped += 1
                 continue
             self._time = time
+            if reading.acceleration is not None and not self.fit.settled:
+                self.fit.push_orientation(time, reading.orientation, reading.acceleration)
             rate = reading.angular_velocity
             if rate is None:
                 rate = self._turning(time, reading.orientation)
@@ -403,7 +433,7 @@ class Orientation:
             self._turned_from, self._rate = (time, orientation), None
         passed = time - self._turned_from[0]
         if passed >= TURNING_S:
-            self._rate = _rate(self._turned_from[1], orientation, passed)
+            self._rate = rate_between(self._turned_from[1], orientation, passed)
             self._turned_from = (time, orientation)
         return self._rate
 
@@ -443,13 +473,3 @@ def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:
     """(K, 3) what there is of a field."""
     values = [getattr(reading, field) for reading in readings]
     return np.array([value for value in values if value is not None], dtype=np.float64).reshape(-1, 3)
-
-
-def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
-    """rad/s in sensor axes that carry one orientation to the other on the shorter way."""
-    w, x, y, z = before
-    turn = product((w, -x, -y, -z), after)
-    sine = math.sqrt(turn[1] ** 2 + turn[2] ** 2 + turn[3] ** 2)
-    scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
-    scale = math.copysign(scale, turn[0])
-    return (scale * turn[1], scale * turn[2], scale * turn[3])

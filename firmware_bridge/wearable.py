@@ -27,6 +27,7 @@ from firmware_bridge.body import Calibration
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.feed import CameraFrame, Feed, LiveFeed
 from firmware_bridge.fuse import Fused
+from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.link import Health
 from firmware_bridge.recorded_feed import RecordedFeed
 from firmware_bridge.recording import Span
@@ -40,6 +41,8 @@ __all__ = ["Wearable", "feed_of", "open_source"]
 log: logging.Logger = logging.getLogger(__name__)
 
 KEPT = 256
+QUIET_NS = 5_000_000
+"""So long before the next frame there is time for what nobody waits for."""
 
 
 class Wearable:
@@ -109,6 +112,13 @@ class Wearable:
             yield from self.assembly.frames(now_ns)
             until_s, sensors = self.assembly.fusion.waits_for(now_ns)
             self.feed.quiet_until_s = until_s if sensors is not None and not sensors else 0.0
+            if until_s * 1e9 - now_ns > QUIET_NS:
+                self.assembly.fusion.judge()
+
+    @property
+    def judgements(self) -> dict[str, Judgement]:
+        """Place -> whether its sensor's gyroscope and accelerometer fit, as far as its motion has told."""
+        return self.assembly.fusion.judgements
 
     def _speak(self) -> None:
         said, self.assembly.said = self.assembly.said, deque(maxlen=KEPT)

@@ -80,6 +80,8 @@ def calibrate(config: Calibrate) -> Report:
     made = guide.finish()
     out = config.out or session.calibration
     made.save(out)
-    sensors = {segment: {"by": by, "heading_deg": math.degrees(made.heading[segment])} for segment, by in made.by.items()}
+    judged = {sensor.segment: fusion.judgements[name] for name, sensor in fusion.sensors.items()}
+    sensors = {segment: {"by": by, "heading_deg": math.degrees(made.heading[segment]), "gyroscope": judged[segment]}
+               for segment, by in made.by.items()}
     data = {"calibration": out, "pose": config.pose, "held": guide.held, "movements": guide.moved, "sensors": sensors}
     return Report(data, lambda final: final.print(f"{out}: {len(sensors)} sensors", highlight=False, soft_wrap=True))

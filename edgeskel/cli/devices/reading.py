@@ -134,10 +134,10 @@ class Listener:
             parts.append(Text("  " + ", ".join([*facts, "enrolled" if device["enrolled"] else "not enrolled"])))
             if device["problem"]:
                 parts.append(Text(f"  {device['problem']}", style="yellow"))
-            table = new_table("  sensor", "Hz", "drift", "|a| at rest", right=("Hz", "drift", "|a| at rest"))
+            table = new_table("  sensor", "Hz", "drift", "|a| at rest", "gyroscope", right=("Hz", "drift", "|a| at rest"))
             for vital in device["sensors"]:
                 table.add_row(f"  {vital.sensor or '-'}", _figure(vital.rate_hz, ".1f"), _figure(vital.drift_ppm, "+.0f", " ppm"),
-                              _figure(vital.rest_m_s2, ".2f", " m/s²"))
+                              _figure(vital.rest_m_s2, ".2f", " m/s²"), vital.judgement)
             parts += [table] if device["sensors"] else []
         return Group(*parts)
 
