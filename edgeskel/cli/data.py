@@ -119,7 +119,7 @@ class Split:
     store: tyro.conf.Positional[Path]
     """The store."""
     protocol: str | None = None
-    """Name of the protocol; without it, the dataset's own."""
+    """Name of the protocol, or whom to test on: subject:2,4,6 or view:3; without it, the dataset's own."""
     fold: int = 0
     """Which fold, from 0."""
     validation: str = "0.2"

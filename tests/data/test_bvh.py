@@ -155,6 +155,7 @@ def test_joints_that_are_not_numbers_are_refused_or_missing(tmp_path: Path) -> N
         import_dataset("bvh", folder, tmp_path / "store", unit="cm", strict=True)
     import_dataset("bvh", folder, tmp_path / "store", unit="cm", missing_nan=True)
     assert Store.open(tmp_path / "store")[0].confidence.tolist() == [[[1] * 4, [0] * 4]]
+    assert np.isnan(read_bvh(written(tmp_path / "ind.bvh", ARM.replace("1 2 3  0 0 90", "1 -1.#IND 3  0 0 90"))).motion[1, 1])
 
 
 def test_a_byte_order_mark_in_front_is_no_word(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_strip_without_skeletons_is_refused(frames: int) -> None:
 
 
 @pytest.mark.parametrize("action", ["bow", "jump", "squat", "wave"])
-@pytest.mark.parametrize("height", [60, 160, 400])
+@pytest.mark.parametrize("height", [120, 160, 400])
 def test_heads_are_drawn_whole(action: str, height: int) -> None:
     """With their outline, inside the picture, whatever the pose and the size."""
     drawing = ElementTree.fromstring(pictures.svg(clip(action), KINECT, frames=6, height=height))

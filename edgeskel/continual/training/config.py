@@ -45,3 +45,8 @@ class ContinualConfig:
     """Processor threads; all by default."""
     restart: bool = False
     """Forget what lies in ``out`` and begin anew."""
+
+    def __post_init__(self) -> None:
+        # From Python, paths may be texts, as everywhere else.
+        object.__setattr__(self, "data", Path(self.data))
+        object.__setattr__(self, "out", Path(self.out))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.data.importers.common import number
 from edgeskel.errors import CorruptFile
 
 __all__ = ["Bvh", "read_bvh"]
@@ -102,7 +103,7 @@ def _motion(file: Path, text: str, width: int) -> tuple[NDArray[np.float64], flo
         if head is None:
             raise ValueError(f"MOTION starts with {' '.join(text.split()[:5])!r}")
         frames, frame_time = int(head[1]), float(head[2])
-        values = np.array(text[head.end():].split(), dtype=np.float64)
+        values = _numbers(text[head.end():].split())
     except ValueError as error:
         raise CorruptFile(file, str(error), expected=expected) from error
     if frames < 1 or not 0 < frame_time < 10:
@@ -112,6 +113,13 @@ def _motion(file: Path, text: str, width: int) -> tuple[NDArray[np.float64], flo
         raise CorruptFile(file, f"{values.size} numbers for {frames} frames of {width} channels", expected=expected,
                           remedy="the file may be cut short; get it again")
     return values.reshape(rows, width), frame_time, frames
+
+
+def _numbers(words: list[str]) -> NDArray[np.float64]:
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        return np.array([number(word) for word in words])
 
 
 class _Hierarchy:
