@@ -113,6 +113,23 @@ def test_an_artifact_that_strays_is_left_out_or_refused(tmp_path: Path, stub: No
         build.build(source(), tmp_path / "c", target="host", kinds=kinds, precisions=("int8",))
 
 
+@pytest.mark.parametrize(("recorded", "remedy"), [(False, "--calibration STORE"), (True, "leave int8 out: --precision fp16 fp32")])
+def test_where_int8_loses_too_much_the_remedy_is_what_was_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool, remedy: str
+) -> None:
+    nothing_passes = {**artifacts.TOLERANCE["int8"], "max_abs_diff": -1.0}
+    monkeypatch.setattr(artifacts, "TOLERANCE", {**artifacts.TOLERANCE, "int8": nothing_passes})
+    recogniser = small_recogniser()
+    config = recogniser.config
+    window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
+    clips = synthetic_windows(config.topology, window, 3, config.labels)
+    given = replace(clips, origin="a store, training part", data_digest="d" * 64) if recorded else None
+    with pytest.raises(ExportError) as caught:
+        build.build(build.Source("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",), precisions=("int8",),
+                    calibration=given)
+    assert remedy in caught.value.remedy and ("calibrat" in caught.value.remedy) is not recorded
+
+
 def test_core_ml_says_why_it_is_not_made(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executorch, "coreml_obstacle", lambda: "the converter does not run on linux")
     with pytest.raises(ExportError, match="does not run on linux"):
