@@ -16,12 +16,13 @@ __all__ = ["checked", "command", "source"]
 _RUN = """
 import json, runpy, sys
 sys.argv = sys.argv[1:]
-why = untrusted(sys.argv[0], os.getuid(), sticky=True)
-if not why and ROOT:
+why = None
+if ROOT:
     try:
         why = untrusted(sys.argv[0], os.getuid(), root=ROOT)
     except PermissionError:
         pass
+why = why or untrusted(sys.argv[0], os.getuid(), sticky=True)
 if why:
     owner = "root" if os.getuid() == 0 else "root or this user"
     print(json.dumps({"error": {"seen": why + ", so nothing there is run", "expected": EXPECTED % owner, "remedy": REMEDY}}))
