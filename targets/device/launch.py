@@ -16,7 +16,13 @@ __all__ = ["checked", "command", "source"]
 _RUN = """
 import json, runpy, sys
 sys.argv = sys.argv[1:]
-why = untrusted(sys.argv[0], os.getuid(), sticky=True)
+why = None
+if ROOT:
+    try:
+        why = untrusted(sys.argv[0], os.getuid(), root=ROOT)
+    except PermissionError:
+        pass
+why = why or untrusted(sys.argv[0], os.getuid(), sticky=True)
 if why:
     owner = "root" if os.getuid() == 0 else "root or this user"
     print(json.dumps({"error": {"seen": why + ", so nothing there is run", "expected": EXPECTED % owner, "remedy": REMEDY}}))
@@ -38,11 +44,16 @@ def source() -> str:
 
 
 @cache
-def checked() -> str:
-    """For ``python3 -c``: runs the program that is its first argument, unless somebody else could have changed it."""
-    return source() + _RUN
+def checked(root: str = "") -> str:
+    """For ``python3 -c``: runs the program that is its first argument, unless somebody else could have changed it.
+
+    Args:
+        root: where the system's own file system is found, for a caller that has another one; the way to the program is asked
+            there too, since in the caller's own every folder above a bound one is made anew.
+    """
+    return f"{source()}ROOT = {root!r}\n{_RUN}"
 
 
-def command(python: str, tool: str, *arguments: str) -> list[str]:
-    """The command line of one verb."""
-    return [python, "-I", "-S", "-B", "-c", checked(), tool, *arguments]
+def command(python: str, tool: str, *arguments: str, root: str = "") -> list[str]:
+    """The command line of one verb; ``root`` as for :func:`checked`."""
+    return [python, "-I", "-S", "-B", "-c", checked(root), tool, *arguments]

@@ -12,7 +12,7 @@ REMEDY = "choose another --prefix; or, once you have looked at what lies there: 
 _LINKS = 40  # as many as Linux follows
 
 
-def untrusted(path: str, uid: int, sticky: bool = False, mount: bool = False) -> "str | None":
+def untrusted(path: str, uid: int, sticky: bool = False, mount: bool = False, root: str = "/") -> "str | None":
     """Why somebody other than root and the user ``uid`` could change what ``path`` leads to; None where nobody can.
 
     Walks down from / as sshd's StrictModes does, each part opened in the one before, so that nothing can be exchanged between
@@ -25,9 +25,10 @@ def untrusted(path: str, uid: int, sticky: bool = False, mount: bool = False) ->
         sticky: whether a folder may be open to everybody if its sticky bit keeps them from what is not theirs (/tmp).
         mount: whether that holds for the last folder of ``path`` alone, as a tmpfs that was just mounted there has it; whoever
             goes on then closes it (:func:`close`).
+        root: where the way begins; a service with a file system of its own finds the system's at ``/proc/1/root``.
     """
     look = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-    opened = [os.open("/", look)]
+    opened = [os.open(root, os.O_PATH | os.O_CLOEXEC)]
     names: list[str] = []
     links = 0
     rest = os.path.abspath(path).split("/")[::-1]

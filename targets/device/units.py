@@ -66,6 +66,9 @@ def rendered(layout: Layout, install: Install, *, network: bool, groups: Sequenc
     privileged = "+" if system else ""
     run = f"{install.python} -I -B {layout.tool}"
     checked = " ".join(map(_quoted, launch.command(install.python, str(layout.tool))))
+    # "+" gives the guard root's rights and not the system's file system.
+    outside = "/proc/1/root" if system else ""
+    guarded = " ".join(map(_quoted, launch.command(install.python, str(layout.tool), root=outside)))
     own = [f"User={install.user}"] if system else []
     if system and groups:
         own.append("SupplementaryGroups=" + " ".join(groups))
@@ -88,7 +91,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStartPre={privileged}{checked} guard --prefix {layout.prefix}
+ExecStartPre={privileged}{guarded} guard --prefix {layout.prefix}
 ExecStart={run} serve --prefix {layout.prefix}
 Restart=always
 RestartSec=1

@@ -120,6 +120,12 @@ FAULTS = {
         "        events: list[Event] = []\n        self._taken(frame)\n        self._health.counts.moving += 1\n",
         "no recognition",
     ),
+    "holds whoever reads its health": (
+        "targets/service/health.py",
+        "        temporary.replace(self._path)\n",
+        "        temporary.unlink()\n        if not self._path.exists():\n            os.mkfifo(self._path)\n",
+        "has not said that it is ready",
+    ),
     "disagrees with golden": (
         "edgeskel/runtime/engines/onnxruntime.py",
         "return probabilities[0]",
