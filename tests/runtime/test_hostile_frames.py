@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -37,6 +38,7 @@ def crowd(time: float, persons: int) -> Frame:
     return Frame(time, rng.normal(size=(persons, 20, 3)).astype(np.float32), np.ones((persons, 20), np.float32))
 
 
+@cache
 def ordinary() -> int:
     """Work of the dearest ordinary frame."""
     live = session("window")
