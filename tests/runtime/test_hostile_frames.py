@@ -95,6 +95,13 @@ def test_too_many_persons_are_counted_and_who_was_there_goes_on() -> None:
     assert dict(live.refused) == {"more than 64 persons": 1}
 
 
+@pytest.mark.parametrize("joints", [np.float32(0), np.zeros(3), np.zeros((20, 3)), np.zeros((1, 20, 2)), np.zeros((1, 20, 3, 1))])
+def test_what_is_no_frame_at_all_is_counted(joints: np.ndarray) -> None:
+    live = session()
+    assert not live.step(Frame(0.0, joints, np.ones(joints.shape[:2], np.float32)))
+    assert dict(live.refused) == {"joints and confidence do not fit": 1}
+
+
 def test_a_joint_beyond_every_room_is_missing_and_counted() -> None:
     live = session()
     frames = [Frame(f.time, f.joints.copy(), f.confidence) for f in MOVES]
