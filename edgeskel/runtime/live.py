@@ -235,11 +235,11 @@ class Live:
 
     def _checked(self, frame: Frame) -> Frame | None:
         """The frame with the values that claim to be seen and are none taken out; None where it is no frame at all."""
-        if len(frame.joints) > MOST_PERSONS:
-            self.refused[f"more than {MOST_PERSONS} persons"] += 1
-            return None
         joints, confidence = np.asarray(frame.joints), np.asarray(frame.confidence)
         size = len(self.topology.joints)
+        if joints.ndim and len(joints) > MOST_PERSONS:
+            self.refused[f"more than {MOST_PERSONS} persons"] += 1
+            return None
         if joints.shape != (*confidence.shape, 3) or confidence.ndim != 2:
             self.refused["joints and confidence do not fit"] += 1
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -37,6 +38,7 @@ def crowd(time: float, persons: int) -> Frame:
     return Frame(time, rng.normal(size=(persons, 20, 3)).astype(np.float32), np.ones((persons, 20), np.float32))
 
 
+@cache
 def ordinary() -> int:
     """Work of the dearest ordinary frame."""
     live = session("window")
@@ -91,6 +93,13 @@ def test_too_many_persons_are_counted_and_who_was_there_goes_on() -> None:
     spoilt = [crowd(frame.time, 65) if index == 50 else frame for index, frame in enumerate(MOVES)]
     assert [event.label for event in play(live, spoilt)] == ["front"] * 4
     assert dict(live.refused) == {"more than 64 persons": 1}
+
+
+@pytest.mark.parametrize("joints", [np.float32(0), np.zeros(3), np.zeros((20, 3)), np.zeros((1, 20, 2)), np.zeros((1, 20, 3, 1))])
+def test_what_is_no_frame_at_all_is_counted(joints: np.ndarray) -> None:
+    live = session()
+    assert not live.step(Frame(0.0, joints, np.ones(joints.shape[:2], np.float32)))
+    assert dict(live.refused) == {"joints and confidence do not fit": 1}
 
 
 def test_a_joint_beyond_every_room_is_missing_and_counted() -> None:
