@@ -80,7 +80,7 @@ class LowerHull:
         self._bucket = 0.0
         self._first = 0.0
         self._slew = (0.0, 0.0)  # (what is still to be given up, since when)
-        self.least_late = 0.0
+        self.least_late: float = 0.0
         """Seconds: how far the last finished bucket's smallest pair lay above the line that was then valid."""
 
     def push(self, device: float, host: float) -> float:

@@ -124,10 +124,10 @@ class Live:
         self._recognising = recognising
         self.most = most
         self.arrivals: Arrivals = Arrivals()
-        self.now = 0.0
+        self.now: float = 0.0
         """Time of the latest frame that was taken, in seconds."""
         self.tap: Callable[[Frame], None] | None = None
-        self.tracks = Tracks(most, topology)
+        self.tracks: Tracks = Tracks(most, topology)
         self.start_afresh()
 
     def start_afresh(self) -> None:

@@ -140,9 +140,9 @@ class Segmenter:
 
     def __init__(self, topology: Topology, rate_hz: float, config: SegmenterConfig | None = None) -> None:
         self.config: SegmenterConfig = config or SegmenterConfig()
-        self.energy = 0.0
+        self.energy: float = 0.0
         """Of the latest frame."""
-        self.noise = 0.0
+        self.noise: float = 0.0
         """Energy of a still body before this source, as judged so far."""
         self._motion = MotionEnergy(topology, rate_hz)
         self._slack_s = 0.5 / rate_hz  # so that a duration of whole frames is not decided by the rounding of time stamps
