@@ -234,7 +234,7 @@ class Edge(Recogniser):
                 start = torch.eye(joints) if stage else start
         self.blocks: steps.Sequential = steps.Sequential(*blocks)
         self.dropout: nn.Dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(width, len(config.labels))
+        self.classifier: nn.Linear = nn.Linear(width, len(config.labels))
 
         self.mean: steps.RunningMean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)),
                                       config.frames // config.frames_per_step if config.causal else 1)

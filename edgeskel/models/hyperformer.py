@@ -224,7 +224,7 @@ class Hyperformer(Recogniser):
         self.blocks: nn.Sequential = nn.Sequential(*(
             Block(width if index > 1 else self.streams.channels, 2 if index in _STRIDED else 1, config, partition)
             for index in range(1, config.blocks + 1)))
-        self.classifier = nn.Linear(width, len(config.labels))
+        self.classifier: nn.Linear = nn.Linear(width, len(config.labels))
         self.apply(_initialise)
 
     def features(self, streams: Tensor) -> Tensor:
