@@ -26,6 +26,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python -m tests.verifytypes
 
 # Every benchmark in full; the results are kept under benchmarks/results and shown in docs/benchmarks.md.
 bench: $(READY)

@@ -257,7 +257,7 @@ class LiveFeed(Feed):
         await asyncio.gather(*(link.close() for link in self.links))
         self._record_samples(self._drain())
         # That they are closed now is no news; how they were is.
-        self.health = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
+        self.health: list[Health] = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
                        for link, was in zip(self.links, before, strict=True)]
         await asyncio.get_running_loop().shutdown_default_executor()
         await asyncio.sleep(0)  # what was still being opened is closed by its callback

@@ -141,7 +141,7 @@ class Fusion:
                                   remedy="leave one out, or name its place")
         self.skeleton: Skeleton = Skeleton(topology, body)
         self.camera: CameraSide = CameraSide(self.skeleton, self.segments)
-        self.headings = Headings(self.segments, known=False)
+        self.headings: Headings = Headings(self.segments, known=False)
         self.root: Root = Root()
         self._buffers = [sensor.buffer for sensor in self.sensors.values()]
         self._awaited: set[str] = set()  # live sensors that have sent nothing yet since the instant of the next frame

@@ -100,7 +100,7 @@ class Guide:
         """When the pose was held, seconds on the host's clock."""
         self.moved: dict[str, tuple[float, float]] = {}
         """When each movement was done, likewise."""
-        self.waiting_for = ""
+        self.waiting_for: str = ""
         """Why the present step does not go on, in words."""
         self._common, self._facing, self._patience = common_heading, facing, patience_s
         self._since: float | None = None

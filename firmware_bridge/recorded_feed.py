@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeskel.errors import DataError, UsageError
 from edgeskel.skeleton import Topology
 from firmware_bridge.feed import WAIT_S, Batch, CameraFrame, Feed, Said
-from firmware_bridge.link import Item, Sample
+from firmware_bridge.link import Health, Item, Sample
 from firmware_bridge.mcap import McapReader, Recording
 
 __all__ = ["RecordedFeed"]
@@ -34,7 +34,7 @@ class RecordedFeed(Feed):
     def __init__(self, path: str | os.PathLike[str], devices: Mapping[str, object] | None = None, *, camera: bool = True,
                  speed: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path: Path = Path(path)
-        self.health = []
+        self.health: list[Health] = []
         self._speed, self._sleep = speed, sleep
         self._devices = None if devices is None else set(devices)
         channels = McapReader(path).channels()

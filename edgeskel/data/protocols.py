@@ -154,7 +154,7 @@ NTU_TRAIN_SUBJECTS = (
     45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95,
     97, 98, 100, 103,  # added by NTU-120
 )
-TRAIN_SUBJECTS = {"utd-mhad": (1, 3, 5, 7), "utkinect": (1, 3, 5, 7, 9), "ntu": NTU_TRAIN_SUBJECTS}
+TRAIN_SUBJECTS: dict[str, tuple[int, ...]] = {"utd-mhad": (1, 3, 5, 7), "utkinect": (1, 3, 5, 7, 9), "ntu": NTU_TRAIN_SUBJECTS}
 TRAIN_VIEWS = {"nw-ucla": (1, 2), "ntu": (2, 3)}
 SBU_FOLDS = (
     "s01s02 s03s04 s05s02 s06s04", "s02s03 s02s07 s03s05 s05s03", "s01s03 s01s07 s07s01 s07s03",

@@ -119,7 +119,7 @@ class JointMixing(nn.Module):
     def __init__(self, channels: int, groups: int, joints: int, mixed: int, start: Tensor) -> None:
         super().__init__()
         self.groups, self.joints, self.mixed = groups, joints, mixed
-        self.mix = nn.Conv2d(groups * joints, groups * mixed, 1, groups=groups, bias=False)
+        self.mix: nn.Conv2d = nn.Conv2d(groups * joints, groups * mixed, 1, groups=groups, bias=False)
         with torch.no_grad():
             noise = 0.02 * torch.randn(groups, mixed, joints)
             self.mix.weight.copy_((start + noise).reshape(groups * mixed, joints, 1, 1))
@@ -148,7 +148,7 @@ class Block(steps.Step):
                  config: EdgeConfig) -> None:
         super().__init__()
         self.mixing: JointMixing = JointMixing(width_in, config.groups, joints, regions, start)
-        self.expand = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.expand: nn.Sequential = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
         self.skip: nn.Module = nn.Identity()
         if width_in != width:
             self.skip = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
@@ -234,8 +234,8 @@ class Edge(Recogniser):
                 width, joints = wide, target
                 start = torch.eye(joints) if stage else start
         self.blocks: steps.Sequential = steps.Sequential(*blocks)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(width, len(config.labels))
+        self.dropout: nn.Dropout = nn.Dropout(config.dropout)
+        self.classifier: nn.Linear = nn.Linear(width, len(config.labels))
 
         self.mean: steps.RunningMean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)),
                                       config.frames // config.frames_per_step if config.causal else 1)

@@ -131,7 +131,7 @@ class Live:
         self.now = 0.0
         """Time of the latest frame that was taken, in seconds."""
         self.tap: Callable[[Frame], None] | None = None
-        self.tracks = Tracks(most, topology)
+        self.tracks: Tracks = Tracks(most, topology)
         self.start_afresh()
 
     def start_afresh(self) -> None:

@@ -155,7 +155,7 @@ class Segmenter:
         self.config = config or SegmenterConfig()
         self.energy = 0.0
         """Of the latest frame."""
-        self.noise = 0.0
+        self.noise: float = 0.0
         """Energy of a still body before this source, as judged so far."""
         self._motion = MotionEnergy(topology, rate_hz, persons)
         self._persons, self._size = persons, len(topology.joints)

@@ -45,7 +45,7 @@ class ByWindow:
 
     def __init__(self, recognise: Callable[[Float32, Float32], Answer], hop: int) -> None:
         self._recognise, self._hop = recognise, hop
-        self.waiting = 0
+        self.waiting: int = 0
 
     def remembered(self) -> dict[str, Kind | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""

@@ -140,7 +140,7 @@ class Batches(Sampler[list[int]]):
     def __init__(self, size: int, batch_size: int, seed: int | None = None, rank: int = 0, processes: int = 1) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.processes = rank, processes
-        self.epoch = 0
+        self.epoch: int = 0
         self.sampler = self  # where the trainer looks for something whose epoch it should set
 
     def set_epoch(self, epoch: int) -> None:

@@ -50,7 +50,7 @@ class TrainingModule(lightning.LightningModule):
         config = recogniser.config
         if recipe.channels_last:
             recogniser = recogniser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.recogniser = recogniser
+        self.recogniser: Recogniser = recogniser
         self.recipe, self.steps, self.seed = recipe, steps, seed
         self.average: Average | None = Average(recogniser, recipe.average) if recipe.average else None
         self.virtual: Virtual | None = Virtual(recogniser) if recipe.virtual else None
@@ -200,7 +200,7 @@ class Average(nn.Module):
 
     def __init__(self, recogniser: Recogniser, decay: float) -> None:
         super().__init__()
-        self.recogniser = copy.deepcopy(recogniser).requires_grad_(False).eval()
+        self.recogniser: Recogniser = copy.deepcopy(recogniser).requires_grad_(False).eval()
         self.decay = decay
 
     def train(self, mode: bool = True) -> Average:

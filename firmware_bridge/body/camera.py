@@ -130,7 +130,7 @@ class CameraSide:
 
     def begin(self) -> None:
         """The sensors were calibrated anew: their common heading against the camera is unknown again."""
-        self.faced = False
+        self.faced: bool = False
         """Whether the common heading of all sensors against the camera is known."""
         self._sine = self._cosine = self._weight = 0.0
 

@@ -146,7 +146,7 @@ class Webcam:
         rate_hz: float | None = None,
     ) -> None:
         self.topology: Topology = ADAPTER.topology
-        self.rate_hz = rate_hz or 30.0
+        self.rate_hz: float = rate_hz or 30.0
         self._said_rate = rate_hz
         self._video, self._landmarker, self._intrinsics, self._mirror = video, landmarker, intrinsics, mirror
         self._capture: Any = None

@@ -52,7 +52,7 @@ class FakeBluez:
         self.denied = self.acquire_refused = False
         self.scans = 0
         """Scans that were started."""
-        self.most_at_once = 0
+        self.most_at_once: int = 0
         """The most connections that were being made at the same moment."""
         self._mtu = mtu
         self._powered = True

@@ -55,7 +55,7 @@ class QemuNode:
         self.firmware: Firmware = firmware or build(
             board, Path(self._folder.name), sensors=sensors, rate_hz=rate_hz, identity=identity
         )
-        self.boot = 0
+        self.boot: int = 0
         """Number of the present start, as the firmware sends it: 1 to 255 and again from 1."""
         self._process: subprocess.Popen[str] | None = None
         atexit.register(self.close)

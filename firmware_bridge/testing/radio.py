@@ -155,7 +155,7 @@ class SimulatedTransport:
         self.address = address
         self.identity = identity
         self.hang = self.together = False
-        self.closed = False
+        self.closed: bool = False
         self._device, self._connect_s, self._channel = device, connect_s, channel
         self._pump: asyncio.Task[None] | None = None
         self._lost: Lost | None = None

@@ -69,7 +69,7 @@ class UdpTransport:
 
     def __init__(self, host: str, port: int, senders: tuple[Sender, ...], *, rate: float = DEFAULT_RATE) -> None:
         self.address: str = f"udp:{_channel((host, port))}"
-        self.port = port
+        self.port: int = port
         self.senders, self.rate = senders, rate
         self.received: Received | None = None
         self.throttled: dict[str, int] = {}

@@ -55,7 +55,7 @@ class Checked:
         health: is told of live answers.
     """
 
-    name = "checked"
+    name: str = "checked"
 
     def __init__(self, engine: Engine, artifact: Artifact, bundle: Bundle, health: Health) -> None:
         self.name = engine.name

@@ -63,7 +63,7 @@ class Charon(DarkReplay):
     """See the module's docstring."""
 
     name = "charon"
-    settings_type = CharonSettings
+    settings_type: type[Settings] = CharonSettings
     settings: CharonSettings
 
     def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:

@@ -97,6 +97,7 @@ class Method:
     at_once = False
     """Whether all tasks are learned as one (``joint``)."""
 
+    recogniser: Edge
     settings: Settings
     budget: int
     device: str
@@ -108,7 +109,7 @@ class Method:
         self.recogniser, self.settings, self.budget, self.device = recogniser.to(device), settings, budget, device
         self.shape: tuple[int, int, int] = (config.persons, config.source_frames, len(config.topology.joints))
         self.classes: int = len(config.labels)
-        self.augment = Augmenter(AUGMENT, config.topology, config.labels, config.source_frames, {}).to(device)
+        self.augment: Augmenter = Augmenter(AUGMENT, config.topology, config.labels, config.source_frames, {}).to(device)
         self.new = range(0)
         """Classes of the task at hand."""
         self.seen = 0

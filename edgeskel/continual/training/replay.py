@@ -95,7 +95,7 @@ class DarkReplay(Replay):
     to, and with their labels; two draws, one for each."""
 
     name = "der++"
-    settings_type = DarkSettings
+    settings_type: type[Settings] = DarkSettings
     settings: DarkSettings
 
     def make_buffer(self, budget: int) -> Reservoir:
