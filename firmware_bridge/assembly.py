@@ -21,6 +21,9 @@ from firmware_bridge.worn import Worn
 
 __all__ = ["Assembly"]
 
+MANY_DROPPED = 100
+"""Readings of a sensor that were left out, of which the user is told."""
+
 
 class Assembly:
     """Items of the devices in a session file -> fused frames.
@@ -46,7 +49,8 @@ class Assembly:
             codec = create(device.protocol)
             for sensor in device.sensors:
                 self._names[device.address, sensor.sensor] = sensor.place
-                worn[sensor.place] = Worn.of(codec, sensor.place, rate_hz=device.rate_hz, settings=sensor.settings)
+                worn[sensor.place] = Worn.of(codec, sensor.place, rate_hz=device.nominal_hz or device.rate_hz,
+                                            settings=sensor.settings)
         self.fusion = Fusion(topology or session.topology, worn, body=Body(session.stature), rate_hz=session.rate_hz,
                              delay_s=session.delay_s, calibration=calibration)
         self._addresses = {device.address: device for device in session.devices}
@@ -70,7 +74,13 @@ class Assembly:
 
     def frames(self, now_ns: int) -> list[Fused]:
         """Frames that are due at ``now_ns``, oldest first."""
-        return self.fusion.frames(now_ns)
+        made = self.fusion.frames(now_ns)
+        if made:
+            for place, sensor in self.fusion.sensors.items():
+                if sensor.orientation.dropped >= MANY_DROPPED:
+                    self._say_once(place, "dropped", f"{place}: {sensor.orientation.dropped} readings were left out by now: they "
+                                   "repeat others, are older than others, or have no acceleration near them")
+        return made
 
     def _film(self, item: CameraFrame) -> None:
         try:

@@ -10,10 +10,12 @@ Two ways, and what a device sends decides between them unless the settings do:
 VQF: Laidig and Seel, "VQF: highly accurate IMU orientation estimation with bias estimation and magnetic disturbance
 rejection", Information Fusion 91 (2023), 10.1016/j.inffus.2022.10.014; the package ``vqf``, at its own defaults.
 
-Its filter has one fixed period. Real readings do not: the turn of each step is scaled to the time that really passed, a
-short gap is bridged by steps between the two readings around it, and after a long one the filter starts anew with the
-bias it had, and says so, because the heading is then lost. The first second is kept until it is over, and then gets
-the up and the north that all of it has taught.
+Its filter has one fixed period, and so has a sensor, whatever its time stamps say: readings are counted, and the period is
+followed (:mod:`firmware_bridge.dejitter`). A short gap is bridged by steps between the two readings around it. Where the sensor
+may have turned otherwise meanwhile (:mod:`firmware_bridge.gaps`), the tilt is taken from the accelerometer again, the sooner the
+greater the doubt, and the heading is said to be lost. After a long gap the filter starts anew with the bias it had and the old
+heading as the best guess. Acceleration and gyroscope may come as separate events (:mod:`firmware_bridge.pairing`). The first
+second is kept until it is over, and then gets the up and the north that all of it has taught.
 
 Input that could mean two things is refused: what is refused, what was expected and what to do are in the error.
 """
@@ -21,6 +23,7 @@ Input that could mean two things is refused: what is refused, what was expected 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, MissingExtra, UnknownChoice
+from firmware_bridge.dejitter import Dejitter, Late
+from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, relearnt, turn_to_heading
+from firmware_bridge.pairing import Pairing
 from firmware_bridge.plausibility import GyroscopeScale, check_acceleration, up_axis
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
@@ -51,7 +57,13 @@ WARM_UP_LEAST = 20
 TURNING_S = 0.03
 """Two orientations so far apart say how fast a sensor turns; nearer ones say mostly how unevenly they arrived."""
 BRIDGED_S = 0.25
-"""The longest gap that is bridged: a body segment turns by less than half a turn in it."""
+"""The longest gap that is bridged, however slowly the sensor turned: a limb may swing there and back in a longer one."""
+REMEMBERED = 512
+"""Readings back to which one that was missing can be put in: jitter hides it for so long at most."""
+OTHER_RATE = 0.1
+"""By such a share the period may move before the filter's own constants follow."""
+LEAST_STEP_S = 1e-6
+"""Two orientations lie at least so far apart."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ class Settings:
         up: axis of the device's world that points up (``"+z"``), for its own quaternions; None finds out from the
             accelerometer, and refuses where there is none.
         magnetometer: ``auto`` may use it. Indoors it is disturbed more often than not, hence off.
+        rate_hz: at which the sensor should measure; None finds it out. It helps where readings are missing from the beginning.
 
     Raises:
         UnknownChoice: another mode or axis.
@@ -72,6 +85,7 @@ class Settings:
     mode: str = "auto"
     up: str | None = None
     magnetometer: bool = False
+    rate_hz: float | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -84,12 +98,12 @@ class Oriented(NamedTuple):
     """A sensor's orientation at one instant.
 
     Args:
-        time: seconds, host's monotonic clock.
+        time: seconds, host's monotonic clock; when it was measured, jitter of the stamps taken off.
         quaternion: sensor -> world, y up.
         rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how
             fast they turn; None for its first few.
-        epoch: changes when the heading was lost (a long gap, a reboot): earlier headings do not compare with later
-            ones.
+        epoch: changes when the heading was lost (a long gap, one in fast motion, a reboot): earlier headings do not compare with
+            later ones.
     """
 
     time: float
@@ -118,10 +132,19 @@ class Orientation:
         self._waiting: list[tuple[float, Reading]] = []
         self._refused: DeviceError | None = None
         self._scale = GyroscopeScale(name)
+        self.dropped = 0
+        """Readings that were left out: repeated, older than the newest, or without what the way needs."""
         self._time = -math.inf
         self._filter: Any = None
         self._period = 0.0
-        self._last: tuple[float, Vector] | None = None
+        self._pace: Dejitter | None = None
+        self._pairing: Pairing | None = None
+        self._last: tuple[Vector, Vector] | None = None  # angular velocity and acceleration
+        self._moved = False
+        self._history: deque[tuple[Vector, Quaternion]] = deque(maxlen=REMEMBERED)
+        self._latest: Quaternion | None = None
+        self._guess: Quaternion | None = None  # which way it may look after a gap
+        self._world: Quaternion | None = None  # how the filter's world is turned about up since then
         self._vectors = (np.zeros(3), np.zeros(3), np.zeros(3))
         self._turn: Quaternion = UPS["+y"]
         self._turned_from: tuple[float, Quaternion] | None = None
@@ -132,7 +155,8 @@ class Orientation:
 
         Returns:
             What follows from it: nothing during the first second, then that second at once, then one for each.
-            A reading that is not newer than the last, or that lacks what the way needs, gives nothing.
+            A reading that repeats the last one, is older than its jitter explains, or lacks what the way needs, gives nothing
+            and is counted as dropped. One that waits for the acceleration of its instant is given with that.
 
         Raises:
             DeviceError: the readings cannot mean what they should (see the module); every later reading raises it too.
@@ -148,13 +172,8 @@ class Orientation:
         """
         if self._refused is not None:
             raise self._refused
-        later: list[tuple[float, Reading]] = []
-        for one in readings:
-            if one[0] > self._time:
-                self._time = one[0]
-                later.append(one)
         try:
-            return self._warm_up(later) if self.mode is None else self._orient(later)
+            return self._warm_up(readings) if self.mode is None else self._orient(readings)
         except DeviceError as error:
             self._refused = error
             self._waiting.clear()
@@ -163,9 +182,12 @@ class Orientation:
     def restart(self) -> None:
         """The device began anew: its heading means nothing any more, its bias still does."""
         if self.mode is not None:
-            self._lose_heading()
+            self._lose_heading(self._latest)
+            if self._pace is not None and self._pairing is not None:
+                self._pace.restart()
+                self._pairing.forget()
 
-    def _warm_up(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+    def _warm_up(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
         for count, one in enumerate(readings, 1):
             self._waiting.append(one)
             if one[0] - self._waiting[0][0] >= WARM_UP_S and len(self._waiting) >= WARM_UP_LEAST:
@@ -175,17 +197,18 @@ class Orientation:
         return []
 
     def _begin(self, waited: list[tuple[float, Reading]]) -> list[Oriented]:
-        if self._filter is None:
+        if self._pairing is None:
             return self._orient(waited)
-        found = [(oriented, self._filter.getQuat3D().tolist()) for one in waited for oriented in self._orient([one])]
+        found = [(oriented, self._filter.getQuat3D().tolist()) for one in self._pairing.push(waited)
+                 for oriented in self._filtered([one])]
         if not found:
             return []
         # VQF begins with what the first reading of the accelerometer says is up; with a limb in swing that is off by ten degrees.
         # What the whole of this time has taught it about up and north holds for its beginning, too: gyroscopes lead back there.
         last, (w, x, y, z) = found[-1]
-        world = _product(last.quaternion, (w, -x, -y, -z))
-        return [oriented._replace(quaternion=_product(world, turned)) if oriented.epoch == last.epoch else oriented
-                for oriented, turned in found]
+        world = product(last.quaternion, (w, -x, -y, -z))
+        return [oriented._replace(quaternion=product(world, led)) if oriented.epoch == last.epoch else oriented
+                for oriented, led in found]
 
     def _decide(self, waited: list[tuple[float, Reading]]) -> None:
         """Choose the way from what the first second holds, and check it."""
@@ -202,16 +225,19 @@ class Orientation:
         if len(acceleration):
             check_acceleration(self.name, acceleration, rate)
         if mode == "device":
-            self._turn = UPS[self._device_up(readings)]
+            self._turn = UPS[self._device_up(waited)]
         else:
             self._check_complete(mode, readings)
-            self._period = float(np.median(np.diff([time for time, _ in waited])))
+            rate_hz = self.settings.rate_hz
+            self._pace = Dejitter.learn(_stamps(waited), None if rate_hz is None else 1 / rate_hz)
+            self._pairing = Pairing("angular_velocity", ("acceleration",), ("magnetic_field",) if mode == "9-axis" else ())
+            self._period = self._pace.period
             self._filter = _vqf(self._period)
         self.mode = mode
 
-    def _device_up(self, readings: list[Reading]) -> str:
-        pairs = [(r.orientation, r.acceleration) for r in readings if r.orientation and r.acceleration]
-        if not any(r.orientation for r in readings):
+    def _device_up(self, waited: list[tuple[float, Reading]]) -> str:
+        pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", ("acceleration",)).push(waited)]
+        if not any(r.orientation for _, r in waited):
             raise DeviceError(f"{self.name} sends no quaternion", expected="the orientation of the device's own filter",
                               remedy="set mode to 6-axis, or switch the device's output")
         if not pairs:
@@ -241,39 +267,107 @@ class Orientation:
                               remedy="choose an output of the device that has it" + (
                                   ", or mode 6-axis" if field == "magnetic_field" else ", or its own quaternion"))
 
-    def _orient(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
-        return self._pass_through(readings) if self.mode == "device" else self._filtered(readings)
+    def _orient(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+        if self._pairing is None:
+            return self._pass_through(readings)
+        before = self._pairing.dropped
+        complete = self._pairing.push(readings)
+        self.dropped += self._pairing.dropped - before
+        return self._filtered(complete)
 
-    def _filtered(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+    def _filtered(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+        """Those of complete readings."""
         done: list[Oriented] = []
-        compass = self.mode == "9-axis"
-        for time, reading in readings:
+        compass, pace = self.mode == "9-axis", self._pace
+        assert pace is not None, "the first second is over"
+        for stamp, reading in readings:
             gyroscope, acceleration = reading.angular_velocity, reading.acceleration
-            if acceleration is None or gyroscope is None:
+            assert gyroscope is not None and acceleration is not None, "they are complete"
+            last = self._last
+            if last is not None and gyroscope == last[0] and acceleration == last[1]:
+                if self._moved and pace.repeats(stamp):
+                    self.dropped += 1  # the same packet once more
+                    continue
+                self._moved = False  # it sends the same all the time
+            else:
+                self._moved = True
+            count = pace.push(stamp, reading.sequence)
+            if not count:
+                self.dropped += 1
                 continue
             if self._scale.ratio is None:
-                self._scale.push(time, gyroscope, acceleration)
-            if self._last is not None and time - self._last[0] > BRIDGED_S:
-                self._lose_heading()
+                self._scale.push(pace.time, gyroscope, acceleration)
             magnetic = reading.magnetic_field if compass else None
-            count, scale = 1, 1.0
-            if self._last is not None:
-                last, before = self._last
-                count = max(1, round((time - last) / self._period))
-                scale = (time - last) / (count * self._period)
-                for k in range(1, count):  # those that are missing
-                    share = k / count
-                    between = [b + share * (g - b) for b, g in zip(before, gyroscope, strict=True)]
-                    self._step(between, scale, acceleration, magnetic)
-            self._last = (time, gyroscope)
-            self._step(gyroscope, scale, acceleration, magnetic)
+            if pace.found is not None:
+                self._put_in(pace.found, gyroscope, acceleration)
+            if count > 1 and self._last is not None:
+                self._bridge(count, gyroscope, acceleration, magnetic)
+            self._last = (gyroscope, acceleration)
+            self._step(gyroscope, pace.period / self._period, acceleration, magnetic)
             a, b, c, d = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
             # By UPS["+z"], for VQF's own world: two of four parts are zero.
             quaternion = (_HALF * a + _HALF * b, _HALF * b - _HALF * a, _HALF * c + _HALF * d, _HALF * d - _HALF * c)
+            if self._guess is not None:
+                self._world, self._guess = turn_to_heading(self._guess, quaternion), None
+            if self._world is not None:
+                quaternion = product(self._world, quaternion)
             x, y, z = self._filter.getBiasEstimate()[0].tolist()
             rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
+            time = pace.time
+            if time <= self._time:  # readings that were taken for missing came after all
+                time = self._time + LEAST_STEP_S
+            self._time, self._latest = time, quaternion
+            self._history.append((gyroscope, quaternion))
             done.append(_oriented((time, quaternion, rate, self.epoch)))
         return done
+
+    def _bridge(self, count: int, gyroscope: Vector, acceleration: Vector, magnetic: Vector | None) -> None:
+        """Steps for what is missing before a reading, on the line between its neighbours; a new beginning where it is too long."""
+        pace = self._pace
+        assert pace is not None and self._last is not None and self._latest is not None, "there were readings"
+        before, seconds = self._last[0], count * pace.period
+        if seconds > BRIDGED_S:
+            pace.jump()
+            self._lose_heading(self._latest)
+            return
+        for k in range(1, count):
+            share = k / count
+            between = [b + share * (g - b) for b, g in zip(before, gyroscope, strict=True)]
+            self._step(between, pace.period / self._period, acceleration, magnetic)
+        earlier = self._history[-2][0] if len(self._history) > 1 else before
+        self._mistrust(doubt(earlier, before, gyroscope, pace.period, seconds))
+
+    def _mistrust(self, angle: float) -> None:
+        """It may have turned by so many radians otherwise than it was taken to."""
+        if angle > DOUBTFUL_RAD:
+            self.epoch += 1
+            self._filter.state = relearnt(self._filter.state, angle, self._period)
+
+    def _put_in(self, late: Late, gyroscope: Vector, acceleration: Vector) -> None:
+        """Turn by what was missing (or too much) some readings ago, about the axis as it lies now."""
+        pace, history = self._pace, self._history
+        assert pace is not None, "it found it"
+        if late.spread and abs(pace.period / self._period - 1) > OTHER_RATE:
+            state = self._filter.state
+            self._period = pace.period
+            self._filter = _vqf(self._period)
+            self._filter.state = state
+        if len(history) <= late.ago:
+            return  # the filter began anew since
+        place = late.ago // 2 if late.spread else late.ago
+        before, at = history[-place - 1]
+        after = history[-place][0] if place else gyroscope
+        if late.spread:
+            recent = [history[-k][0] for k in range(1, late.ago + 1)]
+            before = after = tuple(sum(axis) / len(recent) for axis in zip(*recent, strict=True))
+        turn = [0.5 * late.seconds * (b + a) for b, a in zip(before, after, strict=True)]
+        w, x, y, z = history[-1][1]
+        a, b, c, d = product((w, -x, -y, -z), at)  # axes of then -> axes of now
+        _, p, q, r = product(product((a, b, c, d), (0.0, *turn)), (a, -b, -c, -d))
+        self._step((p / self._period, q / self._period, r / self._period), 1.0, acceleration, None)
+        if late.seconds > 0 and not late.spread:
+            earlier = history[-place - 2][0] if len(history) > place + 1 else before
+            self._mistrust(doubt(earlier, before, after, pace.period, late.seconds + pace.period))
 
     def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:
         turn, force, field = self._vectors  # one by one is the cheapest way of three numbers into an array
@@ -285,15 +379,19 @@ class Orientation:
             field[0], field[1], field[2] = magnetic
             self._filter.update(turn, force, field)
 
-    def _pass_through(self, readings: list[tuple[float, Reading]]) -> list[Oriented]:
+    def _pass_through(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
         done: list[Oriented] = []
         for time, reading in readings:
             if reading.orientation is None:
                 continue
+            if time <= self._time:
+                self.dropped += 1
+                continue
+            self._time = time
             rate = reading.angular_velocity
             if rate is None:
                 rate = self._turning(time, reading.orientation)
-            done.append(Oriented(time, _product(self._turn, reading.orientation), rate, self.epoch))
+            done.append(Oriented(time, product(self._turn, reading.orientation), rate, self.epoch))
         return done
 
     def _turning(self, time: float, orientation: Quaternion) -> Vector | None:
@@ -307,13 +405,16 @@ class Orientation:
             self._turned_from = (time, orientation)
         return self._rate
 
-    def _lose_heading(self) -> None:
+    def _lose_heading(self, guess: Quaternion | None) -> None:
+        """Begin anew with the bias as it is; without a compass the heading goes on from the guess."""
         self.epoch += 1
         if self._filter is not None:
             bias, sigma = self._filter.getBiasEstimate()
             self._filter.resetState()
             self._filter.setBiasEstimate(bias, sigma)
+            self._guess = guess if self.mode == "6-axis" else None
             self._last = None  # nothing to bridge from
+            self._history.clear()
 
 
 def _vqf(period: float) -> Any:
@@ -321,6 +422,21 @@ def _vqf(period: float) -> Any:
         return import_module("vqf").VQF(period)
     except ImportError as error:
         raise MissingExtra("vqf", "sensors", "orientation from gyroscope and accelerometer") from error
+
+
+def _stamps(waited: list[tuple[float, Reading]]) -> list[float]:
+    """Seconds of the readings that have an angular velocity, repeated packets left out."""
+    pairs = [(time, reading) for time, reading in waited if reading.angular_velocity is not None]
+    if len(pairs) < 2:
+        pairs = waited
+    often = 0.5 * (pairs[-1][0] - pairs[0][0]) / len(pairs)
+    kept = [pairs[0][0]]
+    for (before, one), (time, other) in zip(pairs, pairs[1:], strict=False):
+        if time - before >= often or one[1:] != other[1:]:
+            kept.append(time)
+    while len(kept) > 2 and kept[1] == kept[0]:
+        kept.pop(0)  # the first packet: nothing tells yet how far apart its readings are
+    return kept
 
 
 def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:
@@ -332,16 +448,8 @@ def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:
 def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
     """rad/s in sensor axes that carry one orientation to the other on the shorter way."""
     w, x, y, z = before
-    turn = _product((w, -x, -y, -z), after)
+    turn = product((w, -x, -y, -z), after)
     sine = math.sqrt(turn[1] ** 2 + turn[2] ** 2 + turn[3] ** 2)
     scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
     scale = math.copysign(scale, turn[0])
     return (scale * turn[1], scale * turn[2], scale * turn[3])
-
-
-def _product(first: Quaternion, second: Sequence[float]) -> Quaternion:
-    # One product of scalars: numpy's calls would cost more than the filter.
-    w, x, y, z = first
-    a, b, c, d = second
-    return (w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b,
-            w * d + x * c - y * b + z * a)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgeskel.errors import DeviceError
@@ -25,7 +25,7 @@ class Worn:
 
     Args:
         place: segment of ``imu-17``, or a wrist or an ankle.
-        clock: stamps its readings; None takes their arrival.
+        clock: stamps its readings; None takes their arrival as it is, which is right for what was stamped before.
         settings: how its orientation is made.
     """
 
@@ -35,13 +35,14 @@ class Worn:
 
     @classmethod
     def of(cls, codec: Any, place: str, *, rate_hz: float | None = None, settings: Settings | None = None) -> Worn:
-        """A sensor of a device that speaks ``codec`` (:mod:`firmware_bridge.codecs`); ``rate_hz`` where it has no
-        clock."""
-        clock = None
-        if codec.clock_bits is not None or rate_hz:
-            clock = Clock(clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits,
-                          rate_hz=rate_hz)
-        return cls(place, clock, settings or Settings())
+        """A sensor of a device that speaks ``codec`` (:mod:`firmware_bridge.codecs`); ``rate_hz`` is how often it measures, by its
+        maker, and may be left out."""
+        settings = settings or Settings()
+        if rate_hz is not None and settings.rate_hz is None:
+            settings = replace(settings, rate_hz=rate_hz)
+        clock = Clock(clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits,
+                      rate_hz=rate_hz)
+        return cls(place, clock, settings)
 
 
 class WornSensor:

@@ -108,11 +108,6 @@ def test_a_nominal_rate_that_is_off_is_learned() -> None:
     assert clock.drift_ppm == pytest.approx((100 / 97 - 1) * 1e6, rel=0.02)
 
 
-def test_a_clock_needs_something_to_count() -> None:
-    with pytest.raises(ValueError, match="rate_hz"):
-        Clock()
-
-
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(-200, 200), st.floats(0.0, 0.03))
 def test_times_do_not_go_backwards_and_never_lie_after_arrival_for_long(seed: int, ppm: float, jitter: float) -> None:

@@ -1,0 +1,311 @@
+"""How many sampling periods lie between two readings, and when each was measured.
+
+A sensor measures by an oscillator, evenly; what stamps its readings (a loop that polls it, an operating system, their
+arrival) does so with jitter. Integrating a gyroscope over the differences of such stamps multiplies the jitter into the
+rotation. So readings are counted: one period each, unless some are missing.
+
+The period and the phase are followed by a loop of second order (the steady state of a Kalman filter for a rate that wanders
+as a random walk; Bar-Shalom, Li and Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, 6.5), whose
+bandwidth follows from the jitter that is seen. Missing readings shift the phase by whole periods for good, which jitter does
+not: with little jitter that shows at once, else a cumulative sum (Page, "Continuous inspection schemes", Biometrika 41 (1954),
+10.1093/biomet/41.1-2.100) finds it some readings later and says how many ago.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Dejitter", "Late"]
+
+Float64 = NDArray[np.float64]
+
+WANDER = 3e-5
+"""By how much a rate wanders in a second, relative (one standard deviation): an oscillator that warms up."""
+FASTEST_GAIN = 0.2
+STEEPEST_GAIN = FASTEST_GAIN**2 / 2
+"""Shares of a deviation that phase and period follow at most, however even the stamps are."""
+SETTLING = 64
+"""Readings over which the size of the jitter is averaged."""
+LEAST_JITTER = 0.05
+"""Share of the period that jitter is taken to have at least, when it is judged whether a reading is missing."""
+SURE = 12.0
+"""Log likelihood ratio at which readings are missing: once in e**12 readings it is said of jitter. Deviations that come in runs,
+as of readings that wait for each other, tell less: the ratio is higher by what their correlation says."""
+PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
+"""Standard deviations of the jitter by which a reading that is late tells at once that others are missing. Where jitter is a good
+part of a period, it may have a long tail."""
+BLOCK = 16
+"""Readings by which a changed rate is noticed."""
+CHANGED = 0.1
+"""A period that is off by such a share is another rate, if the readings of a block are that even."""
+NOMINAL_SLACK = 0.1
+"""A nominal rate may be off by so much."""
+LIKELY = 3.5
+"""Standard deviations of what was seen within which the nominal rate, or a multiple of 5 Hz, is the better guess."""
+TRUSTED = 3
+"""Such a guess is worth so many times the readings."""
+LEAST_PERIOD_S = 1e-4
+EVEN = 1 / 6
+"""Share of the period below which jitter leaves no doubt about the number of periods between two readings."""
+
+
+class Late(NamedTuple):
+    """Found out late: right before the reading that came ``ago`` readings before this one, ``seconds`` are missing.
+
+    Args:
+        ago: readings back, 0 for this one.
+        seconds: less than 0 where too many were taken for missing.
+        spread: whether they belong to all readings since then, in equal parts (the rate has changed).
+    """
+
+    ago: int
+    seconds: float
+    spread: bool = False
+
+
+class Dejitter:
+    """Follows one series of time stamps. Make it by :meth:`learn`.
+
+    Args:
+        period: seconds.
+        jitter: seconds, standard deviation of the stamps.
+        readings: how many the two were learnt from.
+        late: seconds by which the first stamp to come lies behind what is known of the phase.
+        known: how many of the stamps to come have been learnt from.
+    """
+
+    in_order = False
+    """Set where stamps are of arrival: readings may wait for each other, but none is older than the one before."""
+
+    def __init__(self, period: float, jitter: float, readings: int, *, late: float = 0.0, known: int = 0) -> None:
+        self.period = period
+        self.time = -math.inf
+        """Seconds: when the last reading was measured, the jitter taken off."""
+        self.found: Late | None = None
+        """What the last reading has revealed about earlier ones."""
+        self._late, self._known = late, known
+        # Of the differences of successive deviations, which a reading that is missing disturbs once only: mean square, and mean
+        # product of one and the next.
+        self._square, self._product = 2 * jitter * jitter, -jitter * jitter
+        self._off = self._step = 0.0
+        self._learnt = max(readings, 4)
+        self._stamp = -math.inf
+        self._newest = -math.inf
+        self._sequence: int | None = None
+        self._block: list[float] = []
+        self._counted = self._declared = 0
+        self._forget()
+        self._tune()
+
+    @classmethod
+    def learn(cls, times: Sequence[float], nominal_s: float | None = None) -> Dejitter:
+        """Period and jitter of the first readings.
+
+        Args:
+            times: seconds, of two readings at least, in the order in which they came.
+            nominal_s: the period that the device should have.
+        """
+        stamps = np.asarray(times, dtype=np.float64)
+        steps = np.diff(stamps)
+        slope, even, late = _line(np.arange(len(stamps), dtype=np.float64), stamps)
+        guess = nominal_s if nominal_s is not None else float(np.median(steps))
+        if guess > LEAST_PERIOD_S:
+            counts = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(steps / guess)))])
+            period, jitter, behind = _line(counts, stamps)
+            if jitter < EVEN * period and abs(period / guess - 1) < NOMINAL_SLACK:
+                # Over the whole span it is known to the last digit, which the middle of the single steps is not.
+                if jitter < 1e-6 * period:
+                    period, behind = float((stamps[-1] - stamps[0]) / counts[-1]), 0.0
+                return cls(period, jitter, len(stamps), late=behind, known=len(stamps))
+        if nominal_s is not None and slope > (1 + NOMINAL_SLACK) * nominal_s:
+            return cls(nominal_s, even, 4)  # some are missing, who knows which
+        if not slope > LEAST_PERIOD_S:  # they came all at once, or backwards
+            slope = max(float(stamps.max() - stamps.min()) / len(stamps), LEAST_PERIOD_S)
+        count = len(stamps)
+        likely = nominal_s or (1 / (5 * round(0.2 / slope)) if 0.2 / slope > 2 else slope)
+        if abs(slope - likely) < LIKELY * even * math.sqrt(12 / count**3):
+            return cls(likely, even, TRUSTED * count, late=late + (likely - slope) * (count - 1) / 2, known=count)
+        return cls(slope, even, count, late=late, known=count)
+
+    @property
+    def jitter(self) -> float:
+        """Seconds, standard deviation of the last stamps."""
+        return self._jitter
+
+    def push(self, stamp: float, sequence: int | None = None, readings: int = 1) -> int:
+        """Take the stamp of the next reading.
+
+        Args:
+            stamp: seconds.
+            sequence: the device's counter, where it has one; believed where the stamp does not contradict it.
+            readings: how many there were since the last one that was pushed, this one included.
+
+        Returns:
+            How many periods have passed since the last reading that was pushed: ``readings`` plus the number of those that are
+            missing. 0 for a reading that is not newer than the last one and is left out.
+        """
+        self.found = None
+        before, self._sequence = self._sequence, sequence
+        if self._stamp == -math.inf:
+            self._stamp = self._newest = stamp
+            self.time, self._late = stamp - self._late, 0.0
+            return 1
+        period = self.period
+        count = readings
+        off = stamp - self.time - count * period
+        sigma = self._sigma
+        if sequence is not None and before is not None and 1 < sequence - before < 1 << 15:
+            missing = sequence - before - 1
+            if abs(off - missing * period) < 5 * sigma + 0.5 * period:
+                count += missing
+                off -= missing * period
+        if off > 0.5 * period or off < -0.5 * period:
+            if off > self._plain:
+                missing = round(off / period)
+                count += missing
+                off -= missing * period
+                self._declared += missing
+                self._up = self._down = 0.0
+            elif not self.in_order and stamp <= self._newest and off < -4 * sigma - 0.5 * period:
+                self._see(off)
+                self._tune()
+                self._sequence = before
+                return 0
+        if stamp > self._newest:
+            self._newest = stamp
+        self._block.append((stamp - self._stamp) / readings)
+        self._counted += readings
+        self._excess += count * period - (stamp - self._stamp)
+        self._stamp = stamp
+        if off > 0.25 * period or off < -0.25 * period or self._up or self._down:
+            off = self._accumulate(off)
+        predicted = self.time + count * period
+        phase_gain, period_gain = self._phase_gain, self._period_gain
+        if self._known:
+            self._known -= 1
+            phase_gain = period_gain = 0.0
+        elif readings > 1:
+            phase_gain = min(readings * phase_gain, FASTEST_GAIN)
+            period_gain = min(readings * period_gain, STEEPEST_GAIN / readings)
+        share = phase_gain * off
+        self.time = predicted + (share if share > -0.5 * period else -0.5 * period)
+        self.period = period + period_gain * off
+        self._see(off)
+        if len(self._block) >= BLOCK:
+            self._end_block()
+        return count
+
+    def repeats(self, stamp: float) -> bool:
+        """Whether a reading with the last one's values has come so soon that it is that one again."""
+        return stamp - self._stamp < (0.5 if self._sigma < EVEN * self.period else 0.1) * self.period
+
+    def jump(self) -> None:
+        """The last reading came after a long silence: its stamp is all there is, and the period is kept."""
+        self.time = self._newest = self._stamp
+        self._forget()
+
+    def restart(self) -> None:
+        """The next stamp is the first of another clock; the period is kept."""
+        self._known = 0
+        self.time = self._stamp = self._newest = -math.inf
+        self._forget()
+
+    def _forget(self) -> None:
+        self._up = self._down = self._up_sum = self._down_sum = 0.0
+        self._up_run = self._down_run = 0
+        self._declared = 0  # readings that were taken for missing and may be taken back
+        self._block, self._counted = [], 0  # seconds for each reading since each push, and readings
+        self._excess = self._excess_before = 0.0  # by how much more was counted than passed, in this block and the one before
+
+    def _accumulate(self, off: float) -> float:
+        """Page's sums for a phase that is late or early by a period; gives the deviation that is left."""
+        period = self.period
+        scale = period / (self._sigma * self._sigma)
+        most = max(1.5 * period, 3 * self._sigma)  # of one reading, which may be late by chance
+        held = off if -most < off < most else math.copysign(most, off)
+        self._up += (held - 0.5 * period) * scale
+        self._up_sum += off
+        self._up_run += 1
+        if self._up <= 0:
+            self._up = self._up_sum = 0.0
+            self._up_run = 0
+        self._down += (-held - 0.5 * period) * scale
+        self._down_sum += off
+        self._down_run += 1
+        if self._down <= 0 or not self._declared:
+            self._down = self._down_sum = 0.0
+            self._down_run = 0
+        if self._up > self._sure:
+            return self._find(off, max(1, round(self._up_sum / self._up_run / period)), self._up_run)
+        if self._down > self._sure:
+            return self._find(off, -min(self._declared, max(1, round(-self._down_sum / self._down_run / period))), self._down_run)
+        return off
+
+    def _find(self, off: float, missing: int, run: int) -> float:
+        self._declared += missing
+        self.found = Late(run - 1, missing * self.period)
+        self.time += missing * self.period
+        self._up = self._down = self._up_sum = self._down_sum = 0.0
+        self._up_run = self._down_run = 0
+        return off - missing * self.period
+
+    def _see(self, off: float) -> None:
+        """Follow how large the jitter is."""
+        step, before = off - self._off, self._step
+        most = 4 * self._sigma
+        if not -most < step < most:
+            step = math.copysign(most, step)
+        self._off, self._step = off, step
+        self._square += (step * step - self._square) / SETTLING
+        self._product += (step * before - self._product) / SETTLING
+
+    def _end_block(self) -> None:
+        """Notice a rate that has changed, and set the loop's bandwidth."""
+        block, readings = self._block, self._counted
+        self._learnt += readings
+        self._block, self._counted = [], 0
+        steps = sorted(block)
+        middle = median(steps)
+        if abs(middle / self.period - 1) > CHANGED and steps[-3] - steps[2] < CHANGED * middle:
+            whole = sum(block) / BLOCK
+            if abs(whole / middle - 1) < 0.25 / BLOCK:  # nor is any missing
+                self._change(whole, readings)
+                return
+        self._excess_before, self._excess = self._excess, 0.0
+        self._tune()
+
+    def _change(self, period: float, readings: int) -> None:
+        """The rate is another one, since a block ago; what was counted wrongly in it is said."""
+        self.found = Late(2 * BLOCK - 1, -self._excess - self._excess_before, spread=True)
+        self.period, self.time, self._learnt = period, self._stamp, readings
+        self._square, self._product, self._off, self._step = 2 * (0.1 * period) ** 2, -((0.1 * period) ** 2), 0.0, 0.0
+        self._forget()
+        self._tune()
+
+    def _tune(self) -> None:
+        period = self.period
+        # Of deviations of which each is ``alike`` times the one before and something new.
+        alike = min(max(1 + 2 * self._product / self._square, 0.0), 0.9) if self._square else 0.0
+        self._jitter = math.sqrt(0.5 * self._square / (1 - alike))
+        self._sigma = max(self._jitter, LEAST_JITTER * period)
+        self._plain = (PLAIN if self._sigma < EVEN * period else PLAIN_AMONG_JITTER) * self._sigma + 0.25 * period
+        self._sure = SURE * (1 + alike) / (1 - alike)
+        noise = max(self._jitter**2, 1e-18) * period  # of stamps, as a density
+        swift = (WANDER * WANDER / noise) ** 0.25 * period  # of the loop, radians in a period
+        self._phase_gain = min(max(math.sqrt(2) * swift, 4 / self._learnt), FASTEST_GAIN)
+        self._period_gain = min(max(swift * swift, 6 / self._learnt**2), STEEPEST_GAIN)
+
+
+def _line(counts: Float64, stamps: Float64) -> tuple[float, float, float]:
+    """Least squares: seconds for each count, the standard deviation of what is left, and that of the first."""
+    x = counts - counts.mean()
+    y = stamps - stamps.mean()
+    slope = float((x @ y) / (x @ x))
+    left = y - slope * x
+    return slope, float(np.sqrt(np.mean(left**2))), float(left[0])
