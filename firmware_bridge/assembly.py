@@ -24,6 +24,8 @@ __all__ = ["Assembly"]
 
 UNJUDGED_NS = 60_000_000_000
 """After a minute it is said once whose sensors are not judged yet."""
+MANY_DROPPED = 100
+"""Readings of a sensor that were left out, of which the user is told."""
 
 
 class Assembly:
@@ -50,7 +52,8 @@ class Assembly:
             codec = create(device.protocol)
             for sensor in device.sensors:
                 self._names[device.address, sensor.sensor] = sensor.place
-                worn[sensor.place] = Worn.of(codec, sensor.place, rate_hz=device.rate_hz, settings=sensor.settings)
+                worn[sensor.place] = Worn.of(codec, sensor.place, rate_hz=device.nominal_hz or device.rate_hz,
+                                            settings=sensor.settings)
         self.fusion: Fusion = Fusion(topology or session.topology, worn, body=Body(session.stature), rate_hz=session.rate_hz,
                              delay_s=session.delay_s, calibration=calibration)
         self._addresses = {device.address: device for device in session.devices}
@@ -84,7 +87,13 @@ class Assembly:
             if unjudged:
                 self.said.append(f"not judged yet whether gyroscope and accelerometer fit: {', '.join(unjudged)}; they have hardly "
                                  "turned so far")
-        return self.fusion.frames(now_ns)
+        made = self.fusion.frames(now_ns)
+        if made:
+            for place, sensor in self.fusion.sensors.items():
+                if sensor.orientation.dropped >= MANY_DROPPED:
+                    self._say_once(place, "dropped", f"{place}: {sensor.orientation.dropped} readings were left out by now: they "
+                                   "repeat others, are older than others, or have no acceleration near them")
+        return made
 
     def _film(self, item: CameraFrame) -> None:
         try:

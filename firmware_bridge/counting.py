@@ -8,7 +8,7 @@ after it come as before. A counter in the readings tells better.
 from __future__ import annotations
 
 import math
-from statistics import pstdev
+from statistics import mean, pstdev
 
 from firmware_bridge.dejitter import Dejitter
 from firmware_bridge.lower_hull import NOMINAL_SPREAD, RATE_KNOWN_S, WINDOW_S, LowerHull, Stamp, stamp_of
@@ -17,8 +17,10 @@ from firmware_bridge.samples import Flags, Reading
 __all__ = ["Counted"]
 
 LEARNT_S = 1.0
-"""Without a nominal rate, the period is known after so long; before, the time of arrival is taken."""
+"""The period is taken as known after so long; before, it is what has been seen."""
 LEARNT_READINGS = 8
+AGAIN = 1.2
+"""Until then it is worked out anew when there are so many times the readings."""
 LEARNT_SPREAD = 0.5
 """Prior spread of a rate that was seen for a second, relative: a device may begin at another one."""
 BELIEVED = 2.5
@@ -72,10 +74,13 @@ class _Series:
 
     def __init__(self, wrap: int | None, rate_hz: float | None, window_s: float) -> None:
         self._wrap, self._window_s = wrap, window_s
-        self._period = 1 / rate_hz if rate_hz else 0.0
+        self._nominal = 1 / rate_hz if rate_hz else 0.0
+        self._period = self._nominal
         self._spread = NOMINAL_SPREAD if rate_hz else LEARNT_SPREAD
         self.epoch = -1
         self._rate = 1.0
+        self._host = self._zero = self._time = 0.0  # the last arrival, what the hull counts from, the last reading's time
+        self._count = self._total = 0  # readings since the hull and since the device began
         self._begin(0.0)
 
     def push(self, reading: Reading, host: float) -> float:
@@ -92,11 +97,12 @@ class _Series:
             self._rate = self.hull.rate
             return self._first(reading, host)
         self._count += count
+        self._total += count
         self._host = host
         if self._pace is None:
             self._learn(host, passed)
-        elif passed > 0 and (self._wrap is None or reading.sequence is None):
-            self._watch(host, passed)
+        elif passed > 0:
+            self._watch(host, passed, self._wrap is not None and reading.sequence is not None)
         if not self._period:
             self._time = host
             return host
@@ -107,15 +113,17 @@ class _Series:
         return self._time
 
     def _begin(self, host: float) -> None:
+        """All that is known of this epoch: nothing yet."""
         self.hull = LowerHull(window_s=self._window_s, spread=self._spread, rate=self._rate)
         self._zero = self._host = self._time = host
-        self._count = 0
+        self._count = self._total = 0
         self._sequence: int | None = None
         self._of_number = self._in_packet = 1  # readings that share a number: of the last whole packet, and of this one
         self._packet: list[Reading] = []
         self._packet_before: list[Reading] = []
         self._packet_host, self._again, self._index = host, False, 0
-        self._packets: list[tuple[float, int]] = [(host, 0)]  # when they came and what was counted, until the pace is known
+        self._packets: list[tuple[float, int]] = []  # when they came and what was counted, until the pace is known
+        self._next = 1.0  # readings at which the period is learnt anew
         self._pace: Dejitter | None = None
         self._pushed = 0  # the count when it was last told
         self._every = 0.0  # seconds from the packet before the last to the last
@@ -167,24 +175,30 @@ class _Series:
         return 1 + (numbers - 1) * self._of_number, 0
 
     def _learn(self, host: float, passed: float) -> None:
-        """The period from the first packets: what came before this one has filled the time."""
-        if passed > 0:
-            self._packets.append((host, self._count))
-        begin, counted = self._packets[0]
-        if passed <= 0 or host - begin < LEARNT_S or self._count - counted < LEARNT_READINGS:
+        """The period from the first packets, better with each: what came between their last readings has filled the time."""
+        if passed <= 0:
             return
-        if not self._period:
-            self._rebase((host - begin) / (self._count - counted), host)
-            late = [at - begin - (count - counted) * self._period for at, count in self._packets]
-        else:
-            late = [at - self._zero - self.hull(count * self._period) for at, count in self._packets]
-        self._pace = Dejitter(self._period, pstdev(late), len(late))
-        self._pace.in_order = True
-        self._pace.push(host)
-        self._pushed, self._packets = self._count, []
+        packets = self._packets
+        packets.append((host - passed, self._total - 1))
+        begin, counted = packets[0]
+        seconds, readings = packets[-1][0] - begin, packets[-1][1] - counted
+        period = seconds / readings if readings else passed / self._total
+        known = seconds >= LEARNT_S and readings >= LEARNT_READINGS
+        if not self._nominal and (known or not self._period or readings >= self._next):
+            self._next = AGAIN * readings
+            self.hull = LowerHull(window_s=self._window_s, spread=self._spread)
+            self._period, self._zero, self._count = period, begin, self._total - counted
+            for at, count in packets:
+                self.hull.push((count - counted) * period, at - begin)
+        if known:
+            late = [at - begin - (count - counted) * period for at, count in packets]
+            self._pace = Dejitter(self._period, pstdev(late), len(late), late=late[-1] - mean(late))
+            self._pace.in_order = True
+            self._pace.push(host)
+            self._pushed, self._packets = self._count, []
 
-    def _watch(self, host: float, passed: float) -> None:
-        """See by the arrival of a packet whether readings are missing before it, or the rate has changed."""
+    def _watch(self, host: float, passed: float, numbered: bool) -> None:
+        """See by the arrival of a packet whether the rate has changed, and without numbers whether readings are missing."""
         pace = self._pace
         assert pace is not None, "it was learnt"
         readings, self._pushed = self._count - self._pushed, self._count
@@ -192,6 +206,7 @@ class _Series:
         found = pace.found
         if found is not None and found.spread:
             self._rebase(pace.period, host)
+        if numbered or found is not None and found.spread:
             return
         if found is not None:
             missing += round(found.seconds / pace.period)

@@ -19,10 +19,13 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["Dejitter", "Late"]
 
-WANDER = 1e-4
+Float64 = NDArray[np.float64]
+
+WANDER = 3e-5
 """By how much a rate wanders in a second, relative (one standard deviation): an oscillator that warms up."""
 FASTEST_GAIN = 0.2
 STEEPEST_GAIN = FASTEST_GAIN**2 / 2
@@ -39,10 +42,15 @@ PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
 part of a period, it may have a long tail."""
 BLOCK = 16
 """Readings by which a changed rate is noticed."""
-CHANGED = 0.2
+CHANGED = 0.1
 """A period that is off by such a share is another rate, if the readings of a block are that even."""
 NOMINAL_SLACK = 0.1
 """A nominal rate may be off by so much."""
+LIKELY = 3.5
+"""Standard deviations of what was seen within which the nominal rate, or a multiple of 5 Hz, is the better guess."""
+TRUSTED = 3
+"""Such a guess is worth so many times the readings."""
+LEAST_PERIOD_S = 1e-4
 EVEN = 1 / 6
 """Share of the period below which jitter leaves no doubt about the number of periods between two readings."""
 
@@ -68,25 +76,30 @@ class Dejitter:
         period: seconds.
         jitter: seconds, standard deviation of the stamps.
         readings: how many the two were learnt from.
+        late: seconds by which the first stamp to come lies behind what is known of the phase.
+        known: how many of the stamps to come have been learnt from.
     """
 
     in_order = False
     """Set where stamps are of arrival: readings may wait for each other, but none is older than the one before."""
 
-    def __init__(self, period: float, jitter: float, readings: int) -> None:
+    def __init__(self, period: float, jitter: float, readings: int, *, late: float = 0.0, known: int = 0) -> None:
         self.period = period
         self.time = -math.inf
         """Seconds: when the last reading was measured, the jitter taken off."""
         self.found: Late | None = None
         """What the last reading has revealed about earlier ones."""
-        self._variance = jitter * jitter
-        self._product = 0.0  # mean product of successive deviations
-        self._off = 0.0
+        self._late, self._known = late, known
+        # Of the differences of successive deviations, which a reading that is missing disturbs once only: mean square, and mean
+        # product of one and the next.
+        self._square, self._product = 2 * jitter * jitter, -jitter * jitter
+        self._off = self._step = 0.0
         self._learnt = max(readings, 4)
         self._stamp = -math.inf
         self._newest = -math.inf
         self._sequence: int | None = None
         self._block: list[float] = []
+        self._counted = self._declared = 0
         self._forget()
         self._tune()
 
@@ -100,26 +113,30 @@ class Dejitter:
         """
         stamps = np.asarray(times, dtype=np.float64)
         steps = np.diff(stamps)
-        slope, even = _line(np.arange(len(stamps), dtype=np.float64), stamps)
+        slope, even, late = _line(np.arange(len(stamps), dtype=np.float64), stamps)
         guess = nominal_s if nominal_s is not None else float(np.median(steps))
-        if guess > 0:
+        if guess > LEAST_PERIOD_S:
             counts = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(steps / guess)))])
-            period, jitter = _line(counts, stamps)
+            period, jitter, behind = _line(counts, stamps)
             if jitter < EVEN * period and abs(period / guess - 1) < NOMINAL_SLACK:
                 # Over the whole span it is known to the last digit, which the middle of the single steps is not.
                 if jitter < 1e-6 * period:
-                    period = float((stamps[-1] - stamps[0]) / counts[-1])
-                return cls(period, jitter, len(stamps))
+                    period, behind = float((stamps[-1] - stamps[0]) / counts[-1]), 0.0
+                return cls(period, jitter, len(stamps), late=behind, known=len(stamps))
         if nominal_s is not None and slope > (1 + NOMINAL_SLACK) * nominal_s:
             return cls(nominal_s, even, 4)  # some are missing, who knows which
-        if not slope > 0:  # they came all at once, or backwards
-            slope = max(float(stamps.max() - stamps.min()) / len(stamps), 1e-4)
-        return cls(slope, even, len(stamps))
+        if not slope > LEAST_PERIOD_S:  # they came all at once, or backwards
+            slope = max(float(stamps.max() - stamps.min()) / len(stamps), LEAST_PERIOD_S)
+        count = len(stamps)
+        likely = nominal_s or (1 / (5 * round(0.2 / slope)) if 0.2 / slope > 2 else slope)
+        if abs(slope - likely) < LIKELY * even * math.sqrt(12 / count**3):
+            return cls(likely, even, TRUSTED * count, late=late + (likely - slope) * (count - 1) / 2, known=count)
+        return cls(slope, even, count, late=late, known=count)
 
     @property
     def jitter(self) -> float:
         """Seconds, standard deviation of the last stamps."""
-        return math.sqrt(self._variance)
+        return self._jitter
 
     def push(self, stamp: float, sequence: int | None = None, readings: int = 1) -> int:
         """Take the stamp of the next reading.
@@ -136,19 +153,19 @@ class Dejitter:
         self.found = None
         before, self._sequence = self._sequence, sequence
         if self._stamp == -math.inf:
-            self.time = self._stamp = self._newest = stamp
+            self._stamp = self._newest = stamp
+            self.time, self._late = stamp - self._late, 0.0
             return 1
         period = self.period
         count = readings
         off = stamp - self.time - count * period
-        floor = LEAST_JITTER * period
         sigma = self._sigma
+        if sequence is not None and before is not None and 1 < sequence - before < 1 << 15:
+            missing = sequence - before - 1
+            if abs(off - missing * period) < 5 * sigma + 0.5 * period:
+                count += missing
+                off -= missing * period
         if off > 0.5 * period or off < -0.5 * period:
-            if sequence is not None and before is not None and 1 < sequence - before < 1 << 15:
-                missing = sequence - before - 1
-                if abs(off - missing * period) < 5 * sigma + 0.5 * period:
-                    count += missing
-                    off -= missing * period
             if off > self._plain:
                 missing = round(off / period)
                 count += missing
@@ -156,30 +173,30 @@ class Dejitter:
                 self._declared += missing
                 self._up = self._down = 0.0
             elif not self.in_order and stamp <= self._newest and off < -4 * sigma - 0.5 * period:
-                self._inflate(min(off * off, 9 * self._variance + floor * floor))
+                self._see(off)
+                self._tune()
                 self._sequence = before
                 return 0
         if stamp > self._newest:
             self._newest = stamp
         self._block.append((stamp - self._stamp) / readings)
         self._counted += readings
+        self._excess += count * period - (stamp - self._stamp)
         self._stamp = stamp
         if off > 0.25 * period or off < -0.25 * period or self._up or self._down:
             off = self._accumulate(off)
         predicted = self.time + count * period
         phase_gain, period_gain = self._phase_gain, self._period_gain
-        if readings > 1:
-            phase_gain, period_gain = min(readings * phase_gain, FASTEST_GAIN), min(readings * period_gain, STEEPEST_GAIN / readings)
+        if self._known:
+            self._known -= 1
+            phase_gain = period_gain = 0.0
+        elif readings > 1:
+            phase_gain = min(readings * phase_gain, FASTEST_GAIN)
+            period_gain = min(readings * period_gain, STEEPEST_GAIN / readings)
         share = phase_gain * off
         self.time = predicted + (share if share > -0.5 * period else -0.5 * period)
         self.period = period + period_gain * off
-        clipped = off * off
-        if clipped > 9 * self._variance + floor * floor:
-            clipped = 9 * self._variance + floor * floor
-            off = math.copysign(math.sqrt(clipped), off)
-        self._variance += (clipped - self._variance) / SETTLING
-        self._product += (off * self._off - self._product) / SETTLING
-        self._off = off
+        self._see(off)
         if len(self._block) >= BLOCK:
             self._end_block()
         return count
@@ -195,6 +212,7 @@ class Dejitter:
 
     def restart(self) -> None:
         """The next stamp is the first of another clock; the period is kept."""
+        self._known = 0
         self.time = self._stamp = self._newest = -math.inf
         self._forget()
 
@@ -203,6 +221,7 @@ class Dejitter:
         self._up_run = self._down_run = 0
         self._declared = 0  # readings that were taken for missing and may be taken back
         self._block, self._counted = [], 0  # seconds for each reading since each push, and readings
+        self._excess = self._excess_before = 0.0  # by how much more was counted than passed, in this block and the one before
 
     def _accumulate(self, off: float) -> float:
         """Page's sums for a phase that is late or early by a period; gives the deviation that is left."""
@@ -236,9 +255,15 @@ class Dejitter:
         self._up_run = self._down_run = 0
         return off - missing * self.period
 
-    def _inflate(self, square: float) -> None:
-        self._variance += (square - self._variance) / SETTLING
-        self._tune()
+    def _see(self, off: float) -> None:
+        """Follow how large the jitter is."""
+        step, before = off - self._off, self._step
+        most = 4 * self._sigma
+        if not -most < step < most:
+            step = math.copysign(most, step)
+        self._off, self._step = off, step
+        self._square += (step * step - self._square) / SETTLING
+        self._product += (step * before - self._product) / SETTLING
 
     def _end_block(self) -> None:
         """Notice a rate that has changed, and set the loop's bandwidth."""
@@ -252,31 +277,35 @@ class Dejitter:
             if abs(whole / middle - 1) < 0.25 / BLOCK:  # nor is any missing
                 self._change(whole, readings)
                 return
+        self._excess_before, self._excess = self._excess, 0.0
         self._tune()
 
     def _change(self, period: float, readings: int) -> None:
         """The rate is another one, since a block ago; what was counted wrongly in it is said."""
-        self.found = Late(BLOCK - 1, self._stamp - self.time, spread=True)
+        self.found = Late(2 * BLOCK - 1, -self._excess - self._excess_before, spread=True)
         self.period, self.time, self._learnt = period, self._stamp, readings
-        self._variance = min(self._variance, (EVEN * period) ** 2)
+        self._square, self._product, self._off, self._step = 2 * (0.1 * period) ** 2, -((0.1 * period) ** 2), 0.0, 0.0
         self._forget()
         self._tune()
 
     def _tune(self) -> None:
         period = self.period
-        self._sigma = max(math.sqrt(self._variance), LEAST_JITTER * period)
+        # Of deviations of which each is ``alike`` times the one before and something new.
+        alike = min(max(1 + 2 * self._product / self._square, 0.0), 0.9) if self._square else 0.0
+        self._jitter = math.sqrt(0.5 * self._square / (1 - alike))
+        self._sigma = max(self._jitter, LEAST_JITTER * period)
         self._plain = (PLAIN if self._sigma < EVEN * period else PLAIN_AMONG_JITTER) * self._sigma + 0.25 * period
-        alike = min(max(self._product / self._sigma**2, 0.0), 0.9)
         self._sure = SURE * (1 + alike) / (1 - alike)
-        noise = max(self._variance, 1e-18) * period  # of stamps, as a density
+        noise = max(self._jitter**2, 1e-18) * period  # of stamps, as a density
         swift = (WANDER * WANDER / noise) ** 0.25 * period  # of the loop, radians in a period
         self._phase_gain = min(max(math.sqrt(2) * swift, 4 / self._learnt), FASTEST_GAIN)
         self._period_gain = min(max(swift * swift, 6 / self._learnt**2), STEEPEST_GAIN)
 
 
-def _line(counts: np.ndarray, stamps: np.ndarray) -> tuple[float, float]:
-    """Least squares: seconds for each count, and the standard deviation of what is left."""
+def _line(counts: Float64, stamps: Float64) -> tuple[float, float, float]:
+    """Least squares: seconds for each count, the standard deviation of what is left, and that of the first."""
     x = counts - counts.mean()
     y = stamps - stamps.mean()
     slope = float((x @ y) / (x @ x))
-    return slope, float(np.sqrt(np.mean((y - slope * x) ** 2)))
+    left = y - slope * x
+    return slope, float(np.sqrt(np.mean(left**2))), float(left[0])

@@ -12,10 +12,12 @@ __all__ = ["DOUBTFUL_RAD", "doubt", "product", "rate_between", "relearnt", "turn
 
 DOUBTFUL_RAD = math.radians(3)
 """After a gap in which more may have been turned unseen, the heading is said to be lost."""
-BENDING = 0.15
+BENDING = 0.25
 """Share of the change of rate, and of what the acceleration before would have changed, that a gap may hide."""
-SWINGING_S = 0.1
-"""In a gap of so long a limb that swings may turn back: half of its turn is in doubt. Shorter gaps hide less in proportion."""
+SWINGING = 0.3
+SWINGING_S = 0.15
+"""In a gap of so long a limb that swings may turn back, which puts such a share of its turn in doubt; shorter gaps hide less, in
+proportion."""
 PUSHED_RAD = math.radians(24)
 """How far the acceleration of a limb in motion points off the vertical."""
 ALIKE_S = 0.2
@@ -38,7 +40,7 @@ def doubt(earlier: Vector, before: Vector, after: Vector, period_s: float, secon
     rate = math.sqrt(max(_square(before), _square(after)))
     change = math.sqrt(_square([b - a for a, b in zip(before, after, strict=True)]))
     bend = math.sqrt(_square([b - a for a, b in zip(earlier, before, strict=True)])) / period_s * seconds
-    return seconds * (BENDING * (change + bend) + 0.5 * rate * min(1.0, seconds / SWINGING_S))
+    return seconds * (BENDING * (change + bend) + SWINGING * rate * min(1.0, seconds / SWINGING_S))
 
 
 def relearnt(state: Mapping[str, Any], angle: float, period_s: float) -> dict[str, Any]:

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, MissingExtra, UnknownChoice
-from firmware_bridge.dejitter import BLOCK, Dejitter, Late
+from firmware_bridge.dejitter import Dejitter, Late
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.pairing import Pairing
@@ -388,8 +388,8 @@ class Orientation:
         before, at = history[-place - 1]
         after = history[-place][0] if place else gyroscope
         if late.spread:
-            recent = [history[-k][0] for k in range(1, BLOCK)]
-            before = after = tuple(sum(axis) / len(recent) for axis in zip(*recent, strict=True))  # type: ignore[assignment]
+            recent = [history[-k][0] for k in range(1, late.ago + 1)]
+            before = after = tuple(sum(axis) / len(recent) for axis in zip(*recent, strict=True))
         turn = [0.5 * late.seconds * (b + a) for b, a in zip(before, after, strict=True)]
         w, x, y, z = history[-1][1]
         a, b, c, d = product((w, -x, -y, -z), at)  # axes of then -> axes of now
@@ -466,6 +466,8 @@ def _stamps(waited: list[tuple[float, Reading]]) -> list[float]:
     for (before, one), (time, other) in zip(pairs, pairs[1:], strict=False):
         if time - before >= often or one[1:] != other[1:]:
             kept.append(time)
+    while len(kept) > 2 and kept[1] == kept[0]:
+        kept.pop(0)  # the first packet: nothing tells yet how far apart its readings are
     return kept
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 from collections import deque
 from collections.abc import Sequence
+from typing import Any, cast
 
 from firmware_bridge.samples import Reading, Vector
 
@@ -68,7 +69,7 @@ class Pairing:
             for other in self._others:
                 value = reading[other]
                 if value is not None:
-                    self._courses[other].push(time, value)
+                    self._courses[other].push(time, cast(Vector, value))
             if reading[self._leading] is not None:
                 self._waiting.append((time, reading))
                 if len(self._waiting) > MOST:
@@ -83,7 +84,8 @@ class Pairing:
                 if any(values[other] is None for other in self._needed):
                     self.dropped += 1
                 else:
-                    done.append((time, first._replace(**{Reading._fields[other]: value for other, value in values.items()})))
+                    named: dict[str, Any] = {Reading._fields[other]: value for other, value in values.items()}
+                    done.append((time, first._replace(**named)))
         return done
 
     def _lags(self, other: int, time: float) -> bool:

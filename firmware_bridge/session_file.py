@@ -66,11 +66,13 @@ class WornDevice:
         address: as :func:`firmware_bridge.link.open_link` takes it.
         sensors: those that are worn.
         rate_hz: what to ask of it; None for its default.
+        nominal_hz: how often it measures, where it cannot be asked; it is not told. None for ``rate_hz``.
     """
 
     address: str
     sensors: tuple[WornSensor, ...]
     rate_hz: float | None = None
+    nominal_hz: float | None = None
 
     @property
     def protocol(self) -> str:
@@ -158,6 +160,7 @@ def toml_of(devices: Iterable[WornDevice], camera: str = "", *, stature: float |
     for device in devices:
         lines += ["", "[[device]]", f"address = {_quoted(device.address)}"]
         lines += [f"rate = {device.rate_hz:g}"] if device.rate_hz is not None else []
+        lines += [f"nominal_rate = {device.nominal_hz:g}"] if device.nominal_hz is not None else []
         if [worn.sensor for worn in device.sensors] == [""]:
             lines += _sensor_lines(device.sensors[0])
             continue
@@ -197,7 +200,7 @@ def _device(entry: Any, number: int, path: Path) -> WornDevice:
     where = f"[[device]] {number} in {path}"
     if not isinstance(entry, Mapping):
         raise UsageError(f"{where} is {entry!r}", expected="a table")
-    _refuse_others(entry, ("address", "rate", "place", "mode", "up", "magnetometer", "sensors"), where)
+    _refuse_others(entry, ("address", "rate", "nominal_rate", "place", "mode", "up", "magnetometer", "sensors"), where)
     address = _of(entry, "address", str, "", where)
     if not address:
         raise UsageError(f"{where} has no address", expected='address = "serial:/dev/ttyUSB0?protocol=node" or another')
@@ -214,8 +217,8 @@ def _device(entry: Any, number: int, path: Path) -> WornDevice:
         worn = tuple(_sensor(str(name), value, f"{where}, sensor {name!r}") for name, value in sensors.items())
     else:
         worn = (_sensor("", {key: entry[key] for key in ("place", "mode", "up", "magnetometer") if key in entry}, where),)
-    rate = _number(entry, "rate", math.nan, 0.1, 10_000.0, where)
-    return WornDevice(address, worn, None if math.isnan(rate) else rate)
+    rate, nominal = (_number(entry, name, math.nan, 0.1, 10_000.0, where) for name in ("rate", "nominal_rate"))
+    return WornDevice(address, worn, None if math.isnan(rate) else rate, None if math.isnan(nominal) else nominal)
 
 
 def _sensor(name: str, value: Any, where: str) -> WornSensor:

@@ -13,7 +13,7 @@ or CSV: a header and rows, with the components of a vector as columns of their o
 ======================  ==============================================================================================
 ``sensor``              text, "" if absent
 ``sequence``            counts readings of this sensor, 0 .. 2**32 - 1, then 0 again
-``time_``               ``s``, ``ms``, ``us``: the device's clock
+``time_``               ``s``, ``ms``, ``us``: the device's clock; may wrap after 16 or 32 bits of ms or us
 ``quaternion_``         ``wxyz``, ``xyzw`` (CSV: ``w``, ``x``, ``y``, ``z``): sensor -> world
 ``acceleration_``       ``m_s2``, ``g``: specific force in sensor axes, +1 g upwards at rest
 ``linear_acceleration_``  the same units: without gravity, sensor axes
@@ -38,6 +38,7 @@ from typing import Any, ClassVar
 from firmware_bridge.codecs import Counts, Gatt
 from firmware_bridge.codecs._one_way import OneWay
 from firmware_bridge.codecs._values import DEGREE, unit, within
+from firmware_bridge.codecs._wrapping import Unwrapped
 from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Quaternion, Reading, Status, Vector
 
 __all__ = ["LinesCodec", "encode_csv", "encode_json"]
@@ -46,6 +47,8 @@ LONGEST = 65535
 MOST_TOLD = 16
 """Different refusals that are told; further ones are counted only."""
 LONGEST_NAME = 64
+MOST_CLOCKS = 256
+"""Sensors whose clocks are followed across wraps."""
 
 # name -> (field of the reading, factor to SI, largest possible SI value)
 VECTORS: dict[str, tuple[str, float, float]] = {
@@ -83,6 +86,7 @@ class LinesCodec(OneWay):
 
     def __init__(self) -> None:
         self.counts: Counts = Counts()
+        self._clocks: dict[str, Unwrapped] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -98,24 +102,36 @@ class LinesCodec(OneWay):
             if not lines:
                 raise Refused("an empty datagram")
             if lines[0].lstrip().startswith("{"):
-                return self._rows(lines, _json)
+                return self._rows(lines, _json, chunk.host_ns)
             if len(lines) < 2:
                 raise Refused("one line that is no JSON object: CSV needs its header in the same datagram")
             header = _header(lines[0])
-            return self._rows(lines[1:], lambda line: _csv(header, line))
+            return self._rows(lines[1:], lambda line: _csv(header, line), chunk.host_ns)
         except (UnicodeDecodeError, Refused, csv.Error) as error:
             return self._refuse(len(chunk.data), "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))
 
-    def _rows(self, lines: Sequence[str], parse: Callable[[str], Mapping[str, Any]]) -> list[Reading | Status]:
+    def _rows(self, lines: Sequence[str], parse: Callable[[str], Mapping[str, Any]], host_ns: int) -> list[Reading | Status]:
         decoded: list[Reading | Status] = []
         for line in lines:
             try:
-                decoded += _items(parse(line))
+                decoded += [self._unwrapped(item, host_ns) for item in _items(parse(line))]
                 self.counts.frames += 1
             except (ValueError, RecursionError, csv.Error) as error:  # json nests as deeply as its sender likes
                 reason = str(error) if isinstance(error, Refused) else "neither JSON nor a row of the header's length"
                 decoded += self._refuse(len(line.encode("utf-8")), reason)
         return decoded
+
+    def _unwrapped(self, item: Reading | Status, host_ns: int) -> Reading | Status:
+        """A reading with a clock that does not wrap."""
+        if isinstance(item, Status) or item.device_us is None:
+            return item
+        clock = self._clocks.get(item.sensor)
+        if clock is None:
+            if len(self._clocks) >= MOST_CLOCKS:
+                return item
+            clock = self._clocks[item.sensor] = Unwrapped()
+        device_us = clock.push(item.device_us, host_ns, item.sequence)
+        return item if device_us == item.device_us else item._replace(device_us=device_us)
 
     def _refuse(self, size: int, reason: str) -> list[Reading | Status]:
         self.counts.bad += 1

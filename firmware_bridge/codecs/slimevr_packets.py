@@ -9,7 +9,8 @@ Source: as :mod:`firmware_bridge.codecs.slimevr`. Everything is big-endian.
       4             acceleration x y z f32 [, sensor u8]
       23            sensor u8, x y z w i16 / 2**15, acceleration i16 / 2**7
       12 voltage f32, level f32   15 sensor, state, IMU u8 ...   19 sensor, dBm i8   20 sensor, °C f32
-      13, 14, 21    tap, error, button   11, 26 text
+      13, 14, 21    tap, error, button   11 text
+      26            sensor u8, flexion f32      27 position x y z f32
     100       {length u16, kind u32, body} ...
     101       {length u8, kind u8, body} ...
 """
@@ -35,10 +36,12 @@ Part = tuple[int, bytes]
 """Kind and body."""
 
 (HEARTBEAT, ROTATION_OLD, GYROSCOPE, HANDSHAKE, ACCELERATION, PING, TEXT, BATTERY, TAP, ERROR, SENSOR_INFO,
- SECOND_ROTATION_OLD, ROTATION, ACCURACY, SIGNAL, TEMPERATURE, BUTTON, FEATURES, MOTION, RECEIPT, LOG,
- PROTOCOL_CHANGE) = 0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 200
-SILENT = frozenset({HEARTBEAT, *range(5, 10), GYROSCOPE, ACCURACY, FEATURES, RECEIPT, 25, 105, PROTOCOL_CHANGE})
-"""Kinds that are proper but tell a reader nothing: receipts, settings, calibration, inspection."""
+ SECOND_ROTATION_OLD, ROTATION, ACCURACY, SIGNAL, TEMPERATURE, BUTTON, FEATURES, MOTION, RECEIPT,
+ FLEXION, POSITION, PROTOCOL_CHANGE) = 0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 27, 200
+SILENT = frozenset({HEARTBEAT, *range(5, 10), GYROSCOPE, ACCURACY, FEATURES, RECEIPT, 25, FLEXION, POSITION, 105, PROTOCOL_CHANGE})
+"""Kinds that are proper but tell a reader nothing: receipts, settings, calibration, inspection, what is no motion of a segment."""
+KINDS = 256
+"""A kind is one byte in short bundles: what is not below is no packet of this protocol, nor of a later version."""
 BUNDLE, SHORT_BUNDLE = 100, 101
 HEADER = struct.Struct(">IQ")
 HANDSHAKE_REPLY = (b"\x03Hey OVR =D 5").ljust(64, b"\0")
@@ -107,10 +110,11 @@ def unpack(data: bytes) -> Packet | None:
 
 
 def meaning(kind: int, body: bytes) -> Meaning | None:
-    """What a part says; None where it is refused: too short, impossible values, or a kind that there is not."""
-    if kind in SILENT:
-        return Nothing()
+    """What a part says; None where it is refused: too short, impossible values, or a kind that cannot be. One that is not known is
+    of another version: it came whole and counts as a packet, but tells nothing."""
     reader = READERS.get(kind)
+    if kind in SILENT or reader is None and kind < KINDS:
+        return Nothing()
     try:
         return None if reader is None else reader(kind, body)
     except struct.error:  # too short
@@ -187,10 +191,9 @@ def _event(kind: int, body: bytes) -> Facts:
     return Facts(Status(str(sensor), text=f"{'tap' if kind == TAP else 'error'} {value}"))
 
 
-def _text(kind: int, body: bytes) -> Facts | None:
-    layout = struct.Struct(">I" if kind == TEXT else ">B")
-    (length,) = layout.unpack_from(body)
-    text = body[layout.size : layout.size + length]
+def _text(_: int, body: bytes) -> Facts | None:
+    (length,) = struct.unpack_from(">I", body)
+    text = body[4 : 4 + length]
     return Facts(Status(text=_ascii(text))) if len(text) == length else None
 
 
@@ -205,7 +208,7 @@ def _ascii(text: bytes) -> str:
 READERS: dict[int, Callable[[int, bytes], Meaning | None]] = {
     ROTATION_OLD: _rotation, SECOND_ROTATION_OLD: _rotation, ROTATION: _rotation, ACCELERATION: _acceleration,
     MOTION: _motion, HANDSHAKE: _handshake, BATTERY: _battery, SENSOR_INFO: _sensor_info, SIGNAL: _signal,
-    TEMPERATURE: _temperature, TAP: _event, ERROR: _event, BUTTON: _event, TEXT: _text, LOG: _text,
+    TEMPERATURE: _temperature, TAP: _event, ERROR: _event, BUTTON: _event, TEXT: _text,
     PING: _ping,
 }
 

@@ -12,6 +12,9 @@ kind is the last is learnt from the first period, so that a reading is handed ov
 next period. World axes: x east, y north, z up; the angles are turns about z, then y, then x. ``acceleration`` contains
 gravity.
 
+The models for BLE send their packets of BLE over the USB cable, too (``55 61``, 20 bytes, as :mod:`.witmotion_ble` has them);
+they are understood here as they come. They have no checksum: out of step, it takes two back to back.
+
 Left out because the datasheets contradict each other or give no unit: the magnetic field (raw counts whose size depends
 on the chip) and the temperature (two formulas). Orientation is taken from the quaternion where it is sent.
 """
@@ -25,10 +28,19 @@ from typing import ClassVar
 
 from edgeskel.errors import UsageError
 from firmware_bridge.codecs import Counts, Gatt, Write
-from firmware_bridge.codecs._euler import zyx
+from firmware_bridge.codecs import _witmotion as packets
 from firmware_bridge.codecs._stream import FrameStream
-from firmware_bridge.codecs._values import DEGREE, unit
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Quaternion, Reading, Status, Vector
+from firmware_bridge.codecs._values import unit
+from firmware_bridge.codecs._witmotion import (
+    ACCELERATION_STEP,
+    ANGLE_STEP,
+    ANGULAR_VELOCITY_STEP,
+    QUARTER_TURN,
+    counts_of,
+    orientation_of,
+    reading_of,
+)
+from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
 
 __all__ = [
     "ACCELERATION", "ANGLES", "ANGULAR_VELOCITY", "QUATERNION", "RATES", "TIME", "WitMotionCodec",
@@ -42,11 +54,6 @@ LENGTH = 11
 VALUES = struct.Struct("<4h")
 CALENDAR = struct.Struct("<6BH")
 
-ACCELERATION_STEP = 16 * STANDARD_GRAVITY / 32768
-ANGULAR_VELOCITY_STEP = 2000 * DEGREE / 32768
-ANGLE_STEP = 180 * DEGREE / 32768
-QUARTER_TURN = 16384
-END_OF_RANGE = 32767
 
 RATES = {0.2: 1, 0.5: 2, 1.0: 3, 2.0: 4, 5.0: 5, 10.0: 6, 20.0: 7, 50.0: 8, 100.0: 9, 200.0: 11}
 """Hz -> code of the register RRATE."""
@@ -106,12 +113,15 @@ class WitMotionCodec:
 
     def __init__(self) -> None:
         self.counts: Counts = Counts()
-        self._stream = FrameStream(b"\x55", LENGTH, _valid, self.counts)
+        self._parts = (Counts(), Counts())
+        self._stream = FrameStream(b"\x55", LENGTH, _valid, self._parts[0])
+        self._packets = FrameStream(packets.MEASUREMENT, packets.LENGTH, packets.valid, self._parts[1])
         self.reset()
 
     def reset(self) -> None:
         """Forget half a frame and half a period."""
         self._stream.reset()
+        self._packets.reset()
         self._period: dict[int, bytes] = {}
         self._whole = True
         self._last_kind: int | None = None
@@ -132,7 +142,20 @@ class WitMotionCodec:
             self._period[kind] = frame.data
             if kind == self._last_kind:
                 self._finish(readings)
+        for packet in self._packets.push(chunk.data):
+            reading = packets.reading_in(packet.data, packet.after_gap)
+            assert reading is not None, "they begin as a measurement"
+            readings.append(reading)
+        self._count()
         return readings
+
+    def _count(self) -> None:
+        """Both look at all bytes, and what belongs to the other is nothing to complain about."""
+        frames, packets_ = self._parts
+        seen = max(self._parts, key=lambda part: part.frames)
+        self.counts.frames = frames.frames + packets_.frames
+        self.counts.bad = max(self.counts.bad, seen.bad)
+        self.counts.discarded = max(self.counts.discarded, seen.discarded)
 
     def _finish(self, readings: list[Reading | Status]) -> None:
         period, self._period, self._whole = self._period, {}, True
@@ -177,28 +200,6 @@ def write_register(register: int, value: int, channel: str = "") -> Write:
     return Write(struct.pack("<3BH", 0xFF, 0xAA, register, value), channel, PAUSE_S)
 
 
-def reading_of(acceleration: Sequence[int] | None, angular_velocity: Sequence[int] | None,
-               orientation: Quaternion | None, *, device_us: int | None = None, gap: bool = False) -> Reading:
-    """A reading from raw counts; SATURATED where one stands at the end of its 16 bits."""
-    flags = Flags.GAP if gap else Flags.NONE
-    if any(abs(count) >= END_OF_RANGE for count in (*(acceleration or ()), *(angular_velocity or ()))):
-        flags |= Flags.SATURATED
-    return Reading(
-        device_us=device_us, orientation=orientation, flags=flags,
-        acceleration=None if acceleration is None else _scaled(acceleration, ACCELERATION_STEP),
-        angular_velocity=None if angular_velocity is None else _scaled(angular_velocity, ANGULAR_VELOCITY_STEP),
-    )
-
-
-def orientation_of(roll: int, pitch: int, yaw: int) -> Quaternion:
-    """The quaternion of three raw angles."""
-    return zyx(yaw * ANGLE_STEP, pitch * ANGLE_STEP, roll * ANGLE_STEP)
-
-
-def _scaled(counts: Sequence[int], step: float) -> Vector:
-    return counts[0] * step, counts[1] * step, counts[2] * step
-
-
 def _reading(period: dict[int, bytes], gap: bool) -> Reading:
     values = {kind: _values(frame) for kind, frame in period.items()}
     milliseconds = _calendar(period[TIME]) if TIME in period else None
@@ -217,11 +218,6 @@ def _reading(period: dict[int, bytes], gap: bool) -> Reading:
 def _frame(kind: int, body: bytes) -> bytes:
     frame = bytes([0x55, kind]) + body
     return frame + bytes([sum(frame) & 0xFF])
-
-
-def counts_of(values: Sequence[float], step: float) -> list[int]:
-    """Raw counts, held at the ends of 16 bits as the device does."""
-    return [max(-32768, min(END_OF_RANGE, round(value / step))) for value in values]
 
 
 def encode_acceleration(acceleration: Vector) -> bytes:

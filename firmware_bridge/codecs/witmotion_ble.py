@@ -15,28 +15,28 @@ two good ones in a row are needed before the first is handed over.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import ClassVar
 
 from firmware_bridge.codecs import Counts, Gatt, Write
-from firmware_bridge.codecs._values import unit
-from firmware_bridge.codecs.witmotion import (
+from firmware_bridge.codecs._witmotion import (
     ACCELERATION_STEP,
     ANGLE_STEP,
     ANGULAR_VELOCITY_STEP,
-    END_OF_RANGE,
-    KEY,
-    QUARTER_TURN,
-    RATE,
-    UNLOCK,
+    ANSWER,
+    LENGTH,
+    MAGNETIC_FIELD,
+    MEASURED,
+    MEASUREMENT,
+    MICROTESLA,
+    QUATERNION,
+    REGISTERS,
     counts_of,
-    orientation_of,
-    rate_code,
-    reading_of,
-    write_register,
+    reading_in,
+    valid,
 )
-from firmware_bridge.samples import Chunk, Flags, Quaternion, Reading, Status, Vector
+from firmware_bridge.codecs.witmotion import KEY, RATE, UNLOCK, rate_code, write_register
+from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
 
 __all__ = ["RATES", "WitMotionBleCodec", "encode_magnetic_field", "encode_packet", "encode_quaternion",
            "read_magnetic_field", "read_quaternion"]
@@ -46,13 +46,6 @@ SERVICE = "0000ffe5-0000-1000-8000-00805f9a34fb"
 NOTIFY = "0000ffe4-0000-1000-8000-00805f9a34fb"
 COMMAND = "0000ffe9-0000-1000-8000-00805f9a34fb"
 
-MEASUREMENT, REGISTERS = b"\x55\x61", b"\x55\x71"
-LENGTH = 20
-MEASURED = struct.Struct("<2s9h")
-ANSWER = struct.Struct("<2sH8h")
-MAGNETIC_FIELD, QUATERNION = 0x3A, 0x51
-MICROTESLA = 0.1
-"""µT of one mG."""
 
 RATES = {0.2: 1, 0.5: 2, 1.0: 3, 2.0: 4, 5.0: 5, 10.0: 6, 20.0: 7, 50.0: 8, 100.0: 9, 200.0: 11}
 """Hz -> code of the register RRATE, as in the serial protocol; not every model reaches the highest."""
@@ -85,7 +78,7 @@ class WitMotionBleCodec:
         """The readings of a notification, which holds one packet or several whole ones."""
         data = chunk.data
         packets = [data[at : at + LENGTH] for at in range(0, len(data), LENGTH)]
-        if not packets or not all(_valid(packet) for packet in packets):
+        if not packets or not all(valid(packet) for packet in packets):
             self._refuse(len(data))
             self._trusted, self._gap = False, True
             return []
@@ -99,7 +92,7 @@ class WitMotionBleCodec:
         readings: list[Reading | Status] = []
         for packet in packets:
             self.counts.frames += 1
-            reading = _reading(packet, self._gap)
+            reading = reading_in(packet, self._gap)
             if reading is not None:
                 readings.append(reading)
                 self._gap = False
@@ -128,33 +121,6 @@ class WitMotionBleCodec:
     def reply(self, chunk: Chunk) -> Sequence[Write]:
         """Nothing is to be answered."""
         return ()
-
-
-def _valid(packet: bytes) -> bool:
-    if len(packet) != LENGTH:
-        return False
-    if packet.startswith(MEASUREMENT):
-        return bool(abs(MEASURED.unpack(packet)[8]) <= QUARTER_TURN)
-    if not packet.startswith(REGISTERS):
-        return False
-    _, register, w, x, y, z, *_ = ANSWER.unpack(packet)
-    return register != QUATERNION or unit(w / 32768, x / 32768, y / 32768, z / 32768) is not None
-
-
-def _reading(packet: bytes, gap: bool) -> Reading | None:
-    """None for a register that holds nothing for us."""
-    if packet.startswith(MEASUREMENT):
-        _, *values = MEASURED.unpack(packet)
-        return reading_of(values[:3], values[3:6], orientation_of(*values[6:]), gap=gap)
-    _, register, a, b, c, d, *_ = ANSWER.unpack(packet)
-    flags = Flags.GAP if gap else Flags.NONE
-    if register == MAGNETIC_FIELD:
-        if max(abs(a), abs(b), abs(c)) >= END_OF_RANGE:
-            flags |= Flags.SATURATED
-        return Reading(magnetic_field=(a * MICROTESLA, b * MICROTESLA, c * MICROTESLA), flags=flags)
-    if register == QUATERNION:
-        return Reading(orientation=unit(a / 32768, b / 32768, c / 32768, d / 32768), flags=flags)
-    return None
 
 
 def read_magnetic_field() -> Write:

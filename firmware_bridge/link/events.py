@@ -127,7 +127,7 @@ class Health:
         rate_hz: readings per second of one sensor, over the last second or two.
         received: readings that arrived and were understood.
         lost: readings that the device counted and that did not arrive, net of those that came late.
-        late: readings that arrived after a newer one and were left out (datagrams only).
+        late: readings that arrived after a newer one (datagrams only) or for the second time, and were left out.
         loss: lost / (received + lost), 0..1.
         dropped: items that the reader was too slow for.
         frames: frames or datagrams that the codec accepted.

@@ -10,11 +10,17 @@ were taken but never counted. Both need a device clock, and the documentation of
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from firmware_bridge.samples import Flags, Reading
 
 __all__ = ["Ledger", "Verdict"]
+
+REMEMBERED = 64
+"""Readings among which one that comes again is recognised; a packet holds fewer."""
+REPEATED_NS = 1_000_000_000
+"""And it comes so soon; later, a device that began anew may say the same again."""
 
 LATE_WINDOW = 64
 """A datagram that comes so many numbers late is still recognised as late."""
@@ -69,6 +75,7 @@ class Ledger:
         self._reopened = False
         self._holes: set[int] = set()
         self._stale = 0
+        self._recent: deque[tuple[object, ...]] = deque(maxlen=REMEMBERED)
 
     def reopened(self) -> None:
         """The transport was opened anew: nothing older waits in a buffer any more."""
@@ -81,7 +88,11 @@ class Ledger:
         if reading.flags is PLAIN and self._follows(sequence, device_us, host_ns):
             self.received += 1
             self._sequence, self._device_us, self._host_ns = sequence, device_us, host_ns
+            self._recent.append(reading[:8])
             return NOTHING
+        if self._ordered and host_ns - self._host_ns < REPEATED_NS and self._repeats(reading, sequence, device_us):
+            self.late += 1
+            return LATE
         if not self.received:
             verdict = NOTHING
         elif Flags.REBOOTED in reading.flags:  # the protocol itself says so
@@ -100,6 +111,7 @@ class Ledger:
         self._host_ns = host_ns
         self._reopened = False
         self._stale = 0
+        self._recent.append(reading[:8])
         return verdict
 
     def _follows(self, sequence: int | None, device_us: int | None, host_ns: int) -> bool:
@@ -119,6 +131,16 @@ class Ledger:
         else:
             return False
         return True
+
+    def _repeats(self, reading: Reading, sequence: int | None, device_us: int | None) -> bool:
+        """Whether it was there already, with its number, its time and its values: some stacks hand a notification over twice after
+        the link was opened anew (bleak, issue 2002)."""
+        back = False
+        if sequence is not None and self._sequence is not None:
+            back = (self._sequence - sequence) % self._modulus < REMEMBERED
+        elif device_us is not None and self._device_us is not None:
+            back = 2 * ((self._device_us - device_us) % self._span_us) < self._span_us
+        return back and reading[:8] in self._recent
 
     def _judge(self, sequence: int | None, device_us: int | None, host_ns: int) -> Verdict:
         host_us = (host_ns - self._host_ns) / 1e3

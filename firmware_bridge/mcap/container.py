@@ -246,6 +246,9 @@ class McapReader:
                 fields = _Fields(content)
                 name = fields.text()
                 self.metadata[name] = fields.map()
+        except _Compressed as compressed:
+            raise CorruptFile(self.path, f"its messages are compressed with {compressed}", expected="one without compression",
+                              remedy=f"write it anew: mcap compress --compression none {self.path} -o plain.mcap") from None
         except (struct.error, UnicodeDecodeError) as error:
             raise _Damage(f"a record of kind {opcode} that cannot be read ({error})") from error
 
@@ -258,6 +261,10 @@ class McapReader:
 
 class _Damage(Exception):
     """What is wrong with a file, and where."""
+
+
+class _Compressed(Exception):
+    """With what a chunk is compressed; nothing is wrong with the file."""
 
 
 def _summary_start(file: BinaryIO) -> int:
@@ -309,8 +316,7 @@ def _chunk(content: bytes) -> Iterator[tuple[int, bytes]]:
     fields.number("<Q"), fields.number("<Q")
     size, crc, compression = fields.number("<Q"), fields.number("<I"), fields.text()
     if compression:
-        raise _Damage(f"a chunk compressed with {compression}; rewrite the file without: "
-                      "mcap compress --compression none")
+        raise _Compressed(compression)
     records = fields.data("<Q")
     if len(records) != size or (crc and zlib.crc32(records) != crc):
         raise _Damage("a chunk whose checksum does not match")

@@ -30,22 +30,24 @@ def load_mcap(path: str | Path) -> Recording:
         CorruptFile: absent, no MCAP, or without frames.
     """
     try:
-        topics = [channel.topic for channel in McapReader(path).channels() if channel.topic.startswith("/frames/")]
+        reader = McapReader(path)
+        topics = [channel.topic for channel in reader.channels() if channel.topic.startswith("/frames/")]
         names = [topic.removeprefix("/frames/") for topic in topics]
         if not names:
-            raise CorruptFile(path, "no frames in it", expected=EXPECTED,
+            raise CorruptFile(path, reader.damage or "no frames in it", expected=EXPECTED,
                               remedy=f"bytes and readings of devices are played by wearable:FILE.toml?replay={path}")
         name = next((first for first in FIRST if first in names), names[0])
         frames: list[Frame] = []
         topology: Topology | None = None
-        for layout, frame in McapRecording(path).frames(name):
+        recording = McapRecording(path)
+        for layout, frame in recording.frames(name):
             topology = topology or layout
             if layout.joints != topology.joints:
                 raise CorruptFile(path, f"{name} changes its layout from {topology.name} to {layout.name}", expected="one layout")
             if not frames or frame.time > frames[-1].time:
                 frames.append(frame)
         if topology is None:
-            raise CorruptFile(path, "no frames in it", expected=EXPECTED)
+            raise CorruptFile(path, recording.damage or "no frames in it", expected=EXPECTED)
         return _recording(frames, topology)
     except CorruptFile:
         raise

@@ -431,6 +431,21 @@ def test_late_and_repeated_datagrams_are_left_out_and_corrected() -> None:
     assert (ledger.lost, ledger.late) == (0, 3)
 
 
+@pytest.mark.parametrize(("bits", "clock"), [(8, None), (16, 32), (None, 32)])
+@pytest.mark.parametrize("many", [1, 4])
+def test_a_notification_that_is_handed_over_twice_is_one(bits: int | None, clock: int | None, many: int) -> None:
+    """As some stacks do after the link was opened anew: no reading is booked twice, nothing is a gap or a reboot."""
+    ledger = Ledger(bits, clock)
+    for number in range(600):
+        packet = [Reading(sequence=None if bits is None else number % 2**bits, acceleration=(number, part, 9.8),
+                          device_us=None if clock is None else number * 40_000 + part * 10_000) for part in range(many)]
+        for again in range(2 if number > 200 else 1):
+            for reading in packet:
+                verdict = ledger.enter(reading, number * 40_000_000 + again * 200_000)
+                assert verdict.late == bool(again) and not verdict.rebooted and not verdict.missing
+    assert (ledger.received, ledger.lost, ledger.late, ledger.reboots) == (600 * many, 0, 399 * many, 0)
+
+
 def test_a_sender_that_begins_anew_is_not_taken_for_late_packets_for_long() -> None:
     ledger = Ledger(16, None, ordered=False)
     for number in range(40):

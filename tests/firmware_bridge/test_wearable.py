@@ -97,14 +97,15 @@ def error_mm(person: Wearer, frames: Sequence[Fused], joints: Sequence[str] | No
 
 @given(places=st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=17, unique=True), mode=st.sampled_from(("auto", "6-axis")),
        up=st.sampled_from((None, "+z", "-y")), compass=st.booleans(), stature=st.floats(0.6, 2.5),
-       rate=st.sampled_from((None, 100.0)))
+       rate=st.sampled_from((None, 100.0)), nominal=st.sampled_from((None, 52.0)))
 def test_a_session_file_says_what_it_was_written_for(
     tmp_path_factory: pytest.TempPathFactory, places: list[str], mode: str, up: str | None, compass: bool, stature: float,
-    rate: float | None,
+    rate: float | None, nominal: float | None,
 ) -> None:  # fmt: skip
     settings = Settings(mode, up, compass)
     many = WornDevice("udp:6969?protocol=slimevr&from=10.0.0.7",
-                      tuple(WornSensor(str(number), place, settings) for number, place in enumerate(places[1:])))
+                      tuple(WornSensor(str(number), place, settings) for number, place in enumerate(places[1:])),
+                      nominal_hz=nominal)
     one = WornDevice('ble:na"me\\?protocol=dot', (WornSensor("", places[0], settings),), rate)
     devices = (one, many) if many.sensors else (one,)
     read = write(tmp_path_factory.mktemp("session"), devices, "camera:udp?port=7000&layout=azure-kinect", stature=stature)

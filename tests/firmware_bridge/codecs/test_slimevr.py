@@ -26,6 +26,7 @@ from firmware_bridge.codecs.slimevr_packets import (
     encode_signal,
     encode_temperature,
 )
+from firmware_bridge.link.ledger import Ledger
 from firmware_bridge.samples import Chunk, Flags, Reading, Status
 from tests.firmware_bridge.codecs.checks import feed, readings, sound, survives
 
@@ -268,3 +269,16 @@ def test_mutated_packets() -> None:
     assert isinstance(codec, SlimeVRCodec)
     assert codec.counts.frames > 0 and codec.counts.bad > 0
     assert len(codec._sequences) <= 256
+
+
+@pytest.mark.parametrize("kind", [26, 27, 28, 29, 77, 255])
+def test_whole_packets_that_tell_no_motion_are_no_losses(kind: int) -> None:
+    """Flexion (26), positions (27), and whatever a later version sends."""
+    codec, ledger = SlimeVRCodec(), Ledger(32, None, ordered=False)
+    for number in range(1, 101, 2):
+        (reading,) = codec.decode(Chunk(encode_packet(number, encode_rotation(0, (1.0, 0.0, 0.0, 0.0))), number * 10**7))
+        assert isinstance(reading, Reading) and reading.flags is Flags.NONE
+        assert ledger.enter(reading, number * 10**7).missing == 0
+        body = struct.pack(">Bf", number % 8, 0.42) if kind == 26 else struct.pack(">3f", 0.1, 0.2, 0.3)
+        assert codec.decode(Chunk(encode_packet(number + 1, (kind, body)), (number + 1) * 10**7)) == []
+    assert (codec.counts.frames, codec.counts.bad, ledger.lost) == (100, 0, 0)

@@ -22,6 +22,7 @@ from firmware_bridge.codecs.witmotion import (
     encode_quaternion,
     encode_time,
 )
+from firmware_bridge.codecs.witmotion_ble import encode_packet
 from firmware_bridge.quaternion import multiply
 from firmware_bridge.samples import STANDARD_GRAVITY, Flags, Reading
 from tests.firmware_bridge.codecs.checks import cut, feed, readings, sound, survives
@@ -206,3 +207,24 @@ def test_any_bytes(pieces: list[bytes]) -> None:
 def test_mutated_frames() -> None:
     codec = survives(WitMotionCodec, [stream(3), by_hand(0x53, 1, 2, 3, 4) * 2], 3000)
     assert codec.counts.frames > 0 and codec.counts.bad > 0
+
+
+def usb(n: int) -> bytes:
+    """What a WT901BLECL sends over its cable: the packet that it sends over BLE."""
+    return encode_packet((0.0, n % 50, 9.8), (0.1, 0, n % 30), (0.1, 0.2, 0.3))
+
+
+@given(st.lists(st.integers(0, 1000), max_size=40))
+def test_the_packets_of_the_models_for_ble_are_understood_over_their_cable(places: list[int]) -> None:
+    codec = WitMotionCodec()
+    found = readings(feed(codec, cut(b"".join(usb(n) for n in range(200)), places)))
+    assert len(found) == 200 and (codec.counts.frames, codec.counts.bad, codec.counts.discarded) == (200, 0, 0)
+    assert not any(Flags.GAP in reading.flags for reading in found)
+    assert [round((reading.acceleration or (0, 0, 0))[1]) for reading in found] == [n % 50 for n in range(200)]
+
+
+def test_such_a_stream_is_found_again_after_noise_and_from_the_middle_of_a_packet() -> None:
+    noise = random.Random(3).randbytes(300)
+    data = b"".join(usb(n) for n in range(50))
+    found = readings(feed(WitMotionCodec(), [data[7:] + noise + data]))
+    assert len(found) >= 98 and sum(Flags.GAP in reading.flags for reading in found) == 2
