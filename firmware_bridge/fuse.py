@@ -244,14 +244,14 @@ class Fusion:
         return self.sensors[sensor].buffer.track(start, end)
 
     def calibrate(self, pose: str, held: tuple[float, float], moved: Mapping[str, tuple[float, float]] | None = None, *,
-                  facing: float = 0.0, common_heading: bool = False) -> Calibration:
+                  facing: float = 0.0, common_heading: bool = False, world_facing: float | None = None) -> Calibration:
         """Calibrate from what was just recorded, and go on with that.
 
         Args:
             pose: of ``body.POSES``.
             held: (start, end) host seconds during which the pose was held.
             moved: movement of ``body.MOVEMENTS`` -> (start, end).
-            facing, common_heading: as in :func:`firmware_bridge.body.calibrate`.
+            facing, common_heading, world_facing: as in :func:`firmware_bridge.body.calibrate`.
 
         Raises:
             UnknownChoice, DeviceError: as :func:`firmware_bridge.body.calibrate`.
@@ -261,7 +261,8 @@ class Fusion:
         made = calibrate(
             pose, {segment: sensor.buffer.track(*held) for segment, sensor in live.items()},
             {movement: {segment: sensor.buffer.track(*when) for segment, sensor in live.items()}
-             for movement, when in (moved or {}).items()}, facing=facing, common_heading=common_heading)
+             for movement, when in (moved or {}).items()},
+            facing=facing, common_heading=common_heading, world_facing=world_facing)
         self._facing = facing
         self.use(made)
         return made
