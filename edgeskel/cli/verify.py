@@ -89,7 +89,7 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
         out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
     for row in data["artifacts"]:
-        if row["integer_kernels"] is not None and not row["integer_kernels"]["passed"]:
+        if row["integer_kernels"] is not None:
             out.print(f"note: {row['integer_kernels']['says']}", highlight=False, markup=False)
     for line in data["disagreements"]:
         out.print(f"disagreement: {line}", highlight=False, markup=False, style="red")
