@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from edgeskel.printable import printable, printable_all
 from targets.device import launch, probe
 from targets.flash.remote import Connection
 
@@ -39,7 +40,7 @@ class Device:
             )
         self.prefix: str | Any = places[0]
         install = self.facts["places"][self.prefix]["install"]
-        connection.sudo = install["scope"] == "system" and self.facts["uid"] != 0
+        connection.sudo = install.get("scope") == "system" and self.facts["uid"] != 0
         if connection.sudo and not self.facts["sudo"]:
             raise DeviceError(
                 f"{connection.host}: {self.prefix} belongs to root, and sudo asks for a password",
@@ -68,11 +69,12 @@ def probe_device(connection: Connection, prefix: str | None, part: str = "all") 
     for line in reversed(done.stdout.splitlines()):
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and "machine" in found:
-            return found
-    said = " ".join(done.stderr.decode(errors="replace").split())[-300:]
+            facts: dict[str, Any] = printable_all(found)
+            return facts
+    said = printable(" ".join(done.stderr.decode(errors="replace").split())[-300:])
     if done.returncode == 127 or "not found" in said:
         raise DeviceError(
             f"{connection.host} has no python3",

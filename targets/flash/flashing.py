@@ -132,8 +132,9 @@ class Flash:
         if self._options.scope == "auto":
             for name in ("system", "user"):
                 place = self.facts["places"].get(self._options.prefix or self.facts["prefixes"][name], {})
-                if place.get("install") and (name == "user" or self.facts["sudo"]):
-                    return str(place["install"]["scope"])
+                held = (place.get("install") or {}).get("scope")
+                if held in ("system", "user", "none") and (name == "user" or self.facts["sudo"]):
+                    return str(held)
         return compatibility.scope_of(self.facts, self._options.scope)
 
     def _require(self, needed_mb: float) -> None:

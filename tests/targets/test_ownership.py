@@ -237,5 +237,9 @@ def test_an_install_whose_place_is_given_away_later_runs_nothing_of_it(flash: Ru
         time.sleep(0.3)
     assert not (box.root / "root-was-here").exists()
     box.run("rm -rf /srv/box/edgeskel; mv /srv/box/old /srv/box/edgeskel; chown root /srv/box; systemctl restart edgeskel")
-    assert settled(ask)["running"] == made["release"]
-    ask("uninstall", "--prefix", "/srv/box/edgeskel")
+
+    def there(verb: str, **options: Any) -> dict[str, Any]:
+        return ask(verb, "--prefix", "/srv/box/edgeskel", **options)
+
+    assert settled(there)["running"] == made["release"]
+    there("uninstall")
