@@ -234,7 +234,8 @@ class Radio:
         """Devices that are connected to this machine, whoever connected them. Only BlueZ tells; empty elsewhere."""
         if self._daemon is None:
             return []
-        await self._daemon.start()
+        if not self._users:  # else it is watched already, or there is no bus
+            await self._daemon.start()
         try:
             return await self._daemon.held(self._adapter.get("adapter", ""))
         finally:
