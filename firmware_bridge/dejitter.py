@@ -179,9 +179,10 @@ class Dejitter:
                 return 0
         if stamp > self._newest:
             self._newest = stamp
-        self._block.append((stamp - self._stamp) / readings)
+        step = stamp - self._stamp
+        self._excess += count * period - step
+        self._block.append(step if readings == 1 else step / readings)
         self._counted += readings
-        self._excess += count * period - (stamp - self._stamp)
         self._stamp = stamp
         if off > 0.25 * period or off < -0.25 * period or self._up or self._down:
             off = self._accumulate(off)
@@ -196,7 +197,13 @@ class Dejitter:
         share = phase_gain * off
         self.time = predicted + (share if share > -0.5 * period else -0.5 * period)
         self.period = period + period_gain * off
-        self._see(off)
+        # As _see; written out, since it is done for every reading.
+        most, change = 4 * sigma, off - self._off
+        if change > most or change < -most:
+            change = math.copysign(most, change)
+        before_that, self._off, self._step = self._step, off, change
+        self._square += (change * change - self._square) / SETTLING
+        self._product += (change * before_that - self._product) / SETTLING
         if len(self._block) >= BLOCK:
             self._end_block()
         return count

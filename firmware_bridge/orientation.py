@@ -25,31 +25,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.errors import DeviceError, MissingExtra, UnknownChoice
+from edgeskel.errors import DeviceError, MissingExtra
 from firmware_bridge.dejitter import Dejitter, Late
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, relearnt, turn_to_heading
+from firmware_bridge.oriented import MODES, UPS, Oriented, Settings
 from firmware_bridge.pairing import Pairing
 from firmware_bridge.plausibility import GyroscopeScale, check_acceleration, up_axis
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
 __all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
 
-MODES = ("auto", "device", "9-axis", "6-axis")
-
 _HALF = math.sqrt(0.5)
-UPS: dict[str, Quaternion] = {
-    "+x": (_HALF, 0.0, 0.0, _HALF), "-x": (_HALF, 0.0, 0.0, -_HALF), "+y": (1.0, 0.0, 0.0, 0.0),
-    "-y": (0.0, 1.0, 0.0, 0.0), "+z": (_HALF, -_HALF, 0.0, 0.0), "-z": (_HALF, _HALF, 0.0, 0.0),
-}
-"""Axis of a device's world that points up -> the rotation into our world."""
-
 WARM_UP_S = 1.0
 """Readings of so long are looked at before anything is believed; they are not lost, but filtered then."""
 WARM_UP_LEAST = 20
@@ -64,53 +56,6 @@ OTHER_RATE = 0.1
 """By such a share the period may move before the filter's own constants follow."""
 LEAST_STEP_S = 1e-6
 """Two orientations lie at least so far apart."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How one sensor's orientation is made.
-
-    Args:
-        mode: one of :data:`MODES`; ``auto`` takes the device's quaternion where there is one, else VQF, with the
-            magnetometer only if ``magnetometer`` says so.
-        up: axis of the device's world that points up (``"+z"``), for its own quaternions; None finds out from the
-            accelerometer, and refuses where there is none.
-        magnetometer: ``auto`` may use it. Indoors it is disturbed more often than not, hence off.
-        rate_hz: at which the sensor should measure; None finds it out. It helps where readings are missing from the beginning.
-
-    Raises:
-        UnknownChoice: another mode or axis.
-    """
-
-    mode: str = "auto"
-    up: str | None = None
-    magnetometer: bool = False
-    rate_hz: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UnknownChoice("way to an orientation", self.mode, MODES)
-        if self.up is not None and self.up not in UPS:
-            raise UnknownChoice("axis", self.up, UPS)
-
-
-class Oriented(NamedTuple):
-    """A sensor's orientation at one instant.
-
-    Args:
-        time: seconds, host's monotonic clock; when it was measured, jitter of the stamps taken off.
-        quaternion: sensor -> world, y up.
-        rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how
-            fast they turn; None for its first few.
-        epoch: changes when the heading was lost (a long gap, one in fast motion, a reboot): earlier headings do not compare with
-            later ones.
-    """
-
-    time: float
-    quaternion: Quaternion
-    rate: Vector | None
-    epoch: int
-
 
 _oriented = maker(Oriented)
 
@@ -230,13 +175,13 @@ class Orientation:
             self._check_complete(mode, readings)
             rate_hz = self.settings.rate_hz
             self._pace = Dejitter.learn(_stamps(waited), None if rate_hz is None else 1 / rate_hz)
-            self._pairing = Pairing("angular_velocity", ("acceleration",), ("magnetic_field",) if mode == "9-axis" else ())
+            self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
             self._period = self._pace.period
             self._filter = _vqf(self._period)
         self.mode = mode
 
     def _device_up(self, waited: list[tuple[float, Reading]]) -> str:
-        pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", ("acceleration",)).push(waited)]
+        pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", "acceleration").push(waited)]
         if not any(r.orientation for _, r in waited):
             raise DeviceError(f"{self.name} sends no quaternion", expected="the orientation of the device's own filter",
                               remedy="set mode to 6-axis, or switch the device's output")

@@ -278,7 +278,7 @@ def test_a_gyroscope_whose_accelerometer_falls_silent_is_not_silently_dropped(da
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-10, 10), st.booleans(), st.booleans()), max_size=200))
 def test_no_order_of_events_makes_the_pairing_grow_or_give_less_than_whole_readings(events: list[tuple[float, bool, bool]]) -> None:
-    pairing = Pairing("angular_velocity", ("acceleration",))
+    pairing = Pairing("angular_velocity", "acceleration")
     given_ = sum(turns for _, turns, _ in events)
     out = [one for time, turns, pushes in events
            for one in pairing.push([(time, Reading(angular_velocity=(1, 2, 3) if turns else None,
