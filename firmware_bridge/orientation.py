@@ -248,7 +248,7 @@ class Orientation:
             if count > 1 and self._last is not None:
                 self._bridge(count, gyroscope, acceleration, magnetic)
             self._last = (gyroscope, acceleration)
-            self._step(gyroscope, pace.period / self._period, acceleration, magnetic)
+            self._step(gyroscope, pace.step / self._period, acceleration, magnetic)
             a, b, c, d = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
             # By UPS["+z"], for VQF's own world: two of four parts are zero.
             quaternion = (_HALF * a + _HALF * b, _HALF * b - _HALF * a, _HALF * c + _HALF * d, _HALF * d - _HALF * c)
@@ -278,7 +278,7 @@ class Orientation:
         for k in range(1, count):
             share = k / count
             between = [b + share * (g - b) for b, g in zip(before, gyroscope, strict=True)]
-            self._step(between, pace.period / self._period, acceleration, magnetic)
+            self._step(between, pace.step / self._period, acceleration, magnetic)
         earlier = self._history[-2][0] if len(self._history) > 1 else before
         self._mistrust(doubt(earlier, before, gyroscope, pace.period, seconds))
 
