@@ -26,6 +26,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python -m tests.verifytypes
 
 # Every benchmark in full; the results are kept under benchmarks/results and shown in docs/benchmarks.md.
 bench: $(READY)
@@ -40,11 +41,14 @@ docs: $(READY)
 
 install: $(READY)
 
-# torch comes first and exactly: a range would also admit newer releases, with gigabytes of GPU libraries behind them.
+# torch comes first and exactly: a range would also admit newer releases, with gigabytes of GPU libraries behind them. Where there is no
+# NVIDIA driver it is the CPU build, if the package index carries that.
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "edgeskel needs Python 3.10 to 3.13, this is " + sys.version.split()[0] + "; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24" "setuptools>=77"
+	test -e /proc/driver/nvidia/version || $(BIN)/python -m pip install --quiet "torch==2.13.0+cpu" \
+	  || echo "the package index carries no +cpu build of torch: the usual one is taken" >&2
 	$(BIN)/python -m pip install --quiet "torch==2.13.0"
 	$(BIN)/python -m pip install --quiet --editable ".[all,dev]"
 	touch $@

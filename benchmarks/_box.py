@@ -195,7 +195,7 @@ class Box:
             capture_output=True,
             text=True,
             check=check,
-            timeout=120,
+            timeout=600,
             stdin=subprocess.DEVNULL,
         )
 
@@ -206,7 +206,7 @@ class Box:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
             stdin=subprocess.DEVNULL,
         )
 

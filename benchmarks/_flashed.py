@@ -114,7 +114,7 @@ class Flashed:
 
     def _status(self) -> dict[str, Any]:
         command = self._command("status", "box")
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=600)
         answer: dict[str, Any] = json.loads(done.stdout or "{}")
         return answer
 

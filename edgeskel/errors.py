@@ -89,7 +89,7 @@ class UnknownChoice(UsageError):
     def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
         self.kind = kind
         self.name = name
-        self.choices = tuple(sorted(choices))
+        self.choices: tuple[str, ...] = tuple(sorted(choices))
         near = get_close_matches(name, self.choices, n=1)
         super().__init__(
             f"unknown {kind} {name!r}",
@@ -99,13 +99,24 @@ class UnknownChoice(UsageError):
 
 
 class MissingExtra(UsageError):
-    """``package`` is needed for ``purpose`` and comes with the extra ``extra``."""
+    """``package`` is needed for ``purpose`` and comes with the extra ``extra``.
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    Args:
+        package: what is missing.
+        extra: the extra that brings it; "" for what every install has.
+        purpose: what needs it, as the start of the message.
+        enough: the requirement that is enough by itself, such as ``scipy>=1.11``, where the extra brings much more.
+        instead: how to do without.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str, *, enough: str = "", instead: str = "") -> None:
         self.package = package
         self.extra = extra
+        commands = [f"pip install '{enough}'"] if enough else []
+        commands += [f"pip install 'edgeskel[{extra}]'"] if extra else []
+        remedy = f"run: {commands[0]}" + (f" (with everything for such work: {commands[1]})" if commands[1:] else "")
         super().__init__(f"{purpose} needs the package {package!r}, which is not installed",
-                         remedy=f"run: pip install 'edgeskel[{extra}]'")
+                         remedy=f"{instead}; or {remedy}" if instead else remedy)
 
 
 class DataError(EdgeskelError):

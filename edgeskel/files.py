@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all; what a damaged one raises.
+"""Files and folders that appear whole or not at all; what a damaged one raises; reading what somebody else may have put there.
 
 Both managers write under a temporary name beside the target, flush it to the disk and rename it. Whatever ends the
 block early (an error, a full disk, an interrupt) leaves the target as it was and removes the temporary one.
@@ -6,8 +6,10 @@ block early (an error, a full disk, an interrupt) leaves the target as it was an
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
@@ -18,11 +20,50 @@ from typing import BinaryIO
 
 from edgeskel.errors import UsageError
 
-__all__ = ["UNREADABLE", "atomic_folder", "atomic_write"]
+__all__ = ["UNREADABLE", "atomic_folder", "atomic_write", "open_regular", "read_regular"]
 
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError, NotImplementedError, RuntimeError,
               OverflowError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged ``.npz`` raises, as fuzzing found it: numpy, zipfile and json each have exceptions of their own."""
+
+
+def open_regular(path: str | os.PathLike[str], *, follow: bool = False) -> BinaryIO:
+    """Open a regular file for reading, without waiting for anybody: a pipe in its place would keep the reader for ever.
+
+    Args:
+        path: the file.
+        follow: whether ``path`` may be a symbolic link.
+
+    Raises:
+        OSError: absent, unreadable, a link that is not to be followed, or something else than a file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            raise OSError(errno.ELOOP, "a symbolic link where a file is expected", str(path)) from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], limit: int, *, follow: bool = False) -> bytes:
+    """Content of a regular file of at most ``limit`` bytes.
+
+    Raises:
+        OSError: as :func:`open_regular`, or larger.
+    """
+    with open_regular(path, follow=follow) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than the {limit} bytes that it may have", str(path))
+    return content
 
 
 @contextmanager
@@ -56,6 +97,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def atomic_folder(path: str | os.PathLike[str], *, marker: str | None = None) -> Iterator[Path]:
     """Yield an empty folder that becomes ``path`` when the block ends well; parent folders are made.
 
+    Where ``path`` is a link, what it leads to is replaced and the link stays.
+
     Args:
         path: the folder to make.
         marker: a file by which a folder of this kind is known (``"manifest.json"``). An existing folder that holds
@@ -65,7 +108,7 @@ def atomic_folder(path: str | os.PathLike[str], *, marker: str | None = None) ->
         UsageError: ``path`` exists and is not ours to replace.
         OSError: the disk is full or the place cannot be written; ``path`` is then unchanged.
     """
-    target = Path(os.path.abspath(path))
+    target = Path(os.path.realpath(path))
     _check_replaceable(target, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))

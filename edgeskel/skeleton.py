@@ -15,17 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import InvalidClip, UsageError
+from edgeskel.values import ByValue
 
-__all__ = ["Clip", "Frame", "Inertial", "Topology"]
+__all__ = ["FARTHEST_M", "LATEST_S", "Clip", "Frame", "Inertial", "Topology", "unit_of", "unit_of_step"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+FARTHEST_M = 1e6
+"""Metres: a joint further from the origin on any axis is none."""
+LATEST_S = 1e11
+"""Seconds, three thousand years: a time further from 0 counts something smaller than seconds."""
 PARTS = ("torso", "left_arm", "right_arm", "left_leg", "right_leg")
 
 
-@dataclass(frozen=True)
-class Topology:
+@dataclass(frozen=True, eq=False, repr=False)
+class Topology(ByValue):
     """A joint layout.
 
     Args:
@@ -60,6 +65,10 @@ class Topology:
                              expected=f"indices 0..{size - 1}")
         if len(self.order) != size:
             raise UsageError(f"topology {self.name!r} has joints that do not lead to the root", expected="a tree")
+
+    def __str__(self) -> str:
+        """Name and size."""
+        return f"{self.name}: {len(self.joints)} joints"
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -118,8 +127,8 @@ class Topology:
                    aliases=tuple(data.get("aliases", ())))
 
 
-@dataclass(frozen=True)
-class Frame:
+@dataclass(frozen=True, eq=False, repr=False)
+class Frame(ByValue):
     """Joints of all persons at one instant.
 
     Args:
@@ -132,9 +141,14 @@ class Frame:
     joints: Float32
     confidence: Float32
 
+    def __str__(self) -> str:
+        """When, and how much of whom is seen."""
+        persons, joints = np.shape(self.confidence) if np.ndim(self.confidence) == 2 else (0, 0)
+        return f"at {self.time:.3f} s: {persons} persons, {np.count_nonzero(self.confidence)} of {persons * joints} joints seen"
 
-@dataclass(frozen=True)
-class Inertial:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inertial(ByValue):
     """Signals of S body-worn sensors beside a clip; K samples on their own clock.
 
     Args:
@@ -151,9 +165,13 @@ class Inertial:
     gyroscope: Float32
     orientation: Float32 | None = None
 
+    def __str__(self) -> str:
+        """Where the sensors are, and how much they say."""
+        return f"{len(self.time)} samples of {', '.join(self.segments)}"
 
-@dataclass(frozen=True)
-class Clip:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clip(ByValue):
     """A labelled recording.
 
     Args:
@@ -184,9 +202,26 @@ class Clip:
         if self.time.shape != self.joints.shape[1:2]:
             raise InvalidClip(f"{self.source or 'clip'}: time has shape {self.time.shape}",
                               expected=f"one instant for each of the {self.joints.shape[1]} frames")
+        if np.abs(self.time).max(initial=0) > LATEST_S:  # false for NaN
+            raise InvalidClip(f"{self.source or 'clip'}: a time of {np.abs(self.time).max():.4g} s looks like "
+                              f"{unit_of(np.abs(self.time).max())}", expected="seconds", remedy="divide the times by their unit")
         if not np.all(np.isfinite(self.time)) or np.any(np.diff(self.time) <= 0):
             raise InvalidClip(f"{self.source or 'clip'}: time does not increase from frame to frame",
                               expected="strictly increasing seconds")
+
+    def __str__(self) -> str:
+        """What, who, how long, and what is missing."""
+        persons, frames, joints, _ = self.joints.shape
+        who = "".join(f", {name} {value}" for name, value in (("subject", self.subject), ("view", self.view)) if value)
+        missing = float(np.mean(self.confidence == 0))
+        return (f"{self.label or 'unlabelled'!r}{who}: {persons} person{'s' * (persons > 1)}, {frames} frames of {joints} joints "
+                f"in {self.time[-1] - self.time[0]:.2f} s, {missing:.0%} missing{', sensors' * (self.inertial is not None)}")
+
+    def _repr_png_(self) -> bytes | None:
+        """A strip of skeletons for a notebook; without matplotlib (``pip install 'edgeskel[viz]'``) the text is shown."""
+        from edgeskel.notebook import strip
+
+        return strip(self.joints, self.confidence)
 
     @property
     def frames(self) -> int:
@@ -199,6 +234,17 @@ class Clip:
         digest = hashlib.sha256(np.ascontiguousarray(self.joints, dtype="<f4").tobytes())
         digest.update(np.ascontiguousarray(self.confidence, dtype="<f4").tobytes())
         return digest.hexdigest()
+
+
+def unit_of(time: float) -> str:
+    """The likely unit of a time beyond :data:`LATEST_S`: clocks count from 1970 or from the start of the machine."""
+    small = "milliseconds" if abs(time) < 1e14 else "microseconds"
+    return "nanoseconds" if abs(time) >= 1e17 else f"{small} since 1970, or nanoseconds"
+
+
+def unit_of_step(step: float) -> str:
+    """The likely unit of the time from one frame to the next, given as if in seconds (more than 5)."""
+    return "milliseconds" if step < 2e3 else "microseconds" if step < 2e6 else "nanoseconds"
 
 
 def check_window(joints: Float32, confidence: Float32, name: str, persons_and_joints: Sequence[int] = ()) -> None:

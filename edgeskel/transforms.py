@@ -82,6 +82,9 @@ class Streams(nn.Module):
     elsewhere: Tensor
     to_joints: Tensor
 
+    source_frames: int
+    frames: int
+
     def __init__(
         self,
         topology: Topology,
@@ -99,10 +102,10 @@ class Streams(nn.Module):
         if align not in ALIGNMENTS:
             raise UnknownChoice("alignment", align, ALIGNMENTS)
         self.source_frames, self.frames = source_frames, frames
-        self.streams = tuple(stream for stream in STREAMS if stream in streams)
+        self.streams: tuple[str, ...] = tuple(stream for stream in STREAMS if stream in streams)
         self.align = align
         self.confidence_channel = confidence_channel
-        self.channels = 3 * len(self.streams) + confidence_channel
+        self.channels: int = 3 * len(self.streams) + confidence_channel
         size, root = len(topology.joints), topology.root
         eye, axes = torch.eye(size), torch.eye(3)
 

@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgeskel.errors import ExportError
 from edgeskel.models import steps
-from edgeskel.models.base import Recogniser
+from edgeskel.models.base import Recogniser, RecogniserConfig
 from edgeskel.models.low_rank import Factors
 
 __all__ = ["DeployableGraph", "StepGraph", "export_program", "fold_batch_norm"]
@@ -41,8 +41,8 @@ class DeployableGraph(nn.Module):
 
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
-        self.recogniser = fold_batch_norm(recogniser)
-        self.config = recogniser.config
+        self.recogniser: Recogniser = fold_batch_norm(recogniser)
+        self.config: RecogniserConfig = recogniser.config
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
@@ -78,9 +78,9 @@ class StepGraph(nn.Module):
 
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
-        self.recogniser = fold_batch_norm(recogniser)
-        self.config = recogniser.config
-        self.frames = int(recogniser.config.frames_per_step)  # type: ignore[attr-defined]
+        self.recogniser: Recogniser = fold_batch_norm(recogniser)
+        self.config: RecogniserConfig = recogniser.config
+        self.frames: int = int(recogniser.config.frames_per_step)  # type: ignore[attr-defined]
         self.recogniser.streams = recogniser.make_streams(self.frames)
         for parameter in self.parameters():
             parameter.requires_grad_(False)

@@ -45,7 +45,8 @@ def to_half(network: Network) -> onnx.ModelProto:
     model.graph.initializer.extend(constants)
     del model.graph.value_info[:]
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-    check_operators(model)
+    if network.tensorrt is not None:
+        check_operators(model, network.tensorrt)
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KINDS", "Kind"]
+__all__ = ["KINDS", "OLDEST_TENSORRT", "PROGRAMS", "Kind"]
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,6 @@ KINDS = {
 
 PROGRAMS = {"build_engine.py": "tensorrt.py"}
 """Programs of ours that can travel in a bundle -> their file beside this one."""
+
+OLDEST_TENSORRT = (10, 3)
+"""The TensorRT of JetPack 6, the oldest that ``build_engine.py`` serves: major and minor version."""

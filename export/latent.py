@@ -51,6 +51,9 @@ class Trunk(nn.Module):
         ExportError: another kind, several persons, a causal one, or a last layer that is stored in two factors.
     """
 
+    recogniser: Edge
+    block: Block
+
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
         if not isinstance(recogniser, Edge) or recogniser.config.persons != 1:
@@ -93,8 +96,8 @@ class Tail(nn.Module):
         if not isinstance(classifier, nn.Linear):
             raise ExportError("the classifier is stored in two factors", expected="a recogniser that is not low rank")
         known, width = classifier.weight.shape
-        self.last = nn.Linear(conv.in_channels, conv.out_channels)
-        self.classifier = nn.Linear(width, known + spare)
+        self.last: nn.Linear = nn.Linear(conv.in_channels, conv.out_channels)
+        self.classifier: nn.Linear = nn.Linear(width, known + spare)
         with torch.no_grad():
             self.last.weight.copy_(conv.weight[:, :, 0, 0])
             self.last.bias.copy_(torch.zeros(conv.out_channels) if conv.bias is None else conv.bias)

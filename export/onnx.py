@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 
 from edgeskel.errors import ExportError
 from export.graph import INPUTS, OUTPUTS, DeployableGraph, StepGraph, export_program
+from export.kinds import OLDEST_TENSORRT
 from export.operators import check_operators
 from export.quiet import quiet
 
@@ -33,31 +34,35 @@ class Network:
     Args:
         model: fp32.
         boundary: the values that the preprocessing hands to the network (the streams and who is present).
+        tensorrt: the oldest TensorRT that must take the model in every precision; None where the target has none.
     """
 
     model: onnx.ModelProto
     boundary: tuple[str, ...]
+    tensorrt: tuple[int, int] | None = OLDEST_TENSORRT
 
 
-def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Network:
+def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any], tensorrt: tuple[int, int] | None = OLDEST_TENSORRT) -> Network:
     """Export, simplify and check.
 
     Args:
         graph: what to export.
         metadata: mirrored into ``metadata_props``, so that a lone file still says what it is.
+        tensorrt: the oldest TensorRT that must take it (major, minor); None where the target has none.
 
     Raises:
         ExportError: the exporter or the simplifier failed, or TensorRT would not take the result.
     """
     model = _translate(graph, INPUTS, OUTPUTS)
     boundary = _boundary(model)
-    return Network(_finish(model, boundary, metadata), boundary)
+    return Network(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt)
 
 
-def export_step(graph: StepGraph, metadata: Mapping[str, Any]) -> onnx.ModelProto:
+def export_step(graph: StepGraph, metadata: Mapping[str, Any],
+                tensorrt: tuple[int, int] | None = OLDEST_TENSORRT) -> onnx.ModelProto:
     """The step form in fp32, its state as inputs ``state_0``, ... and outputs ``next_state_0``, ...; else as
     :func:`export_onnx`."""
-    return _finish(_translate(graph, graph.inputs, graph.outputs), (), metadata)
+    return _finish(_translate(graph, graph.inputs, graph.outputs), (), metadata, tensorrt)
 
 
 def _translate(graph: DeployableGraph | StepGraph, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
@@ -71,10 +76,12 @@ def _translate(graph: DeployableGraph | StepGraph, inputs: Sequence[str], output
     return program.model_proto
 
 
-def _finish(model: onnx.ModelProto, boundary: Iterable[str], metadata: Mapping[str, Any]) -> onnx.ModelProto:
+def _finish(model: onnx.ModelProto, boundary: Iterable[str], metadata: Mapping[str, Any],
+            tensorrt: tuple[int, int] | None) -> onnx.ModelProto:
     model = _simplify(model, boundary)
     annotate(model, metadata)
-    check_operators(model)
+    if tensorrt is not None:
+        check_operators(model, tensorrt)
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -1,7 +1,8 @@
-"""What TensorRT 10 parses, checked here before a Jetson has to find out.
+"""What TensorRT parses, checked here before a Jetson has to find out.
 
 The table ``tensorrt_operators.json`` lists ONNX operators and data types; the rules beyond it are the project's own:
-nothing in the graph may need a newer parser than JetPack 6's, and int8 must be written as TensorRT fuses it.
+nothing in the graph may need a newer parser than the oldest of the target's releases has, and int8 must be written as
+TensorRT fuses it. A target without TensorRT takes whatever ONNX Runtime takes, which runs every artifact before it is kept.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import onnx
 from onnx import numpy_helper
 
 from edgeskel.errors import ExportError
+from export.kinds import OLDEST_TENSORRT
 
 __all__ = ["check_operators", "check_quantization", "value_types"]
 
 _OPSETS = (17, 18)  # what TensorRT 10.3, 10.13 and 11 and ONNX Runtime all take
-_FORBIDDEN = {
-    "Einsum": "its general forms came only with TensorRT 10.12",
-    "BatchNormalization": "a mixed-precision one parses only from TensorRT 10.7 on; it must be folded",
+_SINCE = {
+    "Einsum": ((10, 12), "its general forms came only with TensorRT 10.12"),
+    "BatchNormalization": ((10, 7), "a mixed-precision one parses only from TensorRT 10.7 on; it must be folded"),
 }
 _TYPES = {
     onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.FLOAT16: "FP16", onnx.TensorProto.BFLOAT16: "BF16",
@@ -39,20 +41,25 @@ def _table() -> dict[str, Any]:
     return table
 
 
-def check_operators(model: onnx.ModelProto) -> None:
-    """Refuse a graph that TensorRT 10 does not parse.
+def check_operators(model: onnx.ModelProto, tensorrt: tuple[int, int] = OLDEST_TENSORRT) -> None:
+    """Refuse a graph that TensorRT does not parse.
+
+    Args:
+        model: the graph.
+        tensorrt: major and minor version of the oldest TensorRT that must take it.
 
     Raises:
         ExportError: names every offending node with the reason.
     """
-    offenders = list(_offenders(model))
+    offenders = list(_offenders(model, tensorrt))
     if offenders:
-        raise ExportError("TensorRT cannot take this graph: " + "; ".join(offenders),
+        raise ExportError(f"TensorRT {tensorrt[0]}.{tensorrt[1]} cannot take this graph: " + "; ".join(offenders),
                           expected="operators and types of export/tensorrt_operators.json, static shapes",
-                          remedy="write that part of the recogniser with other operators")
+                          remedy="write that part of the recogniser with other operators, or export for a target without TensorRT "
+                                 "or with a newer one")
 
 
-def _offenders(model: onnx.ModelProto) -> Iterator[str]:
+def _offenders(model: onnx.ModelProto, tensorrt: tuple[int, int]) -> Iterator[str]:
     for opset in model.opset_import:
         if opset.domain not in ("", "ai.onnx"):
             yield f"operators of the domain {opset.domain!r}"
@@ -68,8 +75,8 @@ def _offenders(model: onnx.ModelProto) -> Iterator[str]:
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in supported:
             yield f"{node.op_type} ({node.name}) is not supported"
-        elif node.op_type in _FORBIDDEN:
-            yield f"{node.op_type} ({node.name}): {_FORBIDDEN[node.op_type]}"
+        elif node.op_type in _SINCE and tensorrt < _SINCE[node.op_type][0]:
+            yield f"{node.op_type} ({node.name}): {_SINCE[node.op_type][1]}"
         elif any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute):
             yield f"{node.op_type} ({node.name}) holds a graph of its own"
         else:

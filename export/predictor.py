@@ -14,7 +14,7 @@ import torch
 from edgeskel.compression.quantization import quantize
 from edgeskel.models import Recogniser
 from edgeskel.runtime.engines.executorch import ExecuTorchEngine
-from edgeskel.skeleton import Float32
+from edgeskel.skeleton import Float32, Topology
 from export.executorch import lower_xnnpack
 from export.graph import DeployableGraph, export_program
 from export.quiet import quiet
@@ -31,10 +31,15 @@ class ArtifactPredictor:
         model: the recogniser that it was made of.
     """
 
+    topology: Topology
+    labels: tuple[str, ...]
+    persons: int
+    frames: int
+
     def __init__(self, path: Path, model: Recogniser) -> None:
         config = model.config
-        self.bytes = path.stat().st_size
-        self.engine = ExecuTorchEngine(path, {}, threads=1)
+        self.bytes: int = path.stat().st_size
+        self.engine: ExecuTorchEngine = ExecuTorchEngine(path, {}, threads=1)
         self.topology, self.labels = config.topology, tuple(config.labels)
         self.persons, self.frames = config.persons, config.source_frames
 

@@ -33,6 +33,11 @@ class Ranges:
         xnnpack: (scale, zero point) of each quantise operator, in graph order.
     """
 
+    weights: str
+    calibration: dict[str, Any]
+    onnx: list[float] | None
+    xnnpack: list[tuple[float, int]] | None
+
     def __init__(self, weights: str, calibration: Mapping[str, Any], onnx: list[float] | None = None,
                  xnnpack: list[tuple[float, int]] | None = None) -> None:
         self.weights, self.calibration, self.onnx, self.xnnpack = weights, dict(calibration), onnx, xnnpack

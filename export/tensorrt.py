@@ -78,9 +78,13 @@ def engine_for(onnx: Path, precision: str, folder: Path, typing: str = "auto", l
         log: called with a line of text now and then.
 
     Raises:
-        BuildError: the bundle was altered, or TensorRT builds it in no way.
+        BuildError: there is no TensorRT here, the bundle was altered, or TensorRT builds it in no way.
     """
-    import tensorrt as trt
+    try:
+        import tensorrt as trt
+    except ImportError as error:
+        raise BuildError(f"TensorRT's Python bindings do not load here ({error}); on a Jetson: sudo apt install nvidia-jetpack, "
+                         "and make the environment with --system-site-packages") from error
 
     _check_digest(onnx)
     facts = {"onnx": _digest(onnx), "tensorrt": str(trt.__version__), "sm": compute_capability(), "l4t": l4t_release(),
@@ -232,8 +236,12 @@ def _check_digest(onnx: Path) -> None:
         altered = [name for name, digest in expected.items() if _digest(onnx.with_name(name)) != digest]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BuildError(f"{manifest}: unreadable ({error!r}); copy the bundle again") from error
-    if altered or onnx.name not in expected:
-        raise BuildError(f"{', '.join(altered) or onnx.name} is not what {manifest} lists; copy the bundle again")
+    if altered:
+        raise BuildError(f"{', '.join(altered)} is not what {manifest} lists; copy the bundle again")
+    if onnx.name not in expected:
+        there = [precision for precision, name in ONNX.items() if name in files]
+        raise BuildError(f"this bundle holds no {onnx.name}; give " + (f"--precision {' or '.join(there)}" if there else
+                                                                       "one that was exported for a Jetson"))
 
 
 def _is_whole(path: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle
 from edgeskel.runtime.stepping import Stepper, open_windows
 from edgeskel.skeleton import Float32
 
-__all__ = ["Answers", "Outcome", "as_rows", "compare", "describe", "latent_artifact", "require_agreement", "run_windows", "verify"]
+__all__ = [
+    "Answers", "IntegerKernels", "Outcome", "as_rows", "compare", "describe", "latent_artifact", "require_agreement",
+    "run_windows", "verify",
+]
 
 REFERENCE = "checkpoint/model.safetensors"
 _LIMITS = ("agreement", "max_abs_diff", "top1_drop")
@@ -43,6 +46,20 @@ class Answers:
     probabilities: Float32
     embedding: Float32
     seconds: Float32
+
+
+@dataclass(frozen=True)
+class IntegerKernels:
+    """What ONNX Runtime's own int8 kernels make of an artifact on this processor. Our engine does not use them (its module says
+    why), but other programs do; so this is told and never judged."""
+
+    agreement: float | None
+    """As :class:`Outcome`'s; None where they cannot run the graph."""
+    max_abs_diff: float | None
+    passed: bool
+    """Whether these answers, too, are within the artifact's tolerance."""
+    says: str
+    """One sentence."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,8 @@ class Outcome:
     tolerance: Mapping[str, float]
     not_compared: str = ""
     """Why there was no reference to compare with."""
+    integer_kernels: IntegerKernels | None = None
+    """Of an int8 artifact on ONNX Runtime."""
 
 
 def run_windows(engine: engines.Engine | Stepper | LatentReplay, joints: Float32, confidence: Float32,
@@ -115,6 +134,9 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
            progress: Callable[[str, int], Callable[[], None]] | None = None) -> tuple[list[Outcome], dict[str, str]]:
     """Run everything that runs here.
 
+    Int8 for ONNX Runtime and TensorRT is judged by what the graph says, in exact arithmetic, as a Jetson computes it: whether the
+    present processor's int8 kernels are right makes no difference, and stands beside it (:class:`IntegerKernels`).
+
     Args:
         bundle: opened, so every digest is checked.
         test: ``export.windows.Windows`` with labels, for accuracy over a whole test part.
@@ -150,7 +172,10 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
             continue
         engine = LatentReplay.of_bundle(bundle) if name == NAME else open_windows(bundle, artifact, name, threads)
         answers = run_windows(engine, golden.joints, golden.confidence, step(what, len(golden)))
-        outcomes.append(compare(artifact, name, "golden", answers, golden.probabilities))
+        outcome = compare(artifact, name, "golden", answers, golden.probabilities)
+        if name == "onnxruntime" and artifact.precision == "int8":
+            outcome = replace(outcome, integer_kernels=_integer_kernels(bundle, artifact, threads))
+        outcomes.append(outcome)
         if test is None:
             continue
         answers = run_windows(engine, test.joints, test.confidence, step(what, len(test)))
@@ -161,6 +186,26 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
         raise EngineError(f"no engine here runs an artifact of {bundle.path}", expected="one of the engines it names",
                           remedy="; ".join(f"{what}: {why}" for what, why in skipped.items()))
     return outcomes, skipped
+
+
+def _integer_kernels(bundle: Bundle, artifact: Artifact, threads: int | None) -> IntegerKernels:
+    from edgeskel.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    which = f"{artifact.file}: ONNX Runtime's int8 kernels"
+    golden = bundle.golden
+    try:
+        engine = OnnxRuntimeEngine(bundle.file(artifact.file), bundle.manifest, threads, integer_kernels=True)
+        answers = run_windows(engine, golden.joints, golden.confidence)
+    except EngineError as error:
+        seen = " ".join(error.seen.split())[:160]
+        return IntegerKernels(None, None, False, f"{which} cannot run it on this processor; edgeskel does without them ({seen})")
+    outcome = compare(artifact, "onnxruntime", "golden", answers, golden.probabilities)
+    assert outcome.agreement is not None and outcome.max_abs_diff is not None
+    figures = f"agreement {100 * outcome.agreement:.1f} %, largest difference {outcome.max_abs_diff:.2g}"
+    says = (f"{which} are right on this processor, too ({figures})" if outcome.passed else
+            f"{which} are wrong on this processor ({figures}); edgeskel does without them, other programs must set "
+            "session.disable_quant_qdq to 1")
+    return IntegerKernels(outcome.agreement, outcome.max_abs_diff, outcome.passed, says)
 
 
 def latent_artifact(entry: Mapping[str, Any]) -> Artifact:
@@ -237,5 +282,6 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         if earlier:
             row["golden"] = {key: earlier[key] for key in ("agreement", "max_abs_diff", "windows", "passed")}
             row["passed"] = row["passed"] and earlier["passed"]
+            row["integer_kernels"] = earlier["integer_kernels"]
         rows[outcome.file, outcome.engine] = row
     return list(rows.values())

@@ -47,7 +47,7 @@ class JitterBuffer:
         self._count = 0
         self._recent: deque[Oriented] = deque(maxlen=min(RECENT, size))
         self._unwritten: list[Oriented] = []  # to ``_data``: many at once cost hardly more than one
-        self.newest = -math.inf
+        self.newest: float = -math.inf
         """Seconds of the newest reading; -inf before the first."""
 
     def __len__(self) -> int:
@@ -270,9 +270,9 @@ class CameraTilt:
     def __init__(self) -> None:
         self._prior = (self.NOISE / self.PRIOR) ** 2 * self.ALIKE * np.eye(3)
         self._products = np.zeros((3, 3))
-        self.rotation = np.array([1.0, 0.0, 0.0, 0.0])
+        self.rotation: Float64 = np.array([1.0, 0.0, 0.0, 0.0])
         """(4,) camera axes -> ours: the smallest turn that makes up y."""
-        self.heading = 0.0
+        self.heading: float = 0.0
         """Radians about up by which the sensors' world must be turned to agree with the camera's."""
 
     def turn(self, angle: float) -> None:

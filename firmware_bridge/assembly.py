@@ -6,6 +6,7 @@ No input or output: items and camera frames are given in, frames come out, and w
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from edgeskel.errors import DeviceError, EdgeskelError, UsageError
@@ -21,6 +22,8 @@ from firmware_bridge.worn import Worn
 
 __all__ = ["Assembly"]
 
+UNJUDGED_NS = 60_000_000_000
+"""After a minute it is said once whose sensors are not judged yet."""
 MANY_DROPPED = 100
 """Readings of a sensor that were left out, of which the user is told."""
 
@@ -40,7 +43,7 @@ class Assembly:
 
     def __init__(self, session: SessionFile, topology: Topology | None = None, calibration: Calibration | None = None) -> None:
         self.session = session
-        self.notices = Notices()
+        self.notices: Notices = Notices()
         self.said: deque[str] = deque(maxlen=256)
         """Sentences for the user, oldest first; whoever shows them takes them out."""
         self._names: dict[tuple[str, str], str] = {}
@@ -51,13 +54,14 @@ class Assembly:
                 self._names[device.address, sensor.sensor] = sensor.place
                 worn[sensor.place] = Worn.of(codec, sensor.place, rate_hz=device.nominal_hz or device.rate_hz,
                                             settings=sensor.settings)
-        self.fusion = Fusion(topology or session.topology, worn, body=Body(session.stature), rate_hz=session.rate_hz,
+        self.fusion: Fusion = Fusion(topology or session.topology, worn, body=Body(session.stature), rate_hz=session.rate_hz,
                              delay_s=session.delay_s, calibration=calibration)
         self._addresses = {device.address: device for device in session.devices}
         self._senders: dict[tuple[str, str], str] = {}
         self._strange: set[tuple[str, str]] = set()
         self.heard: set[str] = set()
         """Places whose sensors have sent something."""
+        self._since_ns: float | None = None
 
     def take(self, item: Item | CameraFrame | Said) -> None:
         """Give in what a feed brought; never raises for what a device or camera sent."""
@@ -74,6 +78,15 @@ class Assembly:
 
     def frames(self, now_ns: int) -> list[Fused]:
         """Frames that are due at ``now_ns``, oldest first."""
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        elif now_ns - self._since_ns > UNJUDGED_NS:
+            self._since_ns = math.inf
+            judged = self.fusion.judgements
+            unjudged = [place for place in judged if judged[place] == "not judged yet" and place in self.heard]
+            if unjudged:
+                self.said.append(f"not judged yet whether gyroscope and accelerometer fit: {', '.join(unjudged)}; they have hardly "
+                                 "turned so far")
         made = self.fusion.frames(now_ns)
         if made:
             for place, sensor in self.fusion.sensors.items():

@@ -184,11 +184,11 @@ class Dejitter:
         if stamp > self._newest:
             self._newest = stamp
         step = stamp - self._stamp
-        self._excess += count * period - step
+        self.step = step / count if self._exact else period
+        self._excess += count * self.step - step
         self._block.append(step if readings == 1 else step / readings)
         self._counted += readings
         self._stamp = stamp
-        self.step = step / count if self._exact else period
         if off > 0.25 * period or off < -0.25 * period or self._up or self._down:
             off = self._accumulate(off)
         predicted = self.time + count * period

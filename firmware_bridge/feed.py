@@ -33,7 +33,7 @@ from firmware_bridge.source import Source
 
 __all__ = ["WAIT_S", "Batch", "CameraFrame", "Feed", "LiveFeed", "Said"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 WAIT_S = 0.02
@@ -68,7 +68,7 @@ class Feed(ABC):
 
     health: list[Health]
     """One for each device, as of the last event in a batch; a live feed's is a fifth of a second old at most."""
-    quiet_until_s = 0.0
+    quiet_until_s: float = 0.0
     """The reader may say until which host second (``time.monotonic()``) it needs nothing: a live feed then gathers for longer."""
 
     def __enter__(self) -> Feed:
@@ -100,7 +100,7 @@ class LiveFeed(Feed):
                  enrolment: Enrolment | None = None, record: str | os.PathLike[str] | None = None) -> None:
         self.camera = camera
         self._wake = asyncio.Event()
-        self.links = [self._link(address, rate_hz, enrolment) for address, rate_hz in devices.items()]
+        self.links: list[Link] = [self._link(address, rate_hz, enrolment) for address, rate_hz in devices.items()]
         self.health = [link.health for link in self.links]
         self._box: deque[Item | CameraFrame | Said] = deque()
         self._unread = 0
@@ -257,7 +257,7 @@ class LiveFeed(Feed):
         await asyncio.gather(*(link.close() for link in self.links))
         self._record_samples(self._drain())
         # That they are closed now is no news; how they were is.
-        self.health = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
+        self.health: list[Health] = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
                        for link, was in zip(self.links, before, strict=True)]
         await asyncio.get_running_loop().shutdown_default_executor()
         await asyncio.sleep(0)  # what was still being opened is closed by its callback

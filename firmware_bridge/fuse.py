@@ -38,6 +38,7 @@ from firmware_bridge.body.heading import FASTEST, Headings
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer
+from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
 from firmware_bridge.worn import Worn, WornSensor
@@ -131,17 +132,17 @@ class Fusion:
         self.topology = topology
         self.rate_hz = rate_hz
         self.delay_s = delay_s
-        self.sensors = {name: WornSensor(name, worn) for name, worn in sensors.items()}
-        self.segments = tuple(sensor.segment for sensor in self.sensors.values())
+        self.sensors: dict[str, WornSensor] = {name: WornSensor(name, worn) for name, worn in sensors.items()}
+        self.segments: tuple[str, ...] = tuple(sensor.segment for sensor in self.sensors.values())
         for segment in self.segments:
             if self.segments.count(segment) > 1:
                 both = [name for name, sensor in self.sensors.items() if sensor.segment == segment]
                 raise DeviceError(f"{' and '.join(both)} both sit on {segment}", expected="one sensor per segment",
                                   remedy="leave one out, or name its place")
-        self.skeleton = Skeleton(topology, body)
-        self.camera = CameraSide(self.skeleton, self.segments)
-        self.headings = Headings(self.segments, known=False)
-        self.root = Root()
+        self.skeleton: Skeleton = Skeleton(topology, body)
+        self.camera: CameraSide = CameraSide(self.skeleton, self.segments)
+        self.headings: Headings = Headings(self.segments, known=False)
+        self.root: Root = Root()
         self._buffers = [sensor.buffer for sensor in self.sensors.values()]
         self._awaited: set[str] = set()  # live sensors that have sent nothing yet since the instant of the next frame
         self._pieces = np.array([INDEX[segment] for segment in self.segments], dtype=np.int64)
@@ -160,6 +161,12 @@ class Fusion:
         """Sensor -> why its readings are refused (:mod:`firmware_bridge.plausibility`); the others go on."""
         self._work()
         return {name: sensor.refused for name, sensor in self.sensors.items() if sensor.refused is not None}
+
+    @property
+    def judgements(self) -> dict[str, Judgement]:
+        """Sensor -> whether its gyroscope, or quaternion, fits its accelerometer, as far as its motion has told."""
+        return {name: "refused" if sensor.refused is not None else sensor.orientation.fit.judgement
+                for name, sensor in self.sensors.items()}
 
     def push_reading(self, sensor: str, reading: Reading, host_ns: int) -> None:
         """Take a reading of one sensor, which arrived at ``host_ns`` (``time.monotonic_ns()``).
@@ -237,14 +244,14 @@ class Fusion:
         return self.sensors[sensor].buffer.track(start, end)
 
     def calibrate(self, pose: str, held: tuple[float, float], moved: Mapping[str, tuple[float, float]] | None = None, *,
-                  facing: float = 0.0, common_heading: bool = False) -> Calibration:
+                  facing: float = 0.0, common_heading: bool = False, world_facing: float | None = None) -> Calibration:
         """Calibrate from what was just recorded, and go on with that.
 
         Args:
             pose: of ``body.POSES``.
             held: (start, end) host seconds during which the pose was held.
             moved: movement of ``body.MOVEMENTS`` -> (start, end).
-            facing, common_heading: as in :func:`firmware_bridge.body.calibrate`.
+            facing, common_heading, world_facing: as in :func:`firmware_bridge.body.calibrate`.
 
         Raises:
             UnknownChoice, DeviceError: as :func:`firmware_bridge.body.calibrate`.
@@ -254,7 +261,8 @@ class Fusion:
         made = calibrate(
             pose, {segment: sensor.buffer.track(*held) for segment, sensor in live.items()},
             {movement: {segment: sensor.buffer.track(*when) for segment, sensor in live.items()}
-             for movement, when in (moved or {}).items()}, facing=facing, common_heading=common_heading)
+             for movement, when in (moved or {}).items()},
+            facing=facing, common_heading=common_heading, world_facing=world_facing)
         self._facing = facing
         self.use(made)
         return made
@@ -314,6 +322,20 @@ class Fusion:
     def catch_up(self) -> None:
         """Work through what was gathered now, while there is time, instead of when the frame is due."""
         self._work()
+
+    def judge(self) -> None:
+        """Look, in a quiet moment, at whether a sensor's gyroscope and accelerometer fit (:mod:`firmware_bridge.gyroscope_fit`).
+
+        One sensor at each call, about a millisecond; where nobody calls it, it happens between readings. A sensor that does not
+        fit is in :attr:`refused`, and its next reading raises.
+        """
+        for sensor in self.sensors.values():
+            if sensor.refused is None and sensor.orientation.fit.waits:
+                try:
+                    sensor.orientation.judge()
+                except DeviceError as error:
+                    sensor.refused = error
+                return
 
     def _sample(self, time: float) -> tuple[Float64, Float64]:
         """(S, 4) sensors -> their worlds at an instant, and (S,) ages; nothing before a calibration."""

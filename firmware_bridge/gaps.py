@@ -8,7 +8,7 @@ from typing import Any
 
 from firmware_bridge.samples import STANDARD_GRAVITY, Quaternion, Vector
 
-__all__ = ["DOUBTFUL_RAD", "doubt", "product", "relearnt", "turn_to_heading"]
+__all__ = ["DOUBTFUL_RAD", "doubt", "product", "rate_between", "relearnt", "turn_to_heading"]
 
 DOUBTFUL_RAD = math.radians(3)
 """After a gap in which more may have been turned unseen, the heading is said to be lost."""
@@ -77,6 +77,16 @@ def product(first: Quaternion, second: Sequence[float]) -> Quaternion:
     a, b, c, d = second
     return (w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b,
             w * d + x * c - y * b + z * a)
+
+
+def rate_between(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
+    """rad/s in sensor axes that carry one orientation to the other on the shorter way."""
+    w, x, y, z = before
+    turn = product((w, -x, -y, -z), after)
+    sine = math.sqrt(turn[1] ** 2 + turn[2] ** 2 + turn[3] ** 2)
+    scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
+    scale = math.copysign(scale, turn[0])
+    return (scale * turn[1], scale * turn[2], scale * turn[3])
 
 
 def _square(vector: Sequence[float]) -> float:

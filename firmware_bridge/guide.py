@@ -37,10 +37,16 @@ SILENT_S = 0.5
 _USUAL = ("raise left arm", "raise right arm", "bow", "lift left leg", "lift right leg")
 
 
-def movements_for(segments: Iterable[str]) -> tuple[str, ...]:
-    """The movements that a set of sensors needs, in order."""
+def movements_for(segments: Iterable[str], *, common_heading: bool = False, pose: str = "n-pose") -> tuple[str, ...]:
+    """The movements that a set of sensors needs, in order; where all share a heading, one that tells which way the wearer faces."""
     worn = set(segments)
-    return tuple(movement for movement in _USUAL if worn & set(MOVEMENTS[movement]))
+    needed = tuple(movement for movement in _USUAL if worn & set(MOVEMENTS[movement]))
+    if not common_heading:
+        return needed
+    if "bow" in needed and worn & {"pelvis", "chest"}:
+        return ("bow",)  # with both legs it is straighter ahead than one arm
+    # Held out sideways, an arm swings about an upright axis.
+    return tuple(movement for movement in needed if not (pose == "t-pose" and movement.endswith("arm")))[:1]
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Guide:
         fusion: is given the readings by whoever drives it.
         pose: of :data:`firmware_bridge.body.POSES`.
         movements: of :data:`firmware_bridge.body.MOVEMENTS`, in the order in which they are asked for.
-        common_heading, facing: as in :func:`firmware_bridge.body.calibrate`.
+        common_heading, facing, world_facing: as in :func:`firmware_bridge.body.calibrate`.
         patience_s: of each step; infinite for a recording.
 
     Raises:
@@ -80,8 +86,12 @@ class Guide:
         DeviceError: no sensor.
     """
 
+    fusion: Fusion
+    pose: str
+    movements: tuple[str, ...]
+
     def __init__(self, fusion: Fusion, pose: str = "n-pose", movements: Sequence[str] = (), *, common_heading: bool = False,
-                 facing: float = 0.0, patience_s: float = PATIENCE_S) -> None:
+                 facing: float = 0.0, world_facing: float | None = None, patience_s: float = PATIENCE_S) -> None:
         if pose not in POSES:
             raise UnknownChoice("pose", pose, POSES)
         for movement in movements:
@@ -96,9 +106,9 @@ class Guide:
         """When the pose was held, seconds on the host's clock."""
         self.moved: dict[str, tuple[float, float]] = {}
         """When each movement was done, likewise."""
-        self.waiting_for = ""
+        self.waiting_for: str = ""
         """Why the present step does not go on, in words."""
-        self._common, self._facing, self._patience = common_heading, facing, patience_s
+        self._common, self._facing, self._world_facing, self._patience = common_heading, facing, world_facing, patience_s
         self._since: float | None = None
         self._looked = -math.inf
         self._began: float | None = None
@@ -128,7 +138,7 @@ class Guide:
             self._since, self._told = now, False
             if self.held is not None and len(self.moved) == len(self.movements):
                 self.calibration = self.fusion.calibrate(self.pose, self.held, self.moved, facing=self._facing,
-                                                         common_heading=self._common)
+                                                         common_heading=self._common, world_facing=self._world_facing)
         elif now - self._since > self._patience:
             raise DeviceError(f"{self._what()!r}: not done within {self._patience:g} s ({self.waiting_for})",
                               expected="the pose held still, then each movement once",

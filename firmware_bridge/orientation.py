@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, MissingExtra
 from firmware_bridge.dejitter import Dejitter, Late
-from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, relearnt, turn_to_heading
+from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
+from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.oriented import MODES, UPS, Oriented, Settings
-from firmware_bridge.pairing import Pairing
-from firmware_bridge.plausibility import GyroscopeScale, check_acceleration, up_axis
+from firmware_bridge.pairing import Pairing, stamps_of
+from firmware_bridge.plausibility import check_acceleration, up_axis, violent
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
 __all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
@@ -46,6 +47,8 @@ WARM_UP_S = 1.0
 """Readings of so long are looked at before anything is believed; they are not lost, but filtered then."""
 WARM_UP_LEAST = 20
 """And at least so many."""
+VIOLENT_LEAST = 5
+"""So many violent seconds on end in which a quaternion and the accelerometer disagree refuse it, too."""
 TURNING_S = 0.03
 """Two orientations so far apart say how fast a sensor turns; nearer ones say mostly how unevenly they arrived."""
 BRIDGED_S = 0.25
@@ -68,15 +71,19 @@ class Orientation:
         name: of the sensor, for messages.
     """
 
+    epoch: int
+
     def __init__(self, settings: Settings | None = None, *, name: str = "sensor") -> None:
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self.name = name
         self.mode: str | None = None
         """The way that was taken; None until the first second is over."""
         self.epoch = 0
         self._waiting: list[tuple[float, Reading]] = []
         self._refused: DeviceError | None = None
-        self._scale = GyroscopeScale(name)
+        self.fit = GyroscopeFit(name)
+        """How what turns fits the accelerometer: the gyroscope, or the device's quaternion where that is taken."""
+        self._violent = 0
         self.dropped = 0
         """Readings that were left out: repeated, older than the newest, or without what the way needs."""
         self._time = -math.inf
@@ -137,8 +144,8 @@ class Orientation:
             self._waiting.append(one)
             if one[0] - self._waiting[0][0] >= WARM_UP_S and len(self._waiting) >= WARM_UP_LEAST:
                 waited, self._waiting = self._waiting, []
-                self._decide(waited)
-                return self._begin(waited) + self._orient(readings[count:])
+                if self._decide(waited):
+                    return self._begin(waited) + self._orient(readings[count:])
         return []
 
     def _begin(self, waited: list[tuple[float, Reading]]) -> list[Oriented]:
@@ -155,8 +162,8 @@ class Orientation:
         return [oriented._replace(quaternion=product(world, led)) if oriented.epoch == last.epoch else oriented
                 for oriented, led in found]
 
-    def _decide(self, waited: list[tuple[float, Reading]]) -> None:
-        """Choose the way from what the first second holds, and check it."""
+    def _decide(self, waited: list[tuple[float, Reading]]) -> bool:
+        """Choose the way from what a second holds, and check it; False where a quieter one has to be waited for."""
         readings = [reading for _, reading in waited]
         acceleration = _column(readings, "acceleration")
         rate = _column(readings, "angular_velocity")
@@ -170,15 +177,36 @@ class Orientation:
         if len(acceleration):
             check_acceleration(self.name, acceleration, rate)
         if mode == "device":
-            self._turn = UPS[self._device_up(waited)]
+            try:
+                self._turn = UPS[self._device_up(waited)]
+            except DeviceError:
+                self._violent += 1
+                if not len(acceleration) or not violent(acceleration) or self._violent >= VIOLENT_LEAST:
+                    raise
+                return False
         else:
             self._check_complete(mode, readings)
             rate_hz = self.settings.rate_hz
-            self._pace = Dejitter.learn(_stamps(waited), None if rate_hz is None else 1 / rate_hz)
+            self._pace = Dejitter.learn(stamps_of(waited), None if rate_hz is None else 1 / rate_hz)
             self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
             self._period = self._pace.period
             self._filter = _vqf(self._period)
         self.mode = mode
+        return True
+
+    def judge(self) -> None:
+        """Have done now, in a quiet moment, what there is to judge (:attr:`fit`); it happens by itself later.
+
+        Raises:
+            DeviceError: as :meth:`push`.
+        """
+        if self._refused is not None:
+            return
+        try:
+            self.fit.judge()
+        except DeviceError as error:
+            self._refused = error
+            raise
 
     def _device_up(self, waited: list[tuple[float, Reading]]) -> str:
         pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", "acceleration").push(waited)]
@@ -240,8 +268,6 @@ class Orientation:
             if not count:
                 self.dropped += 1
                 continue
-            if self._scale.ratio is None:
-                self._scale.push(pace.time, gyroscope, acceleration)
             magnetic = reading.magnetic_field if compass else None
             if pace.found is not None:
                 self._put_in(pace.found, gyroscope, acceleration)
@@ -256,8 +282,12 @@ class Orientation:
                 self._world, self._guess = turn_to_heading(self._guess, quaternion), None
             if self._world is not None:
                 quaternion = product(self._world, quaternion)
-            x, y, z = self._filter.getBiasEstimate()[0].tolist()
+            bias, sigma = self._filter.getBiasEstimate()
+            x, y, z = bias.tolist()
             rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
+            if not self.fit.settled:
+                # As it was measured: what a gyroscope says too small by far, VQF takes for its bias.
+                self.fit.push(pace.time, gyroscope, acceleration, math.hypot(x, y, z) + 2 * sigma)
             time = pace.time
             if time <= self._time:  # readings that were taken for missing came after all
                 time = self._time + LEAST_STEP_S
@@ -333,6 +363,8 @@ class Orientation:
                 self.dropped += 1
                 continue
             self._time = time
+            if reading.acceleration is not None and not self.fit.settled:
+                self.fit.push_orientation(time, reading.orientation, reading.acceleration)
             rate = reading.angular_velocity
             if rate is None:
                 rate = self._turning(time, reading.orientation)
@@ -346,7 +378,7 @@ class Orientation:
             self._turned_from, self._rate = (time, orientation), None
         passed = time - self._turned_from[0]
         if passed >= TURNING_S:
-            self._rate = _rate(self._turned_from[1], orientation, passed)
+            self._rate = rate_between(self._turned_from[1], orientation, passed)
             self._turned_from = (time, orientation)
         return self._rate
 
@@ -369,32 +401,7 @@ def _vqf(period: float) -> Any:
         raise MissingExtra("vqf", "sensors", "orientation from gyroscope and accelerometer") from error
 
 
-def _stamps(waited: list[tuple[float, Reading]]) -> list[float]:
-    """Seconds of the readings that have an angular velocity, repeated packets left out."""
-    pairs = [(time, reading) for time, reading in waited if reading.angular_velocity is not None]
-    if len(pairs) < 2:
-        pairs = waited
-    often = 0.5 * (pairs[-1][0] - pairs[0][0]) / len(pairs)
-    kept = [pairs[0][0]]
-    for (before, one), (time, other) in zip(pairs, pairs[1:], strict=False):
-        if time - before >= often or one[1:] != other[1:]:
-            kept.append(time)
-    while len(kept) > 2 and kept[1] == kept[0]:
-        kept.pop(0)  # the first packet: nothing tells yet how far apart its readings are
-    return kept
-
-
 def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:
     """(K, 3) what there is of a field."""
     values = [getattr(reading, field) for reading in readings]
     return np.array([value for value in values if value is not None], dtype=np.float64).reshape(-1, 3)
-
-
-def _rate(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
-    """rad/s in sensor axes that carry one orientation to the other on the shorter way."""
-    w, x, y, z = before
-    turn = product((w, -x, -y, -z), after)
-    sine = math.sqrt(turn[1] ** 2 + turn[2] ** 2 + turn[3] ** 2)
-    scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
-    scale = math.copysign(scale, turn[0])
-    return (scale * turn[1], scale * turn[2], scale * turn[3])

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from firmware_bridge.samples import Reading, Vector
 
-__all__ = ["Pairing"]
+__all__ = ["Pairing", "stamps_of"]
 
 HELD_S = 0.25
 """A value stands for so long where no later one comes; after that it says nothing any more."""
@@ -131,3 +131,18 @@ class _Course:
                 return (a + share * (d - a), b + share * (e - b), c + share * (f - c))
         near = [k for k in (at - 1, at) if 0 <= k < len(self._times) and abs(self._times[k] - time) <= HELD_S]
         return self._values[min(near, key=lambda k: abs(self._times[k] - time))] if near else None
+
+
+def stamps_of(waited: Sequence[Timed]) -> list[float]:
+    """Seconds of the readings that have an angular velocity, repeated packets left out."""
+    pairs = [(time, reading) for time, reading in waited if reading.angular_velocity is not None]
+    if len(pairs) < 2:
+        pairs = list(waited)
+    often = 0.5 * (pairs[-1][0] - pairs[0][0]) / len(pairs)
+    kept = [pairs[0][0]]
+    for (before, one), (time, other) in zip(pairs, pairs[1:], strict=False):
+        if time - before >= often or one[1:] != other[1:]:
+            kept.append(time)
+    while len(kept) > 2 and kept[1] == kept[0]:
+        kept.pop(0)  # the first packet: nothing tells yet how far apart its readings are
+    return kept

@@ -1,8 +1,8 @@
-"""Can these numbers be what they are called? Units, gravity and axes of a body-worn sensor, checked on its own data.
+"""Can these numbers be what they are called? Units and gravity of a body-worn sensor, checked on its own data.
 
-What a person does keeps a body-worn accelerometer near 1 g in the middle of any second, and a gyroscope turns the very
-direction in which gravity is seen. Both hold without a reference and catch the usual mistakes: g for m/s², degrees for
-radians, gravity taken off, axes mirrored, a quaternion the wrong way round.
+What a person does keeps a body-worn accelerometer near 1 g in the middle of any second, or else in one of the next: that catches g
+for m/s², gravity taken off, a quaternion the wrong way round. A second in which somebody jumps or strikes condemns nothing. How
+a gyroscope fits is judged over longer (:mod:`firmware_bridge.gyroscope_fit`), and so is the size of gravity at rest.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError
-from firmware_bridge.samples import STANDARD_GRAVITY, Vector
+from firmware_bridge.samples import STANDARD_GRAVITY
 
-__all__ = ["GyroscopeScale", "check_acceleration", "up_axis"]
+__all__ = ["check_acceleration", "check_at_rest", "up_axis", "violent"]
 
 Float64 = NDArray[np.float64]
 
@@ -25,12 +25,18 @@ _UNITS = (("g", 1 / STANDARD_GRAVITY, "9.80665"), ("mg", 1000 / STANDARD_GRAVITY
 _MOVING = 0.5  # the median of a second may lie so far from 1 g (relative) while somebody moves
 _LINEAR = 0.25  # below this share of 1 g there is no gravity in it
 _TILT = math.radians(25)  # gravity may lie so far off an axis of the device's world: the filter is still settling
+_AT_REST = 0.15  # a sensor that lies still feels 1 g, but for so much: twice what cheap ones are off by
+_SWINGS = 0.25  # standard deviation of an axis, in g, from which on a second may be a blow or a jump and tell nothing
 
-_NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+def violent(acceleration: Float64) -> bool:
+    """Whether somebody may jump, strike or shake in this second, (K, 3) in any unit, so that its mean is not gravity."""
+    size = float(np.linalg.norm(acceleration.mean(axis=0)))
+    return bool(acceleration.std(axis=0).max() > _SWINGS * max(size, 1e-9))
 
 
 def check_acceleration(name: str, acceleration: Float64, rate: Float64) -> None:
-    """Refuse a second of acceleration that is not m/s² with gravity.
+    """Refuse a second of acceleration that is not m/s² with gravity. One that only is too violent to tell passes.
 
     Args:
         name: of the sensor, for the message.
@@ -53,8 +59,26 @@ def check_acceleration(name: str, acceleration: Float64, rate: Float64) -> None:
         raise DeviceError(f"{name}: the acceleration is about {size:.3g} m/s² {'at rest' if still else 'while moving'}; it looks "
                           "like linear acceleration, with gravity taken off", expected="specific force, about 9.8 at rest",
                           remedy="choose the device's raw acceleration, or its own quaternion")
+    if violent(acceleration):
+        return
     raise DeviceError(f"{name}: the acceleration is about {size:.3g} in the middle of a second",
                       expected="m/s², about 9.8 at rest", remedy="check the codec's scale and the sensor's range")
+
+
+def check_at_rest(name: str, acceleration: Float64) -> None:
+    """Refuse a sensor that lies still and does not feel 1 g.
+
+    Args:
+        name: of the sensor, for the message.
+        acceleration: (3,) m/s², the mean while it lay still.
+
+    Raises:
+        DeviceError: it is a sixth or more off: a wrong range or scale, or an axis that is dead.
+    """
+    size = float(np.linalg.norm(acceleration))
+    if abs(size / STANDARD_GRAVITY - 1) > _AT_REST:
+        raise DeviceError(f"{name}: the acceleration is {size:.3g} m/s² while the sensor lies still",
+                          expected="about 9.8", remedy="check the codec's scale and the sensor's range, and that all axes are read")
 
 
 def up_axis(name: str, orientation: Float64, acceleration: Float64) -> str:
@@ -82,101 +106,3 @@ def up_axis(name: str, orientation: Float64, acceleration: Float64) -> str:
                       "axis of its world", expected="gravity along one axis of the world",
                       remedy="the quaternion goes from world to sensor: conjugate it in the codec" if wrong_way else
                       "check the order (w, x, y, z) and that quaternion and acceleration are of the same axes")
-
-
-class GyroscopeScale:
-    """Compares the gyroscope with the turning of gravity's direction in sensor axes: ``d/dt a = -w x a`` for a fixed a.
-
-    The ratio of the two is 1 whatever the movement, as linear acceleration averages out over many turns; radians taken
-    for degrees make it 57.3 times too large or too small, a mirrored axis makes it negative.
-
-    Args:
-        name: of the sensor, for the message.
-    """
-
-    WINDOW_S = 0.1
-    """Directions are compared over so long, averaged over as long: short enough for the small-angle formula at a few
-    rad/s, long enough to average footfalls."""
-    LEAST_RAD = 2 * math.pi
-    """Judged when gravity's direction should have turned by so much in all."""
-    QUIET = 0.1
-    """Compared while every acceleration is within so much of 1 g: there its direction is gravity's."""
-    FASTEST = 40.0
-    """rad/s: a little over 2000 degrees/s, the range of the sensors in use and faster than limbs for any length of
-    time."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.ratio: float | None = None
-        """How fast gravity turned against what the gyroscope says; None until there was enough movement."""
-        self._begin = -math.inf
-        self._sums = _NOTHING
-        self._count = 0
-        self._before: tuple[float, Float64, Float64] | None = None
-        self._cross = self._square = self._turned = 0.0
-        self._fast = self._all = 0
-        self._quiet = True
-        self._verdict = ""
-        self._end = -math.inf
-
-    def push(self, time: float, rate: Vector, acceleration: Vector) -> None:
-        """Take a reading: seconds, rad/s, m/s².
-
-        Raises:
-            DeviceError: the gyroscope is in degrees/s, was converted twice, or has mirrored axes.
-        """
-        if self.ratio is not None:
-            return
-        self._all += 1
-        self._fast += rate[0] * rate[0] + rate[1] * rate[1] + rate[2] * rate[2] > self.FASTEST**2
-        if self._fast > 25 and self._fast > 0.1 * self._all:
-            raise DeviceError(f"{self.name}: the gyroscope reads more than {self.FASTEST:.0f} rad/s in a tenth of all readings; it "
-                              "looks like degrees/s", expected="rad/s", remedy="multiply by pi / 180 in the codec")
-        if self._count and time - self._begin >= self.WINDOW_S:
-            self._compare()
-        if not self._count:
-            self._begin = time
-            self._quiet = True
-        size = math.sqrt(acceleration[0] ** 2 + acceleration[1] ** 2 + acceleration[2] ** 2)
-        self._quiet &= abs(size / STANDARD_GRAVITY - 1) < self.QUIET
-        a, b, c, d, e, f = self._sums  # scalars: numpy's calls would cost more than the filter
-        self._sums = (a + rate[0], b + rate[1], c + rate[2], d + acceleration[0], e + acceleration[1], f + acceleration[2])
-        self._count += 1
-        self._end = time
-
-    def _compare(self) -> None:
-        mean = np.array(self._sums) / self._count
-        middle = 0.5 * (self._begin + self._end)
-        rate, direction = mean[:3], mean[3:] / max(float(np.linalg.norm(mean[3:])), 1e-9)
-        quiet = self._quiet
-        self._sums, self._count = _NOTHING, 0
-        before, self._before = self._before, (middle, rate, direction) if quiet else None
-        if before is None or not quiet or middle - before[0] > 2 * self.WINDOW_S:
-            return
-        passed = middle - before[0]
-        seen = (direction - before[2]) / passed
-        (p, q, r), (x, y, z) = 0.5 * (rate + before[1]), 0.5 * (direction + before[2])
-        said = np.array([r * y - q * z, p * z - r * x, q * x - p * y])
-        self._cross += float(seen @ said) * passed
-        self._square += float(said @ said) * passed
-        self._turned += float(np.linalg.norm(said)) * passed
-        if self._turned < self.LEAST_RAD or self._square == 0:
-            return
-        ratio = self._cross / self._square
-        self._cross = self._square = self._turned = 0.0
-        verdict = "mirrored" if ratio < -0.5 else "degrees" if abs(ratio) < 0.05 else "twice" if ratio > 20 else "good"
-        before_that, self._verdict = self._verdict, verdict
-        if verdict == "good":
-            self.ratio = ratio
-        elif verdict == before_that:  # once is chance: a blow, a sensor that slips
-            self._refuse(verdict, ratio)
-
-    def _refuse(self, verdict: str, ratio: float) -> None:
-        words = {
-            "mirrored": ("it turns against the gyroscope", "look for a mirrored axis or sign between the two in the codec"),
-            "degrees": ("the gyroscope looks like degrees/s", "multiply by pi / 180 in the codec"),
-            "twice": ("the gyroscope looks converted to radians twice", "look at the codec's scale"),
-        }
-        seen, remedy = words[verdict]
-        raise DeviceError(f"{self.name}: gravity turns {ratio:.3g} times as fast as the gyroscope says; {seen}",
-                          expected="rad/s, a ratio of about 1", remedy=remedy)

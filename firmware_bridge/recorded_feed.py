@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeskel.errors import DataError, UsageError
 from edgeskel.skeleton import Topology
 from firmware_bridge.feed import WAIT_S, Batch, CameraFrame, Feed, Said
-from firmware_bridge.link import Item, Sample
+from firmware_bridge.link import Health, Item, Sample
 from firmware_bridge.mcap import McapReader, Recording
 
 __all__ = ["RecordedFeed"]
@@ -33,8 +33,8 @@ class RecordedFeed(Feed):
 
     def __init__(self, path: str | os.PathLike[str], devices: Mapping[str, object] | None = None, *, camera: bool = True,
                  speed: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.path = Path(path)
-        self.health = []
+        self.path: Path = Path(path)
+        self.health: list[Health] = []
         self._speed, self._sleep = speed, sleep
         self._devices = None if devices is None else set(devices)
         channels = McapReader(path).channels()
@@ -43,7 +43,7 @@ class RecordedFeed(Feed):
         films = next(Recording(path).frames("camera"), None) if filmed else None
         self.camera_topology: Topology | None = None if films is None else films[0]
         """Layout of the recorded camera frames; None where there are none."""
-        self.devices = found if self._devices is None else found & self._devices
+        self.devices: set[str] = found if self._devices is None else found & self._devices
         """Whose readings are played."""
         if not self.devices and films is None:
             raise UsageError(f"{path} holds readings of " + (", ".join(sorted(found)) or "nobody"),

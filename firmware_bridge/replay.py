@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import UnknownChoice
-from edgeskel.skeleton import Frame
+from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.jsonl import load_jsonl
 from firmware_bridge.mcap.frames import load_mcap
-from firmware_bridge.recording import Recording, load_recording
+from firmware_bridge.recording import Recording, Span, load_recording
 from firmware_bridge.source import options_of
 
 __all__ = ["Replay", "open_source", "read_recording", "speed_of"]
@@ -54,6 +54,9 @@ class Replay:
         sleep: waits for seconds. Both can be replaced, so that a test needs no real time.
     """
 
+    speed: float
+    loop: float
+
     def __init__(
         self,
         recording: Recording,
@@ -64,11 +67,11 @@ class Replay:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.recording = recording
-        self.topology = recording.topology
-        self.spans = recording.spans
+        self.topology: Topology = recording.topology
+        self.spans: tuple[Span, ...] = recording.spans
         pauses = np.diff(recording.time)
         self._pause = float(np.median(pauses)) if len(pauses) else 1 / 30
-        self.rate_hz = 1 / self._pause
+        self.rate_hz: float = 1 / self._pause
         self.speed, self.loop = speed, loop
         self._clock, self._sleep = clock, sleep
         self._closed = False

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeskel.errors import DeviceError, EdgeskelError, MissingExtra
-from firmware_bridge.codecs import CODECS, Codec, create
+from firmware_bridge.codecs import Codec, create, names
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.samples import Chunk, Status
 from firmware_bridge.transports.serial import BAUDS, DEFAULT_BAUD, SerialTransport
@@ -55,7 +55,7 @@ class OnWire:
 
 @dataclass
 class OnAir:
-    """A BLE device that advertises; ``protocol`` by its name and services, "" unknown."""
+    """A BLE device that advertises, or is ``connected`` to this machine; ``protocol`` by its name and services, "" unknown."""
 
     address: str
     name: str
@@ -63,6 +63,7 @@ class OnAir:
     protocol: str
     signal_dbm: int | None
     enrolled: bool = False
+    connected: bool = False
 
 
 @dataclass
@@ -201,7 +202,7 @@ async def _hear(path: str, baud: int, codecs: dict[str, Codec], *, ask: bool = F
 
 
 async def ble(seconds: float, adapter: str = "") -> list[OnAir]:
-    """Devices that advertise within some seconds, the strongest first.
+    """Devices that advertise within some seconds, the strongest first, and those that are connected to this machine.
 
     Raises:
         DeviceError: no adapter, switched off, no permission, no daemon; the message says what to do.
@@ -213,18 +214,22 @@ async def ble(seconds: float, adapter: str = "") -> list[OnAir]:
 
     radio = Radio.of(adapter)
     found = await radio.find(lambda _: True, limit_s=seconds, settle_s=lambda _: seconds, what="looking for BLE devices")
-    devices = []
-    for each in sorted(found, key=lambda each: -(each.signal_dbm or -999)):
-        protocol = guess_gatt(each.name, each.services)
-        address = f"ble:{each.address}"
-        devices.append(OnAir(f"{address}?protocol={protocol}" if protocol else address, each.name, f"ble:{each.address.upper()}",
-                             protocol, each.signal_dbm))
-    return devices
+    devices = [_on_air(each.address, each.name, each.services, each.signal_dbm)
+               for each in sorted(found, key=lambda each: -(each.signal_dbm or -999))]
+    heard = {device.identity for device in devices}
+    held = [_on_air(link.address, link.name, link.services, None, connected=True) for link in await radio.held()]
+    return devices + [device for device in held if device.identity not in heard]
+
+
+def _on_air(address: str, name: str, services: Sequence[str], signal_dbm: int | None, *, connected: bool = False) -> OnAir:
+    protocol = guess_gatt(name, services)
+    return OnAir(f"ble:{address}?protocol={protocol}" if protocol else f"ble:{address}", name, f"ble:{address.upper()}", protocol,
+                 signal_dbm, connected=connected)
 
 
 def guess_gatt(name: str, services: Sequence[str]) -> str:
     """The protocol of a BLE device by the service that it advertises or, failing that, by how its name begins; "" if none."""
-    gatts = {protocol: gatt for protocol in CODECS if (gatt := create(protocol).gatt) is not None}
+    gatts = {protocol: gatt for protocol in names() if (gatt := create(protocol).gatt) is not None}
     heard = {service.lower() for service in services}
     by_service = next((protocol for protocol, gatt in gatts.items() if gatt.service.lower() in heard), "")
     return by_service or next((protocol for protocol, gatt in gatts.items() if name and name.startswith(gatt.names or "\0")), "")

@@ -31,6 +31,7 @@ from typing import Any
 
 from edgeskel.errors import CorruptFile, UnknownChoice, UsageError
 from edgeskel.skeleton import Topology
+from firmware_bridge.address import split_address
 from firmware_bridge.body.segments import segment_of
 from firmware_bridge.cameras import ADAPTERS, adapter
 from firmware_bridge.enrolment import default_path
@@ -204,7 +205,7 @@ def _device(entry: Any, number: int, path: Path) -> WornDevice:
     if not address:
         raise UsageError(f"{where} has no address", expected='address = "serial:/dev/ttyUSB0?protocol=node" or another')
     if address.startswith("replay:"):
-        recording = address.removeprefix("replay:").partition("?")[0]
+        recording = split_address(address).place
         raise UsageError(f"{where} is a recording", expected="the device's own address",
                          remedy=f"play a whole recording: wearable:{path}?replay={recording}")
     protocol_of(address)  # refuses a wrong one, naming what there is

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from types import TracebackType
 from typing import Protocol
-from urllib.parse import parse_qsl
 
 from edgeskel.errors import UnknownChoice, UsageError
 from edgeskel.skeleton import Frame, Topology
+from firmware_bridge.address import split_address
 from firmware_bridge.recording import Span
 
 __all__ = ["SCHEMES", "Source", "open_source", "options_of"]
@@ -56,8 +56,8 @@ def open_source(address: str) -> Source:
         UsageError: not an address, or a value that makes no sense.
         CorruptFile: a recording that cannot be read.
     """
-    scheme, colon, rest = address.partition(":")
-    if not colon:
+    scheme, place, options = split_address(address)
+    if not scheme:
         raise UsageError(
             f"{address!r} is not the address of a source",
             expected="SCHEME:PLACE, with SCHEME one of " + ", ".join(SCHEMES),
@@ -65,12 +65,9 @@ def open_source(address: str) -> Source:
         )
     if scheme not in SCHEMES:
         raise UnknownChoice("kind of source", scheme, SCHEMES)
-    place, _, query = rest.partition("?")
     if not place:
         raise UsageError(f"{address!r} names no place", expected=f"{scheme}:PLACE, where PLACE is {SCHEMES[scheme][1]}")
-    source: Source = import_module(SCHEMES[scheme][0]).open_source(
-        place, dict(parse_qsl(query, keep_blank_values=True))
-    )
+    source: Source = import_module(SCHEMES[scheme][0]).open_source(place, options)
     return source
 
 

@@ -6,7 +6,7 @@
 rerun (https://rerun.io) is not part of the device install: it wants numpy 2, which JetPack has not. It runs on the computer that
 you look at, or writes a file for it.
 
-Colours say where a joint comes from: white both, blue sensors, green camera, grey inferred. Faint joints are unsure.
+Colours say where a joint comes from (:data:`LEGEND`, which is in the picture, too). Faint joints are unsure.
 
 Axes: M persons, V joints, P pieces.
 """
@@ -27,11 +27,24 @@ from firmware_bridge.body.segments import INDEX, PIECES
 from firmware_bridge.fuse import Fused, Origin
 from firmware_bridge.quaternion import rotate
 
-__all__ = ["COLOURS", "Viewer"]
+__all__ = ["COLOURS", "LEGEND", "Viewer"]
 
 COLOURS = {Origin.MISSING: (0, 0, 0), Origin.INFERRED: (150, 150, 150), Origin.CAMERA: (80, 200, 120),
-           Origin.INERTIAL: (80, 140, 255), Origin.BOTH: (255, 255, 255)}
+           Origin.INERTIAL: (80, 140, 255), Origin.BOTH: (215, 80, 215)}
+"""Told apart on dark and on light: rerun has a theme of either."""
 CAMERA_COLOUR = (240, 170, 60)
+BACKGROUND = (22, 26, 34)
+LEGEND = """| colour | what |
+|---|---|
+| magenta | a joint from camera and sensors |
+| blue | from sensors alone |
+| green | from the camera alone |
+| grey | inferred from the joints beside it |
+| orange | the camera's own joints |
+| red, green, blue arrows | x (left), y (up), z (ahead) of a segment; grey while its sensor says nothing |
+
+Faint joints are unsure.
+"""
 AXIS_M = 0.08
 
 
@@ -61,9 +74,18 @@ class Viewer:
             self._stream.spawn()
         else:
             self._stream.save(str(file))
-        self._stream.log("/", self._rerun.ViewCoordinates.RIGHT_HAND_Y_UP, static=True)
+        self._lay_out()
         self._camera_time = -np.inf
         self._time = -np.inf
+
+    def _lay_out(self) -> None:
+        """The skeletons, and beside them what their colours mean."""
+        layout: Any = import_module("rerun.blueprint")
+        self._stream.log("/", self._rerun.ViewCoordinates.RIGHT_HAND_Y_UP, static=True)
+        self._stream.log("legend", self._rerun.TextDocument(LEGEND, media_type="text/markdown"), static=True)
+        self._stream.send_blueprint(layout.Blueprint(layout.Horizontal(
+            layout.Spatial3DView(origin="/", name="skeleton", background=BACKGROUND),
+            layout.TextDocumentView(origin="legend", name="legend"), column_shares=[3, 1]), collapse_panels=True))
 
     def draw(self, *, fused: Fused | None = None, camera: Frame | None = None) -> None:
         """Draw the newest frames; what was drawn already is left alone."""
@@ -122,7 +144,7 @@ class Viewer:
             measured = bool(fused.measured[piece])
             colours = [(255, 60, 60), (60, 255, 60), (60, 60, 255)] if measured else [(90, 90, 90)] * 3
             origin = standing[near[0]] + root
-            self._stream.log(f"sensors/{name}", self._rerun.Arrows3D(origins=np.tile(origin, (3, 1)), vectors=axes, colors=colours))
+            self._stream.log(["sensors", name], self._rerun.Arrows3D(origins=np.tile(origin, (3, 1)), vectors=axes, colors=colours))
 
 
 def origin_name(fused: Fused, joint: int) -> str:

@@ -12,8 +12,9 @@ import numpy as np
 from edgeskel.errors import DeviceError
 from firmware_bridge.clock import Clock
 from firmware_bridge.codecs import Codec, create
+from firmware_bridge.gyroscope_fit import GyroscopeFit, Judgement
 from firmware_bridge.link import Health, Sample, protocol_of
-from firmware_bridge.plausibility import GyroscopeScale, check_acceleration
+from firmware_bridge.plausibility import check_acceleration
 from firmware_bridge.samples import Reading
 
 __all__ = ["Vitals", "Vital"]
@@ -37,6 +38,7 @@ class Vital:
         readings: how many.
         drift_ppm: by how much the device's clock runs slow (above 0) or fast (below 0); None without a clock or too early to say.
         rest_m_s2: median size of the acceleration while at rest, about 9.81; None where it never was, or does not send both.
+        judgement: whether the gyroscope fits the accelerometer, as far as motion has told (:mod:`firmware_bridge.gyroscope_fit`).
     """
 
     sensor: str
@@ -44,15 +46,17 @@ class Vital:
     readings: int
     drift_ppm: float | None
     rest_m_s2: float | None
+    judgement: Judgement = "not judged yet"
 
 
 class _Sensor:
     def __init__(self, codec: Codec, name: str) -> None:
         self._name = name
         self._first: list[Reading] | None = []  # what the acceleration is judged by; None once it is
-        self._scale: GyroscopeScale | None = GyroscopeScale(name)
+        self._fit = GyroscopeFit(name)
         self.clock = None if codec.clock_bits is None else Clock(
             clock_bits=codec.clock_bits, clock_tick_us=codec.clock_tick_us, sequence_bits=codec.sequence_bits)
+        self._refused = False
         self.readings = 0
         self.first_ns = self.last_ns = 0
         self.rest: deque[float] = deque(maxlen=KEPT)
@@ -71,6 +75,7 @@ class _Sensor:
         try:
             self._judge(reading, sample.host_ns)
         except DeviceError as error:
+            self._refused = True
             return str(error)
         return None
 
@@ -85,14 +90,10 @@ class _Sensor:
                 turned = [one.angular_velocity for one in first if one.angular_velocity is not None]
                 if pushed:
                     check_acceleration(self._name, np.array(pushed), np.array(turned).reshape(-1, 3))
-        elif self._scale is not None and acceleration is not None and rate is not None:
-            try:
-                self._scale.push(host_ns / 1e9, rate, acceleration)
-            except DeviceError:
-                self._scale = None  # it is said once
-                raise
-            if self._scale.ratio is not None:
-                self._scale = None
+        elif acceleration is not None and rate is not None:
+            self._fit.push(host_ns / 1e9, rate, acceleration)
+        elif acceleration is not None and reading.orientation is not None:
+            self._fit.push_orientation(host_ns / 1e9, reading.orientation, acceleration)
 
     def vital(self, name: str) -> Vital:
         span_s = (self.last_ns - self.first_ns) / 1e9
@@ -100,7 +101,7 @@ class _Sensor:
         return Vital(
             name, (self.readings - 1) / span_s if span_s > 0 else None, self.readings,
             self.clock.drift_ppm if settled and self.clock is not None else None,
-            statistics.median(self.rest) if self.rest else None)
+            statistics.median(self.rest) if self.rest else None, "refused" if self._refused else self._fit.judgement)
 
 
 class Vitals:
@@ -108,7 +109,7 @@ class Vitals:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.protocol = protocol_of(address)
+        self.protocol: str = protocol_of(address)
         self._codec = create(self.protocol)
         self._identity: str | None = None
         self._sensors: dict[tuple[str, str], _Sensor] = {}

@@ -21,12 +21,13 @@ from types import TracebackType
 from typing import Any
 
 from edgeskel.errors import UsageError
-from edgeskel.skeleton import Frame
+from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.assembly import Assembly
 from firmware_bridge.body import Calibration
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.feed import CameraFrame, Feed, LiveFeed
 from firmware_bridge.fuse import Fused
+from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.link import Health
 from firmware_bridge.recorded_feed import RecordedFeed
 from firmware_bridge.recording import Span
@@ -37,9 +38,11 @@ from firmware_bridge.source import options_of
 
 __all__ = ["Wearable", "feed_of", "open_source"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 KEPT = 256
+QUIET_NS = 5_000_000
+"""So long before the next frame there is time for what nobody waits for."""
 
 
 class Wearable:
@@ -61,14 +64,14 @@ class Wearable:
     spans: tuple[Span, ...] = ()
 
     def __init__(self, session: SessionFile, feed: Feed | None = None, *, calibration: Calibration | None = None) -> None:
-        self.feed = feed or feed_of(session)
+        self.feed: Feed | LiveFeed = feed or feed_of(session)
         topology = self.feed.camera_topology if isinstance(self.feed, RecordedFeed) else (
             self.feed.camera.topology if isinstance(self.feed, LiveFeed) and self.feed.camera is not None else None)
         if calibration is None and session.devices:
             calibration = _calibration(session, has_camera=topology is not None)
-        self.assembly = Assembly(session, topology, calibration)
-        self.topology = self.assembly.fusion.topology
-        self.rate_hz = session.rate_hz
+        self.assembly: Assembly = Assembly(session, topology, calibration)
+        self.topology: Topology = self.assembly.fusion.topology
+        self.rate_hz: float = session.rate_hz
         self.notices: deque[str] = deque(maxlen=KEPT)
         """What the user should know, oldest first; it is in the log, too."""
         self.camera_frame: Frame | None = None
@@ -109,6 +112,13 @@ class Wearable:
             yield from self.assembly.frames(now_ns)
             until_s, sensors = self.assembly.fusion.waits_for(now_ns)
             self.feed.quiet_until_s = until_s if sensors is not None and not sensors else 0.0
+            if until_s * 1e9 - now_ns > QUIET_NS:
+                self.assembly.fusion.judge()
+
+    @property
+    def judgements(self) -> dict[str, Judgement]:
+        """Place -> whether its sensor's gyroscope and accelerometer fit, as far as its motion has told."""
+        return self.assembly.fusion.judgements
 
     def _speak(self) -> None:
         said, self.assembly.said = self.assembly.said, deque(maxlen=KEPT)

@@ -54,10 +54,10 @@ class WornSensor:
     """
 
     def __init__(self, name: str, worn: Worn) -> None:
-        self.segment = segment_of(worn.place)
-        self.clock = worn.clock
-        self.orientation = Orientation(worn.settings, name=name)
-        self.buffer = JitterBuffer()
+        self.segment: str = segment_of(worn.place)
+        self.clock: Clock | None = worn.clock
+        self.orientation: Orientation = Orientation(worn.settings, name=name)
+        self.buffer: JitterBuffer = JitterBuffer()
         self.epoch = self.clock_epoch = 0
         self.gathered: list[tuple[float, Reading]] = []
         self.refused: DeviceError | None = None

@@ -14,6 +14,7 @@ the device decides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -21,7 +22,7 @@ from typing import Any
 
 from edgeskel.errors import CorruptFile, UnknownChoice
 from edgeskel.extras import wanted
-from export.kinds import KINDS, PROGRAMS
+from export.kinds import KINDS, OLDEST_TENSORRT, PROGRAMS
 
 __all__ = ["Profile", "Release", "parse"]
 
@@ -83,6 +84,16 @@ class Profile:
     def systems(self) -> tuple[Release, ...]:
         """The releases that run on it."""
         return tuple(self.known[name] for name in self.releases)
+
+    @property
+    def tensorrt(self) -> tuple[int, int] | None:
+        """Major and minor version of the oldest TensorRT among its releases, which must take what is exported; None where it
+        has none. Where no release says a version, it is the oldest that ``build_engine.py`` serves, if that travels along."""
+        matches = (re.match(r"(\d+)\.(\d+)", release.tensorrt) for release in self.systems)
+        found = [(int(match[1]), int(match[2])) for match in matches if match]
+        if found:
+            return min(found)
+        return OLDEST_TENSORRT if "build_engine.py" in self.programs else None
 
 
 _TEXT = ("purpose", "extra", "architecture", "compute_capability")

@@ -1,9 +1,10 @@
-"""What a plain ``pip install`` would put in place: data files that code reads must be in the wheel."""
+"""What is given away: data files that code reads are in the wheel, tests and documents in the source distribution."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,19 @@ PACKAGES = ("edgeskel", "export", "firmware_bridge", "targets")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Names in a wheel that is built from what git knows, in a copy, so that no leftovers are picked up."""
-    folder = tmp_path_factory.mktemp("wheel")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what git knows in ``source``, so that no leftovers are picked up."""
+    folder = tmp_path_factory.mktemp("built")
     for name in _tracked():
         target = folder / "source" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(folder: Path) -> list[str]:
+    """Names in the wheel."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     subprocess.run([*command, str(folder), str(folder / "source")], check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
@@ -33,6 +40,17 @@ def _tracked() -> Iterator[str]:
     if done.returncode:
         pytest.skip("not a git checkout: clone the repository to run this test")
     yield from (name for name in done.stdout.splitlines() if (ROOT / name).is_file())
+
+
+def test_the_source_distribution_holds_all_that_git_knows(folder: Path) -> None:
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(folder)], cwd=folder / "source", check=True, capture_output=True)
+    (built,) = folder.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    missing = sorted(set(_tracked()) - names)
+    assert not missing, f"add to MANIFEST.in: {missing}"
+    assert not [name for name in names if "__pycache__" in name or name.startswith((".venv", "shared"))]
 
 
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: list[str]) -> None:

@@ -30,11 +30,11 @@ class Bench:
 
 def bench(config: Bench) -> Report:
     """Open, measure in turns, report."""
-    from rich.progress import Progress
-
+    from edgeskel.console import Progress
     from edgeskel.errors import UsageError
     from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle
+    from edgeskel.runtime.choosing import remark
     from export.bench import measure
 
     if config.runs < 1:
@@ -42,11 +42,13 @@ def bench(config: Bench) -> Report:
     if config.engine is not None:
         engines.get(config.engine)
     bundle = Bundle.open(config.bundle)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console) as progress:
         task = progress.add_task("measuring", total=None)
         timings, skipped = measure(bundle, runs=config.runs, engine=config.engine, progress=lambda: progress.advance(task))
+    int8 = [remark(bundle, artifact, timing.engine) for timing in timings for artifact in bundle.artifacts
+            if artifact.file == timing.file and artifact.precision == "int8"]
     data = {"bundle": str(bundle.path), "artifacts": [asdict(timing) for timing in timings], "not_run": skipped,
-            "machine": _machine()}
+            "notes": list(dict.fromkeys(filter(None, int8))), "machine": _machine()}
     return Report(data, text=lambda out: _draw(out, data))
 
 
@@ -64,11 +66,10 @@ def _machine() -> dict[str, Any]:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("artifact", "engine", "threads", "median", "p95", "p99", "MB"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine") else "right")
+    numbers = ("threads", "median", "p95", "p99", "MB")
+    table = new_table("artifact", "engine", *numbers, right=numbers)
     for row in data["artifacts"]:
         times = (f"{row[name]:.2f}" for name in ("median_ms", "p95_ms", "p99_ms"))
         table.add_row(row["file"].partition("/")[0], row["engine"], str(row["threads"]), *times,
@@ -77,6 +78,8 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     out.print(table)
     out.print(f"milliseconds of one window on {data['machine']['processor']}; MB that the artifact adds to its engine",
               highlight=False, markup=False)
+    for note in data["notes"]:
+        out.print(f"note: {note}", highlight=False, markup=False)
     for why in dict.fromkeys(data["not_run"].values()):
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
         out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)

@@ -89,6 +89,7 @@ def compress(config: Compress) -> Report:
     from edgeskel.data import Store
     from edgeskel.files import atomic_folder
     from edgeskel.models.base import folder_of
+    from edgeskel.runtime.segmentation import SEGMENTER
     from edgeskel.training import record
 
     _check(config)
@@ -118,6 +119,8 @@ def compress(config: Compress) -> Report:
     with atomic_folder(config.out, marker=TABLE) as folder:
         final = stages["low rank"]
         final.save_pretrained(folder)
+        if (source / SEGMENTER).is_file():  # its actions move and pause as before
+            (folder / SEGMENTER).write_bytes((source / SEGMENTER).read_bytes())
         if config.fine_tune:
             assert store is not None and parts is not None
             stages["fine-tuned"], told = _train_on(config, source, final, store, parts)
@@ -360,12 +363,11 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def _draw(out: Console, result: dict[str, Any]) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table("stage", title=f"{result['model']} → {result['out']}", box=SIMPLE)
-    for name in ("parameters", "MMAC", "bytes", _held_out(result["rows"]), "test", "ms, one core"):
-        table.add_column(name, justify="right", no_wrap=True)
+    out.print(f"{result['model']} → {result['out']}", soft_wrap=True)
+    numbers = ("parameters", "MMAC", "bytes", _held_out(result["rows"]), "test", "ms, one core")
+    table = new_table("stage", *numbers, right=numbers)
     for row in result["rows"]:
         table.add_row(*_cells(row))
     out.print(table)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from edgeskel.errors import CorruptFile, UnknownChoice, UsageError
 
-__all__ = ["Output", "output_of", "parse"]
+__all__ = ["Output", "call_of", "output_of", "parse"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +60,30 @@ def parse(config: type, arguments: Sequence[str], *, program: str) -> Any:
     """
     import tyro
 
-    call = dataclasses.make_dataclass(
+    from edgeskel.console import no_color
+
+    tyro._experimental_options["ansi_codes"] = not no_color()  # what tyro documents for it; it knows no NO_COLOR
+    call = call_of(config)
+    given: dict[str, Any] = {}
+    file = _config_file(arguments)
+    if file is not None:
+        table = {name: value for name, value in _read(file).items() if name not in _OF_OUTPUT}
+        given["default"] = call(_fill(config, table, str(file), tyro.MISSING, also=_OF_OUTPUT), Output())
+    markers = (tyro.conf.PositionalMetavarFromFieldName,)
+    return tyro.cli(call, args=list(arguments), prog=program, description=getdoc(config), config=markers, **given).command
+
+
+def call_of(config: type) -> type:
+    """``config`` and what every verb takes, as one dataclass with the fields ``command`` and ``output``."""
+    import tyro
+
+    return dataclasses.make_dataclass(
         "Call",
         [
             ("command", Annotated[config, tyro.conf.arg(name="")]),
             ("output", Annotated[Output, tyro.conf.arg(name="")], dataclasses.field(default_factory=Output)),
         ],
     )
-    given: dict[str, Any] = {}
-    file = _config_file(arguments)
-    if file is not None:
-        table = {name: value for name, value in _read(file).items() if name not in _OF_OUTPUT}
-        given["default"] = call(_fill(config, table, str(file), tyro.MISSING, also=_OF_OUTPUT), Output())
-    return tyro.cli(call, args=list(arguments), prog=program, description=getdoc(config), **given).command
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMAND"]
 
+TASKS_IN_A_TABLE = 10
+"""As many columns as 80 characters have room for."""
+
 
 class Continual(ContinualConfig):
     """Learn classes task by task and measure what is kept.
@@ -22,11 +25,10 @@ class Continual(ContinualConfig):
 
 def continual(config: Continual) -> Report:
     """Run the sequence with progress on stderr."""
-    from rich.progress import Progress
-
+    from edgeskel.console import Progress
     from edgeskel.continual.training.loop import learn
 
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console) as progress:
         bar = progress.add_task(config.method, total=1.0)
 
         def show(done: int, tasks: int, share: float) -> None:
@@ -40,18 +42,19 @@ def continual(config: Continual) -> Report:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    out.print(f"[bold]{data['method']}[/bold] on {data['protocol']}, order {data['order']}, seed {data['seed']}; "
-              f"{data['measured_on']} part of {data['split']}", highlight=False)
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    table.add_column("after task")
-    for task in range(1, len(data["tasks"]) + 1):
-        table.add_column(str(task), justify="right")
+    out.print(f"{data['method']} on {data['protocol']}, order {data['order']}, seed {data['seed']}; "
+              f"{data['measured_on']} part of {data['split']}")
     joint = len(data["accuracies"]) < len(data["tasks"])
-    for number, row in enumerate(data["accuracies"], start=1):
-        table.add_row("all at once" if joint else str(number), *(f"{value:.1f}" for value in row))
-    out.print(table)
+    for first in range(0, len(data["tasks"]), TASKS_IN_A_TABLE):
+        tasks = slice(first, first + TASKS_IN_A_TABLE)
+        numbers = [str(number) for number in range(1, len(data["tasks"]) + 1)][tasks]
+        table = new_table("after task", *numbers, right=numbers)
+        for number, row in enumerate(data["accuracies"], start=1):
+            if row[tasks]:
+                table.add_row("all at once" if joint else str(number), *(f"{value:.1f}" for value in row[tasks]))
+        out.print(table)
     out.print(f"final accuracy {data['final_accuracy']:.2f} %, forgetting {data['forgetting']:.2f} points, "
               f"{data['bytes']:,} bytes stored, {data['ms_per_step']:.1f} ms and at most "
               f"{data['peak_step_bytes'] / 1e6:.1f} MB a step", highlight=False)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from edgeskel.data import Store
     from edgeskel.data.inspect import Inspection
+    from edgeskel.data.notes import Note
     from edgeskel.skeleton import Clip
 
 __all__ = ["COMMANDS"]
@@ -27,7 +28,8 @@ class Import:
     """Read a dataset's recordings into a store."""
 
     dataset: tyro.conf.Positional[str]
-    """utd-mhad, nw-ucla, sbu, utkinect, ntu, bvh, or generic (your own files with a dataset.toml)."""
+    """utd-mhad, nw-ucla, sbu, utkinect, ntu, bvh, or generic (your own files with a dataset.toml); or what another
+    installed package brings."""
     path: tyro.conf.Positional[Path]
     """The dataset's folder."""
     out: Path
@@ -36,8 +38,15 @@ class Import:
     """Take joints that are NaN or infinite as missing instead of refusing the recording."""
     strict: bool = False
     """End at the first damaged recording; without it, damaged ones are left out and listed."""
+    zeros: Literal["missing", "seen"] = "missing"
+    """What a joint at exactly 0, 0, 0 is: not seen, as most trackers mean it, or really there."""
+    bodies: Literal["acting", "all"] = "acting"
+    """Which tracked bodies to keep: those who act, without phantoms and with their tracking ids joined, or all."""
     unit: str = ""
-    """Length unit of BVH files: m, cm, mm or inch."""
+    """Length unit of BVH files: m, cm, mm, inch, or metres of one unit (0.056444 for the CMU library)."""
+    up: str = ""
+    """Axis that points up in BVH files: x, y, z, -x, -y or -z; without it y, and files where people stand along another
+    one are refused."""
     topology: str = ""
     """Layout to bring the joints into: a built-in name or a TOML file; without it they keep their own."""
     label: str = ""
@@ -48,8 +57,8 @@ def import_(config: Import) -> Report:
     """Import with a progress bar."""
     from edgeskel.data import import_dataset
 
-    options = {"missing_nan": config.missing_nan, "unit": config.unit, "topology": config.topology,
-               "label": config.label}
+    options = {"missing_nan": config.missing_nan, "zeros": config.zeros, "bodies": config.bodies, "unit": config.unit,
+               "up": config.up, "topology": config.topology, "label": config.label}
 
     def progress(recordings: Iterable[Any], total: int) -> Iterator[Any]:
         return _progress(recordings, total, f"importing {config.dataset}")
@@ -62,11 +71,21 @@ def import_(config: Import) -> Report:
 
     def text(out: Console) -> None:
         out.print(f"{done.clips} clips of {done.dataset} in {config.out}", highlight=False)
+        labels = [f"{label or 'unlabelled'} ({clips})" for label, clips in done.labels.items() if clips]
+        out.print(f"{len(labels)} classes: {', '.join(labels)}", highlight=False, markup=False)
+        _draw_notes(out, done.notes)
         for row in refused:
             out.print(f"refused {row['source']}: {row['reason']}", highlight=False, markup=False)
 
-    return Report({"store": config.out, "dataset": done.dataset, "clips": done.clips, "refused": refused,
-                   "digest": done.digest}, text)
+    return Report({"store": config.out, "dataset": done.dataset, "clips": done.clips, "labels": done.labels,
+                   "refused": refused, "notes": done.notes, "digest": done.digest}, text)
+
+
+def _draw_notes(out: Console, notes: Iterable[Note]) -> None:
+    for note in notes:
+        about = [f"{source}: {detail}" if detail else source for source, detail in zip(note.sources, note.details, strict=True)]
+        which = ", ".join(about[:3]) + (f" and {len(about) - 3} more" if len(about) > 3 else "")
+        out.print(f"note: {note.text}" + (f" [{which}]" if which else ""), highlight=False, markup=False)
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,7 @@ class Split:
     store: tyro.conf.Positional[Path]
     """The store."""
     protocol: str | None = None
-    """Name of the protocol; without it, the dataset's own."""
+    """Name of the protocol, or whom to test on: subject:2,4,6 or view:3; without it, the dataset's own."""
     fold: int = 0
     """Which fold, from 0."""
     validation: str = "0.2"
@@ -124,9 +143,10 @@ def split(config: Split) -> Report:
             "available": available(store)}
 
     def text(out: Console) -> None:
-        from rich.table import Table
+        from edgeskel.console import new_table
 
-        table = Table("part", "clips", "subjects", "views", "classes", title=made.name)
+        out.print(made.name)
+        table = new_table("part", "clips", "subjects", "views", "classes", right=("clips", "classes"))
         for part, row in rows.items():
             table.add_row(part, str(row["clips"]), " ".join(row["subjects"]), " ".join(row["views"]),
                           str(sum(count > 0 for count in row["labels"].values())))
@@ -203,8 +223,14 @@ def synth(config: Synth) -> Report:
         return _sequence(config)
     store = generate(config.out, subjects=config.subjects, takes=config.takes, seed=config.seed,
                      watch=lambda people, count: _progress(people, count, "generating motion"))
+
+    def text(out: Console) -> None:
+        out.print(f"{len(store)} clips of {len(store.labels)} actions by {config.subjects} bodies in {config.out}",
+                  highlight=False, markup=False)
+        out.print(", ".join(store.labels), highlight=False, markup=False)
+
     return Report({"store": config.out, "dataset": store.dataset, "clips": len(store), "labels": store.labels,
-                   "digest": store.digest})
+                   "digest": store.digest}, text)
 
 
 def _sequence(config: Synth) -> Report:
@@ -219,8 +245,19 @@ def _sequence(config: Synth) -> Report:
     made = sequence(config.sequence, seed=config.seed, sensors=())
     save_recording(config.out, made.clip.joints, made.clip.confidence, made.clip.time, topologies.get("kinect-v1"),
                    made.spans)
-    return Report({"out": config.out, "frames": made.clip.frames, "seconds": float(made.clip.time[-1]),
-                   "spans": [{"start": start, "end": end, "label": label} for start, end, label in made.spans]})
+    return _recorded(config.out, made.clip.frames, float(made.clip.time[-1]), made.spans)
+
+
+def _recorded(path: Path, frames: int, seconds: float, spans: Iterable[tuple[float, float, str]]) -> Report:
+    """What a recording holds and when what is performed in it."""
+    rows = [{"start": start, "end": end, "label": label} for start, end, label in spans]
+
+    def text(out: Console) -> None:
+        out.print(f"{frames} frames, {seconds:.1f} s, in {path}", highlight=False, markup=False)
+        for row in rows:
+            out.print(f"{row['start']:7.2f} to {row['end']:7.2f} s  {row['label']}", highlight=False, markup=False)
+
+    return Report({"out": path, "frames": frames, "seconds": seconds, "spans": rows}, text)
 
 
 @dataclass(frozen=True)
@@ -234,7 +271,9 @@ class Pick:
     clip: tyro.conf.UseAppendAction[tuple[int, ...]] = field(default=())
     """Which clip; give it again to put one after the other. Without it, the first."""
     gap: float = 0.0
-    """Seconds without anybody between two clips."""
+    """Seconds between two clips."""
+    gap_with: Literal["nobody", "still"] = "nobody"
+    """Who is seen in a gap: nobody, or the persons, still standing as they did last."""
 
 
 def pick(config: Pick) -> Report:
@@ -248,10 +287,9 @@ def pick(config: Pick) -> Report:
         raise UsageError(f"{config.out} as a recording", expected="a file that ends in .npz")
     store = Store.open(config.store)
     joints, confidence, time, spans = join([_clip(store, i) for i in config.clip or (0,)], store.rate_hz,
-                                           gap_s=config.gap)
+                                           gap_s=config.gap, still=config.gap_with == "still")
     save_recording(config.out, joints, confidence, time, store.topology, spans)
-    return Report({"out": config.out, "frames": len(time), "seconds": float(time[-1] - time[0]),
-                   "spans": [{"start": start, "end": end, "label": label} for start, end, label in spans]})
+    return _recorded(config.out, len(time), float(time[-1] - time[0]), spans)
 
 
 def _clip(store: Store, index: int) -> Clip:
@@ -277,18 +315,20 @@ def _part(store: Store, indices: Any, *, listed: bool) -> dict[str, Any]:
 
 
 def _progress(recordings: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from edgeskel.console import Progress
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield from bar.track(recordings, total=total)
+    with Progress(console) as progress:
+        task = progress.add_task(what, total=total)
+        for recording in recordings:
+            yield recording
+            progress.advance(task)
 
 
 def _draw_inspection(out: Console, store: Store, found: Inspection) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
     def line(name: str, value: object) -> None:
-        out.print(f"{name:<12}{value}", highlight=False, markup=False)
+        out.print(f"{name:<12} {value}", highlight=False, markup=False)
 
     lengths = found.lengths
     line(store.dataset, f"{found.clips} clips, {found.frames} frames, {found.seconds / 60:.1f} min, "
@@ -303,13 +343,15 @@ def _draw_inspection(out: Console, store: Store, found: Inspection) -> None:
     for name, counts in (("subjects", found.subjects), ("views", found.views), ("sensors", found.inertial)):
         if any(counts) and len(counts) <= 40:
             line(name, ", ".join(f"{value} ({count})" for value, count in counts.items()))
-    table = Table("label", "clips", "", title=f"classes, largest over smallest {found.imbalance:g}")
+    out.print(f"classes, largest over smallest {found.imbalance:g}")
+    table = new_table("label", "clips", "", right=("clips",))
     most = max(found.labels.values())
     for label, count in found.labels.items():
         table.add_row(label or "(unlabelled)", str(count), "█" * round(30 * count / most))
     out.print(table)
     for source, reason in found.refused:
         line("refused", f"{source}: {reason}")
+    _draw_notes(out, found.notes)
     for warning in found.warnings:
         line("look at", warning)
 

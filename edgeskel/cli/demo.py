@@ -6,13 +6,13 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeskel.cli.report import Command, Report, jsonable
-from edgeskel.errors import EdgeskelError, UsageError
+from edgeskel.errors import DataError, EdgeskelError, UsageError
 from edgeskel.files import atomic_write
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Step:
     title: str
     words: tuple[str, ...]
     makes: tuple[Path, ...] = field(default=())
+    by_engines: bool = False
+    """Whether it stands or falls with the engines of this machine: what fails then is told, and the rest goes on."""
 
     @property
     def command(self) -> str:
@@ -55,8 +57,8 @@ class Step:
 
 
 def demo(config: Demo) -> Report:
-    """Run the steps; what is done and unchanged is skipped."""
-    from rich.console import Console
+    """Run the steps; what is done and unchanged is skipped, and an engine that fails on this machine does not end the demo."""
+    from edgeskel.console import open_console
 
     out = config.out
     if config.restart and (out / "steps").is_dir():
@@ -64,7 +66,7 @@ def demo(config: Demo) -> Report:
             shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
     if config.data is not None and not config.data.is_dir():
         raise UsageError(f"{config.data} is not a folder", expected="a folder of recordings")
-    console = Console()
+    console = open_console()
     results: list[dict[str, Any]] = []
     stale = False
     for number, step in enumerate(_steps(out, config), start=1):
@@ -77,7 +79,14 @@ def demo(config: Demo) -> Report:
             results.append(kept)
             continue
         stale = True
-        results.append(_run(step, record, console))
+        result = _run(step, console)
+        results.append(result)
+        if problem := result.get("problem"):
+            console.print(f"did not go through: {problem}", style="yellow", highlight=False, markup=False)
+            record.unlink(missing_ok=True)  # tried again in the next run
+            continue
+        with atomic_write(record) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())
     return _summary(results, out)
 
 
@@ -105,13 +114,16 @@ def _steps(out: Path, config: Demo) -> Iterator[Step]:
     for target, bundle in (("jetson", jetson), ("android", android)):
         only = ("--precision", "fp32") if config.quick and target == "android" else ()  # int8 takes half a minute
         words = ("export", str(small), "--target", target, *only, "--calibration", str(store), "--out", str(bundle))
-        yield Step(f"Export for {target}", words, (bundle,))
-        yield Step(f"Verify the {target} bundle", ("verify", str(bundle), *data))
-        yield Step(f"Measure the {target} bundle here", ("bench", str(bundle), *(("--runs", "16") if config.quick else ())))
+        yield Step(f"Export for {target}", words, (bundle,), by_engines=True)
+        if bundle.is_dir():
+            runs = ("--runs", "16") if config.quick else ()
+            yield Step(f"Verify the {target} bundle", ("verify", str(bundle), *data), by_engines=True)
+            yield Step(f"Measure the {target} bundle here", ("bench", str(bundle), *runs), by_engines=True)
     clips = [word for clip in _unseen(store, 2 if config.quick else 6) for word in ("--clip", str(clip))]
     pick = ("data", "pick", str(store), *clips, "--gap", "0.5", "--out", str(recording))
     yield Step("Put clips of people it never saw one after the other", pick, (recording,))
-    yield Step("Recognise them live", ("run", f"replay:{recording}", "--bundle", str(jetson)))
+    what = ("--bundle", str(jetson)) if jetson.is_dir() else ("--model", str(small))
+    yield Step("Recognise them live", ("run", f"replay:{recording}", *what), by_engines=True)
 
 
 def _unseen(store: Path, count: int) -> list[int]:
@@ -138,39 +150,65 @@ def _kept(record: Path, step: Step) -> dict[str, Any] | None:
     return kept if kept["command"] == step.command else None
 
 
-def _run(step: Step, record: Path, console: Console) -> dict[str, Any]:
+def _run(step: Step, console: Console) -> dict[str, Any]:
+    """What the step gave; with ``problem`` where an engine of this machine failed.
+
+    Raises:
+        EdgeskelError: it failed for another reason.
+        OSError: the disk is full.
+    """
+    start = time.perf_counter()
+    problem, data = "", {}
+    try:
+        report = _command(step)()
+    except (UsageError, DataError, OSError):  # the user's to mend, and said how
+        raise
+    except Exception as error:
+        if not step.by_engines:
+            raise
+        problem = str(error) if isinstance(error, EdgeskelError) else f"{type(error).__name__}: {error}"
+    else:
+        if report.text is not None:
+            report.text(console)
+        data = jsonable(report.data)
+        if not report.ok:
+            problem = "; ".join(data.get("disagreements", ())) or "see above"
+    if problem and not step.by_engines:
+        raise EdgeskelError(f"the step {step.title!r} failed", remedy=f"run it alone: {step.command}")
+    seconds = round(time.perf_counter() - start, 2)
+    result = {"title": step.title, "command": step.command, "seconds": seconds, "data": data}
+    return {**result, "problem": problem} if problem else result
+
+
+def _command(step: Step) -> Callable[[], Report]:
     from edgeskel.cli.config import parse
     from edgeskel.cli.main import commands
 
     choices = commands(step.words[0])
     name, rest = ("", step.words[1:]) if "" in choices else (step.words[1], step.words[2:])
     command = choices[name]
-    start = time.perf_counter()
-    report = command.function(parse(command.config, rest, program=f"edgeskel {step.words[0]}"))
-    seconds = time.perf_counter() - start
-    if report.text is not None:
-        report.text(console)
-    if not report.ok:
-        raise EdgeskelError(f"the step {step.title!r} failed", remedy=f"run it alone: {step.command}")
-    result = {"title": step.title, "command": step.command, "seconds": round(seconds, 2), "data": jsonable(report.data)}
-    with atomic_write(record) as file:
-        file.write((json.dumps(result, indent=1) + "\n").encode())
-    return result
+    config = parse(command.config, rest, program=f"edgeskel {step.words[0]}")
+    return lambda: command.function(config)
 
 
 def _summary(results: Sequence[dict[str, Any]], out: Path) -> Report:
     seconds = sum(result["seconds"] for result in results)
     top1 = next((result["data"].get("top1") for result in results if result["title"] == "Evaluate"), None)
-    data = {"seconds": round(seconds, 1), "top1": top1, "out": out, "steps": list(results)}
+    problems = [{"command": result["command"], "problem": result["problem"]} for result in results if "problem" in result]
+    data = {"seconds": round(seconds, 1), "top1": top1, "out": out, "problems": problems, "steps": list(results)}
 
     def draw(console: Console) -> None:
-        from rich.table import Table
+        from edgeskel.console import new_table
 
-        table = Table("step", "seconds", "command")
+        table = new_table("step", "seconds", "command", right=("seconds",))
         for result in results:
             table.add_row(result["title"], f"{result['seconds']:.1f}", result["command"])
         console.print(table)
         console.print(f"{seconds / 60:.1f} minutes in all; everything is in {out}/", highlight=False)
+        for found in problems:
+            console.print(f"did not go through on this machine: {found['command']}", style="yellow", highlight=False, markup=False)
+        if problems:
+            console.print("nothing of yours is wrong: please report it, with what edgeskel doctor --json says", highlight=False)
 
     return Report(data, text=draw)
 

@@ -21,6 +21,7 @@ from edgeskel.extras import wanted
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["COMMAND"]
 
@@ -41,7 +42,7 @@ class Doctor:
 def doctor(config: Doctor) -> Report:
     """Look around and report; nothing is changed."""
     extras = {name or "base": _extra(name, packages) for name, packages in wanted().items()}
-    data = {
+    data: dict[str, Any] = {
         "edgeskel": edgeskel.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -52,7 +53,22 @@ def doctor(config: Doctor) -> Report:
         "engines": _engines(),
         "datasets": _datasets(config.datasets),
     }
-    return Report(data, text=lambda console: _draw(console, data))
+    data["problems"] = _problems(data, config.datasets)
+    return Report(data, text=lambda console: _draw(console, data), ok=not data["problems"])
+
+
+def _problems(data: dict[str, Any], datasets: Path | None) -> list[str]:
+    """Why edgeskel cannot do its work here; an extra that nobody installed is no problem."""
+    found = []
+    base = data["extras"].get("base")
+    if base is not None and not base["complete"]:
+        found.append(f"a package that everything needs is missing or of another version: {base['install']}")
+    if not any(engine["runs"] for engine in data["engines"].values()):
+        found.append("no engine runs here, so nothing can be recognised; enough is: pip install onnxruntime (on a Jetson, "
+                     "TensorRT of JetPack)")
+    if datasets is not None and not datasets.is_dir():
+        found.append(f"{datasets} is not a folder of data sets")
+    return found
 
 
 def _extra(name: str, packages: dict[str, str]) -> dict[str, Any]:
@@ -141,41 +157,48 @@ def _datasets(folder: Path | None) -> dict[str, Any]:
 
 
 def _draw(console: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from rich.text import Text
 
-    console.print(f"edgeskel {data['edgeskel']}, Python {data['python']}, {data['platform']}, {data['cores']} cores",
-                  highlight=False, soft_wrap=True)
+    from edgeskel.console import new_table
+
+    console.print(f"edgeskel {data['edgeskel']}, Python {data['python']}, {data['platform']}, {data['cores']} cores")
     for name, value in data["device"].items():
         if value:
             console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
-    table = Table("extra", "state", "packages", title="Packages", title_justify="left")
+    table = new_table("extra", "state", "packages")
     for name, extra in data["extras"].items():
-        packages = ", ".join(_package(package, entry) for package, entry in extra["packages"].items())
-        table.add_row(name, "[green]complete" if extra["complete"] else "[yellow]missing", packages)
+        packages = Text(", ").join(_package(package, entry) for package, entry in extra["packages"].items())
+        table.add_row(name, _state(extra["complete"], "complete", "missing"), packages)
     console.print(table)
     for extra in data["extras"].values():
         if not extra["complete"]:
             console.print(f"  to have it: {extra['install']}", markup=False, highlight=False, soft_wrap=True)
-    table = Table("engine", "runs here", "why not", title="Engines", title_justify="left")
+    console.print()
+    table = new_table("engine", "runs here", "why not")
     for name, engine in data["engines"].items():
-        table.add_row(name, "[green]yes" if engine["runs"] else "[yellow]no", _escape(engine["why_not"]))
+        table.add_row(name, _state(engine["runs"], "yes", "no"), engine["why_not"])
     console.print(table)
+    console.print()
     place = data["datasets"]
     console.print(f"data sets in {place['folder']}: {', '.join(place['found']) or 'none'}" if place["folder"]
                   else "data sets: EDGESKEL_DATASETS is not set", highlight=False)
+    for problem in data["problems"]:
+        console.print(f"problem: {problem}", style="red", soft_wrap=True)
 
 
-def _package(name: str, entry: dict[str, Any]) -> str:
+def _state(good: bool, yes: str, no: str) -> Text:
+    from rich.text import Text
+
+    return Text(yes, style="green") if good else Text(no, style="yellow")
+
+
+def _package(name: str, entry: dict[str, Any]) -> Text:
+    from rich.text import Text
+
     if entry["ok"]:
-        return f"{name} {entry['installed']}"
+        return Text(f"{name} {entry['installed']}")
     have = f" (have {entry['installed']})" if entry["installed"] else ""
-    return f"[yellow]{_escape(name + entry['wanted'] + have)}[/]"
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    return Text(name + entry["wanted"] + have, style="yellow")
 
 
 COMMAND = Command(Doctor, doctor)

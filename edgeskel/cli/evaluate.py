@@ -50,6 +50,9 @@ class Evaluate:
     """Precision of a bundle's artifact: fp32, fp16 or int8."""
     report: Path | None = None
     """Write the report here: one HTML file with the confusion matrix and the worst clips."""
+    predictions: Path | None = None
+    """Write what was answered here, clip by clip (clip, label, predicted, a score for each class): .csv, or .parquet (needs
+    pyarrow)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,10 @@ class Measured:
 def evaluate(config: Evaluate) -> Report:
     """Measure one recogniser, or one for each fold."""
     from edgeskel.data import Store
+    from edgeskel.training import predictions
 
+    if config.predictions is not None:
+        predictions.check(config.predictions)
     store = Store.open(config.data)
     if config.fold == "all":
         return _evaluate_folds(config, store)
@@ -83,11 +89,15 @@ def evaluate(config: Evaluate) -> Report:
     }
     if config.report is not None:
         data["report"] = _write_report(config, Path(config.model).name or config.model, found.metrics, store, told)
+    if config.predictions is not None:
+        predictions.write(config.predictions, found.metrics, store)
+        data["predictions"] = config.predictions
     return Report(data, text=lambda out: _draw(out, config, found))
 
 
 def _evaluate_folds(config: Evaluate, store: Store) -> Report:
     from edgeskel.data.protocols import folds
+    from edgeskel.training import predictions
     from edgeskel.training.metrics import Metrics, mean_and_spread
     from edgeskel.training.record import Training
 
@@ -100,6 +110,9 @@ def _evaluate_folds(config: Evaluate, store: Store) -> Report:
     rows = [{**one.facts(), **one.metrics.figures()} for one in found]
     mean = mean_and_spread([one.metrics.figures() for one in found])
     data = {"model": config.model, "dataset": store.dataset, "part": config.part, **mean, "folds": rows}
+    if config.predictions is not None:
+        predictions.write(config.predictions, Metrics.together([one.metrics for one in found]), store)
+        data["predictions"] = config.predictions
     if config.report is not None:
         name = f"{Path(config.model).name}, all {len(found)} folds together,"
         data["report"] = _write_report(config, name, Metrics.together([one.metrics for one in found]), store, {})
@@ -107,8 +120,7 @@ def _evaluate_folds(config: Evaluate, store: Store) -> Report:
 
 
 def _measure(config: Evaluate, store: Store, fold: int | None, told: dict[str, Any]) -> Measured:
-    from rich.progress import Progress
-
+    from edgeskel.console import Progress
     from edgeskel.errors import DataError
     from edgeskel.training import record
     from edgeskel.training.evaluation import evaluate as measure
@@ -122,7 +134,7 @@ def _measure(config: Evaluate, store: Store, fold: int | None, told: dict[str, A
         trained, store, indices, model=config.model, part=config.part, allowed=config.overlap or config.part == "train"
     )
     predictor = _predictor(config)
-    with Progress(console=console, transient=True, disable=console.quiet) as progress:
+    with Progress(console) as progress:
         task = progress.add_task(f"measuring {config.model}", total=len(indices))
         metrics = measure(predictor, store, indices, remap=config.remap, advance=lambda n: progress.advance(task, n))
     return Measured(metrics, parts.name, seen)
@@ -138,7 +150,10 @@ def _told(model: str) -> dict[str, Any]:
         told: dict[str, Any] = Bundle.open(model).manifest.get("data", {}).get("training", {})
         return told
     folder = Path(model)
-    return record.read(folder if (folder / "config.json").is_file() else WEIGHTS / model)
+    if not (folder / "config.json").is_file():
+        return record.read(WEIGHTS / model)
+    record.check_finished(folder)
+    return record.read(folder)
 
 
 def _predictor(config: Evaluate) -> Predictor:
@@ -154,7 +169,11 @@ def _predictor(config: Evaluate) -> Predictor:
             f"--engine and --precision are for bundles, and {config.model} is none",
             remedy="export it first: edgeskel export",
         )
-    from edgeskel.models import from_pretrained
+    from edgeskel.extras import needed
+
+    bundle = "measure a bundle, which needs numpy and one engine: edgeskel evaluate BUNDLE"
+    with needed(f"running the model {config.model}", "train", instead=bundle):
+        from edgeskel.models import from_pretrained
 
     return TorchPredictor(from_pretrained(config.model))
 
@@ -170,24 +189,22 @@ def _write_report(config: Evaluate, name: str, metrics: Metrics, store: Store, r
 
 
 def _draw(out: Console, config: Evaluate, found: Measured) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
     metrics = found.metrics
-    out.print(
-        f"[bold]{config.model}[/bold]  {config.part} part of {found.split}, {len(metrics.truth)} clips",
-        highlight=False,
-    )
+    out.print(f"{config.model}  {config.part} part of {found.split}, {len(metrics.truth)} clips", style="bold")
     out.print(_seen(config.part, found.seen), style="bold red" if found.seen and config.part != "train" else "dim")
     if metrics.left_out:
         out.print(f"{metrics.left_out} clips left out: their label is unknown to the recogniser", highlight=False)
     out.print(
-        f"top-1 [bold]{metrics.top1:.2f} %[/bold]   top-5 {metrics.top5:.2f} %   macro F1 {metrics.macro_f1:.2f} %   "
+        f"top-1 {metrics.top1:.2f} %   top-5 {metrics.top5:.2f} %   macro F1 {metrics.macro_f1:.2f} %   "
         f"calibration error {metrics.calibration_error:.2f} %",
         highlight=False,
     )
     weak = sorted((row for row in metrics.per_class if row["clips"] and row["f1"] < 100), key=lambda row: row["f1"])[:8]
     if weak:
-        table = Table("weakest classes", "F1", "precision", "recall", "clips", box=None)
+        numbers = ("F1", "precision", "recall", "clips")
+        table = new_table("weakest classes", *numbers, right=numbers)
         for row in weak:
             table.add_row(
                 row["label"], *(f"{row[name]:.1f}" for name in ("f1", "precision", "recall")), str(row["clips"])
@@ -205,17 +222,11 @@ def _seen(part: str, seen: int | None) -> str:
 
 def _draw_folds(out: Console, part: str, rows: list[dict[str, Any]], mean: dict[str, float]) -> None:
     for row in rows:
-        seen = f", [bold red]{row['clips_seen_in_training']} of them seen in training[/bold red]"
-        out.print(
-            f"{row['split']}: top-1 {row['top1']:.2f} % of {row['clips']} clips"
-            f"{seen if row['clips_seen_in_training'] and part != 'train' else ''}",
-            highlight=False,
-        )
-    out.print(
-        f"mean top-1 [bold]{mean['top1']:.2f} %[/bold] ± {mean['top1_std']:.2f}, macro F1 {mean['macro_f1']:.2f} %, "
-        f"{mean['clips']} clips",
-        highlight=False,
-    )
+        warn = row["clips_seen_in_training"] and part != "train"
+        seen = f", {row['clips_seen_in_training']} of them seen in training" if warn else ""
+        out.print(f"{row['split']}: top-1 {row['top1']:.2f} % of {row['clips']} clips{seen}", style="bold red" if warn else None)
+    out.print(f"mean top-1 {mean['top1']:.2f} % ± {mean['top1_std']:.2f}, macro F1 {mean['macro_f1']:.2f} %, "
+              f"{mean['clips']} clips", style="bold")
 
 
 COMMAND = Command(Evaluate, evaluate)

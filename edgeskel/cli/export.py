@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,41 +59,17 @@ def export(config: Export) -> Report:
         for package in wanted:
             require(package, f"exporting for {profile.name}", profile.extra)
 
-    from edgeskel import models
-    from edgeskel.continual.device import Knowledge, knowledge
-    from edgeskel.continual.embedding import describe
-    from edgeskel.data import Store
-    from edgeskel.models.base import WEIGHTS
-    from edgeskel.runtime.bundle import Window
-    from edgeskel.training import record
-    from export import build
-    from export.ranges import Ranges
-    from export.windows import calibration_windows
+    from edgeskel.models.base import folder_of
+    from export.exporting import export_bundle
+    from export.source import safe_name
 
-    recogniser = models.from_pretrained(config.model)
-    folder = Path(config.model) if (Path(config.model) / "config.json").is_file() else WEIGHTS / config.model
-    card = folder / "README.md"
-    source = build.Source(build.safe_name(folder.resolve().name), recogniser,
-                          card.read_text("utf-8") if card.is_file() else "", record.read(folder), Ranges.read(folder),
-                          Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None,
-                          _certainty(folder))
-    settings = recogniser.config
-    windows = replay = None
-    if config.calibration is not None:
-        window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
-        store = Store.open(config.calibration)
-        trained = record.Training.of(source.training)
-        parts = record.parts_for(trained, store, config.protocol, config.fold)
-        record.check_split(trained, store, parts, model=config.model)
-        windows = calibration_windows(store, parts, settings.topology, window, build.CALIBRATION)
-        replay = (store, parts.train) if config.latent_replay else None
-        if source.knowledge is None:
-            source = replace(source, knowledge=describe(recogniser, store, parts.train))
-    out = config.out if config.out is not None else Path(f"{source.name}-{profile.name}")
+    out = config.out
+    if out is None:
+        out = Path(f"{safe_name(folder_of(config.model).resolve().name)}-{profile.name}")
     with console.status("exporting") as status:
-        bundle = build.build(source, out, target=profile.target, profile=profile.name, kinds=profile.artifacts,
-                             programs=profile.programs, calibration=windows, precisions=config.precision, notes=profile.notes,
-                             replay=replay, needs=dict(profile.packages), progress=lambda what: status.update(f"exporting {what}"))
+        bundle = export_bundle(config.model, out, profile, calibration=config.calibration, protocol=config.protocol,
+                               fold=config.fold, latent_replay=config.latent_replay, precisions=config.precision,
+                               progress=lambda what: status.update(f"exporting {what}"))
     data = {"bundle": str(bundle.path), "name": bundle.name, "target": bundle.target,
             "artifacts": [artifact.details for artifact in bundle.artifacts], "omitted": bundle.manifest["omitted"],
             "latent_replay": bundle.manifest.get("latent_replay"),
@@ -102,25 +77,14 @@ def export(config: Export) -> Report:
     return Report(data, text=lambda out: _draw(out, data))
 
 
-def _certainty(folder: Path) -> dict[str, Any]:
-    """What validation data said about the probabilities, for the manifest; empty where nothing is known."""
-    from edgeskel.runtime.bundle import CERTAINTY, read_certainty
-
-    read_certainty(folder)  # refuses what is damaged
-    path = folder / CERTAINTY
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
-
-
 def _any(kinds: tuple[str, ...], prefix: str) -> bool:
     return any(kind.startswith(prefix) for kind in kinds)
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("artifact", "precision", "kB", "engine", "agree", "diff", "ms"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "precision", "engine") else "right")
+    table = new_table("artifact", "precision", "kB", "engine", "agree", "diff", "ms", right=("kB", "agree", "diff", "ms"))
     for artifact in data["artifacts"]:
         for row in artifact.get("measured") or [{}]:
             table.add_row(artifact["file"].partition("/")[0], artifact["precision"], f"{artifact['bytes'] / 1e3:.0f}",

@@ -141,8 +141,8 @@ def flash(config: Flash) -> Report:
 
 
 def _say(step: str, line: str) -> None:
-    console.print(f"[bold]{step:<6}[/] ", end="")
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{step:<6} ", end="", style="bold")
+    console.print(line, soft_wrap=True)
 
 
 def _lines(out: Console, *lines: str) -> None:
@@ -241,6 +241,7 @@ def _draw_status(out: Console, host: str, data: dict[str, Any]) -> None:
             f"{health['actions']} actions out in {health['uptime_s']:.0f} s, {health['rss_mb']:.0f} MB"
         )
         lines += [f"not taken: {count} ({reason})" for reason, count in health.get("refused", {}).items()]
+    lines += [f"trusted keys: {complaint}" for complaint in data.get("trust_damaged", [])]
     lines += [f"{name} is damaged: {why}" for name, why in data["whole"].items() if why is not True]
     _lines(out, *lines)
 

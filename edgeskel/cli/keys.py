@@ -104,7 +104,9 @@ def revoke(config: Revoke) -> Report:
 
 def _trusted(config: Any, *arguments: str) -> Report:
     with device(config) as asked:
-        keys: dict[str, str] = asked.call("trust", *arguments)["trusted"]
+        answer = asked.call("trust", *arguments)
+    keys: dict[str, str] = answer["trusted"]
+    damaged: list[str] = answer.get("damaged", [])  # earlier programs on a device do not say
 
     def draw(out: Console) -> None:
         for mark, key in keys.items():
@@ -112,7 +114,10 @@ def _trusted(config: Any, *arguments: str) -> Report:
                 f"{mark}  {key.partition(' ')[2].partition(' ')[2]}", highlight=False, markup=False, soft_wrap=True
             )
 
-    return Report({"host": config.host, "trusted": keys}, draw)
+        for complaint in damaged:
+            out.print(f"damaged: {complaint}", highlight=False, markup=False, soft_wrap=True)
+
+    return Report({"host": config.host, "trusted": keys, "damaged": damaged}, draw)
 
 
 COMMANDS = {

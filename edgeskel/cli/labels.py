@@ -13,6 +13,7 @@ import tyro
 from edgeskel.cli.learned import LEARNED, Model
 from edgeskel.cli.report import Command, Report
 from edgeskel.errors import UsageError
+from edgeskel.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +67,16 @@ class Redo:
 
     learned: Path = LEARNED
     """File of learned actions."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Mend a damaged file: keep what is whole of it. The damaged one stays beside it."""
+
+    learned: Path = LEARNED
+    """File of learned actions."""
+    backup: bool = False
+    """Return to the copy of the last whole state instead."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,18 @@ def undo(config: Undo) -> Report:
 def redo(config: Redo) -> Report:
     """One change."""
     return _after(config.learned, lambda memory: {"redone": memory.redo()})
+
+
+def repair(config: Repair) -> Report:
+    """One file."""
+    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device.repair import repair
+
+    done = repair(config.learned, backup=config.backup)
+    with Memory.open(config.learned) as memory:
+        data = {"from_backup": done.from_backup, "lost": list(done.lost),
+                "damaged": None if done.damaged is None else str(done.damaged), **_state(memory)}
+    return Report(data, text=lambda out: _draw(out, data))
 
 
 def erase(config: Erase) -> Report:
@@ -254,20 +277,19 @@ def _state(memory: Memory) -> dict[str, Any]:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    for name in ("undone", "redone", "erased", "taken", "conflicts", "disputed", "known", "unseen"):
+    for name in ("undone", "redone", "erased", "taken", "conflicts", "disputed", "known", "unseen", "lost", "damaged"):
         if data.get(name):
-            out.print(f"{name}: {data[name]}", highlight=False, markup=False)
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for column in ("action", "demonstrations", "with joints"):
-        table.add_column(column, justify="left" if column == "action" else "right")
+            out.print(f"{name}: {printable(str(data[name]))}", highlight=False, markup=False)
+    table = new_table("action", "demonstrations", "with joints", right=("demonstrations", "with joints"))
     for row in data["labels"]:
-        table.add_row(row["label"], str(row["demonstrations"]), str(row["kept"]))
+        table.add_row(printable(row["label"]), str(row["demonstrations"]), str(row["kept"]))
     out.print(table if data["labels"] else f"nothing is learned in {data['learned']}")
     for change in data["changes"][-5:]:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(change["time"]))
-        out.print(f"{when}  {change['what']}{' (undone)' if change['undone'] else ''}", style="dim", highlight=False, markup=False)
+        line = f"{when}  {printable(change['what'])}{' (undone)' if change['undone'] else ''}"
+        out.print(line, style="dim", highlight=False, markup=False)
 
 
 COMMANDS = {
@@ -276,6 +298,7 @@ COMMANDS = {
     "remove": Command(Remove, remove),
     "undo": Command(Undo, undo),
     "redo": Command(Redo, redo),
+    "repair": Command(Repair, repair),
     "erase": Command(Erase, erase),
     "export": Command(Export, export),
     "import": Command(Import, import_labels),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeskel.errors import UsageError
+from edgeskel.extras import needed
 
 if TYPE_CHECKING:
     from edgeskel.continual.device import Knowledge
@@ -81,13 +82,14 @@ def latent_replay_of(bundle: Path | None, model: str | None) -> LatentReplay:
 
 def knowledge_of(bundle: Path | None, model: str | None) -> Knowledge:
     """See :meth:`Model.knowledge`."""
-    from edgeskel.cli.run import DEFAULT_MODEL
+    from edgeskel.cli.run import DEFAULT_MODEL, NO_TORCH
     from edgeskel.continual.device import Knowledge, knowledge
     from edgeskel.runtime import Bundle
 
     folder = bundle or Path(model or DEFAULT_MODEL)
     if bundle is not None or (folder / "manifest.json").is_file():
         return Knowledge.of_bundle(Bundle.open(folder))
-    from edgeskel.models.base import folder_of
+    with needed(f"the classes of the model {folder}", "train", instead=NO_TORCH):
+        from edgeskel.models.base import folder_of
 
     return Knowledge.load(folder_of(str(folder)) / knowledge.FILE)

@@ -23,7 +23,7 @@ from edgeskel.runtime import UNKNOWN, Event, Session
 from edgeskel.runtime.live import Doing
 from edgeskel.skeleton import Frame
 
-__all__ = ["Lines", "Screen"]
+__all__ = ["Lines", "Moments", "Screen"]
 
 _REFRESH_HZ = 12
 _TIMELINE_S = 24.0
@@ -31,11 +31,47 @@ _KEPT = 200  # actions
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
+class Moments:
+    """How the times of a source are written: of a live one as the time of day, of a recording as time since its beginning.
+
+    Args:
+        live: the frames' times are on the host's monotonic clock (``time.monotonic()``).
+    """
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._began: float | None = None
+        self._host = time.time() - time.monotonic()
+
+    def begin(self, seconds: float) -> None:
+        """The first frame's time; of later ones nothing is kept."""
+        self._began = seconds if self._began is None else self._began
+
+    def text(self, seconds: float) -> str:
+        """A moment: ``14:03:22.5``, or ``0:03.5`` of a recording."""
+        if self._live:
+            tenths = round(10 * (self._host + seconds))
+            return f"{time.strftime('%H:%M:%S', time.localtime(tenths // 10))}.{tenths % 10}"
+        tenths = round(10 * (seconds - (self._began or 0.0)))
+        sign, tenths = "-" if tenths < 0 else "", abs(tenths)
+        minutes, rest = divmod(tenths, 600)
+        clock = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
+        return f"{sign}{clock}:{rest // 10:02}.{rest % 10}"
+
+    def line(self, event: Event, threshold: float) -> str:
+        """An action that has ended, as one line of text; of an unknown one, by how much the likeliest class fell short."""
+        span = f"{self.text(event.start)} to {self.text(event.start if event.end is None else event.end)}"
+        sure = f"{event.confidence:.0%}"
+        if event.label == UNKNOWN:
+            sure = f"the likeliest action has {event.confidence:.1%}, and {threshold:.1%} are needed"
+        return f"{span}  {event.label}  {sure}" + (f"  person {event.person}" if event.person else "")
+
+
 class Lines:
     """One line per action, for pipes, files and logs."""
 
-    def __init__(self, out: Console, *, quiet: bool) -> None:
-        self._out, self._quiet = out, quiet
+    def __init__(self, out: Console, session: Session, moments: Moments, *, quiet: bool) -> None:
+        self._out, self._session, self._moments, self._quiet = out, session, moments, quiet
 
     def __enter__(self) -> Lines:
         return self
@@ -47,9 +83,10 @@ class Lines:
 
     def show(self, frame: Frame, events: Sequence[Event], seconds: float) -> None:
         """Print the actions that have ended."""
+        self._moments.begin(frame.time)
         for event in events:
             if event.kind == "ended" and not self._quiet:
-                self._out.print(line_of(event), highlight=False, markup=False, soft_wrap=True)
+                self._out.print(self._moments.line(event, self._session.config.threshold), soft_wrap=True)
 
 
 class Screen:
@@ -58,12 +95,13 @@ class Screen:
     Args:
         out: the terminal.
         session: whose state is shown.
+        moments: how its times are written.
         title: of the source.
         rate_hz: of the source.
     """
 
-    def __init__(self, out: Console, session: Session, title: str, rate_hz: float) -> None:
-        self._session, self._title, self._rate_hz = session, title, rate_hz
+    def __init__(self, out: Console, session: Session, moments: Moments, title: str, rate_hz: float) -> None:
+        self._session, self._moments, self._title, self._rate_hz = session, moments, title, rate_hz
         self._live = Live(console=out, auto_refresh=False, transient=True)
         self._ended: deque[Event] = deque(maxlen=_KEPT)
         self._latency: deque[float] = deque(maxlen=90)
@@ -81,7 +119,7 @@ class Screen:
     ) -> None:
         self._live.__exit__(kind, error, trace)
         for event in self._ended:  # the screen goes; what was recognised stays
-            self._live.console.print(line_of(event), highlight=False, markup=False)
+            self._live.console.print(self._line(event), soft_wrap=True)
 
     def show(self, frame: Frame, events: Sequence[Event], seconds: float) -> None:
         """Take note of a frame and, when a picture is due, draw.
@@ -91,6 +129,7 @@ class Screen:
             events: what it brought to light.
             seconds: that the frame took.
         """
+        self._moments.begin(frame.time)
         self._ended += [event for event in events if event.kind == "ended"]
         now = time.perf_counter()
         self._latency.append(seconds)
@@ -103,7 +142,7 @@ class Screen:
         """Everything, as of ``frame``."""
         width = min(self._live.console.width, 110)
         left = max(24, width // 2 - 2)
-        skeleton = Panel(self._skeleton(frame, left - 4, 18), title=self._title, width=left, height=20)
+        skeleton = Panel(self._skeleton(frame, left - 4, 18), title=Text(self._title), width=left, height=20)
         now = Panel(self._now(width - left - 6), title="now", width=width - left - 2, height=20)
         return Group(
             Columns([skeleton, now], padding=(0, 1)),
@@ -149,7 +188,7 @@ class Screen:
             inside = next((event for event in reversed(self._ended)
                            if event.label != UNKNOWN and event.end is not None and event.start <= moment <= event.end), None)
             cells.append("█" if inside else "·", style=self._colour(inside.label) if inside else "dim")
-        recent = [Text(line_of(event), style=self._colour(event.label)) for event in list(self._ended)[-4:]]
+        recent = [Text(self._line(event), style=self._colour(event.label)) for event in list(self._ended)[-4:]]
         recent = recent or [Text("none yet", style="dim")]
         recent += [Text()] * (4 - len(recent))  # the screen keeps its height
         return Group(cells, *recent)
@@ -158,21 +197,18 @@ class Screen:
         span = self._arrivals[-1] - self._arrivals[0]
         fps = (len(self._arrivals) - 1) / span if span > 0 else self._rate_hz
         return Text(
-            f"{now:7.2f} s   {fps:5.1f} frames/s   median {np.median(self._latency) * 1e3:.1f} ms, "
+            f"{self._moments.text(now)}   {fps:5.1f} frames/s   median {np.median(self._latency) * 1e3:.1f} ms, "
             f"worst {max(self._latency) * 1e3:.1f} ms per frame   engine {self._session.engine.name}, by {self._session.way}",
             style="dim",
         )
+
+    def _line(self, event: Event) -> str:
+        return self._moments.line(event, self._session.config.threshold)
 
     def _colour(self, label: str) -> str:
         if label == UNKNOWN:
             return "dim"
         return self._colours.setdefault(label, _COLOURS[len(self._colours) % len(_COLOURS)])
-
-
-def line_of(event: Event) -> str:
-    """An action that has ended, as one line of text."""
-    who = f"  person {event.person}" if event.person else ""
-    return f"{event.start:7.2f} to {event.end or 0:7.2f} s  {event.label}  {event.confidence:.0%}{who}"
 
 
 def bar(share: float, width: int, colour: str) -> Text:

@@ -46,6 +46,7 @@ VERBS = {
     "demo": ("edgeskel.cli.demo", "all of it once, from data to live recognition"),
     "models": ("edgeskel.cli.models", "list the recognisers that come with edgeskel"),
     "doctor": ("edgeskel.cli.doctor", "what is installed, what is missing, which engines run here"),
+    "completion": ("edgeskel.cli.completion", "complete commands, flags and files in bash, zsh or fish"),
 }
 
 
@@ -139,6 +140,11 @@ def _run(words: list[str], *, as_json: bool, quiet: bool) -> int:
             stack.enter_context(frame.only_results_on_stdout())
         report = choices[name].function(config)
     frame.show(report, as_json=as_json)
+    if report.error is not None:
+        if not as_json:
+            sys.stdout.flush()
+            _fail(report.error, report.error.exit_status, as_json=False)
+        return report.error.exit_status
     if report.stay is not None:
         sys.stdout.flush()
         try:
@@ -164,9 +170,9 @@ def _parse_quietly(parse: Any, config: type, rest: list[str], program: str) -> A
 
 def _fail(error: EdgeskelError, status: int, as_json: bool) -> int:
     if as_json:
-        fields = {"type": type(error).__name__, "message": str(error), "seen": error.seen,
-                  "expected": error.expected, "remedy": error.remedy}
-        sys.stdout.write(json.dumps({"error": fields}) + "\n")
+        from edgeskel.cli.report import fields_of
+
+        sys.stdout.write(json.dumps({"error": fields_of(error)}) + "\n")
         sys.stdout.flush()
     else:
         sys.stderr.write(f"error: {error.seen}\n")

@@ -88,11 +88,10 @@ def card_figures(card: Path) -> dict[str, float]:
 
 
 def _draw(console: Console, rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("name", "recogniser", "topology", "classes", "parameters", "kB", "test top-1"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("name", "recogniser", "topology") else "right")
+    numbers = ("classes", "parameters", "kB", "test top-1")
+    table = new_table("name", "recogniser", "topology", *numbers, right=numbers)
     for row in rows:
         top1 = row["figures"].get("top1")
         table.add_row(row["name"], row["recogniser"], row["topology"], str(row["classes"]), f"{row['parameters']:,}",
@@ -104,7 +103,7 @@ def _draw(console: Console, rows: list[dict[str, Any]]) -> None:
 def _draw_card(console: Console, text: str) -> None:
     from rich.markdown import Markdown
 
-    console.print(Markdown(text))
+    console.print(Markdown(text) if console.is_terminal else text)
 
 
 COMMAND = Command(Models, models)

@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-__all__ = ["Command", "Report", "console", "jsonable", "nothing_on_stderr", "only_results_on_stdout"]
+from edgeskel.console import open_console
+from edgeskel.errors import EdgeskelError
 
-console = Console(stderr=True)
+__all__ = ["Command", "Report", "console", "fields_of", "jsonable", "nothing_on_stderr", "only_results_on_stdout"]
+
+console: Any = open_console(stderr=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +33,15 @@ class Report:
         data: the result by name; ``--json`` prints exactly this. Paths, arrays and dataclasses are allowed.
         text: draws the same for a person; None prints the names and values.
         ok: False ends the program with status 1 although nothing was raised (a disagreement found by ``verify``).
+        error: what ended the work before its time, where there is a result all the same: printed after it (with ``--json``
+            as its field ``error``), and its exit status is the program's.
         stay: called once the result has been printed; for what goes on until it is interrupted (a simulated device).
     """
 
     data: dict[str, Any]
     text: Callable[[Console], None] | None = None
     ok: bool = True
+    error: EdgeskelError | None = None
     stay: Callable[[], None] | None = None
 
 
@@ -68,14 +74,21 @@ def jsonable(value: Any) -> Any:
 def show(report: Report, *, as_json: bool) -> None:
     """Print ``report`` on stdout."""
     if as_json:
-        print(json.dumps(jsonable(report.data), allow_nan=False), flush=True)
+        data = report.data if report.error is None else {**report.data, "error": fields_of(report.error)}
+        print(json.dumps(jsonable(data), allow_nan=False), flush=True)
         return
-    out = Console()
+    out = open_console()
     if report.text is not None:
         report.text(out)
         return
     for name, value in report.data.items():
-        out.print(f"{name}: {value}", highlight=False, markup=False)
+        out.print(f"{name}: {value}", soft_wrap=True)
+
+
+def fields_of(error: EdgeskelError) -> dict[str, str]:
+    """An error for ``--json``."""
+    return {"type": type(error).__name__, "message": str(error), "seen": error.seen, "expected": error.expected,
+            "remedy": error.remedy}
 
 
 @contextmanager

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl
 
 import tyro
 
 from edgeskel.cli.report import Command, Report, console
-from edgeskel.errors import UsageError
+from edgeskel.errors import EdgeskelError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,10 +23,14 @@ if TYPE_CHECKING:
     from edgeskel.continual.device import Memory
     from edgeskel.runtime import Event, Session
     from edgeskel.skeleton import Frame
+    from firmware_bridge.recording import Span
 
 __all__ = ["COMMAND"]
 
 DEFAULT_MODEL = "edge-demo"
+NO_TORCH = ("run a bundle, which needs numpy and one engine: --bundle DIR, made by edgeskel export MODEL --out DIR where there is "
+            "torch")
+"""What to do where a model is to be run and torch is missing."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ class Run:
 
 
 def run(config: Run) -> Report:
-    """Step through every frame of the source; say what was recognised, how fast and how rightly."""
+    """Step through every frame of the source; say what was recognised, how fast and how rightly, also of a part."""
     from edgeskel.runtime.agreement import agreement, named
     from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
@@ -94,12 +101,13 @@ def run(config: Run) -> Report:
         source = stack.enter_context(open_source(_address(config)))
         convert = converter(source.topology, session.topology, partial(console.print, style="yellow"))
         _record(config, session, stack)
-        picture = _picture(config, session, stack)
+        picture = _picture(config, session, source.spans, stack)
         frame: Frame | None = None
         first: float | None = None
         begin = time.perf_counter()
         screen = stack.enter_context(_screen(config, session, source.rate_hz))
-        with _until_interrupted(config):
+        ended = Ended()
+        with ended:
             for arrived in source:
                 frame = convert(arrived)
                 start = time.perf_counter()
@@ -112,13 +120,16 @@ def run(config: Run) -> Report:
                 first = frame.time if first is None else first
                 if config.seconds is not None and frame.time - first >= config.seconds:
                     break
-        found = session.finish()
+        if frame is None:
+            ended.raise_failure()  # there is nothing to report beside it
+        found = []
+        with ended:
+            found = session.finish()
         events += found
         if frame is not None:
             screen.show(frame, found, 0.0)
         wall = time.perf_counter() - begin
         spans = source.spans
-    ended = sum(event.kind == "ended" for event in events)
     actions = named(events)
     known = {label for _, _, label in spans} <= set(session.labels)
     data = {
@@ -131,14 +142,14 @@ def run(config: Run) -> Report:
             {"start": action.start, "end": action.end, "label": action.label, "probability": action.probability}
             for action in actions
         ],
-        "unknown": ended - len(actions),
+        "unknown": sum(event.kind == "ended" for event in events) - len(actions),
         "events": [asdict(event) for event in events],
         "fps": len(seconds) / wall if wall > 0 else None,
         "latency_ms": _latency(seconds),
         "spans": [{"start": start, "end": end, "label": label} for start, end, label in spans],
         "agreement": agreement(spans, actions) if known else None,
     }
-    return Report(data, lambda out: _summary(out, data))
+    return Report(data, lambda out: _summary(out, data), error=ended.early(config.source))
 
 
 def _record(config: Run, session: Session, stack: ExitStack) -> None:
@@ -151,19 +162,46 @@ def _record(config: Run, session: Session, stack: ExitStack) -> None:
     session.tap(lambda frame: recorder.frame(frame, session.topology, "seen"))
 
 
-def _picture(config: Run, session: Session, stack: ExitStack) -> Any:
+def _picture(config: Run, session: Session, spans: Sequence[Span], stack: ExitStack) -> Any:
     if not config.rerun and config.rrd is None:
         return None
     from edgeskel.cli.picture import Picture
 
-    picture = Picture(session, config.rrd)
+    picture = Picture(session, config.rrd, spans)
     stack.callback(picture.close)
     return picture
 
 
-def _until_interrupted(config: Run) -> Any:
-    """An interrupt is how a live source ends; of a recording it leaves a part unread, which is an error."""
-    return nullcontext() if config.source.startswith("replay:") else suppress(KeyboardInterrupt)
+class Ended:
+    """Takes note of what ended the frames inside the block: an interrupt, the service manager, a source or engine that failed.
+    What was recognised until then is reported all the same."""
+
+    def __init__(self) -> None:
+        self._by: BaseException | None = None
+
+    def __enter__(self) -> Ended:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._by = self._by or error
+        return isinstance(error, (KeyboardInterrupt, SystemExit, EdgeskelError))
+
+    def raise_failure(self) -> None:
+        """Raise what failed, if something did."""
+        if isinstance(self._by, EdgeskelError):
+            raise self._by
+
+    def early(self, source: str) -> EdgeskelError | None:
+        """What to say about it. Interrupting is how a live source ends, and a replay that goes round for ever; of any other
+        replay it leaves a part unread."""
+        if isinstance(self._by, EdgeskelError):
+            return self._by
+        query = dict(parse_qsl(source.partition("?")[2]))
+        if self._by is None or not source.startswith("replay:") or query.get("loop") == "forever":
+            return None
+        error = EdgeskelError("interrupted before the recording's end", remedy="run the same command again")
+        error.exit_status = self._by.code if isinstance(self._by, SystemExit) and isinstance(self._by.code, int) else 130
+        return error
 
 
 def open_session(config: Run) -> Session:
@@ -180,8 +218,11 @@ def open_session(config: Run) -> Session:
     folder = config.bundle or Path(config.model or DEFAULT_MODEL)
     if config.bundle is not None or (folder / "manifest.json").is_file():
         runtime.engines.check_threads(config.threads)
-        settings = runtime.event_config(Bundle.open(folder).certainty, config.threshold)
+        bundle = Bundle.open(folder)
+        settings = runtime.event_config(bundle.certainty, config.threshold, bundle.segmenter)
         session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
+        if session.remark:
+            console.print(session.remark, style="dim")
     else:
         if config.engine not in (None, "torch") or config.precision is not None:
             raise UsageError(
@@ -189,13 +230,17 @@ def open_session(config: Run) -> Session:
                 expected="a bundle: a model is run by torch as it is",
                 remedy=f"export it first: edgeskel export {folder} --target host --out DIR",
             )
-        from edgeskel.models import from_pretrained
-        from edgeskel.models.base import folder_of
+        from edgeskel.extras import needed
         from edgeskel.runtime.bundle import read_certainty
+        from edgeskel.runtime.segmentation import read_segmenter
 
         name = config.model or DEFAULT_MODEL
+        with needed(f"running the model {name}", "train", instead=NO_TORCH):
+            from edgeskel.models import from_pretrained
+            from edgeskel.models.base import folder_of
+
         model = from_pretrained(name)
-        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold)
+        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold, read_segmenter(folder_of(name)))
         session = runtime.session_of(model, config.threads, config.way, settings)
     session.most = config.persons
     session.reset()
@@ -233,18 +278,28 @@ def _deeper(session: Session, memory: Memory, config: Run) -> Session:
 def _address(config: Run) -> str:
     if config.speed is None:
         return config.source
-    return f"{config.source}{'&' if '?' in config.source else '?'}speed={config.speed}"
+    from firmware_bridge.address import with_options
+
+    return with_options(config.source, speed=config.speed)
 
 
 def _screen(config: Run, session: Session, rate_hz: float) -> Any:
-    from rich.console import Console
+    from edgeskel.cli.live import Lines, Moments, Screen
+    from edgeskel.console import open_console
 
-    from edgeskel.cli.live import Lines, Screen
-
-    out = Console()
+    out = open_console()
+    moments = Moments(live=not _is_recording(config.source))
     if config.view and out.is_terminal and not console.quiet:
-        return Screen(out, session, config.source, rate_hz)
-    return Lines(out, quiet=console.quiet)
+        return Screen(out, session, moments, config.source, rate_hz)
+    return Lines(out, session, moments, quiet=console.quiet)
+
+
+def _is_recording(address: str) -> bool:
+    """Whether the frames' times are a recording's own."""
+    from firmware_bridge.address import split_address
+
+    scheme, _, options = split_address(address)
+    return scheme == "replay" or "replay" in options
 
 
 def _latency(seconds: list[float]) -> dict[str, float] | None:

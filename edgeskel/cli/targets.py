@@ -47,11 +47,9 @@ def _row(profile: Any) -> dict[str, Any]:
 
 
 def _draw_list(out: Console, rows: list[dict[str, Any]], folder: str) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("name", "target", "what", "artifacts"):
-        table.add_column(name, no_wrap=name in ("name", "target"))
+    table = new_table("name", "target", "what", "artifacts")
     for row in rows:
         table.add_row(row["name"], row["target"], row["purpose"], " ".join(row["artifacts"]))
     out.print(table)

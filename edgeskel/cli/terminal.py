@@ -35,6 +35,9 @@ class Canvas:
         columns, rows: size in cells.
     """
 
+    width: int
+    height: int
+
     def __init__(self, columns: int, rows: int) -> None:
         self.width, self.height = 2 * columns, 4 * rows
         self._dots = np.zeros((rows, columns), dtype=np.int64)

@@ -73,7 +73,7 @@ def _draw(out: Console, trained: list[Trained]) -> None:
         found = row["validation"]
         figure = f"validation top-1 {found['top1']:.2f} % of {found['clips']} clips" if found else "no validation part"
         out.print(
-            f"[bold]{one.folder}[/bold]  {row['recogniser']}, {row['parameters']:,} parameters, "
+            f"{one.folder}  {row['recogniser']}, {row['parameters']:,} parameters, "
             f"{row['epochs']} epochs, {figure}",
             highlight=False,
         )

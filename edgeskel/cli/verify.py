@@ -35,8 +35,7 @@ class Verify:
 
 def verify(config: Verify) -> Report:
     """Run golden inputs and the test part, compare, judge."""
-    from rich.progress import Progress
-
+    from edgeskel.console import Progress
     from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle
     from export.verify import as_rows, describe
@@ -55,7 +54,7 @@ def verify(config: Verify) -> Report:
         parts = record.parts_for(trained, store, config.protocol, config.fold)
         record.check_unseen(trained, store, parts.test, model=str(config.bundle))
         test = test_windows(store, parts, bundle.topology, bundle.labels, bundle.window)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console) as progress:
 
         def bar(what: str, windows: int) -> Callable[[], None]:
             task = progress.add_task(what, total=windows)
@@ -69,11 +68,10 @@ def verify(config: Verify) -> Report:
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    from rich.table import Table
+    from edgeskel.console import new_table
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("artifact", "engine", "agree", "diff", "top-1", "kB", "ms", ""):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("artifact", "engine", "") else "right")
+    numbers = ("agree", "diff", "top-1", "kB", "ms")
+    table = new_table("artifact", "engine", *numbers, "", right=numbers)
     for row in data["artifacts"]:
         agreement, difference = row["agreement"], row["max_abs_diff"]
         table.add_row(row["file"].partition("/")[0], row["engine"],
@@ -90,6 +88,9 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     for why in dict.fromkeys(data["not_run"].values()):
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
         out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
+    for row in data["artifacts"]:
+        if row["integer_kernels"] is not None and not row["integer_kernels"]["passed"]:
+            out.print(f"note: {row['integer_kernels']['says']}", highlight=False, markup=False)
     for line in data["disagreements"]:
         out.print(f"disagreement: {line}", highlight=False, markup=False, style="red")
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeskel.models.base import REGISTRY, from_pretrained
+from edgeskel.models.base import from_pretrained, registered
 from edgeskel.training import record
 from edgeskel.training.config import TrainConfig
 from edgeskel.training.recipes import recipe_for
@@ -67,7 +67,7 @@ def _settings(teacher: Path, name: str, data: Path, rate: float) -> tuple[str, .
 
     recipe: dict[str, Any] = record.read(teacher).get("recipe", {})
     recipe = {**asdict(recipe_for(name, Store.open(data).dataset)), **recipe}
-    of_model = REGISTRY[name][1].__dataclass_fields__
+    of_model = registered(name)[1].__dataclass_fields__
     settings = {key: recipe[key] for key in _KEPT}
     settings["learning_rate"] = rate * recipe["learning_rate"]
     settings |= {f"augment_{key}" if key in of_model else key: value for key, value in recipe["augment"].items()}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.data.bodies import persons_of
+from edgeskel.data.importers.rates import differing, rate_of
+from edgeskel.data.notes import Note
+from edgeskel.data.sizes import extent, wrong_unit
 from edgeskel.data.store import Store
 
 __all__ = ["Inspection", "inspect"]
-
-# Median distance of the two joints of a standing person that lie furthest apart, in metres: what units should give.
-PLAUSIBLE_EXTENT = (0.3, 2.6)
-
 
 @dataclass(frozen=True)
 class Inspection:
@@ -30,10 +30,14 @@ class Inspection:
         missing: joint -> share of its positions that are missing, for those that ever are.
         missing_share: share of all positions that are missing.
         unseen_frames: frames in which nobody has a joint.
+        unseen: source -> such frames, of the clips that have some, the most first.
+        nobody: sources of clips in which nobody is seen at all.
+        rates: (frames per second, clips), groups of clips whose own clocks agree, the largest first.
         duplicates: groups of sources with the same contents.
         one_frame: sources of clips that hold a single frame.
         extent_m: median over clips of the largest extent of a person, metres; 0 when no joint was seen.
         refused: (source, reason) that the import did not take.
+        notes: what the import left out of recordings, changed in them or did not understand.
         inertial: segment -> clips that carry a sensor there.
         warnings: what a user should look at.
     """
@@ -50,10 +54,14 @@ class Inspection:
     missing: dict[str, float]
     missing_share: float
     unseen_frames: int
+    unseen: dict[str, int]
+    nobody: tuple[str, ...]
+    rates: tuple[tuple[float, int], ...]
     duplicates: tuple[tuple[str, ...], ...]
     one_frame: tuple[str, ...]
     extent_m: float
     refused: tuple[tuple[str, str], ...]
+    notes: tuple[Note, ...]
     inertial: dict[str, int]
     warnings: tuple[str, ...]
 
@@ -65,16 +73,23 @@ def inspect(store: Store) -> Inspection:
         CorruptFile: the store's files are damaged.
     """
     absent = np.zeros(len(store.topology.joints), np.int64)
-    positions = unseen = 0
+    positions = 0
+    unseen: dict[str, int] = {}
+    nobody: list[str] = []
+    rates: Counter[float] = Counter()
     seconds = 0.0
     extents: list[float] = []
     for clip in store:
         missing = clip.confidence == 0
         absent += missing.sum(axis=(0, 1))
         positions += missing.shape[0] * missing.shape[1]
-        unseen += int(missing.all(axis=(0, 2)).sum())
+        if blank := int(missing.all(axis=(0, 2)).sum()):
+            unseen[clip.source] = unseen.get(clip.source, 0) + blank
+            nobody += [clip.source] if blank == clip.frames else []
+        rates.update([rate_of(clip)] if clip.frames > 1 else [])
         seconds += float(clip.time[-1] - clip.time[0])
-        extents += _extent(clip.joints, clip.confidence)
+        size = extent(clip.joints, clip.confidence)
+        extents += [] if size is None else [size]
     frames = store.index["frames"]
     sources = store.texts("source")
     labels = Counter(store.index["label"].tolist())
@@ -82,9 +97,13 @@ def inspect(store: Store) -> Inspection:
     if labels.get(-1):
         by_label[""] = labels[-1]
     counts = [count for label, count in by_label.items() if label]
-    extent = float(np.median(extents)) if extents else 0.0
+    across = float(np.median(extents)) if extents else 0.0
     duplicates = _duplicates(store.index["digest"], sources)
     one_frame = tuple(sources[frames == 1].tolist())
+    unseen = dict(sorted(unseen.items(), key=lambda item: -item[1]))
+    groups = tuple(differing(rates))
+    warnings = _warnings(by_label, duplicates, one_frame) + _about_people(store, unseen, nobody, groups)
+    warnings += [wrong] if (wrong := wrong_unit(extents, store.topology)) else []
     return Inspection(
         clips=len(store), frames=int(frames.sum()), seconds=round(seconds, 3),
         lengths={"min": int(frames.min()), "median": float(np.median(frames)), "mean": round(float(frames.mean()), 2),
@@ -94,17 +113,10 @@ def inspect(store: Store) -> Inspection:
         imbalance=round(max(counts) / min(counts), 2) if counts and min(counts) > 0 else 0.0,
         missing={joint: round(float(share), 5) for joint, share in
                  zip(store.topology.joints, absent / positions, strict=True) if share},
-        missing_share=round(float(absent.sum() / (positions * len(absent))), 5), unseen_frames=unseen,
-        duplicates=duplicates, one_frame=one_frame, extent_m=round(extent, 3), refused=store.refused,
-        inertial=_inertial(store), warnings=tuple(_warnings(by_label, duplicates, one_frame, extent, unseen)))
-
-
-def _extent(joints: NDArray[np.float32], confidence: NDArray[np.float32]) -> list[float]:
-    """Diagonal of the box around the best seen person in the best seen frame, in a list; empty if nobody was seen."""
-    seen = confidence > 0
-    person, frame = np.unravel_index(int(seen.sum(axis=-1).argmax()), seen.shape[:2])
-    points = joints[person, frame][seen[person, frame]]
-    return [float(np.linalg.norm(np.ptp(points, axis=0)))] if len(points) > 1 else []
+        missing_share=round(float(absent.sum() / (positions * len(absent))), 5), unseen_frames=sum(unseen.values()),
+        unseen=unseen, nobody=tuple(nobody), rates=groups,
+        duplicates=duplicates, one_frame=one_frame, extent_m=round(across, 3), refused=store.refused,
+        notes=store.notes, inertial=_inertial(store), warnings=tuple(warnings))
 
 
 def _duplicates(digests: NDArray[np.bytes_], sources: NDArray[np.str_]) -> tuple[tuple[str, ...], ...]:
@@ -127,8 +139,7 @@ def _count(values: NDArray[np.generic]) -> dict[str, int]:
     return dict(sorted(pairs, key=lambda pair: (pair[0].zfill(12) if pair[0].isdigit() else pair[0])))
 
 
-def _warnings(labels: dict[str, int], duplicates: tuple[tuple[str, ...], ...], one_frame: tuple[str, ...],
-              extent: float, unseen: int) -> list[str]:
+def _warnings(labels: dict[str, int], duplicates: tuple[tuple[str, ...], ...], one_frame: tuple[str, ...]) -> list[str]:
     found = []
     empty = [label for label, count in labels.items() if label and not count]
     if empty:
@@ -137,9 +148,25 @@ def _warnings(labels: dict[str, int], duplicates: tuple[tuple[str, ...], ...], o
         found.append(f"{len(duplicates)} recordings are there more than once: a split may put copies on both sides")
     if one_frame:
         found.append(f"{len(one_frame)} clips have a single frame and show no motion")
-    if unseen:
-        found.append(f"nobody is seen in {unseen} frames")
-    if extent and not PLAUSIBLE_EXTENT[0] <= extent <= PLAUSIBLE_EXTENT[1]:
-        found.append(f"people are {extent:.3g} m across, a person is {PLAUSIBLE_EXTENT[0]} to {PLAUSIBLE_EXTENT[1]} m: "
-                     "the unit is likely wrong")
     return found
+
+
+def _about_people(store: Store, unseen: dict[str, int], nobody: list[str], rates: tuple[tuple[float, int], ...]) -> list[str]:
+    found = []
+    if nobody:
+        found.append(f"nobody is ever seen in {len(nobody)} clips, which teach nothing: {_first(nobody)}")
+    if unseen:
+        found.append(f"nobody is seen in {sum(unseen.values())} frames of {len(unseen)} clips: "
+                     f"{_first([f'{source} ({frames})' for source, frames in unseen.items()])}")
+    usual = persons_of(store)
+    more = store.texts("source")[store.index["persons"] > usual].tolist()
+    if more:
+        found.append(f"{len(more)} clips hold more than the {usual} of most: {_first(more)}; those who move most count")
+    if len(rates) > 1:
+        found.append("clips of different rates: " + ", ".join(f"{count} at about {rate:g} Hz" for rate, count in rates)
+                     + "; frame by frame, that is different motion")
+    return found
+
+
+def _first(sources: list[str], most: int = 5) -> str:
+    return ", ".join(sources[:most]) + (f" and {len(sources) - most} more" if len(sources) > most else "")

@@ -27,6 +27,7 @@ COLOURS = {"left": "#3b82f6", "right": "#f2711c", "middle": "#7f8ea3"}
 
 _SURE = 0.75  # below this confidence a joint was inferred, not seen
 _HEAD = 0.095  # metres: radius of the drawn head, where a layout has its centre
+_MARGIN = _HEAD + 0.05  # metres around all joints: a head and its outline
 
 
 def _chosen(clip: Clip, frames: int) -> NDArray[np.int64]:
@@ -47,7 +48,7 @@ def _extent(points: NDArray[np.float64], confidence: NDArray[np.float32]) -> tup
     seen = points[confidence > 0]
     if not len(seen):
         return -1.0, -1.0, 1.0, 1.0
-    low, high = seen.min(axis=0) - 0.1, seen.max(axis=0) + 0.1
+    low, high = seen.min(axis=0) - _MARGIN, seen.max(axis=0) + _MARGIN
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 

@@ -71,7 +71,8 @@ def split(store: Store, protocol: str | None = None, *, fold: int = 0, validatio
 
     Args:
         store: the recordings.
-        protocol: one of :data:`PROTOCOLS`, ``"10-fold"`` for another k than 5, or None for the dataset's own.
+        protocol: one of :data:`PROTOCOLS`, ``"10-fold"`` for another k than 5, ``"subject:2,4,6"`` or ``"view:3"`` for
+            test parts of your own, or None for the dataset's own.
         fold: which fold, from 0.
         validation: the part of the training side to hold out: a share of its subjects (0.2 is the nearest whole number
             of them, at least one; 0 is none), or names, ``"subject:7"``, ``"subject:1,5"``, ``"view:2"``. Where one
@@ -113,11 +114,14 @@ def available(store: Store) -> tuple[str, ...]:
     """Protocols that fit this store: those of its dataset, and those for any store that has what they divide by."""
     subjects = bool(np.all(store.index["subject"] != b""))
     return tuple(name for name, rule in PROTOCOLS.items()
-                 if store.dataset in rule.datasets or (not rule.datasets and (subjects or rule.validate_by == "clip")))
+                 if (store.dataset in rule.datasets or (not rule.datasets and (subjects or rule.validate_by == "clip")))
+                 and (name != STATED or store.test_subjects))
 
 
 def default_protocol(store: Store) -> str:
     """The dataset's own protocol; for a store that has none, by subject where known, else at random."""
+    if store.test_subjects:
+        return STATED
     official = [name for name, rule in PROTOCOLS.items() if store.dataset in rule.datasets]
     if official:
         return official[0]
@@ -131,6 +135,11 @@ def _protocol(store: Store, name: str, seed: int) -> Protocol:
             raise UsageError(f"{name} of {len(store)} clips", expected=f"at most {len(store)} folds, one clip each",
                              remedy="leave-one-out does that")
         return _k_fold(count, seed)
+    if name.startswith(("subject:", "view:")):
+        return _named(store, name)
+    if name == STATED and not store.test_subjects:
+        raise UsageError(f"protocol {STATED} for {store.dataset}, which states no test subjects", expected="a list of them",
+                         remedy="import with test_subjects in dataset.toml, or pass --protocol subject:2,4,6")
     if name == "random":
         return Protocol(lambda store, _: _random(store, seed), _one, PROTOCOLS[name].about, validate_by="clip")
     if name not in PROTOCOLS or (PROTOCOLS[name].datasets and store.dataset not in PROTOCOLS[name].datasets):
@@ -145,7 +154,7 @@ NTU_TRAIN_SUBJECTS = (
     45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95,
     97, 98, 100, 103,  # added by NTU-120
 )
-TRAIN_SUBJECTS = {"utd-mhad": (1, 3, 5, 7), "utkinect": (1, 3, 5, 7, 9), "ntu": NTU_TRAIN_SUBJECTS}
+TRAIN_SUBJECTS: dict[str, tuple[int, ...]] = {"utd-mhad": (1, 3, 5, 7), "utkinect": (1, 3, 5, 7, 9), "ntu": NTU_TRAIN_SUBJECTS}
 TRAIN_VIEWS = {"nw-ucla": (1, 2), "ntu": (2, 3)}
 SBU_FOLDS = (
     "s01s02 s03s04 s05s02 s06s04", "s02s03 s02s07 s03s05 s05s03", "s01s03 s01s07 s07s01 s07s03",
@@ -174,6 +183,24 @@ def _five_fold(store: Store, fold: int) -> Mask:
 
 
 # What fits any store.
+
+STATED = "stated"
+
+
+def _stated(store: Store, _: int) -> Mask:
+    return np.isin(_subjects(store), store.test_subjects)
+
+
+def _named(store: Store, name: str) -> Protocol:
+    """``subject:2,4,6`` or ``view:3``: those test, the others train."""
+    field, _, listed = name.partition(":")
+    column = _subjects(store) if field == "subject" else store.texts("view")
+    wanted = [part.strip() for part in listed.split(",")]
+    present = names_in_order(column)
+    for part in wanted:
+        if part not in present:
+            raise UnknownChoice(f"{field} of {store.dataset}", part, present)
+    return Protocol(lambda store, _: np.isin(column, wanted), _one, f"{field} {', '.join(wanted)} for the test")
 
 
 def _loso(store: Store, fold: int) -> Mask:
@@ -215,6 +242,7 @@ PROTOCOLS = {
     "cross-setup": Protocol(_cross_setup, _one, "even camera setups against odd (NTU-120)", ("ntu",)),
     "five-fold": Protocol(_five_fold, lambda _: 5, "the authors' five groups of pairs", ("sbu",)),
     "synthetic": Protocol(_by_subject, _one, "the last quarter of the generated bodies", ("synthetic",)),
+    STATED: Protocol(_stated, _one, "the test_subjects of dataset.toml (subject:2,4,6 or view:3 name others)"),
     "by-subject": Protocol(_by_subject, _one, "the last quarter of the subjects, by number"),
     "loso": Protocol(_loso, lambda store: len(set(_subjects(store).tolist())), "leave one subject out, one fold each"),
     "leave-one-out": Protocol(_leave_one_out, len, "leave one clip out, one fold each", validate_by="clip"),

@@ -2,7 +2,7 @@
 
 Axes: M persons, T frames, V joints, S sensors, K inertial samples.
 
-    store.json       schema, dataset, topology, labels, rate, counts, what the import refused, digest
+    store.json       schema, dataset, topology, labels, rate, counts, what the import refused and remarked, digest
     index.npy        one row per clip (see INDEX_FIELDS)
     joints.bin       float32 (M, T, V, 3) of every clip, end to end; metres
     confidence.bin   float32 (M, T, V)
@@ -20,15 +20,18 @@ import hashlib
 import json
 import mmap
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.data.notes import Note
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.files import atomic_folder
 from edgeskel.skeleton import Clip, Inertial, Topology
@@ -50,7 +53,9 @@ FAULT_AROUND = 1 << 16  # the kernel maps this much around a page that is touche
 class Store:
     """Read-only view of a store; ``store[i]`` is a :class:`~edgeskel.skeleton.Clip` with its own copy of the data.
 
-    Open it with :meth:`open`. A store can be handed to worker processes: what travels is its path.
+    Open it with :meth:`open`. A store can be handed to worker processes: what travels is its path. ``store[10:20]``,
+    ``store[[3, 1, 4]]`` and ``store[mask]`` are stores of fewer clips over the same files. It serves as a ``Dataset`` of torch:
+    ``DataLoader(store, batch_size=8)`` gives batches as :meth:`__getitems__` describes them.
 
     Attributes:
         path: the folder.
@@ -60,18 +65,27 @@ class Store:
         rate_hz: nominal frame rate.
         digest: SHA-256 of all that the store holds.
         refused: (source, reason) of recordings that the import did not take.
+        notes: what the import said of those that it took.
+        test_subjects: whom the data set's own protocol tests on; empty where it has no such protocol.
         index: structured array, one row per clip.
+        rows: of a part, which clips of the whole store it holds; None for the whole.
+        whole: how many clips the whole store has.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], index: NDArray[Any]) -> None:
         self.path = path
         self.dataset: str = header["dataset"]
-        self.topology = Topology.from_dict(header["topology"])
+        self.topology: Topology = Topology.from_dict(header["topology"])
         self.labels: tuple[str, ...] = tuple(header["labels"])
-        self.rate_hz = float(header["rate_hz"])
+        self.rate_hz: float = float(header["rate_hz"])
         self.digest: str = header["digest"]
         self.refused: tuple[tuple[str, str], ...] = tuple((source, reason) for source, reason in header["refused"])
+        self.notes = tuple(Note(note["text"], tuple(note["sources"]), tuple(note["details"]))
+                           for note in header.get("notes", ()))
+        self.test_subjects: tuple[str, ...] = tuple(str(subject) for subject in header.get("test_subjects", ()))
         self.index = index
+        self.rows: NDArray[np.int64] | None = None
+        self.whole = len(index)
         self._maps = {name: _Map(path / name) for name in FILES}
 
     @classmethod
@@ -124,10 +138,30 @@ class Store:
                 raise CorruptFile(self.path, seen, expected=expected, remedy="import the recordings again")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store.open, (self.path,)
+        return (Store.open, (self.path,)) if self.rows is None else (_part, (self.path, self.rows))
 
     def __repr__(self) -> str:
-        return f"<Store {self.dataset}: {len(self)} clips, {self.topology.name}, {len(self.labels)} labels>"
+        part = "" if self.rows is None else f" (of {self.whole})"
+        return f"<Store {self.dataset}: {len(self)} clips{part}, {self.topology.name}, {len(self.labels)} labels>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what is in it, and its first clips as skeletons."""
+        from edgeskel.data.pictures import svg
+        from edgeskel.notebook import table
+
+        rows = {"clips": len(self), "layout": f"{self.topology.name}, {len(self.topology.joints)} joints",
+                "labels": list(self.labels), "subjects": len(set(self.index["subject"].tolist())), "rate": f"{self.rate_hz:g} Hz",
+                "refused": len(self.refused)}
+        pictures = [svg(self[i], self.topology) for i in range(min(2, len(self)))]
+        return table(f"{self.dataset} in {self.path}", rows, "".join(pictures))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same clips, wherever they lie."""
+        return isinstance(other, Store) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        """Of the digest."""
+        return hash(self.digest)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -135,8 +169,21 @@ class Store:
     def __iter__(self) -> Iterator[Clip]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, i: int) -> Clip:
-        """Clip ``i`` (negative counts from the end), read into memory of its own."""
+    @overload
+    def __getitem__(self, i: int | np.integer[Any]) -> Clip: ...
+
+    @overload
+    def __getitem__(self, i: slice | Sequence[int] | NDArray[Any]) -> Store: ...
+
+    def __getitem__(self, i: int | np.integer[Any] | slice | Sequence[int] | NDArray[Any]) -> Clip | Store:
+        """Clip ``i`` (negative counts from the end), read into memory of its own; or a store of several of them.
+
+        Raises:
+            IndexError: there is no such clip.
+            TypeError: neither a number nor a slice, a list of numbers or a mask.
+        """
+        if not isinstance(i, (int, np.integer)):
+            return self._chosen(i)
         row = self.index[i]
         persons, frames, joints = int(row["persons"]), int(row["frames"]), len(self.topology.joints)
         start, rows = int(row["start"]), persons * frames * joints
@@ -148,12 +195,48 @@ class Store:
             label=self.labels[label] if label >= 0 else "", subject=row["subject"].decode(), view=row["view"].decode(),
             source=row["source"].decode(), inertial=self._inertial(row) if row["segments"] else None)
 
+    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """A batch for torch's ``DataLoader``, whose own collation stacks it.
+
+        Args:
+            rows: which clips.
+
+        Returns:
+            of each clip ``joints`` (M, T, V, 3) and ``confidence`` (M, T, V), float32, both as large as the largest of the batch
+            and padded with confidence 0; ``label``, its number in :attr:`labels` (-1 is unlabelled); ``index``, the row.
+        """
+        clips = [self[int(row)] for row in rows]
+        size = tuple(max(clip.joints.shape[axis] for clip in clips) for axis in (0, 1))
+        batch = []
+        for row, clip in zip(rows, clips, strict=True):
+            joints = np.zeros((*size, *clip.joints.shape[2:]), np.float32)
+            confidence = np.zeros(joints.shape[:3], np.float32)
+            joints[: clip.joints.shape[0], : clip.frames] = clip.joints
+            confidence[: clip.joints.shape[0], : clip.frames] = clip.confidence
+            batch.append({"joints": joints, "confidence": confidence, "label": int(self.index["label"][row]), "index": int(row)})
+        return batch
+
+    def _chosen(self, which: Any) -> Store:
+        wanted = which if isinstance(which, slice) else np.asarray(which)
+        if isinstance(wanted, np.ndarray) and (wanted.ndim != 1 or (len(wanted) and wanted.dtype.kind not in "iub")):
+            raise TypeError(f"a store is indexed by a number, a slice, a list of numbers or a mask, not by {which!r}")
+        rows = np.arange(len(self))[wanted if isinstance(wanted, slice) or len(wanted) else slice(0)]
+        part: Store = object.__new__(Store)
+        part.__dict__.update(self.__dict__)
+        part.index = self.index[rows]
+        part.rows = rows if self.rows is None else self.rows[rows]
+        meaning = repr((self.dataset, self.labels, self.topology.to_dict(), self.rate_hz)).encode()
+        part.digest = hashlib.sha256(meaning + part.index.tobytes()).hexdigest()  # a row has its clip's own digest
+        return part
+
     def texts(self, field: str) -> NDArray[np.str_]:
         """A text column of the index (``subject``, ``view``, ``source``) as strings, one per clip."""
         return np.char.decode(self.index[field], "utf-8")
 
     def verify(self) -> None:
         """Read everything and compare with the digest. Raises ``CorruptFile``."""
+        if self.rows is not None:
+            return Store.open(self.path).verify()
         header = json.loads((self.path / "store.json").read_text("utf-8"))
         hashes = {name: hashlib.sha256() for name in FILES}
         for name, file_hash in hashes.items():
@@ -182,6 +265,10 @@ class Store:
 
     def _read(self, name: str, dtype: str, offset: int, shape: tuple[int, ...], count: int) -> NDArray[Any]:
         return self._maps[name].read(dtype, offset, count).reshape(shape)
+
+
+def _part(path: Path, rows: NDArray[np.int64]) -> Store:
+    return Store.open(path)[rows]
 
 
 def _read_index(path: Path) -> NDArray[Any]:
@@ -230,6 +317,7 @@ class StoreWriter:
         topology: the layout of every clip.
         labels: class names, in their order.
         rate_hz: nominal frame rate.
+        test_subjects: whom the data set's own protocol tests on, if it says so.
 
     Raises:
         UsageError: ``path`` exists and is not a store.
@@ -237,15 +325,20 @@ class StoreWriter:
         OSError: the disk is full or the place cannot be written.
     """
 
+    digest: str
+
     def __init__(self, path: str | Path, *, dataset: str, topology: Topology, labels: Sequence[str],
-                 rate_hz: float) -> None:
+                 rate_hz: float, test_subjects: Sequence[str] = ()) -> None:
         self.path = Path(path)
         self.topology = topology
-        self.labels = tuple(labels)
+        self.labels: tuple[str, ...] = tuple(labels)
         self.refused: list[tuple[str, str]] = []
+        self.notes: tuple[Note, ...] = ()  # what is to be remembered of those that were taken
         self.digest = ""  # known when the block has ended
         self._header: dict[str, Any] = {"schema": SCHEMA, "dataset": dataset, "topology": topology.to_dict(),
                                         "labels": list(labels), "rate_hz": float(rate_hz)}
+        if test_subjects:
+            self._header["test_subjects"] = list(test_subjects)
         self._label_of = {label: i for i, label in enumerate(self.labels)}
         self._rows: list[tuple[Any, ...]] = []
         self._start = self._time_start = self._inertial_start = 0
@@ -273,6 +366,11 @@ class StoreWriter:
     def refuse(self, source: str, reason: str) -> None:
         """Note a recording that was not taken, so that its absence can be seen in the store."""
         self.refused.append((source, reason))
+
+    def counts(self) -> dict[str, int]:
+        """Label -> clips so far, in the store's order; unlabelled clips, if there are any, stand under ""."""
+        found = Counter(row[0] for row in self._rows)
+        return {label: found[i] for i, label in enumerate(self.labels)} | ({"": found[-1]} if found[-1] else {})
 
     def add(self, clip: Clip) -> None:
         """Append a clip.
@@ -331,6 +429,7 @@ class StoreWriter:
         np.save(self._folder / "index.npy", index, allow_pickle=False)
         header = self._header
         header["refused"] = self.refused
+        header["notes"] = [asdict(note) for note in self.notes]
         header["clips"] = len(index)
         header["digest"] = self.digest = _digest(header, index, self._hashes)
         header["bytes"] = {name: os.path.getsize(self._folder / name) for name in (*FILES, "index.npy")}

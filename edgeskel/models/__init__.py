@@ -1,7 +1,12 @@
 """Recognisers: one file each, one registry.
 
-``create`` makes one with fresh weights, ``from_pretrained`` loads a checkpoint folder or shipped weights by name.
+``create`` makes one with fresh weights, ``from_pretrained`` loads a checkpoint folder or shipped weights by name. Every module
+of this package is imported here, and what it registers is known; other packages bring theirs by entry points
+(:mod:`edgeskel.plugins`).
 """
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from edgeskel.models import edge, hyperformer
 from edgeskel.models.base import (
@@ -13,8 +18,12 @@ from edgeskel.models.base import (
     from_pretrained,
     names,
     register,
+    registered,
     shipped,
 )
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "REGISTRY",
@@ -27,5 +36,6 @@ __all__ = [
     "hyperformer",
     "names",
     "register",
+    "registered",
     "shipped",
 ]

@@ -1,7 +1,7 @@
 """What every recogniser is: raw joints in, logits out; a config, a registry, save and load.
 
-A new recogniser is one new file: a config dataclass, a subclass of :class:`Recogniser` that writes :meth:`features`,
-and ``@register("name", Config)``.
+A new recogniser is one new file, here or in a package of its own: a config dataclass, a subclass of :class:`Recogniser` that
+writes :meth:`features`, and ``@register("name", Config)``.
 
 Axes: N clips, M persons, B = N·M bodies, S frames of the window, T frames of the network, V joints, C channels,
 D width of the embedding, K classes.
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from edgeskel import plugins
 from edgeskel.errors import CorruptFile, ModelError, UnknownChoice, UsageError
 from edgeskel.files import atomic_write
 from edgeskel.models.low_rank import factorise
@@ -27,9 +28,11 @@ from edgeskel.models.steps import State
 from edgeskel.skeleton import Topology
 from edgeskel.transforms import STREAMS, Streams
 
-__all__ = ["Recogniser", "RecogniserConfig", "create", "from_pretrained", "names", "register", "shipped"]
+__all__ = ["Recogniser", "RecogniserConfig", "create", "from_pretrained", "names", "register", "registered", "shipped"]
 
 WEIGHTS = Path(__file__).parent / "weights"
+PACKAGE = "package"
+"""Field of ``config.json``: the package that brings the recogniser, where it is not this one."""
 DIGEST = "weights_sha256"
 """Field of ``config.json``: of the bytes of ``model.safetensors``. Absent in checkpoints of earlier versions."""
 
@@ -83,7 +86,7 @@ class Recogniser(nn.Module):
     def __init__(self, config: RecogniserConfig) -> None:
         super().__init__()
         self.config = config
-        self.streams = self.make_streams(config.source_frames)
+        self.streams: Streams = self.make_streams(config.source_frames)
 
     classifier: nn.Module
 
@@ -160,6 +163,9 @@ class Recogniser(nn.Module):
             file.write(weights)
         with atomic_write(folder / "config.json") as file:
             config = {"recogniser": self.name, **self.config.to_dict(), DIGEST: hashlib.sha256(weights).hexdigest()}
+            package = plugins.package_of(type(self).__module__)
+            if package and not type(self).__module__.startswith("edgeskel."):
+                config[PACKAGE] = package
             file.write((json.dumps(config, indent=1) + "\n").encode())
 
 
@@ -178,8 +184,24 @@ def register(name: str, config: type[RecogniserConfig]) -> Callable[[R], R]:
 
 
 def names() -> tuple[str, ...]:
-    """Names of the recognisers that can be created."""
-    return tuple(sorted(REGISTRY))
+    """Names of the recognisers that can be created, ours and those of other installed packages."""
+    return tuple(sorted({*REGISTRY, *plugins.names(plugins.RECOGNISERS)}))
+
+
+def registered(name: str) -> tuple[type[Recogniser], type[RecogniserConfig]]:
+    """A recogniser by name, and its config; the package that brings it is imported now.
+
+    Raises:
+        UnknownChoice: no such recogniser.
+        UsageError: two packages bring it, or its package cannot be imported or does not register it.
+    """
+    ours = [one for one, (recogniser, _) in REGISTRY.items() if recogniser.__module__.startswith("edgeskel.")]
+    if plugins.load(plugins.RECOGNISERS, name, ours) is not None and name not in REGISTRY:
+        raise UsageError(f"the package {plugins.names(plugins.RECOGNISERS)[name]} registers no recogniser {name!r}",
+                         expected=f'@register("{name}", Config) in the module of its entry point')
+    if name not in REGISTRY:
+        raise UnknownChoice("recogniser", name, names())
+    return REGISTRY[name]
 
 
 def create(name: str, **settings: Any) -> Recogniser:
@@ -193,9 +215,7 @@ def create(name: str, **settings: Any) -> Recogniser:
         UnknownChoice: no such recogniser, or no such field.
         ModelError: ``low_rank`` names a layer that the recogniser lacks, or a rank too high for it.
     """
-    if name not in REGISTRY:
-        raise UnknownChoice("recogniser", name, REGISTRY)
-    recogniser, config = REGISTRY[name]
+    recogniser, config = registered(name)
     known = {item.name for item in fields(config)}
     for setting in settings:
         if setting not in known:
@@ -231,11 +251,12 @@ def from_pretrained(name_or_folder: str | Path) -> Recogniser:
         UnknownChoice: neither a folder nor a shipped name.
         CorruptFile: ``config.json`` or ``model.safetensors`` cannot be read, or the weights are not those that were
             saved, or not finite.
-        ModelError: the weights do not fit the config.
+        ModelError: the weights do not fit the config, or the recogniser comes with a package that is not installed.
     """
     folder = folder_of(name_or_folder)
     config = _read_config(folder / "config.json")
     digest = config.pop(DIGEST, None)
+    _check_known(folder / "config.json", config.get("recogniser"), config.pop(PACKAGE, None))
     try:
         model = create(config.pop("recogniser"), **config)
     except (KeyError, TypeError, UsageError) as error:  # UsageError: of a value that no one typed here
@@ -260,6 +281,17 @@ def from_pretrained(name_or_folder: str | Path) -> Recogniser:
             raise CorruptFile(path, f"{key} holds values that are not finite", expected="finite weights", remedy=remedy)
     model.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()})
     return model.eval()
+
+
+def _check_known(path: Path, name: Any, package: Any) -> None:
+    """Refuse a recogniser that another package brings, which is not installed: nothing is wrong with the file."""
+    if not isinstance(name, str) or name in names():
+        return
+    if isinstance(package, str) and package:
+        raise ModelError(f"{path}: the recogniser {name!r} comes with the package {package}, which is not installed here",
+                         expected="one of " + ", ".join(names()), remedy=f"pip install {package.split()[0]}")
+    raise ModelError(f"{path}: no recogniser {name!r} here", expected="one of " + ", ".join(names()),
+                     remedy="install the package that brings it, or import the module that registers it first")
 
 
 def _shape(state: Mapping[str, Tensor], key: str) -> str:

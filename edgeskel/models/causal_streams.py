@@ -46,7 +46,7 @@ class CausalStreams(Streams):
     def __init__(self, topology: Topology, frames: int, memory: float, streams: Sequence[str] = STREAMS, align: str = "yaw",
                  confidence_channel: bool = True) -> None:
         super().__init__(topology, frames, frames, streams, align, confidence_channel)
-        self.decay = Decay(math.exp(-1 / memory), frames)
+        self.decay: Decay = Decay(math.exp(-1 / memory), frames)
         self.register_buffer("upright", torch.eye(3).unsqueeze(0), persistent=False)
 
     def forward(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:

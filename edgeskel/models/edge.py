@@ -94,7 +94,8 @@ class EdgeConfig(RecogniserConfig):
     def _check_causal(self) -> None:
         if self.persons != 1:
             raise UsageError(f"causal with persons = {self.persons}", expected="persons = 1: each person has a state of their own",
-                             remedy="run one state for each person, as edgeskel.runtime.Session does")
+                             remedy="train with --settings persons=1: of each clip the person who moves most counts, and live "
+                                    "each has a state, as edgeskel.runtime.Session does")
         if self.frames != self.source_frames or self.frames % self.frames_per_step:
             raise UsageError(f"causal with frames = {self.frames} and source_frames = {self.source_frames}",
                              expected=f"the same number of both, a multiple of {self.frames_per_step}: nothing is stretched")
@@ -109,12 +110,16 @@ class JointMixing(nn.Module):
     (B, C, T, V) -> (B, C, T, V').
     """
 
-    whole = ("mix",)  # used by its weight, so never stored in two factors
+    whole: tuple[str, ...] = ("mix",)  # used by its weight, so never stored in two factors
+
+    groups: int
+    joints: int
+    mixed: int
 
     def __init__(self, channels: int, groups: int, joints: int, mixed: int, start: Tensor) -> None:
         super().__init__()
         self.groups, self.joints, self.mixed = groups, joints, mixed
-        self.mix = nn.Conv2d(groups * joints, groups * mixed, 1, groups=groups, bias=False)
+        self.mix: nn.Conv2d = nn.Conv2d(groups * joints, groups * mixed, 1, groups=groups, bias=False)
         with torch.no_grad():
             noise = 0.02 * torch.randn(groups, mixed, joints)
             self.mix.weight.copy_((start + noise).reshape(groups * mixed, joints, 1, 1))
@@ -142,13 +147,13 @@ class Block(steps.Step):
     def __init__(self, width_in: int, width: int, joints: int, regions: int, start: Tensor, stride: int,
                  config: EdgeConfig) -> None:
         super().__init__()
-        self.mixing = JointMixing(width_in, config.groups, joints, regions, start)
-        self.expand = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.mixing: JointMixing = JointMixing(width_in, config.groups, joints, regions, start)
+        self.expand: nn.Sequential = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
         self.skip: nn.Module = nn.Identity()
         if width_in != width:
             self.skip = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
         self.pool: nn.Module = nn.Identity() if joints == regions else JointMixing(width_in, config.groups, joints, regions, start)
-        self.temporal = steps.Sequential(
+        self.temporal: steps.Sequential = steps.Sequential(
             _along_frames(config, width, width, config.kernel, stride, groups=width),
             nn.BatchNorm2d(width),
             nn.ReLU(),
@@ -207,7 +212,7 @@ class Edge(Recogniser):
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__(config)
         joints = len(config.topology.joints)
-        self.stem = steps.Sequential(
+        self.stem: steps.Sequential = steps.Sequential(
             nn.BatchNorm2d(self.streams.channels),
             _along_frames(config, self.streams.channels, config.widths[0], config.stem_kernel, config.stem_stride),
             nn.BatchNorm2d(config.widths[0]),
@@ -228,11 +233,11 @@ class Edge(Recogniser):
                 blocks.append(Block(width, wide, joints, target, start, 1 if index else config.stage_strides[stage], config))
                 width, joints = wide, target
                 start = torch.eye(joints) if stage else start
-        self.blocks = steps.Sequential(*blocks)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(width, len(config.labels))
+        self.blocks: steps.Sequential = steps.Sequential(*blocks)
+        self.dropout: nn.Dropout = nn.Dropout(config.dropout)
+        self.classifier: nn.Linear = nn.Linear(width, len(config.labels))
 
-        self.mean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)),
+        self.mean: steps.RunningMean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)),
                                       config.frames // config.frames_per_step if config.causal else 1)
         # Means over places and over frames as products with constants: XNNPACK takes no other mean of theirs.
         self.register_buffer("each_place", torch.full((1, joints), 1 / joints), persistent=False)

@@ -97,20 +97,25 @@ class HypergraphAttention(nn.Module):
     matrix that starts as the identity, and ``a`` a scalar that starts at 0.
     """
 
+    heads: int
+    joints: int
+    distances: int
+    width: int
+
     def __init__(self, channels: int, width: int, heads: int, groups: int, topology: Topology,
                  partition: Sequence[int]) -> None:
         super().__init__()
         joints, hops = len(topology.joints), torch.from_numpy(topology.hops)
         distances = int(hops.max()) + 1
         self.heads, self.joints, self.distances, self.width = heads, joints, distances, width
-        self.query = nn.Linear(channels, width, bias=False)
-        self.key_value = nn.Linear(channels, 2 * width, bias=False)
-        self.group = nn.Linear(channels, width, bias=False)
-        self.project = nn.Conv2d(width, width, 1, groups=groups)
-        self.hop_table = nn.Parameter(torch.zeros(distances, width))
-        self.group_bias = nn.Parameter(torch.zeros(heads, width // heads))
-        self.mixing = nn.Parameter(torch.eye(joints).repeat(heads, 1, 1))
-        self.share = nn.Parameter(torch.zeros(1))
+        self.query: nn.Linear = nn.Linear(channels, width, bias=False)
+        self.key_value: nn.Linear = nn.Linear(channels, 2 * width, bias=False)
+        self.group: nn.Linear = nn.Linear(channels, width, bias=False)
+        self.project: nn.Conv2d = nn.Conv2d(width, width, 1, groups=groups)
+        self.hop_table: nn.Parameter = nn.Parameter(torch.zeros(distances, width))
+        self.group_bias: nn.Parameter = nn.Parameter(torch.zeros(heads, width // heads))
+        self.mixing: nn.Parameter = nn.Parameter(torch.eye(joints).repeat(heads, 1, 1))
+        self.share: nn.Parameter = nn.Parameter(torch.zeros(1))
         member = functional.one_hot(torch.tensor(partition), max(partition) + 1).float()  # (V, E)
         self.register_buffer("member", member, persistent=False)
         self.register_buffer("mean_of_group", (member / member.sum(0)).t().contiguous(), persistent=False)  # (E, V)
@@ -161,16 +166,19 @@ class TemporalMix(nn.Module):
     (B, C, T, V) -> (B, C, T', V). The three entries that share an input are one convolution.
     """
 
+    quarter: int
+    stride: int
+
     def __init__(self, width: int, stride: int) -> None:
         super().__init__()
         quarter = width // 4
         self.quarter, self.stride = quarter, stride
-        self.enter = nn.Sequential(nn.Conv2d(width, 3 * quarter, 1), nn.BatchNorm2d(3 * quarter), nn.ReLU())
-        self.near = nn.Sequential(nn.Conv2d(quarter, quarter, (5, 1), (stride, 1), (2, 0)), nn.BatchNorm2d(quarter))
-        self.far = nn.Sequential(nn.Conv2d(quarter, quarter, (5, 1), (stride, 1), (4, 0), (2, 1)),
+        self.enter: nn.Sequential = nn.Sequential(nn.Conv2d(width, 3 * quarter, 1), nn.BatchNorm2d(3 * quarter), nn.ReLU())
+        self.near: nn.Sequential = nn.Sequential(nn.Conv2d(quarter, quarter, (5, 1), (stride, 1), (2, 0)), nn.BatchNorm2d(quarter))
+        self.far: nn.Sequential = nn.Sequential(nn.Conv2d(quarter, quarter, (5, 1), (stride, 1), (4, 0), (2, 1)),
                                  nn.BatchNorm2d(quarter))
-        self.largest = nn.Sequential(nn.MaxPool2d((3, 1), (stride, 1), (1, 0)), nn.BatchNorm2d(quarter))
-        self.point = nn.Sequential(nn.Conv2d(width, quarter, 1, (stride, 1)), nn.BatchNorm2d(quarter))
+        self.largest: nn.Sequential = nn.Sequential(nn.MaxPool2d((3, 1), (stride, 1), (1, 0)), nn.BatchNorm2d(quarter))
+        self.point: nn.Sequential = nn.Sequential(nn.Conv2d(width, quarter, 1, (stride, 1)), nn.BatchNorm2d(quarter))
 
     def forward(self, x: Tensor) -> Tensor:
         near, far, largest = self.enter(x).split(self.quarter, dim=1)
@@ -183,10 +191,11 @@ class Block(nn.Module):
     def __init__(self, channels: int, stride: int, config: HyperformerConfig, partition: Sequence[int]) -> None:
         super().__init__()
         width = config.width
-        self.norm = nn.LayerNorm(channels)
-        self.attention = HypergraphAttention(channels, width, config.heads, config.groups, config.topology, partition)
+        self.norm: nn.LayerNorm = nn.LayerNorm(channels)
+        self.attention: HypergraphAttention = HypergraphAttention(channels, width, config.heads, config.groups, config.topology,
+                                                                  partition)
         self.skip: nn.Module = nn.Identity() if channels == width else nn.Linear(channels, width, bias=False)
-        self.temporal = TemporalMix(width, stride)
+        self.temporal: TemporalMix = TemporalMix(width, stride)
         self.residual: nn.Module = nn.Identity()
         if channels != width or stride > 1:
             self.residual = nn.Sequential(nn.Conv2d(channels, width, 1, (stride, 1)), nn.BatchNorm2d(width))
@@ -211,11 +220,11 @@ class Hyperformer(Recogniser):
         super().__init__(config)
         joints, width = len(config.topology.joints), config.width
         partition = config.partition or body_groups(config.topology)
-        self.norm = nn.BatchNorm1d(config.persons * joints * self.streams.channels)
-        self.blocks = nn.Sequential(*(
+        self.norm: nn.BatchNorm1d = nn.BatchNorm1d(config.persons * joints * self.streams.channels)
+        self.blocks: nn.Sequential = nn.Sequential(*(
             Block(width if index > 1 else self.streams.channels, 2 if index in _STRIDED else 1, config, partition)
             for index in range(1, config.blocks + 1)))
-        self.classifier = nn.Linear(width, len(config.labels))
+        self.classifier: nn.Linear = nn.Linear(width, len(config.labels))
         self.apply(_initialise)
 
     def features(self, streams: Tensor) -> Tensor:

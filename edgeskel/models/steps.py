@@ -97,11 +97,14 @@ class Conv(nn.Conv2d, Step):
 
     states = 1
 
+    every: int
+    look_ahead: int
+
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, *, dilation: int = 1,
                  groups: int = 1, bias: bool = True, look_ahead: int = 0) -> None:
         super().__init__(channels_in, channels_out, (kernel, 1), (stride, 1), dilation=(dilation, 1), groups=groups,
                          bias=bias)
-        self.past = dilation * (kernel - 1) + 1 - stride
+        self.past: int = dilation * (kernel - 1) + 1 - stride
         if self.past < 0 or not 0 <= look_ahead <= self.past or look_ahead % stride:
             raise UsageError(f"a convolution over {self.past + stride} frames with stride {stride} and look-ahead {look_ahead}",
                              expected="a stride within its span, and a look-ahead within the rest of it that stride divides")
@@ -213,14 +216,17 @@ class Residual(Step):
         channels: of the skip's output; needed where the body has a stride.
     """
 
+    every: int
+    look_ahead: int
+
     def __init__(self, body: Step, skip: nn.Module | None = None, channels: int = 0) -> None:
         super().__init__()
         self.body = body
-        self.skip = Sequential(nn.Identity() if skip is None else skip,
+        self.skip: Sequential = Sequential(nn.Identity() if skip is None else skip,
                                *([Last(channels, body.every)] if body.every > 1 else []),
                                *([Delay(body.delay)] if body.delay else []))
         self.every, self.look_ahead = body.every, body.delay * body.every
-        self.states = body.states + self.skip.states
+        self.states: int = body.states + self.skip.states
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, V) -> (B, C', T / stride, V)."""
@@ -285,7 +291,7 @@ class RunningMean(Step):
 
     def __init__(self, keep: float, frames: int = 1) -> None:
         super().__init__()
-        self.decay = Decay(keep, frames)
+        self.decay: Decay = Decay(keep, frames)
         self.register_buffer("tiny", torch.tensor([1e-6]), persistent=False)
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:

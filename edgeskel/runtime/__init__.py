@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from edgeskel.errors import EngineError, UnknownChoice
 from edgeskel.runtime import engines
-from edgeskel.runtime.bundle import Artifact, Bundle, Certainty, Window
+from edgeskel.runtime.bundle import Bundle, Certainty, Window
+from edgeskel.runtime.choosing import choose, remark
 from edgeskel.runtime.events import UNKNOWN, Event, EventConfig
+from edgeskel.runtime.motion import SegmenterConfig
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.runtime.stepping import Stepper, open_stepper
 
@@ -36,11 +38,12 @@ def load(
     Args:
         path: the bundle's folder; every digest in it is checked first.
         engine: one of ``engines.ENGINES``; None takes the best one present.
-        precision: fp32, fp16 or int8; None takes the one that the bundle lists first for that engine.
+        precision: fp32, fp16 or int8; None takes the one that the bundle lists first for that engine, and fp32 on ONNX Runtime
+            (:func:`choose`).
         threads: processor threads; None leaves it to the engine.
         way: how live frames are recognised: ``frame`` (frame by frame) or ``window``; None takes the first where the bundle
             has it for that engine and precision.
-        config: when scores become events; None takes the bundle's temperature and threshold.
+        config: when scores become events; None takes the bundle's temperature, threshold and way to cut.
 
     Raises:
         BundleError: incomplete, altered or of another schema.
@@ -53,8 +56,10 @@ def load(
     artifact, name = choose(bundle, engine, precision)
     ready = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
     stepper = _stepper(bundle, engine, precision, threads, way)
-    found = config or event_config(bundle.certainty)
-    return Session(ready, bundle.topology, bundle.labels, bundle.window, stepper=stepper, config=found)
+    found = config or event_config(bundle.certainty, segmenter=bundle.segmenter)
+    session = Session(ready, bundle.topology, bundle.labels, bundle.window, stepper=stepper, config=found)
+    session.remark = remark(bundle, artifact, name)
+    return session
 
 
 WAYS = ("frame", "window")
@@ -75,10 +80,12 @@ def _stepper(bundle: Bundle, engine: str | None, precision: str | None, threads:
     return open_stepper(bundle, artifact, name, threads)
 
 
-def event_config(certainty: Certainty, threshold: float | None = None) -> EventConfig:
-    """When scores become events, by what validation data said; ``threshold`` overrides its threshold."""
+def event_config(certainty: Certainty, threshold: float | None = None, segmenter: SegmenterConfig | None = None) -> EventConfig:
+    """When scores become events, by what validation data said; ``threshold`` overrides its threshold. ``segmenter`` is when a body
+    counts as moving, by the training clips."""
     threshold = certainty.threshold if threshold is None else threshold
-    return EventConfig(temperature=certainty.temperature, threshold=threshold, begin=max(threshold, EventConfig.begin))
+    return EventConfig(temperature=certainty.temperature, threshold=threshold, begin=max(threshold, EventConfig.begin),
+                       segmenter=segmenter or SegmenterConfig())
 
 
 def session_of(model: Recogniser, threads: int | None = None, way: str | None = None, config: EventConfig | None = None) -> Session:
@@ -94,36 +101,3 @@ def session_of(model: Recogniser, threads: int | None = None, way: str | None = 
         raise UnknownChoice("way to recognise", str(way), WAYS if form else WAYS[1:])
     stepper = None if form is None or way == "window" else Stepper(engine, form, len(settings.topology.joints))
     return Session(engine, settings.topology, settings.labels, window, stepper=stepper, config=config)
-
-
-def choose(bundle: Bundle, engine: str | None = None, precision: str | None = None, form: str = "clip") -> tuple[Artifact, str]:
-    """The artifact of that form to run and the engine to run it with; arguments and errors as :func:`load`.
-
-    TensorRT goes first where it runs, because nothing else there uses the GPU. Otherwise the bundle's order decides:
-    its artifacts, and each artifact's engines, are listed by what was measured on their target.
-    """
-    if engine is not None:
-        engines.get(engine)  # an unknown name is refused with the list
-    precisions = {artifact.precision for artifact in bundle.artifacts}
-    if precision is not None and precision not in precisions:
-        raise UnknownChoice(f"precision in {bundle.path}", precision, precisions)
-    pairs = [
-        (artifact, name)
-        for artifact in bundle.artifacts
-        for name in artifact.engines
-        if artifact.form == form and name in engines.ENGINES and engine in (None, name) and precision in (None, artifact.precision)
-    ]
-    pairs.sort(key=lambda pair: pair[1] != "tensorrt")
-    refused: dict[str, str] = {}
-    for artifact, name in pairs:
-        if name not in refused:
-            why = engines.get(name).available()
-            if why is None:
-                return artifact, name
-            refused[name] = why
-    wanted = " ".join(filter(None, (precision, "artifact for", engine or "any engine")))
-    raise EngineError(
-        f"{bundle.path}: no {wanted} runs here",
-        expected="one of " + ", ".join(sorted({f"{a.file} on {name}" for a in bundle.artifacts for name in a.engines})),
-        remedy="; ".join(f"{name}: {why}" for name, why in refused.items()),
-    )

@@ -21,7 +21,13 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import BundleError, CorruptFile, EdgeskelError
+from edgeskel.files import open_regular, read_regular
+from edgeskel.printable import printable
+from edgeskel.runtime import ranges
+from edgeskel.runtime.motion import SegmenterConfig
+from edgeskel.runtime.segmentation import segmenter_of
 from edgeskel.skeleton import Float32, Topology
+from edgeskel.values import ByValue
 
 __all__ = [
     "CERTAINTY", "MANIFEST", "SCHEMA", "Artifact", "Bundle", "Certainty", "Golden", "StepForm", "Window", "certainty_of",
@@ -33,6 +39,8 @@ CERTAINTY = "certainty.json"
 """File of a checkpoint folder: what validation data said about its probabilities."""
 SCHEMA = 1
 _AGAIN = "copy the bundle again or export anew"
+_MANIFEST_LIMIT = 16 << 20  # bytes
+_NAME_LIMIT = 200  # letters of a label, a joint, a name
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,8 @@ class Certainty:
     """Calibrated probability under which an action is unknown."""
 
 
-@dataclass(frozen=True)
-class Artifact:
+@dataclass(frozen=True, eq=False, repr=False)
+class Artifact(ByValue):
     """One exported file of the bundle."""
 
     file: str
@@ -88,14 +96,18 @@ class Artifact:
     details: Mapping[str, Any]
     """The manifest's whole entry: digest, bytes, tolerance, what was measured."""
 
+    def __str__(self) -> str:
+        """File, precision and engines."""
+        return f"{self.file}, {self.precision}, for {', '.join(self.engines)}"
+
     @property
     def form(self) -> str:
         """``clip``: takes whole windows; ``step``: takes the next frames and the state."""
         return str(self.details.get("form", "clip"))
 
 
-@dataclass(frozen=True)
-class Golden:
+@dataclass(frozen=True, eq=False, repr=False)
+class Golden(ByValue):
     """Recorded inputs and the reference's answers, to prove an engine on the device.
 
     Args:
@@ -113,11 +125,15 @@ class Golden:
     def __len__(self) -> int:
         return len(self.joints)
 
+    def __str__(self) -> str:
+        """How many windows of which shape."""
+        return f"{len(self)} windows {self.joints.shape[1:]}"
+
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file, as hexadecimal."""
+    """SHA-256 of a file, as hexadecimal. Raises ``OSError`` where it is absent or something else than a file."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with open_regular(path, follow=True) as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
@@ -129,8 +145,8 @@ def manifest_digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Bundle:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bundle(ByValue):
     """An opened bundle: every file that its manifest lists is there, whole and unaltered."""
 
     path: Path
@@ -144,6 +160,22 @@ class Bundle:
     step: StepForm | None = None
     """How its step artifacts are fed; None where it has none."""
     certainty: Certainty = Certainty()
+    segmenter: SegmenterConfig = SegmenterConfig()
+    """How live frames are cut into actions, as its training clips taught."""
+
+    def __str__(self) -> str:
+        """Name, target and what is in it."""
+        return (f"{self.name} for {self.target}: {len(self.artifacts)} artifacts, {len(self.labels)} labels, {self.topology.name}, "
+                f"in {self.path}")
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what is in it."""
+        from edgeskel.notebook import table
+
+        return table(f"{self.name} for {self.target}", {
+            "folder": self.path, "labels": list(self.labels), "layout": self.topology.name,
+            "window": f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz",
+            **{artifact.file: f"{artifact.precision}, for {', '.join(artifact.engines)}" for artifact in self.artifacts}})
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -155,6 +187,8 @@ class Bundle:
         path = Path(path)
         manifest = _read_manifest(path / MANIFEST)
         try:
+            ranges.check_numbers(manifest, str(path / MANIFEST))
+            _check_names(manifest, str(path / MANIFEST))
             _check_files(path, manifest["files"], manifest["artifacts"])
             window = manifest["window"]
             bundle = cls(
@@ -179,19 +213,21 @@ class Bundle:
                 ),
                 step=step_form(manifest["step"]) if "step" in manifest else None,
                 certainty=certainty_of(manifest.get("certainty", {})),
+                segmenter=segmenter_of(manifest.get("segmenter", {})),
             )
         except BundleError:
             raise
         except EdgeskelError as error:  # a topology that contradicts itself
             raise BundleError(f"{path / MANIFEST}: {error.seen}", expected=error.expected, remedy=_AGAIN) from error
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
             raise BundleError(
-                f"{path / MANIFEST}: incomplete or malformed ({type(error).__name__}: {error})",
+                f"{path / MANIFEST}: incomplete or malformed ({type(error).__name__}: {printable(str(error), 200)})",
                 expected=f"a manifest of schema {SCHEMA}",
                 remedy=_AGAIN,
             ) from error
-        if min(bundle.window.persons, bundle.window.frames, bundle.window.hop) < 1 or not 0 < bundle.window.rate_hz < math.inf:
-            raise BundleError(f"{path / MANIFEST}: window {dict(window)}", expected="positive sizes", remedy=_AGAIN)
+        values = 3 * bundle.window.persons * bundle.window.frames * len(bundle.topology.joints)
+        states = sum(math.prod(shape) for shape in bundle.step.states) if bundle.step is not None else 0
+        ranges.check_size(values, states, str(path / MANIFEST))
         return bundle
 
     def file(self, name: str) -> Path:
@@ -233,6 +269,8 @@ class Bundle:
             AttributeError,
             NotImplementedError,
             RuntimeError,
+            MemoryError,
+            OverflowError,
             zipfile.BadZipFile,
             zlib.error,
         ) as error:
@@ -291,7 +329,7 @@ def read_certainty(folder: str | Path) -> Certainty:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_regular(path, _MANIFEST_LIMIT, follow=True).decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(
             f"{path.parent} holds no {MANIFEST}",
@@ -307,11 +345,29 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             expected=f"schema {SCHEMA}",
             remedy="export anew with this version of edgeskel, or install the version that wrote it",
         )
-    if manifest.get("digest") != manifest_digest(manifest):
+    try:
+        digest = manifest_digest(manifest)
+    except RecursionError as error:
+        raise BundleError(f"{path}: nested too deep", expected="a manifest in JSON", remedy=_AGAIN) from error
+    if manifest.get("digest") != digest:
         raise BundleError(
             f"{path}: its content does not match its own digest", expected="an unaltered manifest", remedy=_AGAIN
         )
     return manifest
+
+
+def _check_names(manifest: Mapping[str, Any], where: str) -> None:
+    """Labels and joints are texts of some letters that can be written anywhere, and there are not too many of them."""
+    for place, names, most in (("labels", manifest["labels"], ranges.LABELS),
+                               ("topology.joints", manifest["topology"]["joints"], ranges.JOINTS)):
+        if not isinstance(names, list) or not 1 <= len(names) <= most:
+            seen = f"{len(names)} entries" if isinstance(names, list) else type(names).__name__
+            raise BundleError(f"{where}: malformed: {place} is {seen}",
+                              expected=f"a list of 1 to {most} names", remedy=_AGAIN)
+    for name in (manifest["name"], manifest["target"], *manifest["labels"], *manifest["topology"]["joints"]):
+        if not isinstance(name, str) or not 1 <= len(name) <= _NAME_LIMIT or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise BundleError(f"{where}: malformed: the name {printable(repr(name), 60)}",
+                              expected=f"1 to {_NAME_LIMIT} letters", remedy=_AGAIN)
 
 
 def _check_files(folder: Path, files: Mapping[str, str], artifacts: list[Mapping[str, Any]]) -> None:
@@ -327,7 +383,7 @@ def _check_files(folder: Path, files: Mapping[str, str], artifacts: list[Mapping
             seen = file_digest(folder / name)
         except OSError as error:
             raise BundleError(
-                f"{folder / name}: {error.strerror}", expected="every file that the manifest lists", remedy=_AGAIN
+                f"{folder / printable(name, 100)}: {error.strerror}", expected="every file that the manifest lists", remedy=_AGAIN
             ) from error
         if seen != expected:
             raise BundleError(

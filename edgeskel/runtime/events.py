@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeskel.errors import UsageError
 from edgeskel.runtime.motion import SegmenterConfig
+from edgeskel.runtime.snapshot import Kind, array, one_of, optional, whole
 from edgeskel.skeleton import Float32
 
 __all__ = ["UNKNOWN", "Event", "EventConfig", "Naming", "calibrated"]
@@ -95,11 +96,15 @@ class Naming:
         config: see :class:`EventConfig`.
     """
 
-    REMEMBERS = ("label", "smooth", "_leader", "_agreed")
-
     def __init__(self, labels: tuple[str, ...], config: EventConfig) -> None:
         self.labels, self.config = labels, config
         self.clear()
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        classes = len(self.labels)
+        return {"label": one_of((None, *self.labels)), "smooth": optional(array(classes, low=-1e-3, high=1 + 1e-3)),
+                "_leader": whole(-1, classes - 1), "_agreed": whole(0)}
 
     def clear(self) -> None:
         """The next action is another one."""

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from edgeskel.errors import CorruptFile
 from edgeskel.runtime.arrivals import Arrivals
 from edgeskel.runtime.bundle import Window
 from edgeskel.runtime.events import UNKNOWN, Event, EventConfig, Naming, calibrated
 from edgeskel.runtime.motion import Segmenter, Stretch
 from edgeskel.runtime.recognising import Answer, Recognising
-from edgeskel.runtime.snapshot import recall, remember
+from edgeskel.runtime.snapshot import Kind, array, optional, real, recall, remember
 from edgeskel.runtime.timeline import Resampler
-from edgeskel.runtime.tracking import Slots, Tracks
-from edgeskel.skeleton import Float32, Frame, Topology
+from edgeskel.runtime.tracking import MOST_PERSONS, PATIENCE_S, Slots, Tracks
+from edgeskel.skeleton import FARTHEST_M, Float32, Frame, Topology
 
 __all__ = ["Doing", "Live"]
 
@@ -34,21 +35,34 @@ class Doing:
         labels: K class names.
         recognising: the way to recognise.
         config: when scores become events.
+        persons: M.
     """
 
-    REMEMBERS = ("resampler", "segmenter", "recognising", "naming", "began", "embedding")
-
     def __init__(self, number: int, topology: Topology, rate_hz: float, labels: tuple[str, ...], recognising: Recognising,
-                 config: EventConfig) -> None:
+                 config: EventConfig, persons: int = 1) -> None:
         self.number, self.config = number, config
-        self.resampler = Resampler(rate_hz)
-        self.segmenter = Segmenter(topology, rate_hz, config.segmenter)
+        self.resampler = Resampler(rate_hz, (persons, len(topology.joints)))
+        self.segmenter = Segmenter(topology, rate_hz, config.segmenter, persons)
         self.recognising = recognising
-        self.naming = Naming(labels, config)
+        self.naming: Naming = Naming(labels, config)
         self.began: float | None = None
         """When the action began that goes on and was named."""
         self.embedding: Float32 | None = None
         """(D,) of the latest answer."""
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        return {"resampler": None, "segmenter": None, "recognising": None, "naming": None,
+                "began": optional(real()), "embedding": optional(array(None))}
+
+    def contradiction(self) -> str | None:
+        """What the fields cannot be together, if they are that."""
+        pushed, settled = self.resampler.latest, self.segmenter.latest
+        if settled is None:
+            return None
+        if pushed is None or not -2 * PATIENCE_S <= settled - pushed <= self.resampler.period:
+            return f"frames up to {settled:g} s, of a source that has come to {pushed} s"
+        return None
 
     def push(self, frame: Frame, replaced: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None) -> list[Event]:
         """Take a frame, (M, V, 3)."""
@@ -108,18 +122,16 @@ class Live:
         most: persons that are followed at a time.
     """
 
-    REMEMBERS = ("arrivals", "tracks", "slots", "now")
-
     def __init__(self, topology: Topology, labels: tuple[str, ...], window: Window, recognising: Callable[[], Recognising],
                  config: EventConfig, most: int) -> None:
         self.topology, self.labels, self.window, self.config = topology, labels, window, config
         self._recognising = recognising
         self.most = most
-        self.arrivals = Arrivals()
+        self.arrivals = Arrivals(len(topology.joints))
         self.now = 0.0
         """Time of the latest frame that was taken, in seconds."""
         self.tap: Callable[[Frame], None] | None = None
-        self.tracks = Tracks(most, topology)
+        self.tracks: Tracks = Tracks(most, topology)
         self.start_afresh()
 
     def start_afresh(self) -> None:
@@ -127,7 +139,7 @@ class Live:
         used = self.tracks.next
         self.tracks = Tracks(self.most, self.topology)
         self.tracks.next = used
-        self.slots = Slots(self.window.persons, self.topology)
+        self.slots: Slots = Slots(self.window.persons, self.topology)
         self.persons: dict[int, Doing] = {}
 
     @property
@@ -144,8 +156,8 @@ class Live:
         for taken, jumped in self.arrivals.push(checked):
             if self.tap is not None:
                 self.tap(taken)
-            if jumped:
-                events += self.finish()
+            if jumped or taken.time - self.now > PATIENCE_S:  # nobody is known who was there before
+                events += self._finish(self.now if jumped else taken.time)
                 self.start_afresh()
             self.now = taken.time
             events += self._together(taken) if self.window.persons > 1 else self._each(taken)
@@ -153,26 +165,57 @@ class Live:
 
     def finish(self) -> list[Event]:
         """The source has ended: the actions that were going on."""
-        return [event for doing in self.persons.values() for event in doing.finish(self.now)]
+        return self._finish(self.now)
+
+    def _finish(self, time: float) -> list[Event]:
+        return [event for doing in self.persons.values() for event in doing.finish(time)]
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        return {"arrivals": None, "tracks": None, "slots": None, "now": real()}
 
     def remember(self) -> dict[str, Any]:
         """Everything that is remembered, as plain values."""
-        return {"all": remember(self), "persons": {number: remember(doing) for number, doing in self.persons.items()}}
+        return {"all": remember(self), "persons": {who: remember(doing) for who, doing in self.persons.items()}}
 
-    def recall(self, fields: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`remember`, after :meth:`start_afresh`."""
+    def recall(self, fields: Any) -> None:
+        """Inverse of :meth:`remember`, after :meth:`start_afresh`.
+
+        Raises:
+            CorruptFile: something else than :meth:`remember` gives.
+        """
+        if not isinstance(fields, Mapping) or fields.keys() != {"all", "persons"}:
+            raise CorruptFile("session state", "not what is remembered live", expected="what Session.save gave")
         recall(self, fields["all"])
+        known = {0} if self.window.persons > 1 else self.tracks.trails.keys()
+        if not isinstance(fields["persons"], Mapping) or not fields["persons"].keys() <= known:
+            raise CorruptFile("session state", "persons whom nobody follows", expected=f"among {sorted(known)}")
         self.persons = {number: self._doing(number) for number in fields["persons"]}
         for number, doing in self.persons.items():
-            recall(doing, fields["persons"][number])
+            recall(doing, fields["persons"][number], f"state.person {number}")
+        strange = self._contradiction()
+        if strange is not None:
+            raise CorruptFile("session state", strange, expected="fields that belong together")
+
+    def _contradiction(self) -> str | None:
+        """What the clock and the persons cannot be together, if they are that."""
+        if self.arrivals.last is None:
+            return "persons before the first frame" if self.persons or self.now else None
+        if self.arrivals.last != self.now:
+            return f"a frame of {self.arrivals.last:g} s, and the clock at {self.now:g} s"
+        trails = [*self.tracks.trails.values(), *self.slots.trails.values()]
+        times = [trail[-1][0] for trail in trails] + [doing.resampler.latest for doing in self.persons.values()]
+        oldest = self.now - 2 * PATIENCE_S
+        if any(time is not None and not oldest <= time <= self.now for time in times):
+            return f"persons seen at other times than the {2 * PATIENCE_S:g} s before {self.now:g} s"
+        return None
 
     def _each(self, frame: Frame) -> list[Event]:
         """Every person for himself."""
         events: list[Event] = []
-        found = self.tracks.assign(frame)
         for number in self.tracks.gone(frame.time):
             events += self.persons.pop(number).finish(frame.time)
-        for number, index in sorted(found.items()):
+        for number, index in sorted(self.tracks.assign(frame).items()):
             if number not in self.persons:
                 self.persons[number] = self._doing(number)
             alone = Frame(frame.time, frame.joints[index : index + 1], frame.confidence[index : index + 1])
@@ -187,22 +230,29 @@ class Live:
         return self.persons[0].push(placed, fresh)
 
     def _doing(self, number: int) -> Doing:
-        return Doing(number, self.topology, self.window.rate_hz, self.labels, self._recognising(), self.config)
+        return Doing(number, self.topology, self.window.rate_hz, self.labels, self._recognising(), self.config,
+                     self.window.persons)
 
     def _checked(self, frame: Frame) -> Frame | None:
         """The frame with the values that claim to be seen and are none taken out; None where it is no frame at all."""
         joints, confidence = np.asarray(frame.joints), np.asarray(frame.confidence)
         size = len(self.topology.joints)
+        if joints.ndim and len(joints) > MOST_PERSONS:
+            self.refused[f"more than {MOST_PERSONS} persons"] += 1
+            return None
         if joints.shape != (*confidence.shape, 3) or confidence.ndim != 2:
             self.refused["joints and confidence do not fit"] += 1
             return None
         if len(joints) and confidence.shape[1] != size:
             self.refused["another number of joints"] += 1
             return None
-        sound = np.isfinite(joints).all(axis=-1) & (confidence >= 0) & (confidence <= 1)  # false for NaN
-        broken = ~sound & (confidence != 0)
+        near = (np.abs(joints) <= FARTHEST_M).all(axis=-1)  # false for NaN
+        broken = ~(near & (confidence >= 0) & (confidence <= 1)) & (confidence != 0)
         if not broken.any():
             return frame
-        self.refused["joint that is not finite"] += int(broken.sum())
+        far = broken & ~near & np.isfinite(joints).all(axis=-1)
+        for reason, found in (("joint that is not finite", broken & ~far), ("joint more than 1000 km away", far)):
+            if found.any():
+                self.refused[reason] += int(found.sum())
         return replace(frame, joints=np.where(broken[..., None], np.float32(0), joints).astype(np.float32),
                        confidence=np.where(broken, np.float32(0), confidence).astype(np.float32))

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeskel.skeleton import Float32, Frame, Topology
+from edgeskel.runtime.snapshot import Kind, array, optional, real, row, several, whole
+from edgeskel.runtime.snapshot import frame as frame_of
+from edgeskel.skeleton import FARTHEST_M, Float32, Frame, Topology
 
 __all__ = ["MotionEnergy", "Segmenter", "SegmenterConfig", "Stretch"]
 
@@ -75,27 +77,38 @@ class MotionEnergy:
     Args:
         topology: names hips and shoulders, which give the torso's length; 0.5 m without them.
         rate_hz: of the frames.
+        persons: M, where it is known beforehand.
     """
 
-    REMEMBERS = ("_frames", "_torso")
     LAG_S = 0.2
     """Seconds between the two positions that are compared."""
 
-    def __init__(self, topology: Topology, rate_hz: float) -> None:
+    def __init__(self, topology: Topology, rate_hz: float, persons: int | None = None) -> None:
+        self._persons = persons
         self._lag = max(1, round(self.LAG_S * rate_hz))
         self._mean = max(1, self._lag - 1)
-        self.delay_s = (self._lag + self._mean - 1) / 2 / rate_hz
+        self.delay_s: float = (self._lag + self._mean - 1) / 2 / rate_hz
         self._per_second = rate_hz / self._lag
         self._frames: deque[tuple[float, Float32]] = deque(maxlen=self._lag + self._mean)
         """Time, and (M, V, 4): positions where a joint was seen, else 0, and whether it was."""
-        size = len(topology.joints)
-        self._fastest = max(1, round(0.15 * size))
+        self._size = len(topology.joints)
+        self._fastest = max(1, round(0.15 * self._size))
         top = [topology.index(name) for name in ("left_shoulder", "right_shoulder") if name in topology.joints]
         bottom = [topology.index(name) for name in ("left_hip", "right_hip") if name in topology.joints]
         self._trunk = top + bottom if top and bottom else []
         upward = [1 / len(top)] * len(top) + [-1 / len(bottom)] * len(bottom) if self._trunk else []
         self._upward = np.array(upward, np.float32)  # middle of the shoulders less that of the hips
         self._torso: Float32 | None = None  # (M,) metres, slowly followed
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        seen = array(self._persons, self._size, 4, low=-FARTHEST_M, high=FARTHEST_M)
+        return {"_frames": several(row(real(), seen), self._lag + self._mean),
+                "_torso": optional(array(self._persons, low=0.1, high=2))}
+
+    def contradiction(self) -> str | None:
+        """What the fields cannot be together, if they are that."""
+        return "frames without a torso" if self._frames and self._torso is None else None
 
     def push(self, frame: Frame) -> float:
         """Energy as of ``delay_s`` before this frame; 0 while too little was seen."""
@@ -134,17 +147,18 @@ class Segmenter:
     Args:
         topology, rate_hz: of the frames.
         config: thresholds.
+        persons: M, where it is known beforehand.
     """
 
-    REMEMBERS = ("energy", "noise", "_motion", "_frames", "_energies", "_unjudged", "_began", "_moved")
-
-    def __init__(self, topology: Topology, rate_hz: float, config: SegmenterConfig | None = None) -> None:
+    def __init__(self, topology: Topology, rate_hz: float, config: SegmenterConfig | None = None,
+                 persons: int | None = None) -> None:
         self.config = config or SegmenterConfig()
         self.energy = 0.0
         """Of the latest frame."""
-        self.noise = 0.0
+        self.noise: float = 0.0
         """Energy of a still body before this source, as judged so far."""
-        self._motion = MotionEnergy(topology, rate_hz)
+        self._motion = MotionEnergy(topology, rate_hz, persons)
+        self._persons, self._size = persons, len(topology.joints)
         self._slack_s = 0.5 / rate_hz  # so that a duration of whole frames is not decided by the rounding of time stamps
         kept = self.config.longest_s + self.config.still_s + 2 * self.config.margin_s + 2 * self._motion.delay_s
         self._frames: deque[Frame] = deque(maxlen=round(kept * rate_hz) + 1)
@@ -155,10 +169,32 @@ class Segmenter:
         self._began: float | None = None
         self._moved = 0.0  # when it last moved
 
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        energy, kept = real(0, math.inf), self._frames.maxlen or 0
+        return {"energy": energy, "noise": real(0, self.config.most_noise), "_motion": None,
+                "_frames": several(frame_of(self._persons, self._size), kept),
+                "_energies": several(energy, self._energies.maxlen or 0), "_unjudged": whole(0),
+                "_began": optional(real()), "_moved": real()}
+
+    def contradiction(self) -> str | None:
+        """What the fields cannot be together, if they are that."""
+        times = [frame.time for frame in self._frames]
+        if any(after <= before for before, after in zip(times, times[1:], strict=False)):
+            return "frames whose time does not increase"
+        if self._began is not None and not (times and times[0] <= self._began <= self._moved <= times[-1]):
+            return f"motion from {self._began:g} to {self._moved:g} s, which no frame shows"
+        return None
+
     @property
     def moving(self) -> bool:
         """Whether a stretch is open."""
         return self._began is not None
+
+    @property
+    def latest(self) -> float | None:
+        """Time of the latest frame, in seconds."""
+        return self._frames[-1].time if self._frames else None
 
     @property
     def began(self) -> float | None:

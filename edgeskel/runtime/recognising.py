@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from edgeskel.runtime.motion import Segmenter, Stretch
+from edgeskel.runtime.snapshot import Kind, array, optional, real, row, several, whole
+from edgeskel.runtime.snapshot import frame as frame_of
 from edgeskel.runtime.stepping import Memory, Stepper
 from edgeskel.skeleton import Float32, Frame
 
@@ -22,6 +24,9 @@ Answer = tuple[Float32, Float32]
 
 class Recognising(Protocol):
     """What one person (or one scene) is recognised with."""
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
 
     def push(self, frame: Frame, segmenter: Segmenter) -> Answer | None:
         """Take a frame at the recogniser's rate, (M, V, 3), which ``segmenter`` has seen; an answer when one is due."""
@@ -38,11 +43,13 @@ class ByWindow:
         hop: frames.
     """
 
-    REMEMBERS = ("waiting",)
-
     def __init__(self, recognise: Callable[[Float32, Float32], Answer], hop: int) -> None:
         self._recognise, self._hop = recognise, hop
-        self.waiting = 0
+        self.waiting: int = 0
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        return {"waiting": whole(0)}
 
     def push(self, frame: Frame, segmenter: Segmenter) -> Answer | None:
         self.waiting += 1
@@ -69,12 +76,11 @@ class ByFrame:
 
     Args:
         stepper: the step artifact.
+        classes: K.
     """
 
-    REMEMBERS = ("memory", "answers", "waiting", "began")
-
-    def __init__(self, stepper: Stepper) -> None:
-        self._stepper = stepper
+    def __init__(self, stepper: Stepper, classes: int) -> None:
+        self._stepper, self._classes = stepper, classes
         self.memory: Memory = stepper.fresh()
         self.answers: list[tuple[float, Float32, Float32]] = []
         """Time, probabilities and embedding of the latest steps of this action."""
@@ -82,6 +88,16 @@ class ByFrame:
         """Frames of this action that were not stepped through yet."""
         self.began: float | None = None
         """Which action this is."""
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        answer = row(real(), array(self._classes, low=0, high=1 + 1e-3), array(None))
+        return {"memory": None, "answers": several(answer, _KEPT + 1), "began": optional(real()),
+                "waiting": several(frame_of(1, self._stepper.joints), _MOST_WAITING)}
+
+    def contradiction(self) -> str | None:
+        """What the fields cannot be together, if they are that."""
+        return "answers of several sizes" if len({(len(a), len(b)) for _, a, b in self.answers}) > 1 else None
 
     def push(self, frame: Frame, segmenter: Segmenter) -> Answer | None:
         if not segmenter.moving:
@@ -111,6 +127,7 @@ class ByFrame:
         return answer
 
 
+_MOST_WAITING = 4096
 _KEPT = 15  # the end of a stretch is known half a second late; at 30 Hz and two frames a step that is 8 steps
 
 

@@ -9,28 +9,30 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
 from edgeskel.errors import CorruptFile, EngineError, InvalidClip, TopologyMismatch, UsageError
+from edgeskel.runtime.arrivals import GAP_S
 from edgeskel.runtime.bundle import Window
 from edgeskel.runtime.engines import Engine
 from edgeskel.runtime.events import Event, EventConfig
 from edgeskel.runtime.live import Doing, Live
 from edgeskel.runtime.recognising import ByFrame, ByWindow, Recognising
-from edgeskel.runtime.snapshot import pack, unpack
+from edgeskel.runtime.snapshot import pack, plain, unpack
 from edgeskel.runtime.stepping import Stepper
 from edgeskel.runtime.timeline import Resampler, Ring, paced
-from edgeskel.runtime.tracking import Slots
-from edgeskel.skeleton import Clip, Float32, Frame, Topology, check_window
-from edgeskel.window import fit_window
+from edgeskel.runtime.tracking import MOST_PERSONS, Slots
+from edgeskel.skeleton import LATEST_S, Clip, Float32, Frame, Topology, check_window, unit_of, unit_of_step
+from edgeskel.values import ByValue
+from edgeskel.window import check_axes, fit_window
 
 __all__ = ["Recognition", "Session"]
 
 
-@dataclass(frozen=True)
-class Recognition:
+@dataclass(frozen=True, eq=False, repr=False)
+class Recognition(ByValue):
     """What one window shows.
 
     Args:
@@ -43,9 +45,13 @@ class Recognition:
 
     label: str
     probability: float
-    probabilities: Float32 = field(repr=False)
-    embedding: Float32 = field(repr=False)
+    probabilities: Float32
+    embedding: Float32
     time: float | None = None
+
+    def __str__(self) -> str:
+        """Label and probability."""
+        return f"{self.label!r} {self.probability:.0%}" + ("" if self.time is None else f" at {self.time:.3f} s")
 
 
 class Session:
@@ -61,16 +67,37 @@ class Session:
         most: persons that :meth:`step` follows at a time, where the recogniser sees one at a time.
     """
 
+    engine: Engine
+    stepper: Stepper | None
+    remark: str = ""
+    """What its user should know of the artifact that was chosen; see :func:`edgeskel.runtime.choosing.remark`."""
+
     def __init__(self, engine: Engine, topology: Topology, labels: Sequence[str], window: Window, *,
                  stepper: Stepper | None = None, config: EventConfig | None = None, most: int = 4) -> None:
         self.engine, self.stepper = engine, stepper
         self.topology = topology
-        self.labels = tuple(labels)
+        self.labels: tuple[str, ...] = tuple(labels)
         self.window = window
-        self.config = config or EventConfig()
+        self.config: EventConfig = config or EventConfig()
         self.most = most
         self._live = self._fresh()
         self.reset()
+
+    def __repr__(self) -> str:
+        """One line."""
+        return (f"<Session on {self.engine.name}, by {self.way}: {len(self.labels)} labels, {self.topology.name}, "
+                f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz>")
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what it recognises with, and whom it follows."""
+        from edgeskel.notebook import table
+
+        doing = {f"person {number}": doing.naming.label or ("moving" if doing.segmenter.moving else "no action")
+                 for number, doing in self.persons.items()}
+        window = f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz"
+        return table("Session", {"engine": self.engine.name, "way": self.way, "labels": list(self.labels),
+                                 "layout": self.topology.name, "window": window, "refused": dict(self.refused) or "nothing",
+                                 **doing})
 
     @property
     def way(self) -> str:
@@ -93,7 +120,7 @@ class Session:
 
     def _recognising(self) -> Recognising:
         if self.stepper is not None:
-            return ByFrame(self.stepper)
+            return ByFrame(self.stepper, len(self.labels))
 
         def recognise(joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
             found = self.recognise(joints, confidence)
@@ -109,8 +136,9 @@ class Session:
 
         * late or repeated frames, and a single one far from the others (:class:`~edgeskel.runtime.arrivals.Arrivals`), are
           left out;
-        * a pause of more than 5 s, or a source that starts again, ends all actions; everybody is new afterwards;
-        * a frame of another number of joints is left out;
+        * a frame whose time counts something smaller than seconds is left out;
+        * a pause of more than a second, or a source that starts again, ends all actions; everybody is new afterwards;
+        * a frame of another number of joints, or of more than 64 persons, is left out;
         * a joint that claims to be seen and is not finite is missing.
 
         Args:
@@ -148,27 +176,25 @@ class Session:
         """Go on from what :meth:`save` gave, in this process or another one.
 
         Raises:
-            CorruptFile: damaged, or something else.
+            CorruptFile: damaged, something else, or a state that no session can be in.
             UsageError: of another recogniser or another way to run it. The session is as it was before.
         """
         fields = unpack(state)
-        if not isinstance(fields, dict) or "session" not in fields:
+        if not isinstance(fields, dict) or not isinstance(fields.get("session"), dict):
             raise CorruptFile("session state", "not what Session.save gives")
-        if fields["session"] != self._identity():
+        if plain(fields["session"]) != plain(self._identity()):
             raise UsageError("the saved state is of another recogniser or of another way to run it",
                              expected=f"one of {len(self.labels)} labels and {len(self.topology.joints)} joints, by {self.way}")
         live = self._fresh()
-        try:
-            live.recall(fields["live"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CorruptFile("session state", f"incomplete ({error!r})", expected="what Session.save gave") from error
+        live.recall(fields.get("live"))
         live.tap, self._live = self._live.tap, live
 
     def _identity(self) -> dict[str, object]:
         """What a saved state must fit."""
         shapes = () if self.stepper is None else self.stepper.form.states
         return {"labels": self.labels, "joints": self.topology.joints, "persons": self.window.persons,
-                "rate_hz": self.window.rate_hz, "way": self.way, "states": shapes}
+                "rate_hz": self.window.rate_hz, "way": self.way, "states": shapes,
+                "segmenter": astuple(self.config.segmenter)}
 
     def check_topology(self, topology: Topology) -> None:
         """Refuse a source of another layout.
@@ -187,14 +213,15 @@ class Session:
         """Recognise one clip, stretched to the window as in training.
 
         Args:
-            joints: (P, T, V, 3) metres, any T and P.
+            joints: (P, T, V, 3) metres: persons, frames, joints, x y z; any T and P.
             confidence: (P, T, V) in 0..1; None means that all joints were seen.
 
         Raises:
-            InvalidClip: the clip breaks the contract, or nothing is seen in it.
+            InvalidClip: the clip breaks the contract, its axes stand in another order, or nothing is seen in it.
             TopologyMismatch: another number of joints.
         """
         joints = np.asarray(joints, dtype=np.float32)
+        check_axes(joints.shape, self.topology)
         seen = np.ones(joints.shape[:3], np.float32) if confidence is None else np.asarray(confidence, np.float32)
         check_window(joints, seen, "clip")
         self._check_size(joints.shape[2])
@@ -211,7 +238,7 @@ class Session:
         rate of the source.
 
         Args:
-            clip: (P, T, V, 3), any T and P; frame by frame the person seen with the most confidence counts.
+            clip: (P, T, V, 3), any T and P; frame by frame the person who acts counts.
 
         Raises:
             InvalidClip: nothing is seen in it, or it is shorter than one step.
@@ -223,6 +250,10 @@ class Session:
         self._check_size(clip.joints.shape[2])
         if not (clip.confidence > 0).any():
             raise InvalidClip("clip: every joint is missing", expected="somebody to recognise")
+        longest = float(np.diff(clip.time).max(initial=0.0))
+        if longest > GAP_S:
+            raise InvalidClip(f"clip: {longest:g} s from one frame to the next", expected=f"at most {GAP_S:g} s",
+                              remedy=f"if these are {unit_of_step(longest)}, divide them; else give the parts one by one")
         memory, answer = self.stepper.fresh(), None
         for settled in paced(clip, self.window.rate_hz):
             answer = self.stepper.push(memory, settled.joints[0], settled.confidence[0]) or answer
@@ -275,6 +306,11 @@ class Session:
         return settled
 
     def _check(self, frame: Frame) -> None:
+        if abs(frame.time) > LATEST_S and math.isfinite(frame.time):
+            raise InvalidClip(f"a frame of time {frame.time:.6g}, which looks like {unit_of(frame.time)}", expected="seconds",
+                              remedy="divide the times by their unit")
+        if len(frame.joints) > MOST_PERSONS:
+            raise InvalidClip(f"a frame of {len(frame.joints)} persons", expected=f"{MOST_PERSONS} at most")
         if not math.isfinite(frame.time) or frame.time <= self._latest:
             raise InvalidClip(
                 f"a frame of time {frame.time} s follows one of {self._latest} s",

@@ -1,48 +1,167 @@
 """What a session remembers, as bytes: saved, carried anywhere, restored. Nothing is ever unpickled.
 
-A component that remembers something names its fields in ``REMEMBERS``. A field holds another such component or plain values:
-numbers, text, arrays, frames, and tuples, lists, deques and mappings of these.
+A component that remembers something says which of its fields, and of what kind each is, in ``remembered()``. A field holds
+another such component (kind None) or plain values: numbers, text, arrays, frames, and tuples, lists, deques and mappings of
+these. What two fields must have in common is said by ``contradiction()``, where a component has it. Nothing is restored that
+does not fit: a state that is whole and says something impossible is refused at the door.
+
+Axes: P persons of a frame, V joints.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
+import zipfile
 from collections import Counter, deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgeskel.errors import CorruptFile
 from edgeskel.files import UNREADABLE
-from edgeskel.skeleton import Frame
+from edgeskel.skeleton import FARTHEST_M, LATEST_S, Frame
 
-__all__ = ["pack", "recall", "remember", "unpack"]
+__all__ = [
+    "Kind", "array", "frame", "one_of", "optional", "pack", "plain", "real", "recall", "remember", "row", "several", "table",
+    "text", "unpack", "whole",
+]
+
+_LARGEST = 256 << 20
+"""Bytes of a state when unpacked: some hundred times what four persons need."""
+
+
+class Kind(NamedTuple):
+    """What a remembered value must be."""
+
+    expected: str
+    """In words."""
+    fits: Callable[[Any], bool]
+    """Whether a value is of this kind."""
+
+
+def real(low: float = -LATEST_S, high: float = LATEST_S) -> Kind:
+    """A finite number in ``low..high``."""
+    return Kind(f"a number in {low:g}..{high:g}",
+                lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high)
+
+
+def whole(low: int, high: int = 1 << 40) -> Kind:
+    """A whole number in ``low..high``."""
+    return Kind(f"a whole number in {low}..{high}",
+                lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high)
+
+
+def text(most: int = 100) -> Kind:
+    """A short text."""
+    return Kind(f"a text of at most {most} letters", lambda value: isinstance(value, str) and len(value) <= most)
+
+
+def one_of(values: Collection[Any]) -> Kind:
+    """One of ``values``, which are text or None."""
+    return Kind(f"one of {len(values)} names", lambda value: isinstance(value, (str, type(None))) and value in values)
+
+
+def optional(kind: Kind) -> Kind:
+    """None, or of that kind."""
+    return Kind(f"nothing or {kind.expected}", lambda value: value is None or kind.fits(value))
+
+
+def array(*shape: int | None, low: float = -math.inf, high: float = math.inf, dtype: type = np.float32) -> Kind:
+    """An array of finite values in ``low..high``; None in ``shape`` is any size."""
+    return Kind(f"an array of {np.dtype(dtype)}, shape {shape}, with finite values",
+                lambda value: _has_shape(value, shape) and value.dtype == dtype
+                and bool(np.isfinite(value).all() and (value >= low).all() and (value <= high).all()))
+
+
+def frame(persons: int | None, joints: int | None, most: int | None = None) -> Kind:
+    """A frame as a session takes it: (P, V, 3) and (P, V), with a place for every joint that is seen."""
+
+    def fits(value: Any) -> bool:
+        if not (isinstance(value, Frame) and real().fits(value.time) and _has_shape(value.confidence, (persons, joints))):
+            return False
+        confidence, places = value.confidence, value.joints
+        if not _has_shape(places, (*confidence.shape, 3)) or {places.dtype.kind, confidence.dtype.kind} - set("fiu"):
+            return False
+        seen = confidence > 0
+        return bool((most is None or len(places) <= most) and ((confidence >= 0) & (confidence <= 1)).all()
+                    and (np.abs(places[seen]) <= FARTHEST_M).all())
+
+    return Kind(f"a frame of {persons or 'some'} persons with {joints or 'some'} joints", fits)
+
+
+def several(kind: Kind, most: int) -> Kind:
+    """A list of at most ``most`` values of that kind."""
+    return Kind(f"at most {most} of: {kind.expected}",
+                lambda value: isinstance(value, (list, deque)) and len(value) <= most and all(map(kind.fits, value)))
+
+
+def row(*kinds: Kind) -> Kind:
+    """A tuple with one value of each kind."""
+    return Kind(f"a tuple of {len(kinds)}: {', '.join(kind.expected for kind in kinds)}",
+                lambda value: isinstance(value, tuple) and len(value) == len(kinds)
+                and all(kind.fits(item) for kind, item in zip(kinds, value, strict=True)))
+
+
+def table(key: Kind, value: Kind, most: int) -> Kind:
+    """A mapping of at most ``most`` values."""
+    return Kind(f"at most {most} of {key.expected}, each with {value.expected}",
+                lambda given: isinstance(given, Mapping) and len(given) <= most
+                and all(key.fits(name) and value.fits(item) for name, item in given.items()))
+
+
+def _has_shape(value: Any, shape: tuple[int | None, ...]) -> bool:
+    return (isinstance(value, np.ndarray) and value.ndim == len(shape)
+            and all(size in (None, seen) for size, seen in zip(shape, value.shape, strict=True)))
 
 
 def remember(component: Any) -> dict[str, Any]:
     """The fields of a component and of those inside it."""
-    fields = ((name, getattr(component, name)) for name in component.REMEMBERS)
-    return {name: remember(value) if hasattr(value, "REMEMBERS") else value for name, value in fields}
+    return {name: remember(getattr(component, name)) if kind is None else getattr(component, name)
+            for name, kind in component.remembered().items()}
 
 
-def recall(component: Any, fields: Mapping[str, Any]) -> None:
+def recall(component: Any, fields: Any, place: str = "state") -> None:
     """Inverse of :func:`remember`, into a component that was made anew.
 
     Raises:
-        KeyError: a field is missing.
+        CorruptFile: a field is missing, is not of its kind, or contradicts another; the component is then of no use.
     """
-    for name in component.REMEMBERS:
-        inner = getattr(component, name)
-        if hasattr(inner, "REMEMBERS"):
-            recall(inner, fields[name])
-        elif isinstance(inner, deque):
-            setattr(component, name, deque(fields[name], inner.maxlen))
+    kinds: Mapping[str, Kind | None] = component.remembered()
+    if not isinstance(fields, Mapping) or fields.keys() != kinds.keys():
+        raise _wrong(f"{place} is not what this version remembers", ", ".join(kinds))
+    for name, kind in kinds.items():
+        value, inner = fields[name], getattr(component, name)
+        if kind is None:
+            recall(inner, value, f"{place}.{name}")
+            continue
+        if not kind.fits(value):
+            raise _wrong(f"{place}.{name} is {_short(value)}", kind.expected)
+        if isinstance(inner, deque):
+            value = deque(value, inner.maxlen)
         elif isinstance(inner, Counter):
-            setattr(component, name, Counter(fields[name]))
-        else:
-            setattr(component, name, fields[name])
+            value = Counter(value)
+        setattr(component, name, value)
+    contradiction = component.contradiction() if hasattr(component, "contradiction") else None
+    if contradiction is not None:
+        raise _wrong(f"{place}: {contradiction}", "fields that belong together")
+
+
+def _wrong(seen: str, expected: str) -> CorruptFile:
+    return CorruptFile("session state", seen, expected=expected, remedy="start the session anew, without the state")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array {value.shape} of {value.dtype}"
+    return f"{type(value).__name__} {value!r}"[:60]
+
+
+def plain(value: Any) -> Any:
+    """``value`` as :func:`pack` writes it, arrays aside: what two states can be compared by, whatever they hold."""
+    return _encode(value, [])
 
 
 def pack(value: Any) -> bytes:
@@ -62,10 +181,14 @@ def unpack(content: bytes) -> Any:
         CorruptFile: damaged, or something else.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            size = sum(entry.file_size for entry in file.infolist())
+        if size > _LARGEST:
+            raise CorruptFile("session state", f"{size >> 20} MB when unpacked", expected=f"at most {_LARGEST >> 20} MB")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         return _decode(json.loads(arrays.pop("text").tobytes().decode()), arrays)
-    except UNREADABLE as error:
+    except (*UNREADABLE, MemoryError) as error:
         raise CorruptFile("session state", f"unreadable ({type(error).__name__}: {error})",
                           expected="what Session.save gave") from error
 

@@ -6,7 +6,6 @@ Axes: n frames of a step, S frames of the window, V joints, K classes, D width o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from edgeskel.errors import BundleError, EngineError
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle, StepForm
 from edgeskel.runtime.engines import Engine, State
+from edgeskel.runtime.snapshot import Kind, array, row, whole
 from edgeskel.skeleton import Float32
 
 __all__ = ["Memory", "Stepper", "open_stepper", "open_windows"]
@@ -30,12 +30,15 @@ class Memory:
         filled: how many of them there are.
     """
 
-    REMEMBERS: ClassVar = ("state", "joints", "confidence", "filled")
-
     state: State
     joints: Float32
     confidence: Float32
     filled: int = 0
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        return {"state": row(*(array(*part.shape) for part in self.state)), "joints": array(*self.joints.shape),
+                "confidence": array(*self.confidence.shape, low=0, high=1), "filled": whole(0, len(self.joints) - 1)}
 
 
 class Stepper:
@@ -46,6 +49,10 @@ class Stepper:
         form: how it is fed.
         joints: V.
     """
+
+    engine: Engine
+    form: StepForm
+    joints: int
 
     def __init__(self, engine: Engine, form: StepForm, joints: int) -> None:
         self.engine, self.form, self.joints = engine, form, joints

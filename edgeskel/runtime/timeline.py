@@ -15,7 +15,10 @@ from statistics import median
 
 import numpy as np
 
+from edgeskel.runtime.snapshot import Kind, optional, real, several, whole
+from edgeskel.runtime.snapshot import frame as frame_of
 from edgeskel.skeleton import Clip, Float32, Frame
+from edgeskel.window import who_acts
 
 __all__ = ["Resampler", "Ring", "paced"]
 
@@ -32,16 +35,36 @@ class Resampler:
 
     Args:
         rate_hz: of the grid; it starts at the first frame's time.
+        size: (M, V), where they are known beforehand.
     """
 
-    REMEMBERS = ("_start", "_count", "_before", "_pauses")
-
-    def __init__(self, rate_hz: float) -> None:
+    def __init__(self, rate_hz: float, size: tuple[int | None, int | None] = (None, None)) -> None:
+        self._size = size
         self.period = 1 / rate_hz
         self._start: float | None = None
         self._count = 0  # grid instants given so far
         self._before: Frame | None = None
         self._pauses: deque[float] = deque(maxlen=15)
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        return {"_start": optional(real()), "_count": whole(0), "_before": optional(frame_of(*self._size)),
+                "_pauses": several(real(0), 15)}
+
+    def contradiction(self) -> str | None:
+        """What the fields cannot be together, if they are that."""
+        if self._start is None or self._before is None:
+            nothing = self._start is None and self._before is None and not self._count
+            return None if nothing else "a grid without a frame"
+        ahead = self._start + self._count * self.period - self._before.time
+        if not -2 * _LONGEST - self.period <= ahead <= 2 * self.period:  # behind only where an engine failed in a pause
+            return f"the next instant of the grid {ahead:g} s after the latest frame"
+        return None
+
+    @property
+    def latest(self) -> float | None:
+        """Time of the latest frame that was pushed, in seconds."""
+        return None if self._before is None else self._before.time
 
     def push(self, frame: Frame, replaced: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None) -> Iterator[Frame]:
         """Yield the grid's frames up to and including ``frame.time``.
@@ -75,14 +98,14 @@ class Resampler:
 
 
 def paced(clip: Clip, rate_hz: float) -> Iterator[Frame]:
-    """A clip at its own pace: the frames (1, V, 3), on the grid from its first one on, of the person seen with the most
-    confidence.
+    """A clip at its own pace: the frames (1, V, 3), on the grid from its first one on, of the person who acts
+    (:func:`edgeskel.window.who_acts`).
 
     Args:
         clip: (P, T, V, 3), any T and P.
         rate_hz: of the grid.
     """
-    most = int(clip.confidence.sum(axis=(1, 2)).argmax())
+    most = int(who_acts(clip.joints, clip.confidence, 1)[0])
     person = slice(most, most + 1)
     resampler = Resampler(rate_hz)
     for index, time in enumerate(clip.time.tolist()):
@@ -113,6 +136,8 @@ class Ring:
     Args:
         persons, frames, joints: M, S, V.
     """
+
+    seen: int
 
     def __init__(self, persons: int, frames: int, joints: int) -> None:
         self.frames = frames

@@ -5,19 +5,83 @@ Axes: P persons in a frame, M slots, V joints.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.skeleton import Float32, Frame, Topology
+from edgeskel.runtime.snapshot import Kind, array, real, row, several, table, whole
+from edgeskel.skeleton import FARTHEST_M, Float32, Frame, Topology
 
-__all__ = ["Slots", "Tracks"]
+__all__ = ["MOST_PERSONS", "PATIENCE_S", "Slots", "Tracks"]
 
+MOST_PERSONS = 64
+"""Persons in one frame beyond which it is none: a camera counts a handful, and each one costs time."""
+PATIENCE_S = 1.0
+"""Seconds after which a lost person is forgotten."""
 _SPEED = 4.0
 """m/s: nobody's pelvis moves faster (a sprint indoors), so a farther body is another person."""
 _SLACK = 0.3
 """m: what a noisy depth camera may add to that."""
-_PATIENCE = 1.0
-"""Seconds after which a lost person is forgotten."""
+_LAG = 0.1
+"""Seconds over which a body's way is judged. Judged from one frame to the next, the slack would allow four times the speed at
+60 Hz of what it allows at 15 Hz, and who is who would depend on the source's rate."""
+_MARK = 1 / 30
+"""Seconds between the places that are kept of that time."""
+
+Trail = list[tuple[float, NDArray[np.float64]]]
+"""Where somebody was lately: (time, (3,) place), oldest first. The first is :data:`_LAG` old once so much was seen."""
+
+
+_TRAIL = several(row(real(), array(3, dtype=np.float64, low=-FARTHEST_M, high=FARTHEST_M)), most=16)
+
+
+def _impossible(trails: Mapping[int, Trail]) -> str | None:
+    for who, trail in trails.items():
+        times = [time for time, _ in trail]
+        if not times or times != sorted(times):
+            return f"person {who} was at places in the order {times}"
+    return None
+
+
+def _in_reach(trail: Trail, time: float, here: NDArray[np.float64]) -> bool:
+    """Whether the body at ``here`` can be the one that left ``trail``."""
+    reach = _SLACK + _SPEED * max(_LAG, time - trail[-1][0])
+    before = next((place for then, place in reversed(trail) if then <= time - _LAG), trail[0][1])
+    return float(np.linalg.norm(here - before)) <= reach
+
+
+def _extend(trail: Trail, time: float, here: NDArray[np.float64]) -> None:
+    if trail and time - trail[-1][0] > _LAG:
+        trail.clear()  # found again: how far it is from before the loss was judged by the time that the loss took
+    if len(trail) > 1 and trail[-1][0] - trail[-2][0] < _MARK / 2:
+        trail.pop()
+    trail.append((time, here))
+    while len(trail) > 1 and trail[1][0] <= time - _LAG:
+        del trail[0]
+
+
+def _nearest_first(places: Mapping[int, NDArray[np.float64]], trails: Mapping[int, Trail],
+                   time: float) -> Iterator[tuple[int, int]]:
+    """(index, who) of every body that continues a trail, each at most once."""
+    distances = sorted((float(np.linalg.norm(here - trail[-1][1])), who, index)
+                       for index, here in places.items() for who, trail in trails.items())
+    taken, known = set(), set()
+    for _, who, index in distances:
+        if index not in taken and who not in known and _in_reach(trails[who], time, places[index]):
+            taken.add(index)
+            known.add(who)
+            yield index, who
+
+
+def _visible(frame: Frame, hips: list[int]) -> dict[int, NDArray[np.float64]]:
+    """Index -> place of everybody who is seen in the frame."""
+    return {index: place(frame.joints[index], frame.confidence[index], hips)
+            for index in np.flatnonzero((frame.confidence > 0).any(axis=1)).tolist()}
+
+
+def _best_seen_first(frame: Frame, indices: Iterable[int]) -> list[int]:
+    return sorted(indices, key=lambda index: (-float(frame.confidence[index].sum()), index))
 
 
 class Slots:
@@ -31,13 +95,19 @@ class Slots:
         topology: names the hips, whose middle is the pelvis; without hips the middle of the body is used.
     """
 
-    REMEMBERS = ("_places", "_seen")
-
     def __init__(self, slots: int, topology: Topology) -> None:
         self._hips = hips(topology)
-        self._places = np.zeros((slots, 3))
-        self._seen = np.full(slots, -np.inf)
+        self._slots = slots
         self._size = len(topology.joints)
+        self.trails: dict[int, Trail] = {}
+
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        return {"trails": table(whole(0, self._slots - 1), _TRAIL, self._slots)}
+
+    def contradiction(self) -> str | None:
+        """What the trails cannot be, if they are that."""
+        return _impossible(self.trails)
 
     def assign(self, frame: Frame) -> tuple[Frame, NDArray[np.bool_]]:
         """Sort the persons of a frame into their slots.
@@ -48,38 +118,22 @@ class Slots:
         Returns:
             a frame of M persons, confidence 0 in empty slots, and (M,) True where somebody new stands.
         """
-        slots = len(self._places)
-        joints = np.zeros((slots, self._size, 3), np.float32)
-        confidence = np.zeros((slots, self._size), np.float32)
-        fresh = np.zeros(slots, dtype=bool)
-        persons = [person for person in range(len(frame.joints)) if (frame.confidence[person] > 0).any()]
-        places = {person: place(frame.joints[person], frame.confidence[person], self._hips) for person in persons}
-        for person, slot, new in self._pairs(frame, places):
-            joints[slot], confidence[slot] = frame.joints[person], frame.confidence[person]
-            fresh[slot] = new
-            self._places[slot], self._seen[slot] = places[person], frame.time
+        joints = np.zeros((self._slots, self._size, 3), np.float32)
+        confidence = np.zeros((self._slots, self._size), np.float32)
+        fresh = np.zeros(self._slots, dtype=bool)
+        places = _visible(frame, self._hips)
+        for slot in [slot for slot, trail in self.trails.items() if frame.time - trail[-1][0] > PATIENCE_S]:
+            del self.trails[slot]
+        pairs = dict(_nearest_first(places, self.trails, frame.time))
+        waiting = _best_seen_first(frame, places.keys() - pairs.keys())
+        free = [slot for slot in range(self._slots) if slot not in self.trails]
+        for index, slot in zip(waiting, free, strict=False):
+            pairs[index], fresh[slot] = slot, True
+            self.trails[slot] = []
+        for index, slot in pairs.items():
+            joints[slot], confidence[slot] = frame.joints[index], frame.confidence[index]
+            _extend(self.trails[slot], frame.time, places[index])
         return Frame(frame.time, joints, confidence), fresh
-
-    def _pairs(self, frame: Frame, places: dict[int, NDArray[np.float64]]) -> list[tuple[int, int, bool]]:
-        """(person, slot, whether new there)."""
-        away = frame.time - self._seen
-        tracked = [slot for slot in range(len(away)) if away[slot] <= _PATIENCE]
-        distances = sorted(
-            (float(np.linalg.norm(here - self._places[slot])), person, slot)
-            for person, here in places.items()
-            for slot in tracked
-        )
-        pairs: list[tuple[int, int, bool]] = []
-        free_persons, busy = dict(places), set()
-        for distance, person, slot in distances:
-            if person in free_persons and slot not in busy and distance <= _SLACK + _SPEED * away[slot]:
-                pairs.append((person, slot, False))
-                del free_persons[person]
-                busy.add(slot)
-        free_slots = [slot for slot in range(len(away)) if slot not in tracked]
-        best_seen = sorted(free_persons, key=lambda person: -float(frame.confidence[person].sum()))
-        pairs += [(person, slot, True) for person, slot in zip(best_seen, free_slots, strict=False)]
-        return pairs
 
 
 class Tracks:
@@ -92,41 +146,40 @@ class Tracks:
         topology: names the hips.
     """
 
-    REMEMBERS = ("places", "seen", "next")
-
     def __init__(self, most: int, topology: Topology) -> None:
         self.most, self.topology = most, topology
-        self.places: dict[int, NDArray[np.float64]] = {}
-        self.seen: dict[int, float] = {}
+        self.trails: dict[int, Trail] = {}
         self.next = 0
         self._hips = hips(topology)
 
+    def remembered(self) -> dict[str, Kind | None]:
+        """See :mod:`edgeskel.runtime.snapshot`."""
+        return {"next": whole(0), "trails": table(whole(0), _TRAIL, MOST_PERSONS)}
+
+    def contradiction(self) -> str | None:
+        """What the trails cannot be, if they are that."""
+        if any(number >= self.next for number in self.trails):
+            return f"persons {sorted(self.trails)}, where number {self.next} is the next to be given"
+        return _impossible(self.trails)
+
     def assign(self, frame: Frame) -> dict[int, int]:
         """Number -> index in the frame, of everybody who is seen in it and tracked."""
-        visible = [index for index in range(len(frame.joints)) if (frame.confidence[index] > 0).any()]
-        places = {index: place(frame.joints[index], frame.confidence[index], self._hips) for index in visible}
-        distances = sorted((float(np.linalg.norm(here - self.places[number])), number, index)
-                           for index, here in places.items() for number in self.places)
-        found: dict[int, int] = {}
-        free = set(visible)
-        for distance, number, index in distances:
-            if number not in found and index in free and distance <= _SLACK + _SPEED * (frame.time - self.seen[number]):
-                found[number] = index
-                free.discard(index)
-        for index in sorted(free, key=lambda index: (-float(frame.confidence[index].sum()), index)):
-            if len(self.places) < self.most:
+        places = _visible(frame, self._hips)
+        found = {who: index for index, who in _nearest_first(places, self.trails, frame.time)}
+        for index in _best_seen_first(frame, places.keys() - set(found.values())):
+            if len(self.trails) < self.most:
                 found[self.next] = index
-                self.places[self.next] = places[index]
+                self.trails[self.next] = []
                 self.next += 1
         for number, index in found.items():
-            self.places[number], self.seen[number] = places[index], frame.time
+            _extend(self.trails[number], frame.time, places[index])
         return found
 
     def gone(self, now: float) -> list[int]:
         """Forget whoever was not seen for longer than a second before ``now`` (seconds); their numbers."""
-        numbers = [number for number, time in self.seen.items() if now - time > _PATIENCE]
+        numbers = [number for number, trail in self.trails.items() if now - trail[-1][0] > PATIENCE_S]
         for number in numbers:
-            del self.places[number], self.seen[number]
+            del self.trails[number]
         return numbers
 
 

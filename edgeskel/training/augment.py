@@ -48,6 +48,9 @@ class Augmenter(nn.Module):
     mirrored_labels: Tensor
     may_flip: Tensor
 
+    settings: Augment
+    frames: int
+
     def __init__(
         self, settings: Augment, topology: Topology, labels: Sequence[str], frames: int, mirror: Mapping[str, str]
     ) -> None:
@@ -78,7 +81,7 @@ class Augmenter(nn.Module):
         order, allowed = mirrored_labels(labels, mirror)
         constant("mirrored_labels", torch.tensor(order))
         constant("may_flip", torch.tensor(allowed))
-        self.root = topology.root
+        self.root: int = topology.root
 
     def forward(self, joints: Tensor, confidence: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One batch, changed.

@@ -58,8 +58,8 @@ def curves(
 def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
     """(K, K) counts as a matrix; a cell's strength is its share of the row."""
     classes = len(labels)
-    cell = 26 if classes <= 30 else 14 if classes <= 70 else 9
-    size = min(11, cell - 2) if cell > 10 else 8
+    cell = 26 if classes <= 30 else 14 if classes <= 70 else 11
+    size = min(11, cell - 2)
     margin = 16 + round(max(len(label) for label in labels) * size * 0.6)
     side = cell * classes
     width, height = margin + side + 8, margin + side + 8
@@ -68,7 +68,7 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
     parts = [_tag("rect", x=margin, y=margin, width=side, height=side, kind="plate")]
     for row, name in enumerate(names):
         middle = margin + (row + 0.5) * cell + size / 3
-        text: dict[str, Any] = {"kind": "tick", "font_size": size}
+        text: dict[str, Any] = {"kind": "tick", "style": f"font-size:{size}px"}  # an attribute would lose to the page's style
         parts.append(_tag("text", name, x=margin - 6, y=middle, text_anchor="end", **text))
         parts.append(_tag("text", name, transform=f"translate({middle:.1f} {margin - 6}) rotate(-90)", **text))
         for column in map(int, np.flatnonzero(counts[row])):

@@ -20,7 +20,8 @@ class TrainConfig:
     recogniser: str = "edge"
     """Which recogniser: edge, edge-live, hyperformer."""
     protocol: str | None = None
-    """Named split; the dataset's own by default. Only its training side is read."""
+    """Named split, or whom to test on: subject:2,4,6 or view:3; the dataset's own by default. Only its training side is
+    read."""
     fold: int | Literal["all"] = 0
     """Which fold of the protocol; all trains one recogniser for each, in OUT/fold-0, OUT/fold-1, ..."""
     validation: str = "0"
@@ -45,3 +46,8 @@ class TrainConfig:
     """Processor threads; all by default. The result depends on it in the last digits."""
     restart: bool = False
     """Start anew where another or an unfinished training lies."""
+
+    def __post_init__(self) -> None:
+        # From Python, paths may be texts, as everywhere else.
+        object.__setattr__(self, "data", Path(self.data))
+        object.__setattr__(self, "out", Path(self.out))

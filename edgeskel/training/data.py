@@ -18,16 +18,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edgeskel.data import Store
+from edgeskel.data import Split, Store
 from edgeskel.errors import DataError
 from edgeskel.window import fit_window
 
-__all__ = ["Batches", "Windows", "loader"]
+__all__ = ["Batches", "Windows", "check_classes", "loader"]
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
 CACHE_BYTES = 2 << 30
 """Windows up to this size are kept in memory."""
+
+
+def check_classes(store: Store, parts: Split) -> None:
+    """Refuse a training part that lacks a class: it cannot be learned, nor described for a device.
+
+    Raises:
+        DataError: it does.
+    """
+    shown = np.bincount(store.index["label"][parts.train][store.index["label"][parts.train] >= 0], minlength=len(store.labels))
+    lacking = [label for label, clips in zip(store.labels, shown, strict=True) if not clips]
+    if lacking:
+        raise DataError(
+            f"no training clip of {', '.join(lacking[:8])}{', ...' if len(lacking) > 8 else ''} in {parts.name}",
+            expected=f"some of each of the {len(store.labels)} classes",
+            remedy="choose another --protocol, or import without them: labels of dataset.toml, and the recordings, name the"
+            " classes",
+        )
 
 
 class Windows(Dataset[Batch]):
@@ -41,6 +58,11 @@ class Windows(Dataset[Batch]):
         frames: S.
         cache_bytes: keep all windows in memory if they take no more than this.
     """
+
+    store: Store
+    indices: NDArray[np.int64]
+    persons: int
+    frames: int
 
     def __init__(
         self,
@@ -59,9 +81,9 @@ class Windows(Dataset[Batch]):
                 expected="a label for each",
                 remedy="give them labels when importing, or leave them out",
             )
-        self.targets = torch.from_numpy(np.asarray(targets, np.int64)[labels])
+        self.targets: Any = torch.from_numpy(np.asarray(targets, np.int64)[labels])
         each = persons * frames * len(store.topology.joints) * 16
-        self.cached = len(self.indices) * each <= cache_bytes
+        self.cached: bool = len(self.indices) * each <= cache_bytes
         self._kept = self._read(range(len(self.indices))) if self.cached else None
 
     def __len__(self) -> int:
@@ -84,6 +106,14 @@ class Windows(Dataset[Batch]):
         for row, item in enumerate(items):
             clip = self.store[int(self.indices[item])]
             joints[row], confidence[row] = fit_window(clip.joints, clip.confidence, self.persons, self.frames)
+        nobody = np.flatnonzero(~confidence.any(axis=(1, 2, 3)))
+        if len(nobody):
+            names = [self.store.texts("source")[self.indices[items[row]]] for row in nobody[:5].tolist()]
+            raise DataError(
+                f"nobody is seen in {len(nobody)} clips: {', '.join(names)}{', ...' if len(nobody) > 5 else ''}",
+                expected="somebody to learn from",
+                remedy="import the recordings again, which leaves such clips out, or name them in the setting exclude",
+            )
         return torch.from_numpy(joints), torch.from_numpy(confidence)
 
 
@@ -101,10 +131,16 @@ class Batches(Sampler[list[int]]):
         rank, processes: which of how many data-parallel processes this is.
     """
 
+    size: int
+    batch_size: int
+    seed: int | None
+    rank: int
+    processes: int
+
     def __init__(self, size: int, batch_size: int, seed: int | None = None, rank: int = 0, processes: int = 1) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.processes = rank, processes
-        self.epoch = 0
+        self.epoch: int = 0
         self.sampler = self  # where the trainer looks for something whose epoch it should set
 
     def set_epoch(self, epoch: int) -> None:

@@ -39,6 +39,11 @@ class Predictor(Protocol):
 class TorchPredictor:
     """A recogniser in torch as a :class:`Predictor`."""
 
+    topology: Topology
+    labels: tuple[str, ...]
+    persons: int
+    frames: int
+
     def __init__(self, recogniser: Recogniser) -> None:
         config = recogniser.config
         self.recogniser = recogniser
@@ -61,6 +66,11 @@ class TorchPredictor:
 
 class SessionPredictor:
     """A bundle on the engine that its session runs, as a :class:`Predictor`: one window at a time, as on the device."""
+
+    topology: Topology
+    labels: tuple[str, ...]
+    persons: int
+    frames: int
 
     def __init__(self, session: Session) -> None:
         self.session = session

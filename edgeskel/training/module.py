@@ -39,6 +39,10 @@ class TrainingModule(lightning.LightningModule):
     After the training, ``result`` is the recogniser to keep: the moving average, or the recogniser itself.
     """
 
+    recipe: Recipe
+    steps: int
+    seed: int
+
     def __init__(
         self, recogniser: Recogniser, recipe: Recipe, *, steps: int, seed: int = 0, teachers: Sequence[Recogniser] = ()
     ) -> None:
@@ -46,15 +50,15 @@ class TrainingModule(lightning.LightningModule):
         config = recogniser.config
         if recipe.channels_last:
             recogniser = recogniser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.recogniser = recogniser
+        self.recogniser: Recogniser = recogniser
         self.recipe, self.steps, self.seed = recipe, steps, seed
-        self.average = Average(recogniser, recipe.average) if recipe.average else None
-        self.virtual = Virtual(recogniser) if recipe.virtual else None
+        self.average: Average | None = Average(recogniser, recipe.average) if recipe.average else None
+        self.virtual: Virtual | None = Virtual(recogniser) if recipe.virtual else None
         frames = recipe.augment.frames or config.source_frames
-        self.augment = Augmenter(recipe.augment, config.topology, config.labels, frames, recipe.mirror)
-        self.training_streams = recogniser.make_streams(frames)
+        self.augment: Augmenter = Augmenter(recipe.augment, config.topology, config.labels, frames, recipe.mirror)
+        self.training_streams: Any = recogniser.make_streams(frames)
         # In a tuple, so that teachers are neither saved nor averaged with the student.
-        self.teachers = tuple((teacher.eval().requires_grad_(False), teacher.make_streams(frames)) for teacher in teachers)
+        self.teachers: Any = tuple((teacher.eval().requires_grad_(False), teacher.make_streams(frames)) for teacher in teachers)
         self.history: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
 
@@ -196,7 +200,7 @@ class Average(nn.Module):
 
     def __init__(self, recogniser: Recogniser, decay: float) -> None:
         super().__init__()
-        self.recogniser = copy.deepcopy(recogniser).requires_grad_(False).eval()
+        self.recogniser: Recogniser = copy.deepcopy(recogniser).requires_grad_(False).eval()
         self.decay = decay
 
     def train(self, mode: bool = True) -> Average:

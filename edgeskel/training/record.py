@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.data import Split, Store, split
+from edgeskel.data.importers import PUBLISHED
 from edgeskel.errors import CorruptFile, UsageError
 
-__all__ = ["FILE", "Training", "check_split", "check_unseen", "parts_for", "read"]
+__all__ = ["FILE", "Training", "check_finished", "check_split", "check_unseen", "parts_for", "read"]
 
 FILE = "run.json"
 
@@ -81,6 +82,20 @@ def read(folder: Path, remedy: str = _REMEDY) -> dict[str, Any]:
     return run
 
 
+def check_finished(folder: Path) -> None:
+    """Refuse a folder whose training has begun and not ended: nothing says which clips its weights, if any, know.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if (folder / "training" / "begun.json").is_file() and not (folder / FILE).is_file():
+        raise UsageError(
+            f"{folder} holds a training that has not ended",
+            expected=f"one that has, with its {FILE}",
+            remedy="run the same edgeskel train again: it goes on where it stopped",
+        )
+
+
 @dataclass(frozen=True)
 class Training:
     """Which clips a recogniser was trained with.
@@ -88,6 +103,7 @@ class Training:
     Args:
         dataset, digest: of the store.
         protocol, fold, validation: the split, as :func:`edgeskel.data.split` takes it.
+        clips: how many it learned from; 0 where that is not known.
     """
 
     dataset: str
@@ -95,6 +111,7 @@ class Training:
     protocol: str
     fold: int
     validation: str
+    clips: int = 0
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Training | None:
@@ -102,12 +119,12 @@ class Training:
         if not {"dataset", "data_digest", "split"} <= told.keys():
             return None
         # ``Split.name`` is protocol, fold (where there are several) and the rule of the validation part.
-        parts = re.fullmatch(r"(?P<protocol>[^ ,]+)(?:, fold (?P<fold>\d+) of \d+)?, (?P<rule>.+)", told["split"])
+        parts = re.fullmatch(r"(?P<protocol>.+?)(?:, fold (?P<fold>\d+) of \d+)?, (?P<rule>(no )?validation .+)", told["split"])
         if parts is None:
             return None
         rule = re.fullmatch(r"validation (.+?)( of the clips.*)?", parts["rule"])
         return cls(told["dataset"], told["data_digest"], parts["protocol"], int(parts["fold"] or 0),
-                   rule[1] if rule else "0")
+                   rule[1] if rule else "0", int(told.get("clips", {}).get("train", 0)))
 
     @classmethod
     def of_bundle(cls, manifest: Mapping[str, Any]) -> Training | None:
@@ -115,8 +132,15 @@ class Training:
         return cls.of(manifest.get("data", {}).get("training", {}))
 
     def knows(self, store: Store) -> bool:
-        """Whether ``store`` is the one it learned from, so that its clips can be told apart."""
-        return store.digest == self.digest
+        """Whether ``store`` is the one it learned from, so that its clips can be told apart.
+
+        A published data set that was imported by other rules (:class:`~edgeskel.data.importers.common.Options`) has another
+        digest and the same clips.
+        """
+        if store.digest == self.digest or store.dataset != self.dataset or self.dataset not in PUBLISHED:
+            return store.digest == self.digest
+        ours = len(self.split(store).train)
+        return 0.9 * ours <= self.clips <= ours  # a recipe may leave some out, such as those with wrong labels
 
     def split(self, store: Store) -> Split:
         """Its own split of the store that it learned from."""

@@ -2,6 +2,7 @@
 
     OUT/
       config.json, model.safetensors    what ``from_pretrained`` loads
+      segmenter.json                    how live frames are cut into actions, by the training clips' pace and pauses
       embedding.npz                     where its classes lie in the embedding, for actions that a device adds
       run.json                          configuration, seed, versions, data digest, history; written last
       README.md                         the model card
@@ -25,25 +26,29 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 import edgeskel
 from edgeskel.continual.device import knowledge
 from edgeskel.continual.embedding import describe
 from edgeskel.data import Split, Store, split
+from edgeskel.data.bodies import persons_of
 from edgeskel.data.protocols import folds
-from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
+from edgeskel.errors import CorruptFile, LabelMismatch, TopologyMismatch, UsageError
 from edgeskel.files import atomic_write
-from edgeskel.models import REGISTRY, Recogniser, count_parameters, create, from_pretrained
+from edgeskel.models import Recogniser, count_parameters, create, from_pretrained, names, registered
+from edgeskel.runtime.segmentation import SEGMENTER, energies, learned, segmenter_entry
 from edgeskel.training import card, recipes, record, report
 from edgeskel.training.config import TrainConfig
-from edgeskel.training.data import Batches, Windows, loader
+from edgeskel.training.data import Batches, Windows, check_classes, loader
 from edgeskel.training.evaluation import evaluate
 from edgeskel.training.metrics import Metrics
 from edgeskel.training.recipes import Recipe
 
 __all__ = ["Trained", "train", "train_folds"]
 
+_CLIPS_OF_SEGMENTER = 400
 _PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
@@ -88,6 +93,7 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     recipe = _recipe(config, store)
     parts = _without(split(store, config.protocol, fold=config.fold, validation=config.validation), store, recipe.exclude)
     _check(config, parts)
+    check_classes(store, parts)
     if recipe.virtual and config.teachers:
         raise UsageError("virtual with teachers", expected="one of the two: teachers do not know the virtual classes")
     identity = _identity(config, store, parts, recipe)
@@ -97,7 +103,7 @@ def train(config: TrainConfig, *, progress: bool = False) -> Trained:
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    recogniser = _recogniser(config, store, recipe)
+    recogniser = _recogniser(config, store, recipe, persons_of(store, parts.train))
     teachers = [_fitting(name, store) for name in config.teachers]
     if not int(os.environ.get("RANK", 0)):
         _begin(config, identity)
@@ -126,8 +132,7 @@ def train_folds(config: TrainConfig, *, progress: bool = False) -> list[Trained]
 
 
 def _recipe(config: TrainConfig, store: Store) -> Recipe:
-    if config.recogniser not in REGISTRY:
-        raise UnknownChoice("recogniser", config.recogniser, REGISTRY)
+    of_recogniser = registered(config.recogniser)[1]
     settings = recipes.parse_settings(config.settings)
     if config.epochs is not None and "epochs" in settings:
         raise UsageError(
@@ -135,7 +140,7 @@ def _recipe(config: TrainConfig, store: Store) -> Recipe:
         )
     if config.epochs is not None:
         settings["epochs"] = config.epochs
-    known = [item.name for item in fields(REGISTRY[config.recogniser][1])]
+    known = [item.name for item in fields(of_recogniser)]
     return recipes.change(recipes.recipe_for(config.recogniser, store.dataset), settings, known)
 
 
@@ -231,7 +236,7 @@ def _check_ours(config: TrainConfig) -> None:
     if _begun(out).is_file() or not any(path.is_file() or path.is_symlink() for path in out.rglob("*")):
         return
     try:
-        if record.read(out).get("recogniser") in REGISTRY:
+        if record.read(out).get("recogniser") in names():
             return
         if state.is_file():
             from edgeskel.training.trainer import load_state
@@ -287,8 +292,8 @@ def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
     return [] if found == wanted else [f"{name} was {found!r} and is now {wanted!r}"]
 
 
-def _recogniser(config: TrainConfig, store: Store, recipe: Recipe) -> Recogniser:
-    settings = {"persons": int(store.index["persons"].max()), "rate_hz": store.rate_hz, **recipe.model}
+def _recogniser(config: TrainConfig, store: Store, recipe: Recipe, persons: int) -> Recogniser:
+    settings = {"persons": persons, "rate_hz": store.rate_hz, **recipe.model}
     start = None if config.start is None else _fitting(config.start, store)
     if start is not None and start.name == config.recogniser:
         return start
@@ -401,8 +406,11 @@ def _fit(
 def _write(
     out: Path, recogniser: Recogniser, run: dict[str, Any], metrics: Metrics | None, store: Store, parts: Split
 ) -> None:
+    described = describe(recogniser, store, parts.train)
     recogniser.save_pretrained(out)
-    describe(recogniser, store, parts.train).save(out / knowledge.FILE)
+    described.save(out / knowledge.FILE)
+    with atomic_write(out / SEGMENTER) as file:
+        file.write((json.dumps(_segmenter(recogniser, store, parts), indent=1) + "\n").encode())
     title = f"{run['recogniser']} on {run['dataset']}"
     with atomic_write(out / "report.html") as file:
         file.write(report.render(title, metrics, store, run=run, part="validation").encode())
@@ -411,6 +419,14 @@ def _write(
     with atomic_write(out / "run.json") as file:  # last: it says that all the rest is there
         file.write((json.dumps(run, indent=1) + "\n").encode())
     (out / "training" / "last.ckpt").unlink(missing_ok=True)
+
+
+def _segmenter(recogniser: Recogniser, store: Store, parts: Split) -> dict[str, float]:
+    """How live frames are to be cut: by the pauses and the pace of some hundred training clips."""
+    config = recogniser.config
+    chosen = np.random.default_rng(0).permutation(parts.train)[:_CLIPS_OF_SEGMENTER]
+    moving = [energies(store[int(index)], store.topology, config.rate_hz) for index in chosen]
+    return segmenter_entry(learned(moving, config.rate_hz))
 
 
 def _versions() -> dict[str, str]:

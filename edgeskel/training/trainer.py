@@ -17,9 +17,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy, Strategy
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edgeskel.console import Progress, open_console
 from edgeskel.errors import CorruptFile
 from edgeskel.files import atomic_write
 from edgeskel.training.module import TrainingModule
@@ -125,7 +124,7 @@ class KeepLast(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        self.run = dict(run)
+        self.run: dict[str, Any] = dict(run)
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
         """Add the identity of the run."""
@@ -140,6 +139,8 @@ class Best(Checkpoint):
     Args:
         patience: epochs to wait for a better one.
     """
+
+    epoch: Any
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -178,15 +179,8 @@ class Bar(Callback):
         """Show it."""
         if trainer.global_rank:
             return
-        self._progress = Progress(
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task("", total=self.epochs, completed=trainer.current_epoch)
+        self._progress = Progress(open_console(stderr=True), keep=True)
+        self._task = self._progress.add_task("epoch", total=self.epochs, completed=trainer.current_epoch)
         self._progress.start()
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
@@ -194,9 +188,9 @@ class Bar(Callback):
         if self._progress is None or not module.history:
             return
         row = module.history[-1]
-        text = f"loss {row['loss']:.3f}"
+        text = f"epoch, loss {row['loss']:.3f}"
         if "validation_top1" in row:
-            text += f"  validation {row['validation_top1']:.1f} %"
+            text += f", validation {row['validation_top1']:.1f} %"
         self._progress.update(self._task, completed=int(row["epoch"]), description=text)
 
     def on_train_end(self, trainer: Any, module: Any) -> None:

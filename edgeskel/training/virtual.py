@@ -38,7 +38,7 @@ class Virtual(nn.Module):
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
         width = next(module.in_features for module in recogniser.classifier.modules() if isinstance(module, nn.Linear))
-        self.classifier = nn.Linear(width, (FORMS - 1) * len(recogniser.config.labels))
+        self.classifier: nn.Linear = nn.Linear(width, (FORMS - 1) * len(recogniser.config.labels))
         self.register_buffer("mirrored_joints", torch.tensor(recogniser.config.topology.mirror), persistent=False)
 
     def forward(self, joints: Tensor, confidence: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

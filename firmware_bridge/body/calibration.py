@@ -9,7 +9,9 @@ axis in sensor axes are the whole mounting (two directions fix a rotation), and 
 each sensor's world then follows
 from the pose: all segments face the same way.
 
-**Common heading.** Sensors with a compass, or reset side by side, share a heading. Then the pose alone is enough.
+**Common heading.** Sensors with a compass, or reset side by side, share a heading. Then the movement of one limb tells for all, as
+it shows which way the wearer faced in the pose; or the wearer says so. The pose alone tells up and no more: taken for a facing ahead it
+would exchange front and back of whoever faced the other way.
 
 Sources: principal gyroscope axis of a hinge as in Seel, Raisch and Schauer, "IMU-based joint angle measurement for
 gait analysis", Sensors 14 (2014), 10.3390/s140406891; two directions to a rotation as in Black, "A passive system for
@@ -170,7 +172,7 @@ class Calibration:
 
 
 def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[str, Track]] | None = None, *,
-              facing: float = 0.0, common_heading: bool = False) -> Calibration:
+              facing: float = 0.0, common_heading: bool = False, world_facing: float | None = None) -> Calibration:
     """Find the mounting of every sensor.
 
     Args:
@@ -179,12 +181,14 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
         moved: movement of :data:`MOVEMENTS` -> segment -> what its sensor gave, from just before it began.
         facing: radians about up that the wearer faces in our world, 0 being along z.
         common_heading: all sensors' worlds share one heading (compass, or reset side by side); the sensors that no
-            movement told about are then mounted by the pose alone.
+            movement told about are then mounted by the pose, and by what the others' movement told of the facing.
+        world_facing: radians about up that the wearer faces in the pose in the sensors' common world, 0 being along its z (y is
+            up): takes the place of a movement.
 
     Raises:
         UnknownChoice: no such pose, movement or segment.
-        DeviceError: the wearer moved in the pose, a sensor is on the wrong limb, or a sensor's forward direction is
-            unknown.
+        DeviceError: the wearer moved in the pose, a sensor is on the wrong limb, a sensor's forward direction is unknown, or a
+            movement contradicts ``world_facing``.
     """
     if pose not in POSES:
         raise UnknownChoice("pose", pose, POSES)
@@ -209,11 +213,15 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
             mounting[segment], by[segment] = _from_directions(stands, up, axes[segment][0]), "movement"
     # Sensors without an axis: their world faces as those of the others do, if the user says so.
     turn = {segment: _world(mean[segment], mounting[segment], pose, segment, facing) for segment in mounting}
-    shared = _mean_angle(list(turn.values())) if turn else 0.0
+    shared = _shared(turn, facing, world_facing)
     for segment in held:
         if segment in mounting:
             continue
-        if not common_heading:
+        if common_heading and shared is None:
+            raise DeviceError("nothing tells which way the wearer faced in the pose: the sensors share a heading, and no movement shows "
+                              "where it points", expected="a movement of one limb (one arm tells for all sensors), or the facing",
+                              remedy="raise one arm straight ahead, or say which way the wearer faces in the sensors' common world")
+        if not common_heading or shared is None:
             told = ", ".join(f"{name!r}" for name, who in MOVEMENTS.items() if segment in who)
             raise DeviceError(f"nothing tells which way the sensor of {segment} faces: it took no part in a movement",
                               expected=f"one of the movements {told}" if told else "sensors that share a heading",
@@ -223,6 +231,19 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
         mounting[segment], by[segment] = multiply(conjugate(mean[segment]), world), "common heading"
         turn[segment] = shared
     return Calibration(mounting, {segment: float(turn[segment]) for segment in held}, by)
+
+
+def _shared(turn: Mapping[str, float], facing: float, world_facing: float | None) -> float | None:
+    """Radians from the sensors' common world to ours; None where nothing tells."""
+    said = None if world_facing is None else float(wrap(facing - world_facing))
+    if not turn:
+        return said
+    shared = _mean_angle(list(turn.values()))
+    if said is not None and abs(float(wrap(shared - said))) > ACROSS:
+        raise DeviceError(f"by the movement the wearer faced {math.degrees(float(wrap(facing - shared))):.0f} degrees in the sensors' "
+                          f"common world", expected=f"{math.degrees(float(wrap(facing - said))):.0f} degrees, as was said",
+                          remedy="leave the facing out, or correct it; see that the sensors do share a heading")
+    return shared
 
 
 def hinge_axis(swings: Sequence[tuple[Track, int]], pose: Float64) -> tuple[Float64, float]:

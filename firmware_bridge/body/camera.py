@@ -90,10 +90,12 @@ class CameraSide:
     HALF_SURE = 0.1
     """Metres of standard deviation at which a joint's confidence is a half."""
 
+    late: float
+
     def __init__(self, skeleton: Skeleton, segments: Sequence[str]) -> None:
         topology: Topology = skeleton.topology
-        self.chains = Chains(skeleton)
-        self.tilt = CameraTilt()
+        self.chains: Chains = Chains(skeleton)
+        self.tilt: CameraTilt = CameraTilt()
         self.late = 0.0
         """Seconds by which the camera's times are late, as found."""
         self._finds = 0
@@ -128,7 +130,7 @@ class CameraSide:
 
     def begin(self) -> None:
         """The sensors were calibrated anew: their common heading against the camera is unknown again."""
-        self.faced = False
+        self.faced: bool = False
         """Whether the common heading of all sensors against the camera is known."""
         self._sine = self._cosine = self._weight = 0.0
 

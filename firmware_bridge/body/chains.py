@@ -33,7 +33,7 @@ class Chains:
 
     def __init__(self, skeleton: Skeleton) -> None:
         size = len(skeleton.topology.joints)
-        self.lead = np.zeros(size, dtype=np.int64)
+        self.lead: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
         """(V,) the piece whose turning moves the joint."""
         self._rests = np.zeros((size, len(PIECES)), dtype=bool)
         for joint, piece in enumerate(skeleton.pieces):

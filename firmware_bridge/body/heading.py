@@ -66,12 +66,12 @@ class Headings:
     """
 
     def __init__(self, segments: Sequence[str], *, known: bool = True) -> None:
-        self.segments = tuple(segments)
+        self.segments: tuple[str, ...] = tuple(segments)
         size = len(self.segments)
-        self.state = np.zeros((size, 6))
+        self.state: Float64 = np.zeros((size, 6))
         """(S, 6) radians: heading, the turns about two axes of the segment across its bone, and (x, y, z) by which
         the camera sees the bone's direction off for good."""
-        self.covariance = np.zeros((size, 6, 6))
+        self.covariance: Float64 = np.zeros((size, 6, 6))
         """(S, 6, 6) rad². That of the camera's part is set when a bone is first seen, since it depends on its
         length."""
         self.covariance[:, [0, 1, 2], [0, 1, 2]] = [AFTER_POSE**2 if known else math.pi**2, POSE**2, POSE**2]

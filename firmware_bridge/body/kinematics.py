@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeskel.errors import TopologyMismatch
 from edgeskel.skeleton import Topology
@@ -49,7 +50,7 @@ class Skeleton:
 
     def __init__(self, topology: Topology, body: Body | None = None) -> None:
         self.topology = topology
-        self.placed = np.array([joint in PLACES for joint in topology.joints])
+        self.placed: NDArray[np.bool_] = np.array([joint in PLACES for joint in topology.joints])
         """(V,) joints that lie on a piece; the others are seen by a camera only and ride on the nearest one that
         does."""
         if self.placed.sum() < 3:
@@ -63,7 +64,7 @@ class Skeleton:
         """Give it another size."""
         self.body = body
         places = [body.place(self.topology.joints[joint]) for joint in self._carrier]
-        self.pieces = np.array([piece for piece, _ in places])
+        self.pieces: NDArray[np.int64] = np.array([piece for piece, _ in places])
         """(V,) the piece that each joint lies on."""
         soles = np.array([place for _, place in SOLES]) * body.stature * body.scale.get("foot", 1.0)
         # What turns with which piece: the pieces' origins, then joints, then soles. At once, as numpy's calls are what it costs.

@@ -58,7 +58,7 @@ right_ear      head           torso     EAR_RIGHT
 """,
 )
 
-LEVELS = {0: 0.0, 1: 0.5, 2: 1.0, 3: 1.0, "NONE": 0.0, "LOW": 0.5, "MEDIUM": 1.0, "HIGH": 1.0}
+LEVELS: dict[int | str, float] = {0: 0.0, 1: 0.5, 2: 1.0, 3: 1.0, "NONE": 0.0, "LOW": 0.5, "MEDIUM": 1.0, "HIGH": 1.0}
 
 ADAPTER = Adapter(
     LAYOUT,

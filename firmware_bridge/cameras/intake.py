@@ -20,7 +20,7 @@ from firmware_bridge.samples import Reading
 
 __all__ = ["FAULTS", "HostTime", "Intake"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FAULTS = {
     "json": "not one JSON object: left out",
@@ -29,6 +29,7 @@ FAULTS = {
     "state": "a tracking state or confidence that the maker does not have: left out",
     "nan": "a joint or confidence that is no number where the maker writes numbers: the joint is missing",
     "depth": "a depth image of another shape: left out",
+    "flat": "a body that has no place in space, such as a 2-D pose: the person is left out",
     "units": "a body of impossible size: the person is left out",
     "time": "a time that is no number of seconds: left out",
     "backwards": "not later than the frame before: left out",
@@ -39,6 +40,10 @@ FAULTS = {
 }
 """Kind of fault -> what it is and what becomes of the frame."""
 
+_FLAT = 5
+"""Joints that tell a plane from a coincidence."""
+_AT_HIPS, _ELSEWHERE = 0.02, 0.1
+"""MediaPipe counts depth from the hips' middle, which is the origin of world landmarks, and of no picture's."""
 _JUDGED = 60
 _MIRRORED = 0.9
 _LONGEST_S = 1e10
@@ -58,6 +63,9 @@ class Intake:
         self.faults: dict[str, int] = {}
         """How often each fault of :data:`FAULTS` was seen."""
         self._body = Body(topology)
+        self._hips: list[int] = []
+        if topology.name == "mediapipe-33":
+            self._hips = [topology.index("left_hip"), topology.index("right_hip")]
         self._metres = metres
         self._last = -math.inf
         self._judged = self._swapped = 0
@@ -84,7 +92,23 @@ class Intake:
             return frame
         return Frame(frame.time, frame.joints[keep], frame.confidence[keep])
 
+    def _flat(self, joints: Any, confidence: Any) -> str:
+        """What says that a body is not in space; "" for one that may be."""
+        seen = joints[confidence > 0].astype(np.float64)
+        if not len(seen):
+            return "a person none of whose joints has a place; from pixels, every joint needs its depth"
+        if len(seen) >= _FLAT and (seen == 0).all(axis=0).any():
+            return f"a person whose {len(seen)} joints have 0 for one coordinate: a 2-D pose"
+        if self._hips and (confidence[self._hips] > 0).all():
+            middle = joints[self._hips].astype(np.float64).mean(axis=0)
+            if abs(middle[2]) < _AT_HIPS and np.abs(middle[:2]).max() > _ELSEWHERE:
+                return "a person whose hips have no depth and are not the origin: landmarks of the picture, not of the world"
+        return ""
+
     def _plausible(self, joints: Any, confidence: Any) -> bool:
+        if flat := self._flat(joints, confidence):
+            self.fault("flat", flat)
+            return False
         stature = self._body.stature(joints, confidence)
         if stature is not None and not SMALLEST <= stature <= LARGEST:
             unit = unit_of(stature, self._metres) if stature > 0 else ""

@@ -51,7 +51,7 @@ right_thumb    right_wrist    right_arm ThumbRight
 """,
 )
 
-STATES = {0: 0.0, 1: 0.5, 2: 1.0, "NotTracked": 0.0, "Inferred": 0.5, "Tracked": 1.0}
+STATES: dict[int | str, float] = {0: 0.0, 1: 0.5, 2: 1.0, "NotTracked": 0.0, "Inferred": 0.5, "Tracked": 1.0}
 
 ADAPTER = Adapter(
     LAYOUT,

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, UsageError
-from edgeskel.skeleton import Frame
+from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.cameras.convert import Refused
 from firmware_bridge.cameras.intake import Intake
 from firmware_bridge.cameras.mediapipe_pose import ADAPTER, convert, pixels_of, placed
@@ -145,8 +145,8 @@ class Webcam:
         mirror: bool = False,
         rate_hz: float | None = None,
     ) -> None:
-        self.topology = ADAPTER.topology
-        self.rate_hz = rate_hz or 30.0
+        self.topology: Topology = ADAPTER.topology
+        self.rate_hz: float = rate_hz or 30.0
         self._said_rate = rate_hz
         self._video, self._landmarker, self._intrinsics, self._mirror = video, landmarker, intrinsics, mirror
         self._capture: Any = None

@@ -69,6 +69,9 @@ class DepthCamera:
 
     spans: tuple[Span, ...] = ()
 
+    topology: Topology
+    rate_hz: float
+
     def __init__(
         self,
         name: str,

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from edgeskel.errors import DeviceError, UsageError
-from edgeskel.skeleton import Frame
+from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.cameras.convert import Door, Refused
 from firmware_bridge.cameras.datagrams import parse
 from firmware_bridge.cameras.intake import HostTime, Intake
@@ -57,7 +57,7 @@ class UdpCamera:
     spans: tuple[Span, ...] = ()
 
     def __init__(self, transport: UdpTransport, door: Door, *, rate_hz: float = 30.0, silence_s: float = 10.0) -> None:
-        self.topology = door.topology
+        self.topology: Topology = door.topology
         self.rate_hz = rate_hz
         self._transport, self._door, self._silence = transport, door, silence_s
         self._intake = Intake(f"camera:{transport.address}", door.topology, door.metres)

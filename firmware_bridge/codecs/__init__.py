@@ -2,7 +2,8 @@
 
 A codec does no input or output, never raises on bad bytes and never grows: what it keeps between two chunks (the
 beginning of a frame, a reference sample) is bounded by twice its longest frame. A new protocol is one new file with a
-class that has the members of :class:`Codec`, and one line in :data:`CODECS`. What can be chosen in it (a payload mode) are
+class that has the members of :class:`Codec`, and one line in :data:`CODECS`; or a file in a package of its own, with an entry
+point (:mod:`edgeskel.plugins`). What can be chosen in it (a payload mode) are
 arguments of the class; ``options`` in it says which, and an address carries them: ``ble:NAME?protocol=dot&mode=custom-3``.
 """
 
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
+from edgeskel import plugins
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.samples import Chunk, Reading, Status
 
-__all__ = ["CODECS", "EXAMPLES", "Codec", "Counts", "Gatt", "Write", "check_way", "create", "options_of"]
+__all__ = ["CODECS", "EXAMPLES", "Codec", "Counts", "Gatt", "Write", "check_way", "create", "names", "options_of"]
 
 
 @dataclass
@@ -139,6 +141,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 
 
+def names() -> tuple[str, ...]:
+    """Names of the protocols: ours, then those that other installed packages bring."""
+    return (*CODECS, *(name for name in sorted(plugins.names(plugins.CODECS)) if name not in CODECS))
+
+
 def check_way(name: str, scheme: str) -> None:
     """Refuse a protocol over a way on which its packets never come.
 
@@ -189,7 +196,10 @@ def create(name: str, options: Mapping[str, str] | None = None) -> Codec:
 
 
 def _class(name: str) -> Any:
+    other = plugins.load(plugins.CODECS, name, CODECS)
+    if other is not None:
+        return other
     if name not in CODECS:
-        raise UnknownChoice("protocol", name, CODECS)
+        raise UnknownChoice("protocol", name, names())
     module, _, attribute = CODECS[name].partition(":")
     return getattr(import_module(module), attribute)

@@ -60,7 +60,7 @@ class Bno08xCodec:
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._stream = FrameStream(START, LENGTH, _valid, self.counts)
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:

@@ -114,8 +114,8 @@ class DotCodec:
     def __init__(self, mode: str = "custom-5") -> None:
         if mode not in MODES:
             raise UnknownChoice("payload mode", mode, MODES)
-        self.mode = MODES[mode]
-        self.counts = Counts()
+        self.mode: Mode = MODES[mode]
+        self.counts: Counts = Counts()
         self._layout = self.mode.layout
         self._period_us: float | None = None  # known once we have set the rate
         self._last_us: int | None = None

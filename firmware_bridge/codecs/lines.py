@@ -85,7 +85,7 @@ class LinesCodec(OneWay):
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._clocks: dict[str, Unwrapped] = {}
         self.reset()
 

@@ -95,6 +95,9 @@ class MetaMotionCodec:
     clock_tick_us: ClassVar[float] = 1.0
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"outputs": words, "mode": str}
 
+    outputs: tuple[str, ...]
+    mode: Mode
+
     def __init__(self, outputs: Sequence[str] = ("acceleration", "orientation"), mode: str = "ndof") -> None:
         if mode not in MODES:
             raise UnknownChoice("fusion mode", mode, MODES)
@@ -104,7 +107,7 @@ class MetaMotionCodec:
         if not outputs:
             raise UsageError("no output is asked for", expected=f"some of {', '.join(OUTPUTS)}")
         self.outputs, self.mode = tuple(dict.fromkeys(outputs)), MODES[mode]
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._expected = {output for output in self.outputs if output != "gravity"}
         self._step: dict[str, Reading] = {}
 

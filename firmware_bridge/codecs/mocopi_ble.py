@@ -52,7 +52,7 @@ class MocopiBleCodec:
     clock_tick_us: ClassVar[float] = 0.001
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self.reset()
 
     def reset(self) -> None:

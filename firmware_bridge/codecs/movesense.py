@@ -99,7 +99,7 @@ class MovesenseCodec:
     ) -> None:
         reference_of(resource, DEFAULT_RATE)
         self.resource = resource
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._full_scale = {
             "a": 0.999 * acceleration_range_g * STANDARD_GRAVITY,
             "g": 0.999 * angular_velocity_range_dps * DEGREE,

@@ -107,7 +107,7 @@ class NodeCodec:
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"fields": _fields_of}
 
     def __init__(self, fields: Fields | None = None) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self.answers: deque[Answer] = deque(maxlen=_RECENT)
         """The last acknowledgements, oldest first."""
         self.boot: int | None = None

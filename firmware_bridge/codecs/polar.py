@@ -144,7 +144,7 @@ class PolarCodec:
     clock_tick_us: ClassVar[float] = 0.001
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._wish: float | None = None
         self.reset()
 

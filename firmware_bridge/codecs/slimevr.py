@@ -62,7 +62,7 @@ class SlimeVRCodec:
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self.round_trip_ns: int | None = None
         self._ping = 0
         self.reset()

@@ -112,7 +112,7 @@ class WitMotionCodec:
     clock_tick_us: ClassVar[float] = 1000.0
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._parts = (Counts(), Counts())
         self._stream = FrameStream(b"\x55", LENGTH, _valid, self._parts[0])
         self._packets = FrameStream(packets.MEASUREMENT, packets.LENGTH, packets.valid, self._parts[1])

@@ -65,7 +65,7 @@ class WitMotionBleCodec:
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self.reset()
 
     def reset(self) -> None:

@@ -55,7 +55,7 @@ class Arrivals:
 
     def __init__(self, nominal_hz: float | None) -> None:
         self.last_ns: int | None = None
-        self.deaf_ns = 0
+        self.deaf_ns: int = 0
         """For how long since the last chunk the host could not listen."""
         self._nominal_s = 1.0 / nominal_hz if nominal_hz else 0.0
         self._times: deque[int] = deque(maxlen=33)

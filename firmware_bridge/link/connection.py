@@ -35,7 +35,7 @@ from firmware_bridge.transports import Transport
 
 __all__ = ["Link"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 OPEN_S = 30.0
 """A transport that has neither opened nor failed after so long hangs."""
@@ -83,7 +83,7 @@ class Link:
         self._backoff = backoff or Backoff()
         self._clock, self._sleep = clock, sleep
         self._chance = random.Random(seed)
-        self.outbox = Outbox(address, limit, wake)
+        self.outbox: Outbox = Outbox(address, limit, wake)
         self._gate = Gate(address, enrolment, self.outbox, clock)
         self._intake = Intake(address, codec, self._gate, self.outbox, rate_hz=rate_hz, tap=tap, clock=clock,
                               arrived=self._arrived, owe=self._queue_writes)

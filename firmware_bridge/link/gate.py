@@ -28,7 +28,7 @@ class Gate:
     def __init__(self, address: str, enrolment: Enrolment | None, outbox: Outbox, clock: Callable[[], int]) -> None:
         self.identity: str | None = None
         """Who the device is (see :mod:`firmware_bridge.enrolment`), once it is known."""
-        self.admitted = enrolment is None
+        self.admitted: bool = enrolment is None
         """Whether what it sends may be handed over."""
         self._address, self._enrolment, self._outbox, self._clock = address, enrolment, outbox, clock
         self._refused: set[str] = set()

@@ -14,7 +14,7 @@ from firmware_bridge.samples import Chunk, Flags, Reading, Status, maker
 
 __all__ = ["Intake"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 _sample = maker(Sample)
 
 MOST_SENDERS = 64
@@ -37,6 +37,9 @@ class Intake:
         arrived: called with (how many readings, when) for every chunk that held some.
         owe: called with (writes, channel) that the protocol owes the device.
     """
+
+    faults: int
+    received: int
 
     def __init__(self, address: str, codec: Callable[[], Codec], gate: Gate, outbox: Outbox, *, rate_hz: float | None,
                  tap: Callable[[Chunk], None] | None, clock: Callable[[], int], arrived: Callable[[int, int], None],

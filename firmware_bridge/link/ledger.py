@@ -54,6 +54,11 @@ class Ledger:
         ordered: False where the transport may reorder or repeat.
     """
 
+    received: int
+    reboots: int
+    lost: int
+    late: int
+
     def __init__(self, sequence_bits: int | None, clock_bits: int | None, clock_tick_us: float = 1.0, *,
                  ordered: bool = True) -> None:
         self.received = 0

@@ -7,10 +7,10 @@ import math
 from collections.abc import AsyncIterator, Collection, Sequence
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl
 
 from edgeskel.errors import UsageError
-from firmware_bridge.codecs import CODECS, check_way, create, options_of
+from firmware_bridge.address import split_address
+from firmware_bridge.codecs import check_way, create, names, options_of
 from firmware_bridge.link.connection import Link
 from firmware_bridge.link.events import Health, Item
 from firmware_bridge.transports import DEFAULT_PROTOCOL, open_transport
@@ -28,12 +28,11 @@ def protocol_of(address: str) -> str:
 
 def _spoken(address: str) -> tuple[str, dict[str, str]]:
     """Protocol and options of its codec."""
-    scheme, _, rest = address.partition(":")
-    options = dict(parse_qsl(rest.partition("?")[2], keep_blank_values=True))
+    scheme, _, options = split_address(address)
     transport = open_transport(address)  # refuses a wrong address now, not at the first attempt
     protocol = options.get("protocol") or DEFAULT_PROTOCOL.get(scheme) or getattr(transport, "protocol", None)
     if not protocol:
-        raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(CODECS))
+        raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(names()))
     check_way(protocol, scheme)
     options = getattr(transport, "codec_options", {}) | options
     chosen = {name: value for name, value in options.items() if name in options_of(protocol)}
@@ -66,7 +65,7 @@ class Links:
     """
 
     def __init__(self, links: Sequence[Link]) -> None:
-        self.links = tuple(links)
+        self.links: tuple[Link, ...] = tuple(links)
         self._wake = asyncio.Event()
         self._absent: set[str] = set()
         for link in self.links:

@@ -19,9 +19,11 @@ class Outbox:
         wake: set whenever something is put; links may share one.
     """
 
+    dropped: int
+
     def __init__(self, device: str, limit: int, wake: asyncio.Event | None = None) -> None:
         self.dropped = 0
-        self.wake = wake or asyncio.Event()
+        self.wake: asyncio.Event = wake or asyncio.Event()
         self.absent: set[str] = set()
         """Devices whose news a reader waits for, shared by the links that it reads; empty where any news will do."""
         self._device = device

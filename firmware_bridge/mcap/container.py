@@ -184,7 +184,7 @@ class McapReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.damage: str | None = None
         self.metadata: dict[str, dict[str, str]] = {}
         """Named values, as far as the file has been read."""

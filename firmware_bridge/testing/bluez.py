@@ -20,61 +20,18 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from firmware_bridge.testing.bluez_peripheral import ADAPTER_PATH, FakePeripheral
 from firmware_bridge.testing.bus_objects import BusObjects, answer, refusal
 
 __all__ = ["FakeBluez", "FakePeripheral"]
 
-ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
 SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
 ADVERTISE_S = 0.05
 CONNECT_S = 0.02
-
-
-@dataclass(eq=False)
-class FakePeripheral:
-    """A device as BlueZ sees it.
-
-    Args:
-        address, name: as it advertises.
-        service: UUID of its service.
-        notify: UUIDs of characteristics that notify; the first one sends ``packet``.
-        write: UUIDs of characteristics that are written to.
-        packet: its ``n``-th packet; None for a device that sends nothing by itself.
-        rate_hz: packets a second while somebody is subscribed.
-        present: whether it advertises and can be connected.
-    """
-
-    address: str
-    name: str
-    service: str
-    notify: tuple[str, ...]
-    write: tuple[str, ...] = ()
-    packet: Callable[[int], bytes] | None = None
-    rate_hz: float = 100.0
-    present: bool = True
-    made: int = 0
-    """The next packet's number. It counts on while nobody is subscribed, as the clock of a device does."""
-    began: float | None = None
-    """When it was subscribed to first, on the loop's clock: the time of packet 0."""
-    silent: bool = False
-    """Stays connected and sends nothing; it makes packets all the same."""
-    written: list[tuple[str, bytes]] = field(default_factory=list)
-    connects: int = 0
-
-    @property
-    def path(self) -> str:
-        """Its object on the bus."""
-        return f"{ADAPTER_PATH}/dev_{self.address.replace(':', '_')}"
-
-    def objects(self) -> dict[str, str]:
-        """Characteristic UUID -> object path."""
-        return {uuid: f"{self.path}/service0001/char{index + 2:04x}"
-                for index, uuid in enumerate((*self.notify, *self.write))}
 
 
 class FakeBluez:
@@ -85,13 +42,17 @@ class FakeBluez:
     program has acquired the notifications.
     """
 
+    busy: int
+    scans: int
+    aborts: int
+
     def __init__(self, peripherals: Sequence[FakePeripheral] = (), *, mtu: int = 247) -> None:
-        self.peripherals = list(peripherals)
+        self.peripherals: list[FakePeripheral] = list(peripherals)
         self.busy = self.aborts = 0
         self.denied = self.acquire_refused = False
         self.scans = 0
         """Scans that were started."""
-        self.most_at_once = 0
+        self.most_at_once: int = 0
         """The most connections that were being made at the same moment."""
         self._mtu = mtu
         self._powered = True
@@ -100,6 +61,8 @@ class FakeBluez:
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._pipes: dict[str, socket.socket] = {}
         self._lent: dict[str, socket.socket] = {}
+        self._subscribers: dict[str, str] = {}
+        self._scanner = ""
         self._scanning = False
         self._connecting = 0
 
@@ -117,13 +80,17 @@ class FakeBluez:
 
     async def start(self) -> None:
         """Come up on the bus, knowing nothing of what was before, and announce the adapter."""
-        from dbus_fast import BusType, RequestNameReply
+        from dbus_fast import BusType, Message, RequestNameReply
         from dbus_fast.aio import MessageBus
 
         self._shown.mute = self._scanning = False
         bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
         self._shown.bus = await bus.connect()
         self._shown.bus.add_message_handler(self._serve)
+        self._shown.bus.add_message_handler(self._client_gone)
+        await self._shown.bus.call(Message(
+            destination="org.freedesktop.DBus", path="/org/freedesktop/DBus", interface="org.freedesktop.DBus", member="AddMatch",
+            signature="s", body=["type='signal',interface='org.freedesktop.DBus',member='NameOwnerChanged'"]))
         if await self._shown.bus.request_name("org.bluez") != RequestNameReply.PRIMARY_OWNER:
             raise DeviceError("org.bluez is taken on this bus", expected="a private bus")
         self._shown.objects = {"/org/bluez": {}}
@@ -144,6 +111,7 @@ class FakeBluez:
             pipe.close()
         self._pipes.clear()
         self._lent.clear()
+        self._subscribers.clear()
         self._shown.clear()
         if bus is not None:
             bus.disconnect()
@@ -195,6 +163,15 @@ class FakeBluez:
             interfaces = list(self._shown.objects.pop(path))
             self._shown.signal("/", "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", "oas", [path, interfaces])
 
+    def _client_gone(self, message: Any) -> None:
+        """As BlueZ: the scan and the subscriptions of a program end with it; the connections that it made stay."""
+        if message.member != "NameOwnerChanged" or message.body[2]:
+            return
+        if message.body[0] == self._scanner:
+            self._stop_scan()
+        for path in [path for path, client in self._subscribers.items() if client == message.body[0]]:
+            self._stop_notify(path)
+
     # -- requests -------------------------------------------------------------------------------------------------
 
     def _serve(self, message: Any) -> Any:
@@ -231,6 +208,7 @@ class FakeBluez:
             self.busy -= 1
             return refusal(message, "InProgress", "Operation already in progress")
         self.scans += 1
+        self._scanner = message.sender
         if not self._scanning:
             self._scanning = True
             self._spawn(self._advertise())
@@ -238,9 +216,12 @@ class FakeBluez:
         return answer(message)
 
     def _do_StopDiscovery(self, message: Any) -> Any:
+        self._stop_scan()
+        return answer(message)
+
+    def _stop_scan(self) -> None:
         self._scanning = False
         self._shown.change(ADAPTER_PATH, ADAPTER, {"Discovering": ("b", False)})
-        return answer(message)
 
     def _do_Connect(self, message: Any) -> Any:
         peripheral = self._peripheral(message.path)
@@ -255,6 +236,7 @@ class FakeBluez:
         peripheral = self._peripheral(message.path)
         if not self.connected(peripheral):
             return refusal(message, "Failed", "Not connected")
+        self._subscribers[message.path] = message.sender
         self._shown.change(message.path, CHARACTERISTIC, {"Notifying": ("b", True)})
         self._pump(peripheral, message.path, lambda data: self._shown.change(
             message.path, CHARACTERISTIC, {"Value": ("ay", data)}, keep=False))
@@ -271,6 +253,8 @@ class FakeBluez:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._pipes[message.path] = ours
+        self._subscribers[message.path] = message.sender
+        self._shown.change(message.path, CHARACTERISTIC, {"NotifyAcquired": ("b", True)})
 
         def send(data: bytes) -> None:
             with suppress(BlockingIOError):  # as BlueZ: what does not fit into the socket is gone
@@ -361,6 +345,8 @@ class FakeBluez:
         for pipes in (self._pipes, self._lent):
             if path in pipes:
                 pipes.pop(path).close()
+        if self._subscribers.pop(path, None) is not None:
+            self._shown.change(path, CHARACTERISTIC, {"Notifying": ("b", False), "NotifyAcquired": ("b", False)})
 
     # -- its objects ----------------------------------------------------------------------------------------------
 

@@ -57,10 +57,13 @@ class World:
         clock: nanoseconds.
     """
 
+    mtu: int
+    clock: Callable[[], int]
+
     def __init__(self, *, mtu: int = 247, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.mtu, self.clock = mtu, clock
-        self.link = _Air()  # type: ignore[no-untyped-call]
-        self.central = self._device("central", CENTRAL)
+        self.link: _Air = _Air()  # type: ignore[no-untyped-call]
+        self.central: Any = self._device("central", CENTRAL)
         self.peripherals: list[Peripheral] = []
         self.on = True
         self.scanner: type[BaseBleakScanner] = type("BumbleScanner", (_Scanner,), {"world": self})
@@ -116,6 +119,8 @@ class _Air(LocalLink):
 
 class Peripheral:
     """A wearable on the simulated air; made by :meth:`World.add`."""
+
+    connects: int
 
     def __init__(self, world: World, device: Device, gatt: Gatt, sensor: SimulatedDevice,
                  write: tuple[str, ...]) -> None:

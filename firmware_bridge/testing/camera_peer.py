@@ -17,6 +17,7 @@ from typing import Any
 
 from edgeskel.skeleton import Frame
 from firmware_bridge.cameras import Settings, adapter
+from firmware_bridge.cameras.convert import Door
 from firmware_bridge.cameras.datagrams import pack
 
 __all__ = ["CameraPeer"]
@@ -36,6 +37,8 @@ class CameraPeer:
         UnknownChoice, UsageError: as :meth:`firmware_bridge.cameras.Adapter.door`.
     """
 
+    sent: int
+
     def __init__(
         self,
         port: int,
@@ -45,7 +48,7 @@ class CameraPeer:
         host: str = "127.0.0.1",
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.door = adapter(layout).door(settings)
+        self.door: Door = adapter(layout).door(settings)
         self.sent = 0
         self._clock = clock
         self._receiver = ("127.0.0.1", port)

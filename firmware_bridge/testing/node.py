@@ -82,6 +82,12 @@ class SimulatedNode:
         micros: device time; called for the moments of commands.
     """
 
+    sensors: int
+    identity: str
+    battery: float | None
+    rate_hz: int
+    fields: Fields
+
     def __init__(
         self, sensors: int = 1, *, micros: Callable[[], int], rate_hz: int = 100,
         fields: Fields = Fields.QUATERNION | Fields.ACCELERATION | Fields.GYROSCOPE, identity: str = "simulated",
@@ -91,15 +97,15 @@ class SimulatedNode:
         self.sensors, self.identity, self.battery = sensors, identity, battery
         self._micros, self._longest, self._motion = micros, longest, motion
         self._defaults = (rate_hz, fields)
-        self.boot = 0
+        self.boot: int = 0
         self.restart()
 
     def restart(self) -> None:
         """Forget what was commanded, as a node does whose power was cut; the boot number goes on."""
         self.boot = self.boot % 255 + 1
         self.rate_hz, self.fields = self._defaults
-        self.running = True
-        self.sequence = 0
+        self.running: bool = True
+        self.sequence: int = 0
         self._turns = np.zeros(MOST_SENSORS)  # rad about z
 
     def status(self, *, started: bool = False) -> bytes:

@@ -71,7 +71,7 @@ class Playing:
     """
 
     def __init__(self, peers: Sequence[Peer], seconds: Callable[[], float] | None = None) -> None:
-        self.peers = tuple(peers)
+        self.peers: tuple[Peer, ...] = tuple(peers)
         began = time.monotonic()
         self._seconds = seconds or (lambda: time.monotonic() - began)
         self._stop = threading.Event()
@@ -139,7 +139,7 @@ class SlimeVRPeer(_Sender):
         battery: share of full.
     """
 
-    rate_hz = 100.0
+    rate_hz: float = 100.0
 
     def __init__(self, port: int, person: Wearer, place: str, *, host: str = "127.0.0.1", battery: float = 0.7) -> None:
         super().__init__(port, host)
@@ -178,7 +178,7 @@ class MocopiPeer(_Sender):
         host: the address to send from, in 127.0.0.0/8.
     """
 
-    rate_hz = 50.0
+    rate_hz: float = 50.0
 
     def __init__(self, port: int, person: Wearer, *, host: str = "127.0.0.1") -> None:
         super().__init__(port, host)
@@ -250,7 +250,7 @@ class FilmPeer:
         layout: a name of :data:`firmware_bridge.cameras.ADAPTERS`.
     """
 
-    rate_hz = 30.0
+    rate_hz: float = 30.0
 
     def __init__(self, port: int, person: Wearer, *, layout: str = "azure-kinect") -> None:
         self._camera = CameraPeer(port, layout=layout, clock=time.monotonic)

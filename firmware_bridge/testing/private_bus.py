@@ -35,7 +35,7 @@ class PrivateBus:
     """
 
     def __init__(self) -> None:
-        self.address = ""
+        self.address: str = ""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._daemon: asyncio.subprocess.Process | None = None
         self._before: str | None = None

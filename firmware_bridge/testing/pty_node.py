@@ -32,7 +32,7 @@ from firmware_bridge.testing.node import SimulatedNode
 __all__ = ["PtyNode"]
 
 STATUS_PERIOD_S = 10.0
-LONGEST_LAG_S = 1.0
+KEPT_S = 1.0
 """Instants that were held up for longer are missed, as the firmware has it."""
 LOOK_S = 0.02
 """How often it looks whether somebody has opened the port."""
@@ -46,6 +46,8 @@ class PtyNode:
         bit_errors: chance of each bit that the node sends to arrive flipped.
         drops: chance of each frame to be swallowed whole.
         drift_ppm: how much faster than the host's its clock runs, in parts per million.
+        kept_s: how long it keeps instants that the host does not take, in seconds. A long time makes a test independent
+            of what else the machine does: a node that is not read in time sends later instead of missing instants.
         seed: of the errors and drops; the same seed gives the same ones.
         node_options: further arguments of :class:`~firmware_bridge.testing.node.SimulatedNode`.
 
@@ -54,18 +56,24 @@ class PtyNode:
         missed: instants that he could not: dropped by ``drops``, or he did not read for too long.
     """
 
+    bit_errors: float
+    drops: float
+    drift_ppm: float
+    sent: int
+    missed: int
+
     def __init__(
         self, sensors: int = 1, rate_hz: int = 100, *, bit_errors: float = 0.0, drops: float = 0.0,
-        drift_ppm: float = 0.0, seed: int = 0, **node_options: Any,
+        drift_ppm: float = 0.0, kept_s: float = KEPT_S, seed: int = 0, **node_options: Any,
     ) -> None:  # fmt: skip
         self._folder = TemporaryDirectory(prefix="edgeskel-node-")
-        self.path = Path(self._folder.name) / "node"
+        self.path: Path = Path(self._folder.name) / "node"
         """The port; a link that leads nowhere while the node is unplugged."""
-        self.bit_errors, self.drops, self.drift_ppm = bit_errors, drops, drift_ppm
+        self.bit_errors, self.drops, self.drift_ppm, self.kept_s = bit_errors, drops, drift_ppm, kept_s
         self.sent = self.missed = 0
         self._chance = random.Random(seed)
         self._started_ns = time.monotonic_ns()
-        self.node = SimulatedNode(sensors, rate_hz=rate_hz, micros=self.micros, **node_options)
+        self.node: SimulatedNode = SimulatedNode(sensors, rate_hz=rate_hz, micros=self.micros, **node_options)
         self._lock = threading.RLock()
         self._master = -1
         self._stop = threading.Event()
@@ -144,7 +152,7 @@ class PtyNode:
     def _run(self) -> None:
         with self._lock:
             self._send([self.node.status(started=True)])
-        plan = _Plan(self.node, self.micros())
+        plan = _Plan(self.node, self.micros(), self.kept_s)
         status_at = time.monotonic() + STATUS_PERIOD_S
         while not self._stop.is_set():
             with self._lock:
@@ -194,7 +202,7 @@ class PtyNode:
         if self.bit_errors:
             data = _flip(data, self.bit_errors, self._chance)
         rest = memoryview(data)
-        deadline = time.monotonic() + LONGEST_LAG_S
+        deadline = time.monotonic() + self.kept_s
         while rest and self._heard():
             try:
                 rest = rest[os.write(self._master, rest) :]
@@ -221,8 +229,8 @@ class PtyNode:
 class _Plan:
     """When instants are due, in device time; anew whenever the node's rate, running or start changes."""
 
-    def __init__(self, node: SimulatedNode, now_us: int) -> None:
-        self._node = node
+    def __init__(self, node: SimulatedNode, now_us: int, kept_s: float) -> None:
+        self._node, self._kept_us = node, 1e6 * kept_s
         self._known: tuple[int, int, bool] | None = None
         self._from_us = now_us
         self._instants = 0
@@ -244,7 +252,7 @@ class _Plan:
         """Device times of the instants that are due now; those that are too old are skipped."""
         due: list[int] = []
         while self._node.running and self._next_us <= now_us:
-            if now_us - self._next_us > LONGEST_LAG_S * 1e6:
+            if now_us - self._next_us > self._kept_us:
                 self._node.skip()
                 self.too_old += 1
             else:

@@ -50,12 +50,12 @@ class QemuNode:
     ) -> None:  # fmt: skip
         self._qemu = need(QEMU, QEMU, "running the firmware")
         self._folder = TemporaryDirectory(prefix="edgeskel-node-")
-        self.path = Path(self._folder.name) / "node"
+        self.path: Path = Path(self._folder.name) / "node"
         """The port; a link that leads nowhere while the node is off."""
-        self.firmware = firmware or build(
+        self.firmware: Firmware = firmware or build(
             board, Path(self._folder.name), sensors=sensors, rate_hz=rate_hz, identity=identity
         )
-        self.boot = 0
+        self.boot: int = 0
         """Number of the present start, as the firmware sends it: 1 to 255 and again from 1."""
         self._process: subprocess.Popen[str] | None = None
         atexit.register(self.close)

@@ -51,6 +51,8 @@ class RadioModel:
 class RadioChannel:
     """One connection under a :class:`RadioModel`. Driven from outside: ``offer`` packets, call ``event`` each interval."""
 
+    refused: int
+
     def __init__(self, model: RadioModel, begin_s: float = 0.0) -> None:
         self.refused = 0
         self._model = model
@@ -102,12 +104,19 @@ class SimulatedDevice:
         sleep: as :func:`asyncio.sleep`.
     """
 
+    packet: Callable[[int, int], bytes]
+    rate_hz: float
+    model: RadioModel | None
+    clock: Callable[[], int]
+    sleep: Callable[[float], Awaitable[None]]
+    boots: int
+
     def __init__(self, packet: Callable[[int, int], bytes], *, rate_hz: float = 100.0, model: RadioModel | None = None,
                  sequence_bits: int = 16, first: int = 0, drift_ppm: float = 0.0, clock: Callable[[], int],
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self.packet, self.rate_hz, self.model = packet, rate_hz, model
         self.clock, self.sleep = clock, sleep
-        self.modulus = 1 << sequence_bits
+        self.modulus: int = 1 << sequence_bits
         self.present = True
         self.silent = False
         self.sent = 0
@@ -146,7 +155,7 @@ class SimulatedTransport:
         self.address = address
         self.identity = identity
         self.hang = self.together = False
-        self.closed = False
+        self.closed: bool = False
         self._device, self._connect_s, self._channel = device, connect_s, channel
         self._pump: asyncio.Task[None] | None = None
         self._lost: Lost | None = None

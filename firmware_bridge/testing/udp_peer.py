@@ -33,6 +33,8 @@ class UdpPeer:
     ``lost`` are the numbers of the datagrams that the network swallowed.
     """
 
+    sent: int
+
     def __init__(self, port: int, *, host: str = "127.0.0.1", network: Network | None = None) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))

@@ -78,13 +78,16 @@ class Wearer:
         UnknownChoice: a movement that it does not know.
     """
 
+    facing: float
+    body: Body
+
     def __init__(self, *, facing: float = 0.0, body: Body | None = None, programme: Sequence[str] = PROGRAMME,
                  place: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
         for movement in programme:
             if movement not in _SWINGS:
                 raise UnknownChoice("movement", movement, _SWINGS)
         self.facing, self.body = facing, body or Body()
-        self.programme = tuple(programme)
+        self.programme: tuple[str, ...] = tuple(programme)
         self._place = np.array(place, dtype=np.float64)
         self._skeletons: dict[str, Skeleton] = {}
 

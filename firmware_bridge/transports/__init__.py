@@ -19,7 +19,8 @@ from importlib import import_module
 from typing import Protocol
 
 from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.codecs import CODECS, options_of
+from firmware_bridge.address import split_address
+from firmware_bridge.codecs import names, options_of
 from firmware_bridge.samples import Chunk
 
 __all__ = ["DEFAULT_PROTOCOL", "TRANSPORTS", "Transport", "Received", "Lost", "open_transport"]
@@ -73,21 +74,17 @@ def open_transport(address: str) -> Transport:
         UnknownChoice: no such scheme, or no such option of scheme or protocol; the message lists those that there are.
         UsageError: not an address, or a value that makes no sense.
     """
-    scheme, colon, rest = address.partition(":")
-    if not colon or not rest:
+    scheme, place, options = split_address(address)
+    if not scheme or not (place or options):
         raise UsageError(f"{address!r} is not the address of a device", expected="SCHEME:PLACE, with SCHEME one of "
                          + ", ".join(TRANSPORTS))
     if scheme not in TRANSPORTS:
         raise UnknownChoice("transport", scheme, TRANSPORTS)
-    from urllib.parse import parse_qsl
-
-    place, _, query = rest.partition("?")
     module, _, function = TRANSPORTS[scheme].partition(":")
     build: Callable[[str, Mapping[str, str]], Transport] = getattr(import_module(module), function)
     own: tuple[str, ...] = getattr(import_module(module), "OPTIONS")  # noqa: B009 (mypy knows no attribute of a module by name)
-    options = dict(parse_qsl(query, keep_blank_values=True))
     protocol = options.get("protocol", DEFAULT_PROTOCOL.get(scheme, ""))
-    of_codec = tuple(options_of(protocol)) if protocol in CODECS else ()
+    of_codec = tuple(options_of(protocol)) if protocol in names() else ()
     for name in options:
         if name not in own + of_codec:
             raise UnknownChoice(f"option of {scheme}" + (f" with protocol={protocol}" if of_codec else ""), name, own + of_codec)

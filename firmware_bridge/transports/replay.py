@@ -12,9 +12,9 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
-from urllib.parse import parse_qsl
 
 from edgeskel.errors import CorruptFile, EdgeskelError, UsageError
+from firmware_bridge.address import split_address
 from firmware_bridge.mcap import Recording, Source
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received
@@ -41,7 +41,7 @@ class ReplayTransport:
     def __init__(self, path: str, device: str = "", speed: float = 1.0, *,
                  clock: Callable[[], int] = time.monotonic_ns,
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self.address = f"replay:{path}"
+        self.address: str = f"replay:{path}"
         self.room: Callable[[], Awaitable[None]] | None = None
         """Awaited before each piece; a link sets it, so that nothing is lost to a slow reader."""
         self._path, self._device, self._speed = path, device, speed
@@ -77,7 +77,7 @@ class ReplayTransport:
     @property
     def codec_options(self) -> dict[str, str]:
         """Options of the address that was recorded, the codec's among them; raises as :attr:`source`."""
-        return dict(parse_qsl(self.source.device.partition("?")[2]))
+        return split_address(self.source.device).options
 
     @property
     def identity(self) -> str | None:

@@ -63,12 +63,15 @@ class SerialTransport:
         known_by_port: the device reports no serial number of its own, so the USB port's is its identity.
     """
 
+    port: str
+    baud: int
+
     def __init__(self, port: str, baud: int = DEFAULT_BAUD, *, known_by_port: bool = False) -> None:
-        self.address = f"serial:{port}"
+        self.address: str = f"serial:{port}"
         self.port, self.baud = port, baud
         self.identity: str | None = None
         """``serial:NUMBER`` of the USB port once it is open; None where it has none or the device knows better."""
-        self.most_wait_s = math.inf
+        self.most_wait_s: float = math.inf
         """How long a link may wait before it tries again: shortly where the device was unplugged or is only coming."""
         self._known_by_port = known_by_port
         self._serial: Any = None  # serial.Serial

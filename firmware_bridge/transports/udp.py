@@ -64,9 +64,12 @@ class UdpTransport:
     senders_apart = True
     on_silence = "report"
 
+    senders: tuple[Sender, ...]
+    rate: float
+
     def __init__(self, host: str, port: int, senders: tuple[Sender, ...], *, rate: float = DEFAULT_RATE) -> None:
-        self.address = f"udp:{_channel((host, port))}"
-        self.port = port
+        self.address: str = f"udp:{_channel((host, port))}"
+        self.port: int = port
         self.senders, self.rate = senders, rate
         self.received: Received | None = None
         self.throttled: dict[str, int] = {}

@@ -9,12 +9,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from edgeskel.files import open_regular
+from targets.device import launch
 from targets.device.layout import Install, Layout
 from targets.device.service import Look, health
 
 __all__ = ["Child"]
 
 _START_S = 90.0
+_TAIL = 1 << 20  # bytes of the log that are looked at
 
 
 class Child:
@@ -49,16 +52,14 @@ class Child:
         self._ready, self._heard, self._why = False, time.monotonic(), ""
         with (self._layout.prefix / "service.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [
+                launch.command(
                     self._install.python,
-                    "-I",
-                    "-B",
                     str(self._layout.tool),
                     "serve",
                     "--prefix",
                     str(self._layout.prefix),
                     "--no-guard",
-                ],
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,7 +93,7 @@ class Child:
     def look(self) -> Look:
         if self._process is None or self._socket is None:
             said = health(self._install)
-            pid = int(said["pid"]) if said else 0
+            pid = said["pid"] if said else 0
             return Look("active" if pid and Path(f"/proc/{pid}").exists() else "inactive", 0, pid)
         with suppress(BlockingIOError):
             while message := self._socket.recv(4096):
@@ -110,16 +111,14 @@ class Child:
     def begin_switch(self, identity: str) -> None:
         with (self._layout.prefix / "switch.log").open("ab") as log:
             subprocess.Popen(
-                [
+                launch.command(
                     self._install.python,
-                    "-I",
-                    "-B",
                     str(self._layout.tool),
                     "run-switch",
                     identity,
                     "--prefix",
                     str(self._layout.prefix),
-                ],
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -128,6 +127,10 @@ class Child:
 
     def log(self, lines: int) -> str:
         """The last lines that the service wrote while it was last tried."""
-        path = self._layout.prefix / "service.log"
-        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+        try:
+            with open_regular(self._layout.prefix / "service.log") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+                text = file.read(_TAIL).decode("utf-8", errors="replace")
+        except OSError:
+            return ""
         return "\n".join(text.splitlines()[-lines:])

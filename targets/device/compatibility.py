@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from edgeskel.printable import printable
+from targets.device.ownership import EXPECTED, REMEDY
 
 __all__ = ["MACHINES", "Wanted", "line", "prefix_of", "require", "scope_of"]
 
@@ -251,6 +253,9 @@ def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
                 f"choose another --prefix, or open it: chmod o+x {place['closed']}",
             )
         ]
+    if why := (place.get("untrusted") or {}).get(wanted.scope):
+        owner = "root" if wanted.scope == "system" or facts["uid"] == 0 else "root or this user"
+        return [(f"{printable(why)}, so somebody else could change what is run under {wanted.prefix}", EXPECTED % owner, REMEDY)]
     held = place["install"]
     if held is not None and held.get("scope") != wanted.scope:
         return [

@@ -14,19 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from edgeskel.files import open_regular, read_regular
 from targets.device import compatibility, probe, staging, steps, switching, trust
 from targets.device.layout import Install, Layout
-from targets.device.release import DESCRIPTOR, SIGNATURE, Release
+from targets.device.owned import require_interpreter, require_owned
+from targets.device.release import DESCRIPTOR, DESCRIPTOR_LIMIT, SIGNATURE, SIGNATURE_LIMIT, Release
 from targets.device.service import service_user
 
 __all__ = ["begin", "install_folder"]
 
 _USER = "edgeskel"
+_KEY_LIMIT = 64 << 10  # bytes of a public key's file
 
 
 def begin(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
-    """Make the prefix with its folders; in the system scope, the service's user. Safe to repeat."""
+    """Make the prefix with its folders; in the system scope, the service's user. Safe to repeat.
+
+    Raises:
+        DeviceError: somebody else could change the prefix, or the interpreter that root's units would start.
+    """
     scope = options.scope
+    if scope == "system":
+        require_interpreter(sys.executable)
     user = _USER if scope == "system" else ""
     run = {"system": "/run/edgeskel", "user": f"/run/user/{os.getuid()}/edgeskel"}.get(
         scope, str(layout.prefix / "run")
@@ -39,6 +48,7 @@ def begin(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
         if user:
             layout.prefix.chmod(0o755)  # whatever it was made with: the service's user reads in it
             shutil.chown(layout.engines, user, user)  # after an upgrade of TensorRT the service builds anew
+        require_owned(layout, scope)  # an access list of a folder above may have come along
     return {"prefix": str(layout.prefix), "scope": scope}
 
 
@@ -49,8 +59,8 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
         DeviceError: any step refuses it; what ran before still runs, and the message says why.
     """
     folder = Path(options.folder)
-    release = Release.read(folder)
-    content, signature = (folder / DESCRIPTOR).read_bytes(), (folder / SIGNATURE).read_bytes()
+    content, signature = read_regular(folder / DESCRIPTOR, DESCRIPTOR_LIMIT), read_regular(folder / SIGNATURE, SIGNATURE_LIMIT)
+    release = Release.parse(content)
     facts = probe.facts(str(layout.prefix))
     say("probe: " + compatibility.line(facts))
     created = release.facts["created"]
@@ -75,7 +85,7 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
                 expected="the public key of whoever makes its releases",
                 remedy="give it once, from a hand that you trust: --trust KEY.pub",
             )
-        public = Path(options.trust).read_text("utf-8").strip()
+        public = read_regular(options.trust, _KEY_LIMIT, follow=True).decode("utf-8", "replace").strip()
         # Nothing here changes for a key that did not sign.
         with tempfile.TemporaryDirectory(prefix="edgeskel-") as place:
             trust.add(Path(place) / "signers", public)
@@ -109,11 +119,15 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
 def _copy(layout: Layout, folder: Path, release: Release, wanted: set[str]) -> None:
     """From the stick into the staging folder; ``admit`` digests what is there."""
     place = layout.staging / release.identity
-    for name, (digest, _) in release.files.items():
+    for name, (digest, size) in release.files.items():
         if digest in wanted:
             part = place / f"{digest}.part"
             try:
-                shutil.copyfile(folder / name, part)
+                with open_regular(folder / name) as reader, part.open("wb") as writer:
+                    left = size  # a stick's file may be larger than it was signed, without an end even
+                    while left and (block := reader.read(min(left, 1 << 20))):
+                        writer.write(block)
+                        left -= len(block)
             except FileNotFoundError as error:
                 raise DeviceError(
                     f"{folder / name} is missing", expected="every file of the release", remedy="copy the folder again"

@@ -27,13 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import DeviceError
-from edgeskel.files import atomic_write
+from edgeskel.files import atomic_write, open_regular, read_regular
 
 __all__ = ["Install", "Layout", "now", "read_json", "write_json"]
 
 SCHEMA = 1
 _RESERVE = 64 << 10  # bytes kept back, so that a full disk cannot keep us from writing which release runs
 _JOURNAL = 1 << 20  # bytes; the older half is dropped beyond that
+_RECORD = 4 << 20  # bytes that a JSON file may have
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,16 @@ class Layout:
             os.fsync(file.fileno())
         with suppress(OSError):
             if self.journal.stat().st_size > _JOURNAL:
-                lines = self.journal.read_text("utf-8").splitlines(keepends=True)
+                lines = self.journal_text().splitlines(keepends=True)
                 with atomic_write(self.journal) as kept:
                     kept.write("".join(lines[len(lines) // 2 :]).encode())
+
+    def journal_text(self) -> str:
+        """The journal; "" where there is none."""
+        try:
+            return read_regular(self.journal, 2 * _JOURNAL).decode("utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def write_state(self, content: Mapping[str, Any]) -> None:
         """Replace ``state.json``, then its copy; on a full disk the reserve is given up for it."""
@@ -162,7 +170,12 @@ class Layout:
         """
         self.prefix.mkdir(parents=True, exist_ok=True)
         end = time.monotonic() + wait_s
-        with (self.prefix / f".{name}.lock").open("a") as file:
+        # For its owner alone: whoever may read a file may lock it, and keep a return from happening.
+        place = self.prefix / f".{name}.lock"
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "a") as file:
+            if os.fstat(handle).st_mode & 0o077:  # as earlier versions made it
+                os.fchmod(handle, 0o600)
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,7 +193,7 @@ class Layout:
     def is_locked(self, name: str) -> bool:
         """Whether somebody holds the lock now."""
         try:
-            with (self.prefix / f".{name}.lock").open("r") as file:
+            with open_regular(self.prefix / f".{name}.lock") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -195,10 +208,10 @@ def now() -> str:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """An object; None where the file is absent or holds none."""
+    """An object; None where the file is absent, no regular file, too large, or holds none. Never waits for a writer."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(read_regular(path, _RECORD))
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

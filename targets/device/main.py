@@ -18,7 +18,9 @@ from typing import Any
 from edgeskel.errors import DeviceError, EdgeskelError
 from targets.device import probe, report, staging, steps, switching, trust
 from targets.device.install import begin, install_folder
-from targets.device.layout import Layout
+from targets.device.layout import Layout, read_json
+from targets.device.owned import require_owned
+from targets.device.release import DESCRIPTOR_LIMIT, SIGNATURE_LIMIT
 from targets.device.state import Event
 
 __all__ = ["main"]
@@ -27,6 +29,7 @@ _BLOCKED = (
     "a folder, or nothing, at that place",
     "move on the device away what lies there, or choose another --prefix",
 )
+_OFFERED = {"content": DESCRIPTOR_LIMIT, "signature": SIGNATURE_LIMIT}
 # Error of the device's file system -> what was expected, what to do.
 _OBSTACLES = {
     errno.EROFS: (
@@ -46,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     layout = Layout(Path(os.path.abspath(options.prefix)))
     try:
+        _require_owned(layout, options)
         result = options.run(layout, options)
     except EdgeskelError as error:
         _print({"error": {"seen": error.seen, "expected": error.expected, "remedy": error.remedy}})
@@ -57,6 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     _print({"result": result})
     return 0
+
+
+def _require_owned(layout: Layout, options: argparse.Namespace) -> None:
+    """Before every verb but the probe, which believes nothing that it finds."""
+    if options.verb != "probe":
+        scope = getattr(options, "scope", None) or (read_json(layout.prefix / "install.json") or {}).get("scope")
+        require_owned(layout, str(scope), begin=options.verb in ("begin", "install"))
 
 
 def _print(line: dict[str, Any]) -> None:
@@ -96,18 +107,21 @@ def _rollback(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
 def _trust(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     if options.remove:
         trust.remove(layout.signers, options.remove)
-    if options.add:
-        if options.first and trust.fingerprints(layout.signers):
-            return {"trusted": trust.fingerprints(layout.signers)}
+    if options.add and not (options.first and trust.fingerprints(layout.signers)):
         trust.add(layout.signers, options.add)
         layout.note("trusted", key=trust.fingerprint(options.add))
-    return {"trusted": trust.fingerprints(layout.signers)}
+    found = trust.read(layout.signers)
+    return {"trusted": found.keys, "damaged": found.complaints}
 
 
 def _offer(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     stream = sys.stdin.buffer
-    sizes = json.loads(stream.readline(256))
-    content, signature = stream.read(min(sizes["content"], 4 << 20)), stream.read(min(sizes["signature"], 1 << 16))
+    try:
+        sizes = json.loads(stream.readline(256))
+        lengths = [min(max(int(sizes[name]), 0), limit) for name, limit in _OFFERED.items()]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise DeviceError("no offer on stdin", expected="the sizes of a descriptor and its signature, then both") from error
+    content, signature = (stream.read(length) for length in lengths)
     with layout.lock("flash"):
         return staging.offer(layout, content, signature, allow_older=options.allow_older)
 
@@ -152,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         for identity in ids:
             added.add_argument(identity)
         added.add_argument("--prefix", required=True)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, verb=name)
         return added
 
     verb("probe", lambda layout, options: probe.facts(str(layout.prefix)), "what this device is; changes nothing")

@@ -1,7 +1,8 @@
 """What a device is: printed as one JSON object by ``python3 -I - PREFIX [places] < probe.py``. Changes nothing there.
 
 Alone in its file and standard library only: it is sent through the connection before anything of ours is on the device.
-It must parse on any Python 3, so that an interpreter that is too old is named and not a traceback.
+Only ``ownership.py`` goes ahead of it (``targets.flash.device``). It must parse on any Python 3, so that an interpreter that
+is too old is named and not a traceback.
 """
 
 import ctypes
@@ -11,12 +12,17 @@ import platform
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import time
 from typing import Any
 
+from targets.device.ownership import untrusted
+
 __all__ = ["conditions", "facts", "places"]
+
+_RECORD = 4 << 20  # bytes
 
 _VERSIONS = """
 import json, os, sys
@@ -83,11 +89,7 @@ def _place(prefix: str) -> "dict[str, Any]":
     disk = os.statvfs(above)
     held: dict[str, Any] = {}
     for name in ("install", "state"):
-        try:
-            with open(os.path.join(prefix, name + ".json")) as file:
-                held[name] = json.load(file)
-        except (OSError, ValueError):
-            held[name] = None
+        held[name] = _record(os.path.join(prefix, name + ".json"))
     try:
         foreign = held["install"] is None and bool(set(os.listdir(prefix)) - {".flash.lock", "staging"})
     except OSError:
@@ -98,12 +100,29 @@ def _place(prefix: str) -> "dict[str, Any]":
         "foreign": foreign,
         "blocked": blocked,
         "closed": _closed(prefix),
+        "untrusted": {
+            "system": untrusted(prefix, 0, mount=held["install"] is None),
+            "user": untrusted(prefix, os.getuid(), mount=held["install"] is None),
+            "none": untrusted(prefix, os.getuid(), sticky=True),
+        },
         "read_only": bool(disk.f_flag & os.ST_RDONLY),
         "no_programs": bool(disk.f_flag & os.ST_NOEXEC),
         "tool": os.path.isfile(os.path.join(prefix, "bin", "edgeskel-device")),
         "trusted": os.path.isfile(os.path.join(prefix, "trust", "allowed_signers")),
         **held,
     }
+
+
+def _record(path: str) -> "dict[str, Any] | None":
+    """A JSON object that anybody may have put there: no pipe is waited for, and no more is read than one can have."""
+    try:
+        entry = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(entry, "rb") as file:
+            content = file.read(_RECORD) if stat.S_ISREG(os.fstat(entry).st_mode) else b""
+        found = json.loads(content.decode())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _closed(prefix: str) -> "str | None":

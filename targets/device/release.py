@@ -17,21 +17,43 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgeskel.errors import BundleError, DeviceError
+from edgeskel.files import open_regular, read_regular
+from edgeskel.printable import printable
 
-__all__ = ["DESCRIPTOR", "SCHEMA", "SIGNATURE", "TOOL", "Release", "damage", "digest_of", "require_whole"]
+__all__ = [
+    "DESCRIPTOR",
+    "DESCRIPTOR_LIMIT",
+    "SCHEMA",
+    "SIGNATURE",
+    "SIGNATURE_LIMIT",
+    "TOOL",
+    "Release",
+    "damage",
+    "digest_of",
+    "is_identity",
+    "require_whole",
+    "version",
+]
 
 SCHEMA = 1
 DESCRIPTOR = "release.json"
 SIGNATURE = "release.json.sig"
+DESCRIPTOR_LIMIT, SIGNATURE_LIMIT = 4 << 20, 64 << 10
+"""Bytes that they may have."""
 TOOL = "edgeskel-device"
 _AGAIN = "make the release again: edgeskel flash HOST BUNDLE"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOMENT = re.compile(r"(20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\+00:00)?")  # in one form, so that text is ordered as time is
+# In one form, so that text is ordered as time is. [0-9], since \d takes the digits of every script.
+_MOMENT = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\+00:00")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+# As packages have it: 0.4.1, 0.4.1rc2, 0.4.1.dev3+g12ab.
+_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}[A-Za-z0-9]{0,16}([.+-][A-Za-z0-9]{1,40}){0,6}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,7 @@ class Release:
             BundleError: it is absent or makes no sense.
         """
         try:
-            return cls.parse((folder / DESCRIPTOR).read_bytes())
+            return cls.parse(read_regular(folder / DESCRIPTOR, DESCRIPTOR_LIMIT))
         except OSError as error:
             raise BundleError(
                 f"{folder / DESCRIPTOR}: {error.strerror}", expected="a release", remedy=_AGAIN
@@ -96,15 +118,19 @@ class Release:
             for key in ("created", "program", "target", "bundle", "machine", "python"):
                 if not isinstance(facts[key], str):
                     raise TypeError(f"{key} is {facts[key]!r}")
-            if not _MOMENT.fullmatch(facts["created"]):
-                raise ValueError(f"created {facts['created']!r}")
-            if not _NAME.fullmatch(facts["name"]) or not isinstance(facts["settings"]["source"], str):
+            if facts["created"] and not _is_moment(facts["created"]):
+                raise ValueError(f"created {facts['created']!r}, expected a moment in UTC")
+            if not _VERSION.fullmatch(facts["program"]):
+                raise ValueError(f"program {facts['program']!r}, expected a version such as 1.2.3")
+            if not _NAME.fullmatch(facts["name"]):
                 raise ValueError(f"name {facts['name']!r}")
+            if not isinstance(facts["settings"]["source"], str):
+                raise TypeError(f"source {facts['settings']['source']!r}")
         except BundleError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BundleError(
-                f"{DESCRIPTOR} is malformed ({type(error).__name__}: {error})",
+                f"{DESCRIPTOR} is malformed ({type(error).__name__}: {printable(str(error), 300)})",
                 expected="what flash writes",
                 remedy=_AGAIN,
             ) from error
@@ -132,10 +158,29 @@ def _check_entry(name: str, digest: Any, size: Any) -> None:
         raise ValueError(f"size of {name} is {size!r}")
 
 
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:  # a thirteenth month
+        return False
+    return _MOMENT.fullmatch(text) is not None
+
+
+def version(text: str) -> tuple[int, ...]:
+    """The numbers of a version, to order it by: those before any letter, sign or other digit than 0 to 9."""
+    numbers = re.match(r"[0-9.]*", text)
+    return tuple(int(part[:18]) for part in (numbers[0] if numbers else "").split(".") if part)
+
+
+def is_identity(name: object) -> bool:
+    """Whether a release can have this name: never one that leads to another folder."""
+    return isinstance(name, str) and _IDENTITY.fullmatch(name) is not None
+
+
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal."""
+    """SHA-256 of a file, as hexadecimal. Raises ``OSError`` where it is no file, a link included."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -149,9 +194,9 @@ def damage(folder: Path, identity: str) -> str | None:
         return error.seen
     if release.identity != identity:
         return f"{DESCRIPTOR} was altered"
-    for name, (digest, _) in release.files.items():
+    for name, (digest, size) in release.files.items():
         try:
-            if digest_of(folder / name) != digest:
+            if (folder / name).lstat().st_size != size or digest_of(folder / name) != digest:
                 return f"{name} was altered"
         except OSError as error:
             return f"{name}: {error.strerror}"

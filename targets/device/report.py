@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from edgeskel.files import read_regular
+from edgeskel.printable import printable
 from targets.device import steps, trust
-from targets.device.layout import Install, Layout, read_json
-from targets.device.release import SIGNATURE, damage, require_whole
+from targets.device.layout import Install, Layout
+from targets.device.release import SIGNATURE, SIGNATURE_LIMIT, damage, require_whole
 from targets.device.service import Look, has_user, health, manager
 from targets.device.state import State
 from targets.device.switching import load
@@ -21,10 +23,11 @@ __all__ = ["journal", "status", "verify"]
 def status(layout: Layout) -> dict[str, Any]:
     """Which release runs, which one ran before, what happened last and why, and how the service is."""
     install, state = layout.install(), load(layout)
+    signers = trust.read(layout.signers)
     look, said = manager(layout, install).look(), health(install)
     alive = look.active == "active" and said is not None
     names = [name for name in (state.current, state.previous) if name]
-    choice = (read_json(layout.choice(state.current)) or {}).get("choice") if state.current else None
+    choice = steps.proved(layout, state.current) if state.current else None
     return {
         "phase": state.phase,
         "running": said["release"] if alive and said is not None else None,
@@ -45,7 +48,8 @@ def status(layout: Layout) -> dict[str, Any]:
         "artifact": choice["chosen"] if choice else None,
         "proved": choice,
         "newest": dict(state.newest),
-        "trusted": sorted(trust.fingerprints(layout.signers)),
+        "trusted": sorted(signers.keys),
+        "trust_damaged": signers.complaints,
         "prefix": str(layout.prefix),
         "disk_free_mb": shutil.disk_usage(layout.prefix).free / 1e6,
     }
@@ -82,16 +86,19 @@ def verify(layout: Layout, say: Callable[[str], None]) -> dict[str, Any]:
         )
     folder = layout.release(state.current)
     release = require_whole(folder, state.current)
-    key = trust.check(layout.signers, release.content, (folder / SIGNATURE).read_bytes())
+    key = trust.check(layout.signers, release.content, read_regular(folder / SIGNATURE, SIGNATURE_LIMIT))
     result = steps.program(layout, state.current, "verify", say, "--choice", str(layout.choice(state.current)))
-    return {"release": state.current, "key": key, "files": len(release.files), **result}
+    return {**result, "release": state.current, "key": key, "files": len(release.files)}
 
 
 def journal(layout: Layout, lines: int) -> dict[str, Any]:
     """The last transitions, and the last lines of the service."""
     install = layout.install()
-    text = layout.journal.read_text("utf-8", errors="replace") if layout.journal.is_file() else ""
-    return {"journal": text.splitlines()[-lines:], "service": manager(layout, install).log(lines).splitlines()}
+    said = manager(layout, install).log(lines).splitlines()
+    return {
+        "journal": [printable(line) for line in layout.journal_text().splitlines()[-lines:]],
+        "service": [printable(line) for line in said[-lines:]],
+    }
 
 
 def uninstall(layout: Layout) -> dict[str, Any]:
@@ -106,7 +113,7 @@ def uninstall(layout: Layout) -> dict[str, Any]:
     with layout.lock("switch", wait_s=5), layout.lock("flash", wait_s=5):
         manager(layout, install).remove()
         run = Path(install.run)
-        if install.scope == "none":
+        if install.scope == "none" and run.parent == layout.prefix:
             shutil.rmtree(run, ignore_errors=True)
         if install.scope == "system" and install.user:
             subprocess.run(["/usr/sbin/userdel", install.user], capture_output=True, check=False)

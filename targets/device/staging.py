@@ -17,17 +17,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgeskel.errors import BundleError, DeviceError
-from edgeskel.files import atomic_folder, atomic_write
+from edgeskel.files import atomic_folder, atomic_write, open_regular, read_regular
 from targets.device import trust
 from targets.device.layout import Layout
-from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage, digest_of
+from targets.device.release import (
+    DESCRIPTOR,
+    SIGNATURE,
+    SIGNATURE_LIMIT,
+    TOOL,
+    Release,
+    damage,
+    digest_of,
+    is_identity,
+    version,
+)
 from targets.device.state import State
 from targets.device.switching import load
 
 __all__ = ["admit", "is_older", "offer", "prune", "receive"]
 
 _MARGIN = 32 << 20  # bytes that stay free
-_DESCRIPTOR_LIMIT = 4 << 20
 
 
 def offer(layout: Layout, content: bytes, signature: bytes, *, allow_older: bool = False) -> dict[str, Any]:
@@ -72,13 +81,9 @@ def is_older(release: Release, state: State) -> bool:
     """Whether its bundle or its program is older than the newest that was ever good here."""
     if not state.newest:
         return False
-    return release.age["created"] < state.newest["created"] or _version(release.age["program"]) < _version(
+    return release.age["created"] < state.newest["created"] or version(release.age["program"]) < version(
         state.newest["program"]
     )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in text.split("+")[0].split("."))
 
 
 def _missing(layout: Layout, release: Release, place: Path) -> list[dict[str, Any]]:
@@ -149,6 +154,8 @@ def receive(layout: Layout, identity: str, stream: BinaryIO) -> dict[str, Any]:
 
 def _offered(place: Path) -> Release:
     """What was offered under that name. Raises ``DeviceError`` where another offer has taken its place."""
+    if not is_identity(place.name):
+        raise DeviceError(f"{place.name!r} is no name of a release", expected="one that was offered")
     if not (place / DESCRIPTOR).is_file():
         raise DeviceError(
             f"{place.name} is not being taken in any more",
@@ -200,7 +207,7 @@ def admit(layout: Layout, identity: str) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         return target
     release = _offered(place)
-    trust.check(layout.signers, release.content, (place / SIGNATURE).read_bytes())
+    trust.check(layout.signers, release.content, read_regular(place / SIGNATURE, SIGNATURE_LIMIT))
     if release.identity != identity:
         raise DeviceError(f"{place / DESCRIPTOR} is not the one of {identity}", remedy="run flash again")
     at_hand = _installed(layout, {digest for digest, _ in release.files.values()})
@@ -211,8 +218,8 @@ def admit(layout: Layout, identity: str) -> Path:
             source = place / digest
             _copy(source if source.is_file() else at_hand.get(digest, source), folder / name, digest)
         (folder / TOOL).chmod(0o755)
-        for name in (SIGNATURE, DESCRIPTOR):
-            shutil.copyfile(place / name, folder / name)
+        (folder / SIGNATURE).write_bytes(read_regular(place / SIGNATURE, SIGNATURE_LIMIT))
+        (folder / DESCRIPTOR).write_bytes(release.content)  # the very bytes that were checked
     shutil.rmtree(place, ignore_errors=True)
     return target
 
@@ -222,7 +229,7 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     seen = hashlib.sha256()
     try:
-        with source.open("rb") as reader, target.open("wb") as writer:
+        with open_regular(source) as reader, target.open("wb") as writer:
             while block := reader.read(1 << 20):
                 seen.update(block)
                 writer.write(block)

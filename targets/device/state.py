@@ -11,15 +11,28 @@ or the new one. Pure: no files, no clock; ``layout.Layout.write_state`` keeps it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from edgeskel.printable import printable
+from targets.device.release import is_identity
 
-__all__ = ["EMPTY", "Event", "State", "Trial"]
+__all__ = ["EMPTY", "Event", "State", "Trial", "watch_seconds"]
 
 SCHEMA = 1
+_LONGEST_WATCH_S = 7 * 86400.0
+_COUNT = 10**6  # of watches and starts: no device gets there
+
+
+def watch_seconds(value: object) -> float:
+    """How long a release is watched. Raises ``DeviceError`` where that is no number of seconds up to a week."""
+    seconds = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18 else math.nan
+    if not 0 < seconds <= _LONGEST_WATCH_S:
+        raise DeviceError(f"a watch of {value!r} s", expected=f"seconds above 0, at most {_LONGEST_WATCH_S:.0f} (a week)")
+    return seconds
 
 
 @dataclass(frozen=True)
@@ -154,16 +167,39 @@ class State:
                 )
             fields = {name: content[name] for name in ("phase", "current", "previous")}
             trial, last = content["trial"], content["last"]
-            return cls(
+            state = cls(
                 **fields,
                 trial=Trial(**trial) if trial else None,
                 last=Event(**last) if last else None,
                 newest=dict(content["newest"]),
             )
+            state._check()
         except (KeyError, TypeError, ValueError) as error:
             raise DeviceError(
-                f"state.json is damaged ({error!r})", expected="what edgeskel wrote", remedy="flash the device again"
+                f"state.json is damaged ({printable(repr(error), 200)})",
+                expected="what edgeskel wrote",
+                remedy="flash the device again",
             ) from error
+        return state
+
+    def _check(self) -> None:
+        """Refuse what no sequence of events leads to. Raises ``ValueError`` or ``TypeError``."""
+        trial, last = self.trial, self.last
+        if self.phase not in ("empty", "trial", "good") or (self.phase == "trial") != (trial is not None):
+            raise ValueError(f"phase {self.phase!r}")
+        names = [self.current, self.previous, *((trial.return_to,) if trial else ()), *((last.release,) if last else ())]
+        wrong = [name for name in names if name is not None and not is_identity(name)]
+        if wrong or (trial is not None and not is_identity(trial.release)):
+            raise ValueError(f"release {(wrong or [trial])[0]!r}")
+        if trial is not None:
+            counts = (trial.watches, trial.starts)
+            if any(type(count) is not int or not 0 <= count <= _COUNT for count in counts) or not isinstance(trial.failed, str):
+                raise ValueError(f"trial {vars(trial)}")
+            if type(trial.watch_s) not in (int, float) or not 0 < trial.watch_s <= _LONGEST_WATCH_S:
+                raise ValueError(f"a watch of {trial.watch_s!r} s")
+        texts = [*((last.name, last.reason, last.time) if last else ()), *self.newest, *self.newest.values()]
+        if not all(isinstance(text, str) for text in texts) or self.newest and not {"created", "program"} <= set(self.newest):
+            raise TypeError("texts that are none")
 
 
 EMPTY = State()

@@ -5,36 +5,38 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import DeviceError
+from edgeskel.printable import printable, printable_all
+from targets.device import running
 from targets.device.layout import Layout, read_json, write_json
 from targets.device.release import require_whole
 
-__all__ = ["PROGRAM", "as_owner", "build", "program", "prove", "serve"]
+__all__ = ["PROGRAM", "as_owner", "build", "program", "prove", "proved", "serve"]
 
 PROGRAM = "program"
 _LIMIT_S = {"build": 3600.0, "prove": 600.0, "verify": 600.0}
+_LINES, _LETTERS = 200, 1000  # of what a program says
+_CHOSEN = ("artifact", "engine", "precision")
 
 
 def program(layout: Layout, identity: str, verb: str, say: Callable[[str], None], *arguments: str) -> dict[str, Any]:
     """Run one verb of the release's program as the service's user; the object that it prints last.
 
     Raises:
-        DeviceError: it failed; the message is its own.
+        DeviceError: it failed, and the message is its own; or it was ended by a signal, took too long, or gave no answer.
     """
     install = layout.install()
     folder = layout.release(identity)
-    process = subprocess.Popen(
+    ended = running.run(
         [install.python, "-I", "-B", str(folder / PROGRAM), verb, "--release", str(folder), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
+        what=f"{verb} of {identity}",
+        limit_s=_LIMIT_S[verb],
+        cwd=str(folder),
         env={
             "PATH": "/usr/bin:/bin",
             "LANG": "C.UTF-8",
@@ -42,39 +44,31 @@ def program(layout: Layout, identity: str, verb: str, say: Callable[[str], None]
             "OMP_NUM_THREADS": "1",
             "EDGESKEL_ENGINES": str(layout.engines),
         },
-        **as_owner(install.user),
+        owner=as_owner(install.user),
     )
-    try:
-        output, errors = process.communicate(timeout=_LIMIT_S[verb])
-    except BaseException as error:
-        process.kill()
-        process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise DeviceError(
-                f"{verb} of {identity} took over {_LIMIT_S[verb]:.0f} s", remedy="the device is too slow, or busy"
-            ) from error
-        raise
-    for line in errors.splitlines():
-        say(line)
-    answer = _last_object(output)
-    if "error" in answer:
-        raise DeviceError(**answer["error"])
-    if process.returncode or "result" not in answer:
-        tail = " ".join(errors.split())[-400:]
+    for line in ended.errors.splitlines()[-_LINES:]:
+        say(printable(line, _LETTERS))
+    answer = _last_object(ended.output)
+    error, result = answer.get("error"), answer.get("result")
+    if isinstance(error, dict):
+        seen, expected, remedy = (printable(str(error.get(name, "")), _LETTERS) for name in ("seen", "expected", "remedy"))
+        raise DeviceError(seen or f"{verb} of {identity} failed", expected=expected, remedy=remedy)
+    if ended.status or not isinstance(result, dict):
+        tail = " ".join((ended.errors or ended.output).split())[-400:]
         raise DeviceError(
-            f"{verb} of {identity} ended with status {process.returncode}: {tail or output[-200:]}",
+            f"{verb} of {identity} {ended.how}: {printable(tail) or 'it said nothing'}",
             expected="an answer",
-            remedy="edgeskel flash logs HOST shows more",
+            remedy="flash another release; what ran before still runs",
         )
-    result: dict[str, Any] = answer["result"]
-    return result
+    cleaned: dict[str, Any] = printable_all(result)
+    return {"says": "", **cleaned}
 
 
 def _last_object(text: str) -> dict[str, Any]:
     for line in reversed(text.splitlines()):
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(content, dict):
             return content
@@ -114,8 +108,21 @@ def prove(layout: Layout, identity: str, say: Callable[[str], None]) -> dict[str
     """
     require_whole(layout.release(identity), identity)
     result = program(layout, identity, "prove", say)
+    if not _is_choice(result):
+        raise DeviceError(f"{identity} proves nothing", expected="an artifact and its engine", remedy="flash another release")
     write_json(layout.choice(identity), {**(read_json(layout.choice(identity)) or {}), "choice": result})
     return result
+
+
+def proved(layout: Layout, identity: str) -> dict[str, Any] | None:
+    """What was measured of a release here; None where nothing was, or what is kept of it makes no sense."""
+    choice = (read_json(layout.choice(identity)) or {}).get("choice")
+    return choice if isinstance(choice, dict) and _is_choice(choice) else None
+
+
+def _is_choice(result: Mapping[str, Any]) -> bool:
+    chosen = result.get("chosen")
+    return isinstance(chosen, dict) and all(isinstance(chosen.get(name), str) for name in _CHOSEN)
 
 
 def serve(layout: Layout, identity: str) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 from edgeskel.errors import DeviceError
 from edgeskel.files import atomic_write
 from targets.device.layout import Install, Layout, now, read_json, write_json
-from targets.device.release import TOOL, Release, damage, require_whole
+from targets.device.release import TOOL, Release, damage, require_whole, version
 from targets.device.service import Look, Manager, health, last_words, manager
-from targets.device.state import Event, State
+from targets.device.state import Event, State, watch_seconds
 
 __all__ = ["begin_switch", "change", "follow", "guard", "load", "prepare", "run_switch", "settle", "watch"]
 
@@ -75,6 +75,7 @@ def begin_switch(layout: Layout, identity: str, watch_s: float, reason: str) -> 
             expected="a release that answered its golden inputs",
             remedy="run flash again",
         )
+    watch_s = watch_seconds(watch_s)
     control, state = manager(layout, layout.install()), load(layout)
     write_json(layout.choice(identity), {**record, "request": {"watch_s": watch_s, "reason": reason}})
     _install_tool(layout, identity)
@@ -103,7 +104,7 @@ def run_switch(layout: Layout, identity: str, *, turn_s: float = _TURN_S) -> Sta
             state = _give_back(layout, install, control, state.trial.failed)
         request = (read_json(layout.choice(identity)) or {}).get("request")
         if request is not None:
-            watch_s, reason = float(request["watch_s"]), str(request["reason"])
+            watch_s, reason = watch_seconds(request["watch_s"]), str(request["reason"])
         elif state.trial is not None and state.trial.release == identity:
             watch_s, reason = state.trial.watch_s, state.last.reason if state.last else ""
         else:
@@ -155,9 +156,11 @@ def watch(control: Manager, install: Install, identity: str, watch_s: float) -> 
         time.sleep(0.2)
     if look.active != "active" or said is None:
         return f"the service is {look.active} after {watch_s:g} s and has not said that it is ready"
-    silent = time.clock_gettime(time.CLOCK_BOOTTIME) - float(said["beat"])
+    silent = time.clock_gettime(time.CLOCK_BOOTTIME) - said["beat"]
     if silent > _FRESH_S:
         return f"the service hangs: it has said nothing for {silent:.0f} s"
+    if silent < -_FRESH_S:
+        return f"the service says what it did {-silent:.0f} s from now"
     if not said["frames"]:
         refused = "".join(f"; not taken: {count} ({reason})" for reason, count in said.get("refused", {}).items())
         return f"no frame came in {watch_s:g} s from {said['source']} ({said['source_says']}){refused}"
@@ -203,11 +206,7 @@ def _newest(state: State, release: Release) -> dict[str, str]:
     newest: dict[str, str] = dict(release.age)
     if state.newest:
         newest["created"] = max(newest["created"], state.newest["created"])
-        newest["program"] = max(
-            newest["program"],
-            state.newest["program"],
-            key=lambda text: [int(part) if part.isdigit() else 0 for part in text.split(".")],
-        )
+        newest["program"] = max(newest["program"], state.newest["program"], key=version)
     return newest
 
 

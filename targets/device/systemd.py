@@ -108,7 +108,7 @@ class Systemd:
             "--quiet",
         ]
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+            return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
         except OSError:  # no journal on this device
             return ""
 
@@ -117,6 +117,7 @@ class Systemd:
             ["systemctl", *self._user, *arguments],
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=_LIMIT_S,
             env={**os.environ, "XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")},

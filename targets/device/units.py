@@ -4,6 +4,8 @@ edgeskel.service          recognises; sees nothing but system libraries, its pre
 edgeskel-switch@.service  one trial: switches to the release ID, watches it, keeps it or goes back. Its own unit, so
                           that it outlives the connection that asked for it
 edgeskel-settle.service   at boot: ends a trial that a reboot broke off
+
+What root runs of the prefix goes through ``targets.device.launch``, whose text stands in the units themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from targets.device import launch
 from targets.device.layout import Install, Layout
 
 __all__ = ["SERVICE", "SETTLE", "SWITCH", "rendered"]
@@ -62,6 +65,10 @@ def rendered(layout: Layout, install: Install, *, network: bool, groups: Sequenc
     target = "multi-user.target" if system else "default.target"
     privileged = "+" if system else ""
     run = f"{install.python} -I -B {layout.tool}"
+    checked = " ".join(map(_quoted, launch.command(install.python, str(layout.tool))))
+    # "+" gives the guard root's rights and not the system's file system.
+    outside = "/proc/1/root" if system else ""
+    guarded = " ".join(map(_quoted, launch.command(install.python, str(layout.tool), root=outside)))
     own = [f"User={install.user}"] if system else []
     if system and groups:
         own.append("SupplementaryGroups=" + " ".join(groups))
@@ -84,7 +91,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStartPre={privileged}{run} guard --prefix {layout.prefix}
+ExecStartPre={privileged}{guarded} guard --prefix {layout.prefix}
 ExecStart={run} serve --prefix {layout.prefix}
 Restart=always
 RestartSec=1
@@ -107,7 +114,7 @@ StartLimitBurst=5
 
 [Service]
 Type=oneshot
-ExecStart={run} run-switch %I --prefix {layout.prefix}
+ExecStart={checked} run-switch %I --prefix {layout.prefix}
 Restart=on-failure
 RestartSec=1
 TimeoutStartSec=infinity
@@ -119,7 +126,7 @@ After={SERVICE}
 
 [Service]
 Type=oneshot
-ExecStart={run} settle --prefix {layout.prefix}
+ExecStart={checked} settle --prefix {layout.prefix}
 Restart=on-failure
 RestartSec=1
 TimeoutStartSec=infinity
@@ -128,3 +135,11 @@ TimeoutStartSec=infinity
 WantedBy={target}
 """
     return {SERVICE: service, SWITCH: switch, SETTLE: settle}
+
+
+def _quoted(word: str) -> str:
+    """One word of a command line, as systemd.service(5) and systemd.unit(5) want it."""
+    plain = word.replace("%", "%%").replace("$", "$$")
+    if plain and not set(plain) & set(" \t\n\"'\\;"):
+        return plain
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeskel.errors import DeviceError
-from targets.device import probe
+from targets.device import launch, probe
 from targets.flash.remote import Connection
 
 __all__ = ["Device", "probe_device"]
+
+_IMPORT = "from targets.device.ownership import untrusted\n"
 
 
 class Device:
@@ -24,7 +26,7 @@ class Device:
 
     def __init__(self, connection: Connection, prefix: str | None = None) -> None:
         self.connection = connection
-        self.facts = probe_device(connection, prefix, "places")
+        self.facts: dict[str, Any] = probe_device(connection, prefix, "places")
         usual = [self.facts["prefixes"]["system"], self.facts["prefixes"]["user"]]
         places = [
             place for place in ([prefix] if prefix else usual) if self.facts["places"].get(place, {}).get("install")
@@ -35,7 +37,7 @@ class Device:
                 expected=f"an install under {prefix or ' or '.join(usual)}",
                 remedy="flash it: edgeskel flash HOST BUNDLE",
             )
-        self.prefix = places[0]
+        self.prefix: str | Any = places[0]
         install = self.facts["places"][self.prefix]["install"]
         connection.sudo = install["scope"] == "system" and self.facts["uid"] != 0
         if connection.sudo and not self.facts["sudo"]:
@@ -54,14 +56,15 @@ class Device:
                 expected="a flashed device",
                 remedy="flash it: edgeskel flash HOST BUNDLE",
             )
-        command = [self.facts["executable"], "-I", "-B", tool, verb, *arguments, "--prefix", self.prefix]
+        command = launch.command(self.facts["executable"], tool, verb, *arguments, "--prefix", self.prefix)
         return self.connection.call(command, say=say)
 
 
 def probe_device(connection: Connection, prefix: str | None, part: str = "all") -> dict[str, Any]:
     """Send the probe through the connection, without a file on the device; ``part`` is ``all`` or ``places``."""
-    source = Path(probe.__file__).read_bytes()
-    done = connection.run(["python3", "-I", "-B", "-", prefix or "", part], stdin=source, check=False)
+    # As one text: the probe's only import of ours goes ahead of it.
+    source = launch.source() + Path(probe.__file__).read_text("utf-8").replace(_IMPORT, "")
+    done = connection.run(["python3", "-I", "-B", "-", prefix or "", part], stdin=source.encode(), check=False)
     for line in reversed(done.stdout.splitlines()):
         try:
             found = json.loads(line)

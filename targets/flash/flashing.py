@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from edgeskel.errors import DeviceError, UsageError
 from edgeskel.runtime.bundle import Bundle
-from targets.device import compatibility
+from targets.device import compatibility, launch
 from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release
 from targets.flash import wheels
 from targets.flash.device import probe_device
@@ -33,10 +33,15 @@ _SPARE = 1.1
 
 # Writes its input under PREFIX/staging and runs nothing of it: the digest says whether it is what was sent.
 _BOOT = """
-import hashlib, os, sys
+import hashlib, sys
 os.umask(0o022)
 folder, digest = os.path.join(sys.argv[1], "staging"), sys.argv[2]
+why = untrusted(folder, os.getuid(), sticky=True)
+if why:
+    sys.exit(why)
 try:
+    if os.path.isdir(sys.argv[1]) and not os.path.exists(os.path.join(sys.argv[1], "install.json")):
+        close(sys.argv[1])
     os.makedirs(folder, exist_ok=True)
 except OSError as error:
     sys.exit("%s: %s" % (error.filename, error.strerror))
@@ -109,10 +114,10 @@ class Flash:
         """
         with self._step("probe"):
             self._connection.open()
-            self.facts = probe_device(self._connection, self._options.prefix)
+            self.facts: dict[str, Any] = probe_device(self._connection, self._options.prefix)
             self._say("probe", compatibility.line(self.facts))
-            self.scope = self._default_scope()
-            self.prefix = compatibility.prefix_of(self.facts, self.scope, self._options.prefix)
+            self.scope: str = self._default_scope()
+            self.prefix: str = compatibility.prefix_of(self.facts, self.scope, self._options.prefix)
             wheel_mb = 30.0 if self._lacks_engine() else 0.0
             size = sum((self._bundle.path / name).stat().st_size for name in self._bundle.manifest["files"]) / 1e6
             self._require(3 * wheel_mb + 2.2 * size + 32)
@@ -171,7 +176,7 @@ class Flash:
             if not offered["whole"]:
                 self._upload(tool, release, Path(folder) / "release", offered["missing"])
                 self._call(tool, "admit", release.identity)
-            self.identity = release.identity
+            self.identity: str = release.identity
             self._tool = f"{self.prefix}/releases/{release.identity}/{TOOL}"
             self._say("stage", "whole already" if offered["whole"] else "signature and every digest are right there")
         return release.identity
@@ -200,7 +205,7 @@ class Flash:
             return f"{self.prefix}/bin/edgeskel-device"
         content = tool_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        self._connection.run([self.facts["executable"], "-I", "-c", _BOOT, self.prefix, digest], stdin=content)
+        self._connection.run([self.facts["executable"], "-I", "-c", launch.source() + _BOOT, self.prefix, digest], stdin=content)
         return f"{self.prefix}/staging/{digest}.tool"
 
     def _offer(self, tool: str, content: bytes, signature: bytes) -> dict[str, Any]:
@@ -290,7 +295,7 @@ class Flash:
         say: Callable[[str], None] = lambda line: None,
     ) -> dict[str, Any]:
         return self._connection.call(
-            [self.facts["executable"], "-I", "-B", tool, verb, *arguments, "--prefix", self.prefix], feed=feed, say=say
+            launch.command(self.facts["executable"], tool, verb, *arguments, "--prefix", self.prefix), feed=feed, say=say
         )
 
 

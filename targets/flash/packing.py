@@ -34,6 +34,7 @@ _EDGESKEL = (
     "errors.py",
     "files.py",
     "extras.py",
+    "printable.py",
     "skeleton.py",
     "window.py",
     "runtime",
@@ -169,7 +170,7 @@ def tool_bytes() -> bytes:
         "__main__.py": b"import sys\n\nfrom targets.device.main import main\n\nsys.exit(main())\n",
         "targets/__init__.py": _PACKAGE.encode(),
     }
-    files.update(_sources("edgeskel", ("__init__.py", "errors.py", "files.py")))
+    files.update(_sources("edgeskel", ("__init__.py", "errors.py", "files.py", "printable.py")))
     files.update(_sources("targets", ("device",)))
     buffer = io.BytesIO()
     buffer.write(_SHEBANG)

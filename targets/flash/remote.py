@@ -11,17 +11,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from edgeskel.errors import DeviceError
+from edgeskel.printable import printable, printable_all
 
 __all__ = ["Connection"]
 
 _CONNECT_S = 15
 _KEEP_S = 30
+_LINE = 16 << 20  # bytes of one line of an answer
+_LETTERS = 2000  # of a line that is shown
 _ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4")
 
 # What OpenSSH says -> what it means and what to do.
@@ -132,7 +135,7 @@ class Connection:
         self._require_connection(done.returncode, done.stderr)
         if check and done.returncode:
             said = (done.stderr or done.stdout).decode(errors="replace").strip()
-            raise DeviceError(f"{self.host}: {shlex.join(command)[:80]} failed: {said[-300:]}")
+            raise DeviceError(f"{self.host}: {_verb(command)} failed: {printable(said[-300:])}")
         return done
 
     def call(
@@ -170,12 +173,14 @@ class Connection:
             errors.seek(0)
             text = errors.read()
         self._require_connection(status if not answer else 0, text)
-        if "error" in answer:
-            raise DeviceError(**answer["error"])
-        if "result" not in answer or broken and status:
+        error = answer.get("error")
+        if isinstance(error, dict):
+            seen, expected, remedy = (str(error.get(name, "")) for name in ("seen", "expected", "remedy"))
+            raise DeviceError(seen or "the device gave no reason", expected=expected, remedy=remedy)
+        if not isinstance(answer.get("result"), dict) or broken and status:
             raise DeviceError(
-                f"{self.host}: {command[-1] if not command else shlex.join(command)[:100]} ended with status {status} "
-                f"and no answer: {text.decode(errors='replace').strip()[-300:]}",
+                f"{self.host}: {_verb(command)} ended with status {status} "
+                f"and no answer: {printable(text.decode(errors='replace').strip()[-300:])}",
                 remedy="run flash again",
             )
         result: dict[str, Any] = answer["result"]
@@ -197,7 +202,7 @@ class Connection:
                     seen.format(host=self.host), expected=expected, remedy=remedy.format(host=self.host, name=name)
                 )
         raise DeviceError(
-            f"the connection to {self.host} broke: {' '.join(said.split())[-300:] or 'no reason given'}",
+            f"the connection to {self.host} broke: {printable(' '.join(said.split())[-300:]) or 'no reason given'}",
             remedy="run the same command again: it goes on where it stopped",
         )
 
@@ -219,17 +224,24 @@ def _feed(process: subprocess.Popen[bytes], feed: Callable[[BinaryIO], None]) ->
     return False
 
 
-def _answer(lines: Iterable[bytes], say: Callable[[str], None]) -> dict[str, Any]:
+def _answer(stream: IO[bytes], say: Callable[[str], None]) -> dict[str, Any]:
+    """The last object of the lines; the device may be anybody's, so nothing that steers a terminal gets past here."""
     answer: dict[str, Any] = {}
-    for line in lines:
+    while line := stream.readline(_LINE):
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # a log-in banner, a library's chatter
         if not isinstance(content, dict):
             continue
         if "say" in content:
-            say(str(content["say"]))
+            say(printable(str(content["say"]), _LETTERS))
         else:
-            answer = content
+            answer = printable_all(content)
     return answer
+
+
+def _verb(command: Sequence[str]) -> str:
+    """What of a command line a person wants to hear: not the check that stands before the program."""
+    words = [word for word in command if "\n" not in word]
+    return shlex.join(words)[:100]

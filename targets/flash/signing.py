@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeskel.errors import UsageError
 from edgeskel.extras import require
-from edgeskel.files import atomic_write
+from edgeskel.files import atomic_write, read_regular
+from targets.device.ownership import untrusted
 from targets.device.trust import NAMESPACE, fingerprint
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["Key", "create", "default_path", "load", "public_line"]
 
 _MAGIC = b"SSHSIG"
 _HASH = b"sha512"
+_LIMIT = 64 << 10  # bytes of a key's file
 
 
 def default_path() -> Path:
@@ -47,8 +49,8 @@ class Key:
 
         self._private = private
         self._raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.public = " ".join(filter(None, ("ssh-ed25519", base64.b64encode(self._blob()).decode(), comment)))
-        self.fingerprint = fingerprint(self.public)
+        self.public: str = " ".join(filter(None, ("ssh-ed25519", base64.b64encode(self._blob()).decode(), comment)))
+        self.fingerprint: str = fingerprint(self.public)
 
     def _blob(self) -> bytes:
         return _string(b"ssh-ed25519") + _string(self._raw)
@@ -108,7 +110,7 @@ def load(path: Path) -> Key:
     """Read a private key.
 
     Raises:
-        UsageError: absent, readable by others, of another kind, or locked with a passphrase.
+        UsageError: absent, readable by others or theirs to exchange, of another kind, or locked with a passphrase.
         MissingExtra: ``cryptography`` is not installed.
     """
     serialization: Any = require("cryptography.hazmat.primitives.serialization", "signing a release", "flash")
@@ -116,7 +118,7 @@ def load(path: Path) -> Key:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     try:
-        content = path.read_bytes()
+        content = read_regular(path, _LIMIT, follow=True)
         mode = path.stat().st_mode
     except OSError as error:
         raise UsageError(
@@ -125,6 +127,13 @@ def load(path: Path) -> Key:
     if mode & 0o077:
         raise UsageError(
             f"{path} can be read by others", expected="a key for its owner alone", remedy=f"chmod 600 {path}"
+        )
+    # Who could exchange the key would have the devices that trust the next flash trust his.
+    if hasattr(os, "O_PATH") and (why := untrusted(str(path), os.getuid(), sticky=True)):
+        raise UsageError(
+            f"{path}: {why}",
+            expected="a key that nobody else can exchange",
+            remedy="make one: edgeskel keys create, or move this one to a folder of your own",
         )
     try:
         private = serialization.load_ssh_private_key(content, None)
@@ -147,14 +156,18 @@ def load(path: Path) -> Key:
             remedy="make one: edgeskel keys create",
         )
     public = path.with_name(path.name + ".pub")
-    comment = public.read_text("utf-8").strip().split(" ", 2)[2:] if public.is_file() else []
+    comment = _text(public).strip().split(" ", 2)[2:] if public.is_file() else []
     return Key(private, comment[0] if comment else "")
+
+
+def _text(path: Path) -> str:
+    return read_regular(path, _LIMIT, follow=True).decode("utf-8", errors="replace")
 
 
 def public_line(path: Path) -> str:
     """The public key in ``path``, or of the private key there. Raises ``UsageError`` when it is none, or absent."""
     for candidate in (path, path.with_name(path.name + ".pub")):
-        if candidate.is_file() and (text := candidate.read_text("utf-8", errors="replace").strip()).startswith("ssh-"):
+        if candidate.is_file() and (text := _text(candidate).strip()).startswith("ssh-"):
             fingerprint(text)
             return text
     return load(path).public

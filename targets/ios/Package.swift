@@ -2,7 +2,7 @@
 import PackageDescription
 
 // The ExecuTorch release that wrote the bundle's .pte file: see "tools" in its manifest.json.
-let executorch = "swiftpm-1.4.0"
+let executorch = "swiftpm-1.4.1"
 
 let package = Package(
     name: "Edgeskel",

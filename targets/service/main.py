@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeskel.errors import EdgeskelError
+from edgeskel.errors import EdgeskelError, EngineError
+from edgeskel.files import read_regular
 from edgeskel.runtime.bundle import Bundle
+from targets.service import apart
 
 __all__ = ["Release", "main"]
+
+_CHOICE_LIMIT = 4 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,17 @@ def main() -> int:
     parser.add_argument("verb", choices=("build", "prove", "verify", "serve"))
     parser.add_argument("--release", type=Path, required=True)
     parser.add_argument("--choice", type=Path, help="what was chosen when the release was proved here")
+    parser.add_argument(
+        "--without", nargs=2, action="append", default=[], metavar=("FILE", "WHY"), help="an artifact that is out of question"
+    )
+    parser.add_argument(apart.FLAG, action="store_true", help="in this very process (the program calls itself so)")
     options = parser.parse_args()
     try:
-        release = Release.open(options.release)
         if options.verb == "serve":
             from targets.service.serve import serve
 
-            return serve(release, _chosen(options.choice))
-        result = _answer(release, options)
+            return serve(Release.open(options.release), **_choice(options.choice), choice=options.choice)
+        result = _answer(options)
     except EdgeskelError as error:
         print(
             json.dumps({"error": {"seen": error.seen, "expected": error.expected, "remedy": error.remedy}}), flush=True
@@ -56,14 +63,23 @@ def main() -> int:
     return 0
 
 
-def _answer(release: Release, options: argparse.Namespace) -> dict[str, Any]:
+def _answer(options: argparse.Namespace) -> dict[str, Any]:
+    if not options.apart:
+        if options.verb == "prove":
+            return apart.prove(options.release)
+        return apart.ask(options.verb, options.release, *(("--choice", str(options.choice)) if options.choice else ()))
     from targets.service import prove
 
+    apart.child()
+    release = Release.open(options.release)
     if options.verb == "build":
         return prove.build(release.bundle, _precision(release))
     if options.verb == "verify":
-        return prove.verify(release.bundle, _chosen(options.choice), release.settings.get("threads"))
-    return prove.prove(release.bundle, release.settings)
+        chosen = _choice(options.choice)["chosen"]
+        apart.trying(chosen["artifact"], chosen["engine"])
+        return prove.verify(release.bundle, chosen, release.settings.get("threads"))
+    found = prove.prove(release.bundle, release.settings, without=dict(options.without), trying=apart.trying)
+    return {**found, "proved_with": apart.surroundings(found["chosen"]["engine"])}
 
 
 def _precision(release: Release) -> str | None:
@@ -71,6 +87,21 @@ def _precision(release: Release) -> str | None:
     return precision
 
 
-def _chosen(path: Path) -> dict[str, str]:
-    chosen: dict[str, str] = json.loads(path.read_text("utf-8"))["choice"]["chosen"]
-    return chosen
+def _choice(path: Path | None) -> dict[str, Any]:
+    """What was chosen when the release was proved here, and with which surroundings.
+
+    Raises:
+        EngineError: nothing was, or what is kept of it makes no sense.
+    """
+    try:
+        choice = json.loads(read_regular(path or "", _CHOICE_LIMIT))["choice"]
+        chosen = {str(name): str(value) for name, value in choice["chosen"].items()}
+        if not {"artifact", "engine"} <= set(chosen):
+            raise KeyError("artifact")
+        return {"chosen": chosen, "proved_with": choice.get("proved_with")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EngineError(
+            f"{path} does not say what this release runs ({type(error).__name__})",
+            expected="what was chosen when it was proved here",
+            remedy="flash it again",
+        ) from error

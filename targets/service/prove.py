@@ -91,10 +91,22 @@ def build(bundle: Bundle, precision: str | None = None) -> dict[str, Any]:
     }
 
 
-def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
+def prove(
+    bundle: Bundle,
+    settings: Mapping[str, Any],
+    *,
+    without: Mapping[str, str] | None = None,
+    trying: Callable[[str, str], None] = lambda file, engine: None,
+) -> dict[str, Any]:
     """Run the golden inputs on every candidate (frame by frame where it takes steps), time them in turns, and choose.
 
     Int8 is chosen only where it was faster here than the preferred artifact, and within its tolerance.
+
+    Args:
+        bundle: of the release.
+        settings: of the release.
+        without: artifact -> why it is out of question.
+        trying: told an artifact and its engine before they are run.
 
     Returns:
         ``chosen`` (artifact, engine, precision), each candidate's figures, the budget, and one line that ``says`` it.
@@ -106,8 +118,11 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
     golden, threads = bundle.golden, settings.get("threads")
     ready: dict[str, Engine | Stepper] = {}
     outcomes: dict[str, Outcome] = {}
-    refused: dict[str, str] = {}
+    refused = dict(without or {})
     for artifact in listed:
+        if artifact.file in refused:
+            continue
+        trying(artifact.file, name)
         try:
             engine = open_windows(bundle, artifact, name, threads)
             answers = run_windows(engine, golden.joints, golden.confidence)
@@ -156,6 +171,8 @@ def prove(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Any]:
         f"largest difference {outcome.max_abs_diff:.1e}, "
         f"p50 {best['p50_ms']:.1f}, p95 {best['p95_ms']:.1f}, p99 {best['p99_ms']:.1f} ms of {budget:.0f} ms"
     )
+    others = [f"{file}: p50 {figures[file]['p50_ms']:.1f} ms, no gain" for file in ready if file != chosen.file]
+    line = "; ".join((line, *others, *(f"refused: {why}" for why in refused.values())))
     if best["p95_ms"] > budget:
         raise VerificationFailed(
             line,

@@ -12,25 +12,26 @@ from __future__ import annotations
 import json
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeskel.errors import EdgeskelError, VerificationFailed
+from edgeskel.errors import VerificationFailed
 from edgeskel.runtime import UNKNOWN, Event, Session, engines, event_config
 from edgeskel.runtime.bundle import Artifact, Bundle
 from edgeskel.runtime.engines import Engine, State
 from edgeskel.runtime.stepping import Stepper
 from edgeskel.skeleton import Float32, Frame
+from targets.service import apart
 from targets.service.health import Health, notify
 from targets.service.sources import Feed
 
@@ -54,7 +55,7 @@ class Checked:
         health: is told of live answers.
     """
 
-    name = "checked"
+    name: str = "checked"
 
     def __init__(self, engine: Engine, artifact: Artifact, bundle: Bundle, health: Health) -> None:
         self.name = engine.name
@@ -123,7 +124,7 @@ class Recogniser:
     """
 
     def __init__(self, engine: Checked, bundle: Bundle, settings: Mapping[str, Any], health: Health) -> None:
-        config = event_config(bundle.certainty, settings.get("threshold"))
+        config = event_config(bundle.certainty, settings.get("threshold"), bundle.segmenter)
         self._session = Session(
             engine, bundle.topology, bundle.labels, bundle.window, stepper=engine.stepper, config=config
         )
@@ -163,8 +164,14 @@ class Recogniser:
             print(json.dumps({"event": said}), flush=True)
 
 
-def serve(release: Release, chosen: dict[str, str]) -> int:
+def serve(release: Release, chosen: dict[str, str], proved_with: str | None = None, choice: Path | None = None) -> int:
     """Recognise until SIGTERM.
+
+    Args:
+        release: whose service this is.
+        chosen: artifact, engine, precision and way.
+        proved_with: surroundings in which that was proved; where they are others now, it is proved again first.
+        choice: the file that says so.
 
     Raises:
         EdgeskelError: the engine refuses, or answers wrongly.
@@ -175,6 +182,9 @@ def serve(release: Release, chosen: dict[str, str]) -> int:
     artifact = next(entry for entry in bundle.artifacts if entry.file == chosen["artifact"])
     if chosen["engine"] == "tensorrt":
         _build(release)
+    if proved_with != apart.surroundings(chosen["engine"]):
+        alive = partial(_busy, "proving the engine, which has changed")
+        apart.ask("verify", release.path, "--choice", str(choice), alive=alive, every_s=_BUILD_S)
     inner = engines.get(chosen["engine"])(bundle.file(artifact.file), bundle.manifest, settings.get("threads"))
     engine = Checked(inner, artifact, bundle, health)
     engine.check_when_due()
@@ -208,23 +218,11 @@ def _build(release: Release) -> None:
 
     A process of its own: the builder may keep the interpreter to itself, and the watchdog must not take that for a hang.
     """
-    command = [sys.executable, "-I", "-B", str(Path(sys.argv[0]).resolve()), "build", "--release", str(release.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        while True:
-            try:
-                output, _ = child.communicate(timeout=_BUILD_S)
-                break
-            except subprocess.TimeoutExpired:
-                notify("EXTEND_TIMEOUT_USEC=60000000\nWATCHDOG=1\nSTATUS=building the engine for this TensorRT")
-            except BaseException:
-                child.kill()
-                raise
-    if child.returncode:
-        lines = output.strip().splitlines()
-        answer = json.loads(lines[-1]) if lines else {}
-        raise EdgeskelError(
-            **answer.get("error", {"seen": f"building the engine ended with status {child.returncode}"})
-        )
+    apart.ask("build", release.path, alive=partial(_busy, "building the engine for this TensorRT"), every_s=_BUILD_S)
+
+
+def _busy(what: str) -> None:
+    notify(f"EXTEND_TIMEOUT_USEC=60000000\nWATCHDOG=1\nSTATUS={what}")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

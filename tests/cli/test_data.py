@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -11,9 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgeskel.cli.main import main
+from edgeskel.data import synthetic
 from firmware_bridge.recording import load_recording
 
 
@@ -130,7 +133,7 @@ def test_ctrl_c_in_the_middle_of_an_import(datasets: Path, tmp_path: Path) -> No
     while process.poll() is None and not any(tmp_path.glob(".store.*/joints.bin")):
         pass  # until it is writing
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == 130 and "interrupted" in json.loads(out)["error"]["message"]
     assert list(tmp_path.iterdir()) == []
 
@@ -157,3 +160,42 @@ def test_a_picture_without_skeletons_is_wrong_usage(run: Any, store: Path, tmp_p
     status, report = run("data", "view", store, "--frames", -3, "--out", tmp_path / "x.svg")
     assert status == 2 and "-3 skeletons" in report["error"]["seen"]
     assert not (tmp_path / "x.svg").exists()
+
+
+def test_an_import_says_how_it_read_a_path_the_classes_and_what_it_changed(
+    run: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    body = synthetic.clip("wave", synthetic.Body(), synthetic.Style(), np.random.default_rng(0),
+                          camera=synthetic.Camera(noise=0), sensors=()).joints
+    body[0, 3:5, 7] = 0
+    folder = tmp_path / "a data set of a long name"
+    (folder / "wave").mkdir(parents=True)
+    (folder / "dataset.toml").write_text('topology = "kinect-v1"\nunits = "m"\naxes = "x left, y up, z forward"\n'
+                                         'frame_rate = 30\nfiles = "{label}/{subject}.npz"\n')
+    np.savez(folder / "wave" / "s1.npz", joints=body)
+    status, report = run("data", "import", "generic", folder, "--out", tmp_path / "store")
+    assert status == 0 and report["labels"] == {"wave": 1}
+    assert report["notes"][0] == {"text": "read as: label wave, subject s1", "sources": ["wave/s1.npz"], "details": [""]}
+    assert report["notes"][1]["details"] == [f"2 of {body.shape[1] * 20}: left_hand"]
+    assert main(["data", "import", "generic", str(folder), "--out", str(tmp_path / "store")]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "1 classes: wave (1)" in said and "note: joints at exactly 0, 0, 0 are taken as missing" in said
+    assert main(["data", "inspect", str(tmp_path / "store")]) == 0
+    assert "a data set of a long name 1 clips, " in capfd.readouterr().out
+    status, report = run("data", "import", "generic", folder, "--out", tmp_path / "store", "--zeros", "seen")
+    assert len(report["notes"]) == 1
+
+
+def test_synth_and_pick_print_text_and_no_python(run: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "synth", "--out", str(tmp_path / "s"), "--subjects", "1", "--takes", "1"]) == 0
+    out = capfd.readouterr().out
+    assert "20 clips of 20 actions by 1 bodies" in out and "('" not in out and "wave, push" in out
+    assert main(["data", "synth", "--sequence", "wave", "sit down", "--out", str(tmp_path / "live.npz")]) == 0
+    out = capfd.readouterr().out
+    assert "{" not in out and re.search(r"to +\d+\.\d\d s  sit down", out)
+    words = ("data", "pick", tmp_path / "s", "--clip", 0, "--clip", 1, "--gap", 1, "--out", tmp_path / "r.npz")
+    for who, seen in (("nobody", False), ("still", True)):
+        assert run(*words, "--gap-with", who)[0] == 0
+        recording = load_recording(tmp_path / "r.npz")
+        first = round(run(*words, "--gap-with", who)[1]["spans"][0]["end"] * 30) + 2
+        assert bool((recording.confidence[:, first : first + 25] > 0).any()) == seen

@@ -26,27 +26,29 @@ class Write:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Numbers written by a verb ``write`` that stands in for the real ones; 13 is interrupted, 7 disagrees."""
+    """Numbers written by a verb ``write`` that stands in for the real ones; 13 is interrupted, 7 disagrees, 11 crashes."""
     numbers: list[int] = []
 
     def write(config: Write) -> Report:
         numbers.append(config.number)
         if config.number == 13:
             raise KeyboardInterrupt
+        if config.number == 11:
+            raise RuntimeError("no such kernel")
         config.out.parent.mkdir(parents=True, exist_ok=True)
         config.out.write_text(str(config.number))
-        return Report({"number": config.number}, ok=config.number != 7)
+        return Report({"number": config.number, "disagreements": ["model.onnx disagrees"]}, ok=config.number != 7)
 
     monkeypatch.setitem(main.VERBS, "write", ("tests.cli.write", "write a number"))
     monkeypatch.setitem(__import__("sys").modules, "tests.cli.write", SimpleNamespace(COMMAND=Command(Write, write)))
     yield numbers
 
 
-def _plan(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+def _plan(monkeypatch: pytest.MonkeyPatch, *numbers: int, by_engines: bool = False) -> None:
     def steps(out: Path, config: Any) -> Iterator[demo.Step]:
         for place, number in enumerate(numbers):
             file = out / f"{place}.txt"
-            yield demo.Step(f"Step {place}", ("write", str(number), "--out", str(file)), (file,))
+            yield demo.Step(f"Step {place}", ("write", str(number), "--out", str(file)), (file,), by_engines)
 
     monkeypatch.setattr(demo, "_steps", steps)
 
@@ -88,6 +90,19 @@ def test_failed_step_ends_the_demo_and_is_named(
     assert ran == [1, 7]
 
 
+def test_an_engine_that_fails_here_does_not_end_the_demo(
+    ran: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _plan(monkeypatch, 1, 7, 11, 3, by_engines=True)
+    assert main.main(["demo", "--out", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert ran == [1, 7, 11, 3]
+    assert [problem["problem"] for problem in report["problems"]] == ["model.onnx disagrees", "RuntimeError: no such kernel"]
+    assert main.main(["demo", "--out", str(tmp_path)]) == 0  # what failed is tried again, with all that follows
+    assert ran[4:] == [7, 11, 3]
+    assert "edgeskel write 7" in capsys.readouterr().out
+
+
 def test_each_command_is_shown_as_a_user_would_type_it(
     ran: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +122,7 @@ def test_whole_way_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     assert main.main(["demo", "--quick", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
     titles = [step["title"] for step in report["steps"]]
+    assert report["problems"] == []
     assert titles[0] == "Generate motion" and titles[-1] == "Recognise them live"
     assert {"store", "model", "report.html", "small", "jetson", "android", "live.npz", "steps"} == {
         path.name for path in (tmp_path / "demo").iterdir()

@@ -28,7 +28,7 @@ from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.testing.wearer import PROGRAMME, Wearer
 from tests.firmware_bridge.test_wearable import NODE, PLACES, node, recorded, samples, write
 
-WAIT_S = 60.0  # for a loaded machine
+WAIT_S = 240.0  # for a loaded machine
 
 
 @pytest.fixture(autouse=True)

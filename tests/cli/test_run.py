@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,10 @@ import pytest
 
 from edgeskel import topologies
 from edgeskel.cli.main import main
+from edgeskel.errors import DeviceError
+from edgeskel.skeleton import Frame
 from firmware_bridge.recording import save_recording
+from firmware_bridge.replay import Replay, read_recording
 from tests.runtime.conftest import write_bundle
 from tests.runtime.test_motion import arm_moves
 
@@ -174,13 +180,13 @@ def test_a_picture_is_written_for_rerun(
 def test_the_screen_draws_skeleton_probabilities_and_timeline(bundle: Path) -> None:
     from rich.console import Console
 
-    from edgeskel.cli.live import Screen
+    from edgeskel.cli.live import Moments, Screen
     from edgeskel.runtime import EventConfig, load
 
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
     session = load(bundle, engine="onnxruntime", threads=1, config=EventConfig(threshold=0.3, begin=0.3))
     pictures = []
-    with Screen(terminal, session, "replay:arm", 30.0) as screen:
+    with Screen(terminal, session, Moments(live=False), "replay:arm", 30.0) as screen:
         for frame in arm_moves([(1.0, 3.0)], 4.5):
             screen.show(frame, session.step(frame), 0.001)
             if round(frame.time * 30) in (15, 60, 130):
@@ -193,3 +199,57 @@ def test_the_screen_draws_skeleton_probabilities_and_timeline(bundle: Path) -> N
     assert "front" in after and "█" in after
     assert any("⠀" < character <= "⣿" for character in moving)  # dots of the skeleton
     assert {len(picture.splitlines()) for picture in pictures} == {len(still.splitlines())}
+
+
+@pytest.mark.parametrize(("loop", "number", "status"), [
+    ("forever", signal.SIGINT, 0), ("forever", signal.SIGTERM, 0), ("9999", signal.SIGINT, 130), ("9999", signal.SIGTERM, 143)])
+def test_what_was_recognised_until_an_interrupt_is_reported(
+    bundle: Path, recording: Path, loop: str, number: signal.Signals, status: int
+) -> None:
+    words = [sys.executable, "-m", "edgeskel.cli.main", "run", f"replay:{recording}?loop={loop}&speed=0", "--bundle", str(bundle),
+             "--engine", "onnxruntime", "--threshold", "0.3", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in the background
+    assert process.stdout is not None and process.stderr is not None
+    seen = next((line for line in iter(process.stderr.readline, "") if "front" in line), "")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=600)
+    data = json.loads(out)
+    assert process.returncode == status, err
+    assert seen and {event["kind"] for event in data["events"]} == {"ended"}
+    assert data["frames"] > 0 and data["latency_ms"] and len(data["recognitions"]) >= 1
+    assert ("error" in data) == (status != 0)
+
+
+def test_a_source_that_fails_costs_nothing_that_was_recognised_before(
+    capsys: pytest.CaptureFixture[str], bundle: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unplugged(Replay):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                if frame.time > 4:
+                    raise DeviceError("the camera is gone")
+                yield frame
+
+    monkeypatch.setattr("firmware_bridge.open_source", lambda address: Unplugged(read_recording(recording), speed=0))
+    words = ["camera:udp", "--bundle", str(bundle), "--engine", "onnxruntime", "--threshold", "0.3"]
+    status, data = run(capsys, *words)
+    assert status == 1 and data["error"]["seen"] == "the camera is gone"
+    assert [event["kind"] for event in data["events"]] == ["ended"]
+    assert main(["run", *words]) == 1
+    said = capsys.readouterr()
+    assert "1 actions and 0 unknown" in said.out and "the camera is gone" in said.err
+
+
+def test_a_gap_in_the_recording_ends_the_action_and_not_the_run(
+    capsys: pytest.CaptureFixture[str], bundle: Path, tmp_path: Path
+) -> None:
+    frames = arm_moves([(1.0, 3.0), (4.5, 6.0)], 7.0)
+    times = np.array([frame.time + (3600 if frame.time > 2 else 0) for frame in frames])
+    save_recording(tmp_path / "gap.npz", np.stack([f.joints for f in frames], axis=1), np.ones((1, len(frames), 20), np.float32),
+                   times, topologies.get("kinect-v1"))
+    status, data = run(capsys, f"replay:{tmp_path / 'gap.npz'}", "--speed", "0", "--bundle", str(bundle), "--engine", "onnxruntime",
+                       "--threshold", "0.3")
+    assert status == 0 and [event["kind"] for event in data["events"]] == ["ended"] * 3
+    assert data["recognitions"][0]["end"] < 3 < 3600 < data["recognitions"][1]["start"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeskel import topologies
 from edgeskel.data import Store, import_dataset
-from edgeskel.data.importers.bvh import read_bvh
+from edgeskel.data.importers.bvh_file import read_bvh
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 
 ARM = """HIERARCHY
@@ -117,7 +117,7 @@ def test_the_unit_has_to_be_said_and_to_be_plausible(tmp_path: Path) -> None:
         import_dataset("bvh", folder, tmp_path / "store")
     with pytest.raises(UnknownChoice, match="did you mean 'inch'"):
         import_dataset("bvh", folder, tmp_path / "store", unit="inches")
-    with pytest.raises(InvalidClip, match="65 m with unit m"):
+    with pytest.raises(InvalidClip, match="55 m with unit m.*cm or inch or 0.056444 would fit"):
         import_dataset("bvh", folder, tmp_path / "store", unit="m", strict=True)
 
 
@@ -129,7 +129,7 @@ def test_the_unit_has_to_be_said_and_to_be_plausible(tmp_path: Path) -> None:
     (("Yposition", "Wposition"), "channel 'Wposition'"),
     (("CHANNELS 6", "CHANNELS 600"), "600"),
     (("JOINT LeftForeArm", "JOINT LeftArm"), "two joints named LeftArm"),
-    (("Frames: 2", "Frames: 3"), "24 numbers for 3 frames of 12"),
+    (("Frames: 2", "Frames: 4"), "24 numbers for 4 frames of 12"),
     (("Frame Time: 0.04", "Frame Time: 0"), "2 frames of 0.0 s"),
     (("90 0 0", "90 x 0"), "x"),
     (("{ OFFSET 25 0 0 }", "{ OFFSET 25 0 0"), "too early"),
@@ -155,6 +155,7 @@ def test_joints_that_are_not_numbers_are_refused_or_missing(tmp_path: Path) -> N
         import_dataset("bvh", folder, tmp_path / "store", unit="cm", strict=True)
     import_dataset("bvh", folder, tmp_path / "store", unit="cm", missing_nan=True)
     assert Store.open(tmp_path / "store")[0].confidence.tolist() == [[[1] * 4, [0] * 4]]
+    assert np.isnan(read_bvh(written(tmp_path / "ind.bvh", ARM.replace("1 2 3  0 0 90", "1 -1.#IND 3  0 0 90"))).motion[1, 1])
 
 
 def test_a_byte_order_mark_in_front_is_no_word(tmp_path: Path) -> None:

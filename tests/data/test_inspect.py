@@ -78,3 +78,34 @@ def test_what_cannot_be_joined() -> None:
         join([make_clip()], 30, gap_s=-1)
     with pytest.raises(InvalidClip):
         join([make_clip(), make_clip(joints=20)], 30)
+
+
+def test_clips_in_which_nobody_is_seen_are_named(write: Write) -> None:
+    some, none = make_clip(10, seed=1, source="some"), make_clip(4, seed=2, source="none")
+    some.confidence[:, 3:6] = 0
+    none.confidence[:] = 0
+    found = inspect(write([some, none, make_clip(9, seed=3, source="whole")]))
+    assert found.unseen == {"none": 4, "some": 3} and found.nobody == ("none",) and found.unseen_frames == 7
+    assert any("nobody is ever seen in 1 clips, which teach nothing: none" in warning for warning in found.warnings)
+    assert any("in 7 frames of 2 clips: none (4), some (3)" in warning for warning in found.warnings)
+
+
+def test_odd_numbers_of_persons_and_rates_are_pointed_out(write: Write) -> None:
+    clips = [make_clip(9, seed=i, label="a", source=f"c{i}") for i in range(4)]
+    clips.append(make_clip(9, persons=6, seed=7, label="a", source="crowd"))
+    fast = make_clip(9, seed=8, label="a", source="fast")
+    clips.append(Clip(fast.joints, fast.confidence, fast.time / 4, label="a", source="fast"))
+    found = inspect(write(clips))
+    assert any("1 clips hold more than the 1 of most: crowd" in warning for warning in found.warnings)
+    assert found.rates == ((30.0, 5), (120.0, 1))
+    assert any("different rates: 5 at about 30 Hz, 1 at about 120 Hz" in warning for warning in found.warnings)
+
+
+def test_a_gap_can_hold_the_persons_as_they_stood_last() -> None:
+    clips = [make_clip(5, persons=2, seed=1), make_clip(4, seed=2)]
+    joints, confidence, time, spans = join(clips, 30, gap_s=0.5, still=True)
+    assert len(time) == 5 + 15 + 4 and np.allclose(np.diff(time), 1 / 30)
+    np.testing.assert_array_equal(joints[:, 5:20], np.repeat(clips[0].joints[:, -1:], 15, axis=1))
+    np.testing.assert_array_equal(confidence[:, 5:20], np.repeat(clips[0].confidence[:, -1:], 15, axis=1))
+    assert [span[:2] for span in spans] == [(0.0, pytest.approx(4 / 30)), (pytest.approx(20 / 30), pytest.approx(23 / 30))]
+    assert not join(clips, 30, gap_s=0.5)[1][:, 5:20].any()

@@ -145,3 +145,25 @@ def test_recorded_clips_can_be_drawn(utd_store: Any, tmp_path: Path) -> None:
 def test_a_strip_without_skeletons_is_refused(frames: int) -> None:
     with pytest.raises(UsageError, match=f"{frames} skeletons"):
         pictures.svg(clip(), KINECT, frames)
+
+
+@pytest.mark.parametrize("action", ["bow", "jump", "squat", "wave"])
+@pytest.mark.parametrize("height", [120, 160, 400])
+def test_heads_are_drawn_whole(action: str, height: int) -> None:
+    """With their outline, inside the picture, whatever the pose and the size."""
+    drawing = ElementTree.fromstring(pictures.svg(clip(action), KINECT, frames=6, height=height))
+    _, _, width, _ = map(float, str(drawing.get("viewBox")).split())
+    drawn = [[float(str(circle.get(name))) for name in ("cx", "cy", "r")] for circle in drawing.findall(f".//{SVG}circle")]
+    largest = max(radius for _, _, radius in drawn)
+    for x, y, radius in (one for one in drawn if one[2] == largest):
+        assert radius + 0.5 <= x <= width - radius - 0.5 and radius + 0.5 <= y
+
+
+def test_the_top_row_of_a_strip_holds_no_ink(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    made = clip("jump")
+    path = pictures.strip(Clip(made.joints, made.confidence, made.time, label=" "), KINECT, tmp_path / "strip.png", frames=5)
+    pixels = np.asarray(image.open(path).convert("L")).astype(int)
+    first = int(np.argmax((pixels < 200).any(axis=1)))
+    widths = (pixels[first:first + 30] < 200).sum(axis=1)
+    assert widths[0] < widths.max() / 2  # a circle's top, not the chord of one that is cut

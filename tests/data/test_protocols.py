@@ -135,3 +135,24 @@ def test_more_folds_than_clips_are_refused(store: Store) -> None:
         with pytest.raises(UsageError, match="500-fold of 48 clips; expected at most 48 folds"):
             ask(store, "500-fold")
     assert folds(store, "48-fold") == 48
+
+
+@pytest.mark.parametrize(("protocol", "field", "wanted"), [
+    ("subject:2,4,6", "subject", {"2", "4", "6"}), ("subject:11", "subject", {"11"}), ("view:2", "view", {"2"}),
+    ("subject: 2, 4", "subject", {"2", "4"}),
+])
+def test_a_test_part_of_ones_own(store: Store, protocol: str, field: str, wanted: set[str]) -> None:
+    made = split(store, protocol)
+    assert set(store.texts(field)[made.test].tolist()) == wanted
+    assert not wanted & set(store.texts(field)[np.concatenate([made.train, made.validation])].tolist())
+    assert folds(store, protocol) == 1 and made.protocol == protocol
+
+
+@pytest.mark.parametrize(("protocol", "error", "says"), [
+    ("subject:2,99", UnknownChoice, "'99'"), ("view:3", UnknownChoice, "view of mine"), ("view:1,2", DataError, "both sides"),
+    ("stated", UsageError, "test_subjects in dataset.toml, or pass --protocol subject:2,4,6"),
+])
+def test_a_test_part_that_is_none(store: Store, protocol: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        split(store, protocol)
+    assert "stated" not in available(store)

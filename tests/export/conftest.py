@@ -43,11 +43,11 @@ def bundle_folder(checkpoint: Path, once: Callable[..., Path]) -> Path:
 
     def make(out: Path) -> None:
         from edgeskel import models
-        from export import build
+        from export import artifacts, build
 
         source = build.Source("small", models.from_pretrained(checkpoint))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(build, "CALIBRATION", 16)
-            build.build(source, out, target="host", kinds=KINDS, programs=("build_engine.py",))
+            patch.setattr(artifacts, "CALIBRATION", 16)
+            build.build(source, out, target="host", kinds=KINDS, programs=("build_engine.py",), tensorrt=(10, 3))
 
     return once("small-bundle", make)

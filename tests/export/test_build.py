@@ -14,7 +14,8 @@ from edgeskel import models
 from edgeskel.cli.main import main
 from edgeskel.errors import CorruptFile, ExportError, LabelMismatch
 from edgeskel.runtime.bundle import Bundle, Window
-from export import build, executorch
+from export import artifacts, build, executorch
+from export.artifacts import ArtifactMaker
 from export.ranges import Ranges
 from export.windows import synthetic_windows
 from tests.export.conftest import small_recogniser
@@ -24,15 +25,15 @@ STRANGE = tuple(f"gesture {index}" for index in range(4))  # not the generator's
 
 @pytest.fixture(autouse=True)
 def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "CALIBRATION", 4)
-    monkeypatch.setattr(build, "GOLDEN", 3)
+    monkeypatch.setattr(artifacts, "CALIBRATION", 4)
+    monkeypatch.setattr(artifacts, "GOLDEN", 3)
 
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Artifacts that cost nothing, for tests of what surrounds them."""
-    monkeypatch.setattr(build._Maker, "_make", lambda self, name: (b"artifact " + name.encode(), {}))
-    monkeypatch.setattr(build._Maker, "_prove", lambda self, path, kind, size: [])
+    monkeypatch.setattr(ArtifactMaker, "make", lambda self, name: (b"artifact " + name.encode(), {}))
+    monkeypatch.setattr(ArtifactMaker, "prove", lambda self, path, kind, size: [])
 
 
 def source(**settings: Any) -> build.Source:
@@ -40,10 +41,10 @@ def source(**settings: Any) -> build.Source:
 
 
 def test_without_recordings_int8_is_left_out_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = build._Maker._make
-    monkeypatch.setattr(build._Maker, "_make",
+    make = ArtifactMaker.make
+    monkeypatch.setattr(ArtifactMaker, "make",
                         lambda self, name: make(self, name) if "int8" in name else (b"x", {}))
-    monkeypatch.setattr(build._Maker, "_prove", lambda self, path, kind, size: [])
+    monkeypatch.setattr(ArtifactMaker, "prove", lambda self, path, kind, size: [])
     made = build.build(source(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-fp32", "xnnpack-int8"))
     assert [artifact.file for artifact in made.artifacts] == ["model.pte", "checkpoint/model.safetensors"]
     (left_out,) = made.manifest["omitted"]
@@ -64,11 +65,11 @@ def test_a_precision_that_the_target_lacks_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_learned_from_generated_motion_is_calibrated_with_it() -> None:
-    maker = build._Maker(source(), None)
+    maker = ArtifactMaker(source(), None)
     assert maker.calibration is not None and maker.calibration.origin.startswith("synthetic motion")
     assert set(maker.calibration.labels) <= set(maker.source.recogniser.config.labels)
     trained_elsewhere = build.Source("small", small_recogniser(), training={"dataset": "utd-mhad"})
-    assert build._Maker(trained_elsewhere, None).calibration is None
+    assert ArtifactMaker(trained_elsewhere, None).calibration is None
 
 
 @pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
@@ -77,7 +78,7 @@ def test_a_full_disk_or_an_interrupt_leaves_nothing(tmp_path: Path, stub: None, 
     def fail(*_: object) -> None:
         raise stop
 
-    monkeypatch.setattr(build, "write_golden", fail)
+    monkeypatch.setattr(artifacts, "write_golden", fail)
     with pytest.raises(type(stop)):
         build.build(source(), tmp_path / "b", target="host", kinds=("onnx-fp32",))
     assert list(tmp_path.iterdir()) == []
@@ -103,13 +104,30 @@ def test_an_artifact_that_strays_is_left_out_or_refused(tmp_path: Path, stub: No
             raise ExportError("agreement 40 %")
         return []
 
-    monkeypatch.setattr(build._Maker, "_prove", stray)
+    monkeypatch.setattr(ArtifactMaker, "prove", stray)
     kinds = ("onnx-fp32", "onnx-int8")
     made = build.build(source(), tmp_path / "b", target="host", kinds=kinds)
     assert made.manifest["omitted"] == [{"artifact": "onnx-int8", "reason": "agreement 40 %"}]
     assert not (tmp_path / "b" / "model.int8.onnx").exists()
     with pytest.raises(ExportError, match="agreement 40"):
         build.build(source(), tmp_path / "c", target="host", kinds=kinds, precisions=("int8",))
+
+
+@pytest.mark.parametrize(("recorded", "remedy"), [(False, "--calibration STORE"), (True, "leave int8 out: --precision fp16 fp32")])
+def test_where_int8_loses_too_much_the_remedy_is_what_was_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool, remedy: str
+) -> None:
+    nothing_passes = {**artifacts.TOLERANCE["int8"], "max_abs_diff": -1.0}
+    monkeypatch.setattr(artifacts, "TOLERANCE", {**artifacts.TOLERANCE, "int8": nothing_passes})
+    recogniser = small_recogniser()
+    config = recogniser.config
+    window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
+    clips = synthetic_windows(config.topology, window, 3, config.labels)
+    given = replace(clips, origin="a store, training part", data_digest="d" * 64) if recorded else None
+    with pytest.raises(ExportError) as caught:
+        build.build(build.Source("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",), precisions=("int8",),
+                    calibration=given)
+    assert remedy in caught.value.remedy and ("calibrat" in caught.value.remedy) is not recorded
 
 
 def test_core_ml_says_why_it_is_not_made(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +169,8 @@ def test_recorded_ranges_stand_in_for_the_recordings(bundle_folder: Path, tmp_pa
     checkpoint = bundle_folder / "checkpoint"
     again = build.Source("small", models.from_pretrained(checkpoint), training={"dataset": "elsewhere"},
                          ranges=Ranges.read(checkpoint))
-    made = build.build(again, tmp_path / "b", target="host", kinds=("onnx-int8", "xnnpack-int8"), precisions=("int8",))
+    made = build.build(again, tmp_path / "b", target="host", kinds=("onnx-int8", "xnnpack-int8"), precisions=("int8",),
+                       tensorrt=(10, 3))
     assert made.manifest["files"]["model.int8.onnx"] == Bundle.open(bundle_folder).manifest["files"]["model.int8.onnx"]
     assert made.manifest["files"]["model.int8.pte"] == Bundle.open(bundle_folder).manifest["files"]["model.int8.pte"]
     assert made.manifest["data"]["calibration"] == Bundle.open(bundle_folder).manifest["data"]["calibration"]
@@ -178,4 +197,4 @@ def test_calibration_with_clips_of_other_actions_is_refused(tmp_path: Path, stub
         build.build(build.Source("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",), calibration=foreign)
     assert list(tmp_path.iterdir()) == []
     unlabelled = replace(clips, labels=("", "", ""))
-    assert build._Maker(build.Source("small", recogniser), unlabelled).calibration is unlabelled
+    assert ArtifactMaker(build.Source("small", recogniser), unlabelled).calibration is unlabelled

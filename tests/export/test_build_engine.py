@@ -107,6 +107,17 @@ def build(program: ModuleType, device: Path, precision: str, trt: ModuleType, mo
     return Path(program.engine_for(device / program.ONNX[precision], precision, device / "engines", typing))
 
 
+def test_a_precision_that_the_bundle_lacks_names_those_it_has(
+    program: ModuleType, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = json.loads((device / "manifest.json").read_text("utf-8"))
+    del manifest["files"]["model.int8.onnx"]
+    (device / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    (device / "model.int8.onnx").unlink()
+    with pytest.raises(program.BuildError, match=r"holds no model\.int8\.onnx; give --precision fp32 or fp16"):
+        build(program, device, "int8", fake_tensorrt("10.13.3"), monkeypatch)
+
+
 def test_the_cache_is_keyed_by_all_that_matters(program: ModuleType, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build(program, device, "fp16", fake_tensorrt("10.13.3"), monkeypatch)
     assert first.name.endswith("-trt10.13.3-sm87-l4t36.4.3-fp16-auto.engine") and first.read_bytes() == b"engine for 10.13.3"

@@ -47,6 +47,14 @@ def test_offenders_are_named(model: onnx.ModelProto, why: str) -> None:
         check_operators(model)
 
 
+def test_what_a_newer_tensorrt_takes_is_refused_for_an_older_one_only() -> None:
+    einsum = graph(helper.make_node("Einsum", ["x"], ["y"], equation="ab->ab", name="e"))
+    check_operators(einsum, (10, 12))
+    check_operators(einsum, (11, 4))
+    with pytest.raises(ExportError, match=r"TensorRT 10\.11 cannot.*without TensorRT"):
+        check_operators(einsum, (10, 11))
+
+
 def test_all_offenders_are_named_at_once() -> None:
     model = graph(helper.make_node("Einsum", ["x"], ["z"], equation="ab->ab", name="first"),
                   helper.make_node("Det", ["z"], ["y"], name="second"))

@@ -77,7 +77,7 @@ def probed(request: pytest.FixtureRequest, stubs: Path) -> tuple[int, dict[str, 
     names = sorted(written_names(PROGRAM) | written_names(ENGINE))
     done = subprocess.run([sys.executable, str(Path(__file__).with_name("tensorrt_probe.py")), str(bindings), str(PROGRAM)],
                           input=json.dumps(names), env={**os.environ, "LD_LIBRARY_PATH": str(stubs)},
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["version"].startswith(request.param.rpartition(".")[0])

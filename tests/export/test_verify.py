@@ -39,6 +39,8 @@ def test_every_artifact_agrees_on_golden_and_real_clips(bundle_folder: Path, rea
     rows = as_rows(outcomes)
     assert {(row["file"], row["engine"]) for row in rows} == RUNS_HERE
     assert set(skipped) == {f"{name} on tensorrt" for name in ("model.onnx", "model.fp16.onnx", "model.int8.onnx")}
+    told = {row["file"]: row["integer_kernels"] for row in rows if row["integer_kernels"] is not None}
+    assert set(told) == {"model.int8.onnx"} and told["model.int8.onnx"]["says"]  # right or wrong, as this processor has it
     for row in rows:
         assert row["windows"] == 24 and row["golden"]["agreement"] >= row["tolerance"]["agreement"]
         if row["precision"] == "fp32":

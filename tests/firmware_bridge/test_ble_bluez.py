@@ -18,7 +18,7 @@ from firmware_bridge.testing.bluez import FakePeripheral
 from firmware_bridge.testing.private_bus import PrivateBus, dbus_daemon
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.ble import BleTransport
-from tests.firmware_bridge.bluez_worlds import REAL, SLOWER, World, fake_only, run
+from tests.firmware_bridge.bluez_worlds import LONGEST_S, REAL, SLOWER, World, fake_only, run
 from tests.firmware_bridge.counting import GATT, NOTIFY, SERVICE, WRITE, CountingOverBle, packet
 
 if dbus_daemon() is None:
@@ -51,13 +51,10 @@ class Watched:
         self.items += self.link.drain()
         return [item for item in self.items if type(item) is kind]
 
-    async def until(self, condition: Callable[[], object], limit_s: float = 10.0) -> float:
-        limit_s *= SLOWER
-        begin = time.monotonic()
+    async def until(self, condition: Callable[[], object]) -> None:
+        """How soon it is true is for ``benchmarks.bridge`` to say; here only that it becomes true (``run`` has the limit)."""
         while not condition():
-            assert time.monotonic() - begin < limit_s, f"waited in vain; {self.items[-3:]}"
             await asyncio.sleep(0.005)
-        return (time.monotonic() - begin) / SLOWER
 
 
 @pytest.mark.parametrize("acquire", [False, True])
@@ -99,10 +96,11 @@ def test_the_address_finds_it_too_and_an_enrolment_knows_it() -> None:
     async def scenario(bluez: Any) -> None:
         transport = BleTransport("aa:bb:cc:00:00:01", GATT)
         chunks: list[Chunk] = []
+        begin_ns = time.monotonic_ns()
         await transport.open(chunks.append, lambda reason: None)
         assert transport.identity == "ble:AA:BB:CC:00:00:01"
         await Watched(Links([])).until(lambda: len(chunks) > 5)
-        assert chunks[0].channel == NOTIFY and abs(chunks[0].host_ns - time.monotonic_ns()) < 2e9
+        assert chunks[0].channel == NOTIFY and begin_ns < chunks[0].host_ns <= chunks[-1].host_ns < time.monotonic_ns()
         with pytest.raises(DeviceError, match="no characteristic 'x'"):
             await transport.write(b"", "x")
         await transport.close()
@@ -122,13 +120,13 @@ def test_seventeen_at_once_through_one_scanner_and_one_connection_at_a_time() ->
         async with Links([link_to(device.name) for device in devices]) as links:
             watched = Watched(links)
             streaming = lambda: all(h.state == "streaming" for h in links.health)  # noqa: E731
-            await watched.until(streaming, 120)  # seconds on a machine of one's own
+            await watched.until(streaming)
             assert bluez.most_at_once in (1, None)
             for device in devices:
                 bluez.drop(device)
             await watched.until(lambda: not any(h.state == "streaming" for h in links.health))
-            await watched.until(streaming, 120)
-            await asyncio.sleep(0.3)
+            await watched.until(streaming)
+            await watched.until(lambda: watched.of(Gap))
             gaps = sum(gap.count for gap in watched.of(Gap))
             assert sum(h.lost for h in links.health) == gaps  # each packet of the outage is accounted for
             assert bluez.most_at_once in (1, None)
@@ -147,9 +145,9 @@ def test_a_device_that_comes_back_is_connected_again(acquire: bool) -> None:
             bluez.drop(device, present=False)
             await watched.until(lambda: watched.of(Lost))
             assert "has disconnected" in watched.of(Lost)[0].reason
-            await asyncio.sleep(1.5)
+            await watched.until(lambda: link.health.state == "opening")  # it looks for a device that is away
             device.present = True
-            assert await watched.until(lambda: link.health.state == "streaming") < 2.0
+            await watched.until(lambda: link.health.state == "streaming")
 
     run(scenario, device)
 
@@ -164,10 +162,10 @@ def test_a_killed_daemon_is_noticed_and_its_return_too(acquire: bool) -> None:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
             await bluez.kill()
-            assert await watched.until(lambda: watched.of(Lost) or watched.of(Stalled)) < 2.0
-            await asyncio.sleep(1.0)
+            await watched.until(lambda: watched.of(Lost) or watched.of(Stalled))
+            await watched.until(lambda: "does not run" in link.health.problem)  # it was tried in vain
             await bluez.start()
-            assert await watched.until(lambda: link.health.state == "streaming") < 5.0
+            await watched.until(lambda: link.health.state == "streaming")
             assert watched.of(Recovered)
 
     run(scenario, device)
@@ -182,10 +180,10 @@ def test_a_daemon_that_hangs_is_noticed_by_silence_alone(acquire: bool) -> None:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
             bluez.freeze()
-            assert 0.3 < await watched.until(lambda: watched.of(Stalled)) < 2.0
+            await watched.until(lambda: watched.of(Stalled))
             await bluez.kill()  # what an administrator does then
             await bluez.start()
-            await watched.until(lambda: link.health.state == "streaming", 20.0)
+            await watched.until(lambda: link.health.state == "streaming")
 
     run(scenario, device)
 
@@ -198,13 +196,13 @@ def test_the_bus_itself_may_be_killed() -> None:
             watched = Watched(link)
             await watched.until(lambda: len(watched.of(Sample)) >= 20)
             await world.bus.kill()
-            assert await watched.until(lambda: watched.of(Lost) or watched.of(Stalled)) < 2.0
+            await watched.until(lambda: watched.of(Lost) or watched.of(Stalled))
             await world.bluez.kill()
             await world.bus.start()
             await world.bluez.start()
-            await watched.until(lambda: link.health.state == "streaming", 20.0)
+            await watched.until(lambda: link.health.state == "streaming")
 
-    asyncio.run(whole())
+    asyncio.run(asyncio.wait_for(whole(), LONGEST_S * SLOWER))
 
 
 def test_a_silent_device_that_stays_connected_is_opened_anew() -> None:
@@ -235,7 +233,7 @@ def test_a_socket_that_ends_while_the_device_stays_connected_is_opened_anew() ->
             await watched.until(lambda: len(watched.of(Sample)) >= 50)
             bluez.end_sockets()
             assert bluez.connected(device)
-            assert await watched.until(lambda: watched.of(Stalled)) < 2.0
+            await watched.until(lambda: watched.of(Stalled))
             await watched.until(lambda: link.health.state == "streaming")
             assert bluez.lends_socket
             assert device.connects == 2

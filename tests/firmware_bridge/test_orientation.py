@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from benchmarks._field_mounting import Sensor, faults, judge, sensors
 from benchmarks.orientation import estimate, read_trial, rmse_deg
 from edgeskel.errors import DeviceError, UnknownChoice
 from firmware_bridge.orientation import UPS, Orientation, Oriented, Settings
@@ -187,6 +188,77 @@ def test_a_mirrored_or_twice_converted_gyroscope_is_refused() -> None:
     again = np.arange(0, 5 * len(time), 5) % len(time)  # the same five times over, at 20 Hz
     with pytest.raises(DeviceError, match="radians twice"):
         _run(Orientation(), np.arange(len(again)) * 0.05, angular_velocity=gyr[again] / 57.3, acceleration=acc[again])
+
+
+def _judged(sensor: Sensor, **columns: np.ndarray) -> str:
+    orientation = Orientation(Settings(mode="device" if "orientation" in columns else "6-axis"), name=sensor.name)
+    try:
+        _run(orientation, sensor.time, **{"acceleration": sensor.accelerometer, "angular_velocity": sensor.gyroscope} | columns)
+    except DeviceError:
+        return "refused"
+    return orientation.fit.judgement
+
+
+def test_gyroscopes_with_other_axes_signs_or_scales_are_refused_within_thirty_seconds_of_motion(datasets: Path) -> None:
+    wrong = list(faults().values())
+    missed = 0
+    for number, sensor in enumerate(sensors(datasets)):
+        moving = sensor.in_motion()
+        found = [judge(moving, wrong[(2 * number + k) % len(wrong)]) for k in range(2)]
+        missed += len(found) - found.count("refused")
+        assert "fits" not in found
+        assert judge(moving, np.eye(3)) != "refused"
+    assert missed <= 0.05 * 44
+
+
+def test_most_good_sensors_of_long_recordings_are_said_to_fit(datasets: Path) -> None:
+    found = [judge(sensor, np.eye(3)) for sensor in sensors(datasets)]
+    assert "refused" not in found and found.count("fits") >= 0.8 * len(found)
+
+
+def test_axes_that_both_sensors_share_are_only_a_mounting(datasets: Path) -> None:
+    sensor = next(one for one in sensors(datasets) if "hand_left" in one.name).in_motion()
+    turned = sensor._replace(gyroscope=sensor.gyroscope[:, [2, 0, 1]], accelerometer=sensor.accelerometer[:, [2, 0, 1]])
+    assert judge(turned, np.eye(3)) == judge(sensor, np.eye(3)) == "fits"
+    mirrored = sensor._replace(accelerometer=sensor.accelerometer * [1, 1, -1])
+    assert judge(mirrored, np.eye(3)) == "refused"
+
+
+def test_a_gyroscope_with_a_bias_is_not_refused(datasets: Path) -> None:
+    for sensor in sensors(datasets):
+        if sensor.name.endswith(("upper_arm_left", "upper_arm_right", "lower_leg_left", "fast_rotation_A")):
+            moving = sensor.in_motion()
+            assert judge(moving._replace(gyroscope=moving.gyroscope + [0.02, -0.02, 0.017]), np.eye(3)) != "refused"
+
+
+def test_a_sensor_that_has_hardly_turned_is_not_judged(datasets: Path) -> None:
+    sensor = next(one for one in sensors(datasets) if "hand_left" in one.name)
+    resting = Sensor("hand", sensor.time[:300], sensor.gyroscope[:300], sensor.accelerometer[:300])
+    assert judge(resting, np.eye(3)) == judge(resting, -np.eye(3)) == "not judged yet"
+
+
+def test_a_violent_first_second_condemns_nothing_and_a_quiet_one_does(datasets: Path) -> None:
+    sensor = next(one for one in sensors(datasets) if "hand_left" in one.name).in_motion()
+    rng = np.random.default_rng(1)
+    shaken = 40 * rng.standard_normal((100, 3)) + [0, 0, 25.0]
+    violent = sensor._replace(accelerometer=np.concatenate([shaken, sensor.accelerometer[100:]]))
+    assert judge(violent, np.eye(3)) != "refused"
+    doubled = sensor._replace(accelerometer=2 * violent.accelerometer)  # a range that was mistaken
+    assert judge(doubled, np.eye(3)) == "refused"
+    halved = sensor._replace(accelerometer=0.5 * sensor.accelerometer)
+    assert judge(halved, np.eye(3)) == "refused"
+
+
+def test_a_quaternion_is_judged_by_its_motion_and_not_by_a_violent_beginning(datasets: Path) -> None:
+    time, gyr, acc, quaternion = _xio(datasets, "Left Lower Leg")
+    sensor = Sensor("leg", time, np.radians(gyr), G * acc)
+    assert _judged(sensor, orientation=quaternion) != "refused"
+    shaken = np.concatenate([G * acc[:60] + 60 * np.sin(np.arange(60))[:, None] + 30, G * acc[60:]])
+    assert _judged(sensor, orientation=quaternion, acceleration=shaken) != "refused"
+    # Turned about the vertical it stands as upright as before: only motion tells that its axes are not the accelerometer's.
+    begin = quaternion[:60].mean(axis=0) / np.linalg.norm(quaternion[:60].mean(axis=0))
+    backwards = multiply(begin, conjugate(multiply(conjugate(begin), quaternion)))
+    assert _judged(sensor, orientation=backwards) == "refused"
 
 
 def test_a_quaternion_the_wrong_way_round_is_refused(datasets: Path) -> None:

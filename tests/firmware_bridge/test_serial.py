@@ -23,7 +23,7 @@ from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.transports import open_transport, serial
 from firmware_bridge.transports.serial import SerialTransport
 
-WAIT_S = 30.0  # for a loaded machine; what is waited for comes within milliseconds otherwise
+WAIT_S = 120.0  # for a loaded machine; what is waited for comes within milliseconds otherwise
 
 
 class Host:
@@ -84,7 +84,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 def test_seventeen_sensors_at_400_hz_lose_nothing() -> None:
     async def test() -> None:
-        with PtyNode(17, 400) as node:
+        with PtyNode(17, 400, kept_s=WAIT_S) as node:
             async with Host(node.address) as host:
                 await host.send(*host.codec.start(400))
                 await host.until(lambda: len(host.readings) > 17 * 800)
@@ -98,7 +98,7 @@ def test_seventeen_sensors_at_400_hz_lose_nothing() -> None:
 
 def test_every_dropped_instant_is_missing_and_no_other() -> None:
     async def test() -> None:
-        with PtyNode(3, 1000, drops=0.1, seed=4) as node:
+        with PtyNode(3, 1000, drops=0.1, seed=4, kept_s=WAIT_S) as node:
             async with Host(node.address) as host:
                 await host.until(lambda: len(host.readings) > 3 * 500)
                 await host.send(*host.codec.stop())
@@ -116,7 +116,7 @@ def test_every_dropped_instant_is_missing_and_no_other() -> None:
 
 def test_flipped_bits_cost_the_frames_they_are_in_and_nothing_else() -> None:
     async def test() -> None:
-        with PtyNode(17, 400, bit_errors=2e-5, seed=5) as node:
+        with PtyNode(17, 400, bit_errors=2e-5, seed=5, kept_s=WAIT_S) as node:
             async with Host(node.address) as host:
                 await host.until(lambda: host.codec.counts.bad >= 10)
         (missing,) = missing_instants(host.readings)

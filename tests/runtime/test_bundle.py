@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,80 @@ def test_a_manifest_that_makes_no_sense_is_refused(bundle: Path, changes: dict[s
     seal(bundle, **changes)
     with pytest.raises(BundleError, match=message):
         Bundle.open(bundle)
+
+
+WHOLE = {"persons": PERSONS, "frames": FRAMES, "rate_hz": 30.0, "hop": 4}
+STEP = {"frames": 1, "look_ahead": 0, "delay": 0, "states": [{"shape": [1, 3]}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        *(({"window": {**WHOLE, "rate_hz": rate}}, "window.rate_hz") for rate in (1e6, 1e300, 5e-324, float("nan"), -1, 0, 10**30)),
+        *(({"window": {**WHOLE, name: 10**9}}, f"window.{name}") for name in ("persons", "frames", "hop")),
+        ({"window": {**WHOLE, "frames": 3.5}}, "window.frames"),
+        ({"window": {**WHOLE, "persons": True}}, "window.persons"),
+        ({"step": {**STEP, "frames": 10**7}}, "step.frames"),
+        ({"step": {**STEP, "states": [{"shape": [1, 10**9]}]}}, r"step.states[].shape[]"),
+        ({"step": {**STEP, "states": [{"shape": [1_000_000, 1_000_000]}]}}, "the state of one person"),
+        ({"window": {**WHOLE, "persons": 64, "frames": 10_000}}, "one window"),
+        ({"certainty": {"temperature": 1e-300}}, "certainty.temperature"),
+        ({"budget": {"p95_ms": 1e300}}, "budget.p95_ms"),
+        ({"budget": {"p95_ms": "soon"}}, "budget.p95_ms"),
+        ({"parameters": float("inf")}, "parameters"),
+        ({"anything": {"else": [float("nan")]}}, "anything.else[]"),
+        ({"labels": ["a"] * 10_001}, "labels"),
+        ({"labels": ["a" * 201]}, "the name"),
+        ({"labels": ["\ud800"]}, "the name"),
+        ({"topology": {"name": "x", "joints": [str(n) for n in range(1001)], "parents": [-1] + [0] * 1000}}, "topology"),
+    ],
+)
+def test_a_number_outside_its_range_is_named(bundle: Path, changes: dict[str, object], place: str) -> None:
+    seal(bundle, **changes)
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(bundle)
+    assert place in str(caught.value) and caught.value.expected
+
+
+NUMBERS = st.one_of(
+    st.floats(), st.integers(), st.integers(-3, 70), st.sampled_from([10**400, -(10**400), 1e6, 1e300, 5e-324]),
+    st.booleans(), st.none(), st.text(max_size=4),
+)
+
+
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_a_manifest_it_is_a_bundle_or_refused(bundle: Path, data: st.DataObject) -> None:
+    """Every leaf and every part of a real manifest, replaced: nothing hangs, and nothing but a BundleError comes out."""
+    seal(bundle, step=STEP, certainty={"temperature": 1.5, "threshold": 0.4}, budget={"p95_ms": 20.0})
+    content = json.loads((bundle / "manifest.json").read_text())
+    del content["digest"]
+    place: object = content
+    for _ in range(data.draw(st.integers(0, 4))):
+        keys = list(place) if isinstance(place, dict) else list(range(len(place))) if isinstance(place, list) else []
+        inner = [key for key in keys if isinstance(place[key], (dict, list)) and place[key]]  # type: ignore[index]
+        if not inner:
+            break
+        place = place[data.draw(st.sampled_from(inner))]  # type: ignore[index]
+    keys = list(place) if isinstance(place, dict) else list(range(len(place)))  # type: ignore[arg-type]
+    value = data.draw(NUMBERS | st.lists(NUMBERS, max_size=3) | st.dictionaries(st.text(max_size=3), NUMBERS, max_size=3))
+    place[data.draw(st.sampled_from(keys))] = value  # type: ignore[index]
+    seal(bundle, **content)
+    try:
+        opened = Bundle.open(bundle)
+        golden = opened.golden
+    except BundleError as error:
+        assert error.seen
+        return
+    assert 0.1 <= opened.window.rate_hz <= 1000 and len(golden) and 0 < opened.certainty.temperature <= 1000
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nobody(bundle: Path) -> None:
+    for name in ("model.onnx", "manifest.json"):
+        (bundle / name).unlink()
+        os.mkfifo(bundle / name)
+        with pytest.raises(BundleError, match="regular file"):
+            Bundle.open(bundle)
 
 
 def test_a_golden_file_of_other_windows_is_refused(bundle: Path) -> None:

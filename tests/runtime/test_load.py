@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -34,6 +35,24 @@ def test_the_first_declared_engine_that_runs_here_is_chosen(bundle: Path, monkey
     assert runtime.choose(opened)[1] == "onnxruntime"
     monkeypatch.setattr(engines.get("tensorrt"), "available", staticmethod(lambda: None))
     assert runtime.choose(opened)[1] == "tensorrt"
+
+
+def test_onnx_runtime_is_given_fp32_before_what_is_no_faster_there(bundle: Path) -> None:
+    """A Jetson's bundle lists fp16 and int8 first, for TensorRT."""
+    manifest = Bundle.open(bundle).manifest
+    (fp32,) = manifest["artifacts"]
+    others = [{**fp32, "file": f"model.{name}.onnx", "precision": name} for name in ("fp16", "int8")]
+    for entry in others:
+        shutil.copyfile(bundle / "model.onnx", bundle / entry["file"])
+    seal(bundle, artifacts=[*others, fp32])
+    opened = Bundle.open(bundle)
+    artifact, engine = runtime.choose(opened, "onnxruntime")
+    assert (artifact.file, engine) == ("model.onnx", "onnxruntime")
+    assert "model.onnx and not model.fp16.onnx" in runtime.load(bundle, engine="onnxruntime").remark
+    asked = runtime.load(bundle, engine="onnxruntime", precision="int8")
+    assert "computed in float32" in asked.remark and "no faster" in asked.remark
+    seal(bundle, artifacts=[fp32, *others])
+    assert runtime.load(bundle, engine="onnxruntime").remark == ""
 
 
 def test_why_nothing_runs_is_said_engine_by_engine(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +98,7 @@ def test_running_needs_numpy_and_the_engine_only(bundle: Path) -> None:
         assert not foreign, foreign
     """
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), str(bundle)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(program), str(bundle)], capture_output=True, text=True, timeout=240
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() in ("left", "up", "front")

@@ -131,3 +131,15 @@ def test_who_comes_new_is_not_mixed_with_who_left(make_session: Callable[..., An
     joints, confidence = session.engine.windows[-1]
     seen = joints[0, 0, :, 0, 0][confidence[0, 0, :, 0] > 0] - BODY[0, 0]
     np.testing.assert_allclose(seen, 3.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "says"), [
+    ((85, 1, 20, 3), r"would be 85 persons in 1 frames; expected joints \(persons, frames, 20, 3\).*swapaxes\(0, 1\)"),
+    ((85, 2, 20, 3), "85 persons in 2 frames"),
+    ((60, 20, 3), r"those of one person.*joints\[None\]"),
+    ((1, 60, 3, 20), r"x y z before the joints.*swapaxes\(2, 3\)"),
+])
+def test_a_clip_whose_axes_are_in_another_order_is_not_recognised(make_session: Callable[..., Any], shape: tuple[int, ...],
+                                                                  says: str) -> None:
+    with pytest.raises(InvalidClip, match=says):
+        make_session().recognise(np.random.default_rng(0).normal(size=shape))

@@ -32,11 +32,11 @@ def host_bundle(once: Callable[..., Path]) -> Path:
     """A bundle for the host target with fp32 and int8, of a recogniser of a few thousand weights."""
 
     def make(out: Path) -> None:
-        from export import build
+        from export import artifacts, build
         from tests.export.conftest import small_recogniser
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(build, "CALIBRATION", 16)
+            patch.setattr(artifacts, "CALIBRATION", 16)
             patch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 2026-01-01
             build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
 
@@ -127,7 +127,7 @@ def edgeskel(key_path: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             capture_output=True,
             text=True,
             cwd=ROOT,
-            timeout=180,
+            timeout=600,
             check=False,
             env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
         )
@@ -182,7 +182,7 @@ def good(flash: Callable[..., dict[str, Any]], ask: Callable[..., dict[str, Any]
     return str(flash()["release"])
 
 
-def settled(ask: Callable[..., dict[str, Any]], limit_s: float = 60.0) -> dict[str, Any]:
+def settled(ask: Callable[..., dict[str, Any]], limit_s: float = 240.0) -> dict[str, Any]:
     """The box's status once no trial is going on and its service answers."""
     end = time.monotonic() + limit_s
     while True:

@@ -219,6 +219,8 @@ def _live(session: _Placed, push: Callable[[Frame, Any], dict[str, Any] | None],
             frame = Frame(time, frame.joints, frame.confidence)  # no later than the one before
         elif index == 22:
             frame = Frame(frame.time, frame.joints, np.full_like(frame.confidence, 1.5))
+        elif index == 24:
+            frame = Frame(frame.time + 1.7e18, frame.joints, frame.confidence)  # nanoseconds since 1970
         elif 30 <= index < 45:
             frame = Frame(frame.time, frame.joints, np.zeros_like(frame.confidence))  # nobody
         elif index in (60, 75):

@@ -54,7 +54,7 @@ def fleet(playbook: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedP
                        "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PYTHON_INTERPRETER": sys.executable, "ANSIBLE_FORKS": "4",
                        "LC_ALL": "C.UTF-8"}
         return subprocess.run([playbook, "-i", inventory, FLEET / "ansible" / book, "-e", json.dumps(variables)],
-                              env=environment, capture_output=True, text=True, check=False, timeout=300)
+                              env=environment, capture_output=True, text=True, check=False, timeout=900)
 
     return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -87,3 +88,22 @@ def test_swift_agrees(tmp_path: Path, altered: Path) -> None:
     _run(swiftc, *sorted(sources), "-o", program)
     said = _run(program, SWIFT / "Tests/EdgeskelTests/golden.json", altered)
     assert "golden.json: 668 comparisons agree" in said and "altered.json: 300 comparisons agree" in said
+
+
+def test_the_phones_take_the_executorch_that_writes_the_files() -> None:
+    """One release: pyproject.toml names it, the build files follow."""
+    project = (ROOT.parent / "pyproject.toml").read_text(encoding="utf-8")
+    (release,) = re.findall(r'"executorch==([\d.]+)"', project)
+    assert f"executorchVersion={release}\n" in (KOTLIN / "gradle.properties").read_text(encoding="utf-8")
+    assert f'"swiftpm-{release}"' in (SWIFT / "Package.swift").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", ["edgeskel", "sample"])
+def test_android_takes_the_namespaces(module: str) -> None:
+    """Android's rule for package names: two parts or more, each begins with a letter; one for each module."""
+    found = {name: re.findall(r'(?:namespace|applicationId) = "([^"]*)"', (KOTLIN / name / "build.gradle.kts").read_text("utf-8"))
+             for name in ("edgeskel", "sample")}
+    assert found[module]
+    for package in found[module]:
+        assert re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", package), package
+    assert not set(found["edgeskel"]) & set(found["sample"])

@@ -21,7 +21,7 @@ from edgeskel.errors import BundleError, DeviceError, UsageError
 from edgeskel.runtime.bundle import Bundle
 from targets.device import staging, trust
 from targets.device.layout import Layout
-from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage, require_whole
+from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage, require_whole, version
 from targets.device.state import State
 from targets.flash import packing, signing
 
@@ -267,3 +267,64 @@ def test_a_date_has_one_form(made: Path, created: str) -> None:
     facts["created"] = created
     with pytest.raises(BundleError, match="created"):
         Release.parse(json.dumps(facts).encode())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("program", text) for text in ("²", "1.²", "1.0²", "٣.١", "1..2", "-1", "", "1.0 beta", "9" * 5000, "1.0\n")),
+        ("program", "1.0\x1b[2J"),
+        *(("created", f"{day}T00:00:00+00:00") for day in ("2026-19-39", "٢٠٢٦-01-01", "2026-02-30")),
+        ("created", "soon"),
+        *(("name", text) for text in ("..", "a/b", "x²", "-rf", "a" * 65, "")),
+    ],
+)
+def test_what_orders_and_names_releases_has_one_form(made: Path, field: str, value: str) -> None:
+    facts = json.loads((made / DESCRIPTOR).read_bytes())
+    facts[field] = value
+    with pytest.raises(BundleError, match=field) as caught:
+        Release.parse(json.dumps(facts).encode())
+    assert str(caught.value).isprintable()
+
+
+@given(st.text(max_size=12) | st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}[a-z0-9+.]{0,6}", fullmatch=True))
+def test_any_text_can_be_ordered_as_a_version(text: str) -> None:
+    assert all(number >= 0 for number in version(text))
+    assert version("1.10.0") > version("1.9.9") > version("1.9") == version("1.9.dev3+g12ab")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "endless"])
+def test_a_stick_with_something_else_than_files_is_refused_at_once(
+    made: Path, layout: Layout, key: signing.Key, tmp_path: Path, kind: str
+) -> None:
+    """From a stick as from a connection: no pipe is waited for, no link is followed, and no more is copied than was signed."""
+    stick = Path(shutil.copytree(made, tmp_path / "stick"))
+    model = stick / "bundle" / "model.onnx"
+    model.unlink()
+    if kind == "pipe":
+        os.mkfifo(model)
+    elif kind == "link":
+        model.symlink_to("/etc/hostname")
+    else:
+        model.symlink_to("/dev/zero")
+    (tmp_path / "KEY.pub").write_text(key.public)
+    done = subprocess.run(
+        [sys.executable, "-I", "-B", str(stick / TOOL), "install", str(stick), "--prefix", str(layout.prefix), "--scope", "none",
+         "--trust", str(tmp_path / "KEY.pub"), "--any-clock"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert "regular file" in error["seen"] or "symbolic link" in error["seen"], error
+    assert not (layout.releases / Release.read(made).identity).exists()
+
+
+def test_a_pipe_in_a_release_is_damage(made: Path, tmp_path: Path) -> None:
+    release = Release.read(made)
+    copy = Path(shutil.copytree(made, tmp_path / release.identity))
+    size = (copy / TOOL).stat().st_size
+    (copy / TOOL).unlink()
+    os.mkfifo(copy / TOOL)
+    assert size and TOOL in str(damage(copy, release.identity))
+    (copy / TOOL).unlink()
+    (copy / TOOL).symlink_to(made / TOOL)
+    assert TOOL in str(damage(copy, release.identity))

@@ -134,3 +134,61 @@ def test_a_key_that_is_removed_is_trusted_no_longer(key: signing.Key, signers: P
         trust.remove(signers, other.fingerprint)
     with pytest.raises(DeviceError, match="not trusted"):
         trust.remove(signers, key.fingerprint)
+
+
+DAMAGE = {
+    "cut": lambda line: line[: len(line) // 2],
+    "another letter": lambda line: line.replace(b"ssh-ed25519 AAAA", b"ssh-ed25519 AAAB"),
+    "zeros": lambda line: b"\0" * len(line),
+    "no text": lambda line: line.replace(b"ssh", b"\xff\xfe\x80"),
+    "steers a terminal": lambda line: b"\x1b[2J\x1b]0;owned\x07" + line[:20],
+    "another kind": lambda line: line.replace(b"ssh-ed25519", b"ssh-rsa"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_one_bad_line_costs_one_key(key: signing.Key, tmp_path: Path, how: str, which: int) -> None:
+    keys = [key, signing.create(tmp_path / "b"), signing.create(tmp_path / "c")]
+    signers = tmp_path / "allowed_signers"
+    for one in keys:
+        trust.add(signers, one.public)
+    lines = signers.read_bytes().splitlines()
+    lines[which] = DAMAGE[how](lines[which])
+    signers.write_bytes(b"\n".join(lines) + b"\n")
+    found = trust.read(signers)
+    good = [one for one in keys if one is not keys[which]]
+    assert set(found.keys) == {one.fingerprint for one in good} and list(found.damaged) == [which + 1]
+    assert found.complaints[0].startswith(f"line {which + 1} ") and found.complaints[0].isprintable()
+    for one in good:
+        assert trust.check(signers, b"release", one.sign(b"release")) == one.fingerprint
+    with pytest.raises(DeviceError, match=rf"refused .*line {which + 1} is no trusted key"):
+        trust.check(signers, b"release", keys[which].sign(b"release"))
+    trust.add(signers, keys[which].public)  # every command goes on, and mends it
+    assert set(trust.fingerprints(signers)) == {one.fingerprint for one in keys} and not trust.read(signers).damaged
+    trust.remove(signers, good[0].fingerprint)
+    assert good[0].fingerprint not in trust.fingerprints(signers)
+
+
+def test_a_file_without_a_whole_key_is_not_a_device_that_trusts_nobody_yet(key: signing.Key, tmp_path: Path) -> None:
+    """Else whoever comes first after the damage would be trusted."""
+    signers = tmp_path / "allowed_signers"
+    signers.write_bytes(b"\0" * 200)
+    with pytest.raises(DeviceError, match="line 1 is no trusted key") as caught:
+        trust.fingerprints(signers)
+    assert "keys trust" in caught.value.remedy
+    assert trust.add(signers, key.public) == key.fingerprint and list(trust.fingerprints(signers)) == [key.fingerprint]
+
+
+def test_what_a_hand_wrote_into_the_file_still_holds(key: signing.Key, signers: Path, tmp_path: Path) -> None:
+    line = signers.read_text().replace("namespaces=", 'valid-before="20200101",namespaces=')
+    signers.write_text("# ours\n\n" + line + "broken\n")
+    assert list(trust.fingerprints(signers)) == [key.fingerprint]
+    with pytest.raises(DeviceError, match="refused"):  # ssh-keygen is asked with the line as it stands
+        trust.check(signers, b"release", key.sign(b"release"))
+
+
+def test_a_pipe_in_the_place_of_the_file_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "allowed_signers")
+    with pytest.raises(DeviceError, match="no regular file"):
+        trust.fingerprints(tmp_path / "allowed_signers")

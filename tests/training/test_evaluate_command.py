@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 
 import pytest
 import torch
@@ -92,3 +94,40 @@ def test_answers_that_are_not_finite_are_no_figures(six, folder):
         model.classifier.bias[0] = float("nan")
     with pytest.raises(ModelError, match="12 of 12 answers are not finite, the first to clip 0"):
         measure(model, six, range(12))
+
+
+def test_answers_are_written_clip_by_clip_for_other_tools(six, folder, evaluate, tmp_path):
+    path = tmp_path / "answers.csv"
+    status, found = evaluate(folder("a"), "--predictions", path)
+    assert status == 0 and found["predictions"] == str(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    test = split(six, "loso", fold=2).test
+    assert [row["clip"] for row in rows] == six.texts("source")[test].tolist()
+    assert [row["label"] for row in rows] == [six.labels[k] for k in six.index["label"][test]]
+    for row in rows:
+        scores = {label: float(row[f"score_{label}"]) for label in six.labels}
+        assert sum(scores.values()) == pytest.approx(1, abs=1e-4) and row["predicted"] == max(scores, key=scores.get)
+    assert found["top1"] == pytest.approx(100 * sum(row["label"] == row["predicted"] for row in rows) / len(rows), abs=1e-3)
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'edgeskel[tables]'")
+    assert evaluate(folder("a"), "--predictions", tmp_path / "answers.parquet")[0] == 0
+    table = parquet.read_table(tmp_path / "answers.parquet").to_pydict()
+    assert table["clip"] == [row["clip"] for row in rows] and table["predicted"] == [row["predicted"] for row in rows]
+    assert table[f"score_{six.labels[0]}"] == pytest.approx([float(row[f"score_{six.labels[0]}"]) for row in rows])
+
+
+def test_answers_of_all_folds_are_written_together(six, folder, evaluate, tmp_path):
+    for fold in range(8):
+        folder(f"fold-{fold}", fold=fold)
+    assert evaluate(tmp_path, "--fold", "all", "--predictions", tmp_path / "answers.csv")[0] == 0
+    lines = (tmp_path / "answers.csv").read_text("utf-8").splitlines()
+    assert {line.split(",")[0] for line in lines[1:]} == set(six.texts("source").tolist())
+
+
+def test_answers_that_cannot_be_written_are_refused_before_anything_is_measured(folder, evaluate, tmp_path, monkeypatch):
+    status, found = evaluate(folder("a"), "--predictions", tmp_path / "answers.xlsx")
+    assert status == 2 and ".csv or .parquet" in found["error"]["expected"]
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    status, found = evaluate(folder("a"), "--predictions", tmp_path / "answers.parquet")
+    assert status == 2 and found["error"]["remedy"] == "run: pip install 'edgeskel[tables]'"
+    assert not list(tmp_path.glob("answers*"))

@@ -13,6 +13,9 @@ from edgeskel.errors import CorruptFile, UsageError
 from edgeskel.training import record
 
 SPLITS = [
+    ("subject:2,4", 0, "0.25"),
+    ("subject:2,4", 0, "subject:1,5"),
+    ("subject:8", 0, "0"),
     ("cross-subject", 0, "0"),
     ("cross-subject", 0, "subject:1,5"),
     ("cross-subject", 0, "0.25"),
@@ -92,3 +95,12 @@ def test_a_finished_training_is_read_as_it_was_written(tmp_path):
     run = {"recogniser": "edge", "history": [{"epoch": 1.0, "loss": 2.0, "learning_rate": 0.1}], "clips": {"train": 3}}
     (tmp_path / "run.json").write_text(json.dumps(run))
     assert record.read(tmp_path) == run
+
+
+def test_a_published_set_imported_by_other_rules_is_known_by_its_clips(six):
+    own = split(six, "loso", fold=3, validation=0)
+    told_of = {"dataset": "utd-mhad", "data_digest": "0" * 64, "split": own.name, "clips": {"train": len(own.train)}}
+    assert record.Training.of(told_of).knows(six)
+    assert record.check_unseen(record.Training.of(told_of), six, own.train, model="m", allowed=True) == len(own.train)
+    assert not record.Training.of({**told_of, "clips": {"train": 7}}).knows(six)
+    assert not record.Training.of({**told_of, "dataset": "mine"}).knows(six)

@@ -95,3 +95,17 @@ def test_curves_draw_any_values(values):
 def test_a_hundred_and_twenty_classes_fit():
     labels = [f"class {k}" for k in range(120)]
     parse(charts.confusion(np.eye(120, dtype=np.int64) * 3, labels))
+
+
+@pytest.mark.parametrize("classes", [6, 31, 71, 120])
+def test_the_confusion_matrix_can_be_read_whatever_the_number_of_classes(classes, six):
+    """The names beside it stand a row apart and do not lie over each other; no rule of the page makes them larger."""
+    labels = tuple(f"a class of number {number}" for number in range(classes))
+    svg = charts.confusion(np.eye(classes, dtype=np.int64), labels)
+    names = re.findall(r'<text[^>]*y="([\d.]+)"[^>]*style="font-size:(\d+)px"[^>]*>a class', svg)
+    names = names or [(y, size) for y, size in re.findall(r'<text[^>]*?y="([\d.]+)"[^>]*?style="font-size:(\d+)px"', svg)]
+    heights = sorted(float(y) for y, _ in names)
+    assert len(heights) == classes
+    assert min(np.diff(heights)) > int(names[0][1]) and int(names[0][1]) >= 9
+    style = report.render("edge", Metrics(labels, np.eye(classes, dtype=np.float32), np.arange(classes), np.arange(classes)), six)
+    assert "!important" not in style

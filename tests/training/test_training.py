@@ -19,9 +19,11 @@ import pytest
 import torch
 
 from edgeskel.cli.main import main
-from edgeskel.data import split
-from edgeskel.errors import CorruptFile, LabelMismatch, ModelError, UnknownChoice, UsageError
+from edgeskel.data import StoreWriter, split
+from edgeskel.errors import CorruptFile, DataError, LabelMismatch, ModelError, UnknownChoice, UsageError
 from edgeskel.models import from_pretrained
+from edgeskel.skeleton import Clip
+from edgeskel.topologies import get
 from edgeskel.training import evaluate, module, run, train, train_folds, trainer
 from tests.training.conftest import TINY
 
@@ -39,7 +41,7 @@ def same(one, other):
 def test_it_learns_and_writes_what_can_be_loaded_and_measured(six, config):
     trained = train(config(epochs=12, validation="subject:7", settings=("learning_rate=0.01", "average=0.9")))
     assert {path.name for path in trained.folder.iterdir()} == {
-        "config.json", "model.safetensors", "run.json", "README.md", "report.html", "training", "embedding.npz",
+        "config.json", "model.safetensors", "run.json", "README.md", "report.html", "training", "embedding.npz", "segmenter.json",
     }  # fmt: skip
     found = evaluate(trained.recogniser, six, split(six, validation="subject:7").validation)
     assert found.top1 > 60, "chance is 17"
@@ -429,3 +431,53 @@ def test_excluded_clips_are_not_learned_from(config, six):
 def test_excluding_everything_is_refused(config):
     with pytest.raises(UsageError, match="leaves no clip"):
         train(config(settings=('exclude="*"',)))
+
+
+def test_paths_may_be_texts(six, config, tmp_path):
+    told = config(epochs=1)
+    trained = train(replace(told, data=str(told.data), out=str(tmp_path / "texts")))
+    assert trained.folder == tmp_path / "texts" and trained.run["data_digest"] == six.digest
+
+
+def written(folder, clips, labels=("a", "b")):
+    with StoreWriter(folder, dataset="mine", topology=get("kinect-v1"), labels=labels, rate_hz=30) as writer:
+        for clip in clips:
+            writer.add(clip)
+    return folder
+
+
+def clip(label, subject, persons=1, seed=0, nobody=False):
+    joints = np.random.default_rng(seed).normal(scale=0.4, size=(persons, 16, 20, 3)).astype(np.float32)
+    return Clip(joints, np.full(joints.shape[:3], not nobody, np.float32), np.arange(16) / 30, label=label, subject=subject,
+                source=f"{label}-{subject}-{seed}")
+
+
+def test_a_class_without_a_training_clip_is_named_before_the_first_epoch(config, tmp_path):
+    clips = [clip("a" if i < 8 else "b", "1" if i < 6 else "2", seed=i) for i in range(12)]
+    told = config(data=written(tmp_path / "store", clips), protocol="subject:2")
+    with pytest.raises(DataError, match="no training clip of b in subject:2, no validation part.*some of each of the 2"):
+        train(told)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_clip_of_many_phantoms_does_not_make_a_recogniser_for_six(config, tmp_path):
+    clips = [clip("ab"[i % 2], str(i // 2), persons=6 if i == 3 else 1, seed=i) for i in range(12)]
+    told = config(data=written(tmp_path / "store", clips), protocol="subject:5", epochs=1)
+    assert train(told).recogniser.config.persons == 1
+
+
+def test_clips_without_anybody_are_named_before_the_first_epoch(config, tmp_path):
+    clips = [clip("ab"[i % 2], str(i // 2), seed=i, nobody=i == 3) for i in range(12)]
+    with pytest.raises(DataError, match="nobody is seen in 1 clips: b-1-3; .*exclude"):
+        train(config(data=written(tmp_path / "store", clips), protocol="subject:5", epochs=1))
+    assert not list(tmp_path.glob("out/*.safetensors"))
+    told = config(data=tmp_path / "store", protocol="subject:5", epochs=1, settings=('exclude=["b-1-3"]',))
+    assert train(told).run["clips"]["train"] == 9
+
+
+def test_a_training_that_has_not_ended_is_not_evaluated(config, capsys):
+    told = config(epochs=1)
+    folder = train(told).folder
+    (folder / "run.json").unlink()
+    assert main(["evaluate", str(folder), "--data", str(told.data), "--json"]) == 2
+    assert "has not ended" in json.loads(capsys.readouterr().out)["error"]["message"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import tyro
 
 from edgeskel.cli.report import Report, console
-from edgeskel.errors import DeviceError
+from edgeskel.errors import DeviceError, UsageError
 
 __all__ = ["Calibrate", "calibrate"]
 
@@ -29,8 +29,10 @@ class Calibrate:
     movement: tuple[str, ...] | None = None
     """Movements, in order. By default what the worn sensors need, each side alone, so that left and right cannot be mistaken."""
     common_heading: bool = False
-    """All sensors share a heading (compass, or reset side by side): the pose alone is then enough, and no movement is asked for
-    unless it is named."""
+    """All sensors share a heading (compass, or reset side by side): one movement then tells for all, or --facing."""
+    facing: float | None = None
+    """With --common-heading: which way the wearer faces in the pose, degrees about up from the sensors' z axis; by a compass 0 is
+    south, 90 east, 180 north. No movement is then asked for unless it is named."""
     replay: str | None = None
     """A recording (walk.mcap) in which the wearer did these steps in this order, instead of the devices."""
     out: Path | None = None
@@ -39,6 +41,11 @@ class Calibrate:
 
 def calibrate(config: Calibrate) -> Report:
     """Guide through the steps and write the calibration."""
+    if config.facing is not None and not config.common_heading:
+        raise UsageError(f"--facing {config.facing:g} without --common-heading",
+                         expected="both: a facing tells something only of sensors that share a heading")
+    if config.facing is not None and not math.isfinite(config.facing):
+        raise UsageError(f"--facing {config.facing:g}", expected="degrees")
     from firmware_bridge.assembly import Assembly
     from firmware_bridge.feed import Feed, LiveFeed
     from firmware_bridge.guide import Guide, movements_for
@@ -53,9 +60,11 @@ def calibrate(config: Calibrate) -> Report:
     fusion = assembly.fusion
     movements = config.movement
     if movements is None:
-        movements = () if config.common_heading else movements_for(fusion.segments)
+        movements = () if config.facing is not None else movements_for(
+            fusion.segments, common_heading=config.common_heading, pose=config.pose)
     live = isinstance(feed, LiveFeed)
-    guide = Guide(fusion, config.pose, movements, common_heading=config.common_heading,
+    facing = None if config.facing is None else math.radians(config.facing)
+    guide = Guide(fusion, config.pose, movements, common_heading=config.common_heading, world_facing=facing,
                   **({} if live else {"patience_s": math.inf}))
     begin, waiting_told = time.monotonic(), 0.0
     with feed:
@@ -80,6 +89,8 @@ def calibrate(config: Calibrate) -> Report:
     made = guide.finish()
     out = config.out or session.calibration
     made.save(out)
-    sensors = {segment: {"by": by, "heading_deg": math.degrees(made.heading[segment])} for segment, by in made.by.items()}
+    judged = {sensor.segment: fusion.judgements[name] for name, sensor in fusion.sensors.items()}
+    sensors = {segment: {"by": by, "heading_deg": math.degrees(made.heading[segment]), "gyroscope": judged[segment]}
+               for segment, by in made.by.items()}
     data = {"calibration": out, "pose": config.pose, "held": guide.held, "movements": guide.moved, "sensors": sensors}
     return Report(data, lambda final: final.print(f"{out}: {len(sensors)} sensors", highlight=False, soft_wrap=True))

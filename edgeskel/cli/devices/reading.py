@@ -65,9 +65,9 @@ class Listener:
         self.wearable: Wearable | None = None
         self.fused: Fused | None = None
         self.camera_frame: Frame | None = None
-        self.feed = self._open()
-        self.enrolment = Enrolment(self.enrolled or (self.session.enrolled if self.session else default_path()))
-        self.vitals = {link.address: Vitals(link.address) for link in self.feed.links}
+        self.feed: LiveFeed = self._open()
+        self.enrolment: Enrolment = Enrolment(self.enrolled or (self.session.enrolled if self.session else default_path()))
+        self.vitals: dict[str, Vitals] = {link.address: Vitals(link.address) for link in self.feed.links}
         self._notices = Notices()
         self._strangers: set[str] = set()
 
@@ -121,8 +121,9 @@ class Listener:
     def picture(self) -> Group:
         """The same for a person: a line about each device, and a table of its sensors; fits 80 columns."""
         from rich.console import Group
-        from rich.table import Table
         from rich.text import Text
+
+        from edgeskel.console import new_table
 
         parts: list[Any] = []
         for device in self.devices():
@@ -133,10 +134,10 @@ class Listener:
             parts.append(Text("  " + ", ".join([*facts, "enrolled" if device["enrolled"] else "not enrolled"])))
             if device["problem"]:
                 parts.append(Text(f"  {device['problem']}", style="yellow"))
-            table = Table("sensor", "Hz", "drift", "|a| at rest", box=None, padding=(0, 2))
+            table = new_table("  sensor", "Hz", "drift", "|a| at rest", "gyroscope", right=("Hz", "drift", "|a| at rest"))
             for vital in device["sensors"]:
-                table.add_row(Text(vital.sensor or "-"), _figure(vital.rate_hz, ".1f"), _figure(vital.drift_ppm, "+.0f", " ppm"),
-                              _figure(vital.rest_m_s2, ".2f", " m/s²"))
+                table.add_row(f"  {vital.sensor or '-'}", _figure(vital.rate_hz, ".1f"), _figure(vital.drift_ppm, "+.0f", " ppm"),
+                              _figure(vital.rest_m_s2, ".2f", " m/s²"), vital.judgement)
             parts += [table] if device["sensors"] else []
         return Group(*parts)
 
@@ -210,17 +211,16 @@ class Listener:
 
 def _expanded(address: str) -> list[str]:
     """A recording of several devices as one address for each of them."""
-    from urllib.parse import quote
-
+    from firmware_bridge.address import split_address, with_options
     from firmware_bridge.mcap import Recording
 
-    place, mark, options = address.partition("?")
-    if not address.startswith("replay:") or "device=" in options:
+    scheme, place, options = split_address(address)
+    if scheme != "replay" or "device" in options:
         return [address]
-    devices = list(dict.fromkeys(source.device for source in Recording(place.removeprefix("replay:")).sources()))
+    devices = list(dict.fromkeys(source.device for source in Recording(place).sources()))
     if len(devices) < 2:
         return [address]
-    return [f"{place}?{options}{'&' if mark else ''}device={quote(device, safe='')}" for device in devices]
+    return [with_options(address, device=device) for device in devices]
 
 
 def _figure(value: float | None, form: str, unit: str = "") -> str:

@@ -75,23 +75,24 @@ def _place(text: str) -> tuple[str, int]:
 
 
 def _draw(out: Console, found: Scan) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("address", "name", "identity", "protocol", "signal", "enrolled")
-    rows = [(w.address, w.name, w.identity or "", w.protocol, "", w.enrolled, w.problem) for w in found.serial]
-    rows += [(a.address, a.name, a.identity, a.protocol, "" if a.signal_dbm is None else f"{a.signal_dbm} dBm", a.enrolled, "")
-             for a in found.ble]
-    rows += [(p.address or f"from {p.sender} to port {p.port}", "", p.identity, p.protocol, f"{p.datagrams} datagrams",
-              p.enrolled, "") for p in found.udp]
-    for *cells, enrolled, _ in rows:
-        table.add_row(*(escape(str(cell)) for cell in cells), "yes" if enrolled else "no")
-    if rows:
-        out.print(table)
-    else:
-        out.print("no device was found")
-    for address, *_, problem in rows:
+    def show(address: str, identity: str | None, enrolled: bool, *facts: str, problem: str = "") -> None:
+        """An address alone on its line, so that it can be copied whole, and what is known of it below."""
+        out.print(address, style="bold", soft_wrap=True)
+        known = [identity or "no identity", *facts, "enrolled" if enrolled else "not enrolled"]
+        out.print("  " + ", ".join(fact for fact in known if fact), soft_wrap=True)
         if problem:
-            out.print(f"{address}: {problem}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"  {problem}", style="yellow", soft_wrap=True)
+
+    for wire in found.serial:
+        show(wire.address, wire.identity, wire.enrolled, wire.name, wire.protocol, problem=wire.problem)
+    for air in found.ble:
+        signal = "" if air.signal_dbm is None else f"{air.signal_dbm} dBm"
+        held = "connected to this machine" if air.connected else ""
+        show(air.address, air.identity, air.enrolled, air.name, air.protocol, signal, held)
+    for port in found.udp:
+        show(port.address or f"from {port.sender} to port {port.port}", port.identity, port.enrolled, port.protocol,
+             f"{port.datagrams} datagrams")
+    if not (found.serial or found.ble or found.udp):
+        out.print("no device was found")
     for problem in found.problems.values():
-        out.print(problem, markup=False, highlight=False, soft_wrap=True, style="yellow")
+        out.print(problem, style="yellow", soft_wrap=True)

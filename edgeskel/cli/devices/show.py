@@ -42,12 +42,13 @@ class Show:
 
 def show(config: Show) -> Report:
     """Listen and draw; the last state is the result."""
-    from rich.console import Console
     from rich.live import Live
+
+    from edgeskel.console import open_console
 
     listener = Listener(config.address, config.enrolled, rate_hz=config.rate)
     picture = _picture(config, listener)
-    out = Console()
+    out = open_console()
     live: Any = nullcontext()
     if out.is_terminal and not console.quiet:
         live = Live(console=out, auto_refresh=False, transient=True)

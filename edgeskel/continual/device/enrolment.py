@@ -22,6 +22,9 @@ class Enrolment:
         source: what the clips are said to come from.
     """
 
+    session: Session
+    source: str
+
     def __init__(self, session: Session, source: str) -> None:
         self.session, self.source = session, source
         session.reset()

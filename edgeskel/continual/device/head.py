@@ -20,19 +20,25 @@ __all__ = ["LearnedEngine", "joined", "with_learned"]
 def joined(probabilities: Float32, learned: Float32) -> Float32:
     """The classifier's answer and the learner's, as one.
 
-    The learner says how probable each new action is; what is left is divided among the old ones as the classifier has it.
-    So the classifier's order of its own classes never changes: an old action can be lost to a new one, to no other.
+    A label competes with a label: a new action is to the classifier's favourite as the learner has it to the likeliest single
+    old action, however many others there are. So adding up a hundred unlikely old actions outweighs nothing. The classifier's
+    order of its own classes never changes: an old action can be lost to a new one, to no other.
 
     Args:
         probabilities: (..., K) of the classifier.
         learned: (..., K + L) of the learner.
 
     Returns:
-        (..., K + L), sums to 1.
+        (..., K + L), sums to 1. Without new labels, or where none is likely, it is the classifier's own answer.
     """
-    new = learned[..., probabilities.shape[-1] :]
-    left = 1 - new.sum(-1, keepdims=True)
-    return np.concatenate([probabilities * np.maximum(left, 0), new], -1).astype(np.float32)
+    classes = probabilities.shape[-1]
+    # Double precision, so that the product of two small probabilities is not lost.
+    best = learned[..., :classes].max(-1, keepdims=True).astype(np.float64)
+    favourite = probabilities.max(-1, keepdims=True).astype(np.float64)
+    both = np.concatenate([probabilities * best, learned[..., classes:] * favourite], -1)
+    total = both.sum(-1, keepdims=True)
+    alone = np.concatenate([probabilities, np.zeros_like(learned[..., classes:])], -1)  # the learner says nothing of any label here
+    return np.where(total > 0, both / np.where(total > 0, total, 1), alone).astype(np.float32)
 
 
 class LearnedEngine:
@@ -45,10 +51,13 @@ class LearnedEngine:
             forgets has the probability 0.
     """
 
+    engine: Engine
+    learner: Learner
+
     def __init__(self, engine: Engine, learner: Learner) -> None:
         self.engine, self.learner = engine, learner
-        self.name = engine.name
-        self.labels = learner.labels
+        self.name: str = engine.name
+        self.labels: tuple[str, ...] = learner.labels
 
     @staticmethod
     def available() -> str | None:

@@ -35,6 +35,7 @@ from edgeskel.errors import (
 )
 from edgeskel.files import UNREADABLE, atomic_write
 from edgeskel.runtime.engines import State, obstacle
+from edgeskel.runtime.engines._remarks import remarks_kept
 from edgeskel.runtime.session import Session
 from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing, fit_window
@@ -75,8 +76,8 @@ class LatentReplay:
     name = NAME
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.replay = Replay.load(self.folder / "replay.npz")
+        self.folder: Path = Path(folder)
+        self.replay: Replay = Replay.load(self.folder / "replay.npz")
         self.learned: list[str] = []
         self._shown: list[tuple[Float32, Float32]] = []
         self._classes: list[int] = []
@@ -118,7 +119,7 @@ class LatentReplay:
         return obstacle("torch", install) or obstacle("executorch.extension.training", install)
 
     def _load(self) -> None:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), remarks_kept():
             warnings.simplefilter("ignore")  # "This API is experimental"
             import torch
             from executorch.extension.pybindings import portable_lib

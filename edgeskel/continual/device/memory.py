@@ -2,7 +2,8 @@
 
 Every change is one transaction that the disk has confirmed before the call returns, so a kill or a power cut at any
 moment loses at most the demonstration in hand. Every state that ever was can be returned to: rows are not deleted but
-end, at the number of the change that ended them.
+end, at the number of the change that ended them. Every row has a checksum (``sealing``), and the last whole state a copy beside
+the file (``learned.sqlite.backup``).
 
     about           what the file is: the model's digest and labels, and the number of the change that holds now
     change          number, what it was, when
@@ -29,12 +30,14 @@ import numpy as np
 from edgeskel.continual.device.demonstration import Demonstration, packed, unpacked
 from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learned_file import (
-    DAMAGED,
     check,
+    check_length,
     connect,
+    drop_backup,
     explained,
-    is_empty,
-    make_tables,
+    keep_backup,
+    make,
+    remedy,
     transaction,
 )
 from edgeskel.continual.device.learner import DEFAULT, Learner, create
@@ -81,13 +84,18 @@ class Memory:
     model_labels: tuple[str, ...]
     width: int
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, knowledge: Knowledge | None) -> None:
+    path: Path
+    knowledge: Knowledge | None
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, knowledge: Knowledge | None, *, backup: bool = True
+    ) -> None:
         self.path, self.knowledge = path, knowledge
-        self._connection = connection
+        self._connection, self._backup = connection, backup
 
     @classmethod
     def open(cls, path: str | Path, knowledge: Knowledge | None = None, *, begin: bool = True,
-             like: Memory | None = None) -> Memory:
+             like: Memory | None = None, backup: bool = True) -> Memory:
         """Open a file, or begin one.
 
         Args:
@@ -95,21 +103,24 @@ class Memory:
             knowledge: of the model in use; None reads and changes what there is without a model.
             begin: whether one is begun for that model where there is none.
             like: without a model, one is begun for that of this other file.
+            backup: whether each change is copied aside.
 
         Raises:
             UsageError: there is none, and none is to be begun.
-            CorruptFile: it is damaged, something else, or of a later version; it is left as it is.
+            CorruptFile: it is damaged, and the message names what and what to do; something else; or of a later version. It is
+                left as it is.
             ModelError: it was learned on another model's embeddings.
             DataError: it cannot be read or written, or another program is writing it.
         """
         path = Path(path)
-        if not path.exists() and ((knowledge or like) is None or not begin):
-            raise UsageError(f"no learned actions in {path}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
+        if not path.exists():
+            make(path, _beginning(path, knowledge if begin else None, like if begin else None))
         with explained(path):
+            check_length(path)
             connection = connect(path)
         try:
-            memory = cls(path, connection, knowledge)
-            memory._prepare(like)
+            memory = cls(path, connection, knowledge, backup=backup)
+            memory._prepare()
         except BaseException:
             connection.close()
             raise
@@ -214,14 +225,14 @@ class Memory:
 
     def drop_joints(self) -> int:
         """Erase the joints of every demonstration for good, also in the past; of how many there were some."""
-        with transaction(self.path, self._connection):
+        with transaction(self.path, self._connection, backup=False):
             count = self._connection.execute("UPDATE demonstration SET joints = NULL WHERE joints IS NOT NULL").rowcount
         self._compact()
         return int(count)
 
     def erase(self) -> int:
         """Erase for good whatever does not belong to the present state; how many demonstrations that were."""
-        with transaction(self.path, self._connection):
+        with transaction(self.path, self._connection, backup=False):
             now = {"now": self.now}
             self._connection.execute(f"DELETE FROM hold WHERE NOT ({_NOW})", now)
             self._connection.execute("UPDATE hold SET since = 0, until = NULL")
@@ -264,7 +275,7 @@ class Memory:
             if (not isinstance(embedding, bytes) or hashlib.sha256(embedding).hexdigest() != checksum
                     or len(embedding) != 4 * self.width):
                 raise CorruptFile(self.path, f"a demonstration of {label!r} is not what was stored",
-                                  expected="an embedding with its own checksum", remedy=DAMAGED)
+                                  expected="an embedding with its own checksum", remedy=remedy(self.path))
             clip = None if joints is None else unpacked(joints, label, source or digest[:12])
             yield label, Demonstration(np.frombuffer(embedding, "<f4").copy(), digest, seconds, source, clip)
 
@@ -291,37 +302,29 @@ class Memory:
 
     # Inside.
 
-    def _prepare(self, like: Memory | None) -> None:
+    def _prepare(self) -> None:
         with explained(self.path):
-            if is_empty(self._connection):
-                self._begin(like)
-            check(self.path, self._connection)
+            self._connection.execute("BEGIN")  # all of it is of one moment, whoever writes meanwhile
             try:
+                check(self.path, self._connection)
                 self.model, self.width = self._about("model"), int(self._about("width"))
                 self.model_labels = tuple(map(str, json.loads(self._about("model_labels"))))
-            except (ValueError, TypeError) as error:
+                if self.width < 1 or self.now < 0:
+                    raise ValueError(f"width {self.width}, change {self.now}")
+            except (ValueError, TypeError, RecursionError) as error:
                 raise CorruptFile(self.path, f"what it says of its model is unreadable ({error})",
-                                  expected="learned actions", remedy=DAMAGED) from error
+                                  expected="learned actions", remedy=remedy(self.path)) from error
+            finally:
+                self._connection.execute("ROLLBACK")
         if self.knowledge is not None and self.model != self.knowledge.digest:
             raise ModelError(f"{self.path} was learned on another model ({self.model[:12]})",
                              expected=f"the model in use ({self.knowledge.digest[:12]})",
                              remedy=f"where its joints were kept: edgeskel labels import {self.path} --learned NEW_FILE")
 
-    def _begin(self, like: Memory | None) -> None:
-        knowledge = self.knowledge
-        if knowledge is not None:
-            model, labels, width = knowledge.digest, knowledge.labels, knowledge.width
-        elif like is not None:
-            model, labels, width = like.model, like.model_labels, like.width
-        else:
-            raise UsageError(f"{self.path} is empty", expected="learned actions")
-        make_tables(self.path, self._connection, {
-            "model": model, "model_labels": json.dumps(labels), "width": str(width), "now": "0"})
-
     @contextmanager
     def _change(self, what: str) -> Iterator[int]:
         """A transaction that makes change number ``now + 1``; yields ``now``."""
-        with transaction(self.path, self._connection):
+        with transaction(self.path, self._connection, backup=self._backup):
             now = self.now
             values = {"now": now}
             self._connection.execute("DELETE FROM hold WHERE since > :now", values)  # what was undone is replaced
@@ -343,7 +346,7 @@ class Memory:
                                  "WHERE digest = ?", (label, now + 1, demonstration.digest))
 
     def _move(self, ahead: int, step: int, verb: str) -> str:
-        with transaction(self.path, self._connection):
+        with transaction(self.path, self._connection, backup=self._backup):
             now = self.now
             found = self._connection.execute("SELECT what FROM change WHERE number = ?", (now + ahead,)).fetchone()
             if found is None:
@@ -367,13 +370,17 @@ class Memory:
             "DELETE FROM demonstration WHERE id NOT IN (SELECT demonstration FROM hold)").rowcount
 
     def _compact(self) -> None:
+        """What was erased is gone from the file and from its copy."""
         with explained(self.path):
             self._connection.execute("VACUUM")
+        drop_backup(self.path)
+        if self._backup:
+            keep_backup(self.path, self._connection)
 
     def _about(self, key: str) -> str:
         found = self._connection.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
         if found is None:
-            raise CorruptFile(self.path, f"{key} is missing in it", expected="learned actions", remedy=DAMAGED)
+            raise CorruptFile(self.path, f"{key} is missing in it", expected="learned actions", remedy=remedy(self.path))
         return str(found[0])
 
     def _set_now(self, number: int) -> None:
@@ -383,3 +390,14 @@ class Memory:
         learned = [one.label for one in self._learned(now)]
         if label not in learned:
             raise UnknownChoice("learned label", label, learned)
+
+
+def _beginning(path: Path, knowledge: Knowledge | None, like: Memory | None) -> dict[str, str]:
+    """What a new file is about."""
+    if knowledge is not None:
+        model, labels, width = knowledge.digest, knowledge.labels, knowledge.width
+    elif like is not None:
+        model, labels, width = like.model, like.model_labels, like.width
+    else:
+        raise UsageError(f"no learned actions in {path}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
+    return {"model": model, "model_labels": json.dumps(labels), "width": str(width), "now": "0"}

@@ -27,6 +27,9 @@ class Means:
         width: D.
     """
 
+    values: NDArray[np.float32]
+    counts: NDArray[np.int64]
+
     def __init__(self, width: int) -> None:
         self.values = np.zeros((0, width), np.float32)
         """(L, D)."""

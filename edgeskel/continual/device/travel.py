@@ -82,7 +82,7 @@ def send(memory: Memory, path: str | Path, *, private: bool = False) -> None:
             finally:
                 source.close()
                 target.close()
-        with Memory.open(temporary) as copy:
+        with Memory.open(temporary, backup=False) as copy:
             copy.erase()
             if private:
                 copy.drop_joints()

@@ -51,11 +51,18 @@ class Reservoir:
         UsageError: the budget holds not a single clip.
     """
 
+    frames: int
+    joints: Tensor
+    confidence: Tensor
+    targets: Tensor
+    logits: Tensor
+    offered: int
+
     def __init__(self, budget: int, shape: tuple[int, int, int], *, step: int = 1, classes: int = 0) -> None:
         persons, self.frames, joints = shape
         self.step = step
-        self.each = clip_bytes(persons, self.frames, joints, step=step, logits=classes)
-        self.capacity = budget // self.each
+        self.each: int = clip_bytes(persons, self.frames, joints, step=step, logits=classes)
+        self.capacity: int = budget // self.each
         if self.capacity < 1:
             raise UsageError(f"a buffer of {budget} bytes", expected=f"at least {self.each}, one clip", remedy="raise --bytes")
         stored = -(-self.frames // step)

@@ -63,13 +63,13 @@ class Charon(DarkReplay):
     """See the module's docstring."""
 
     name = "charon"
-    settings_type = CharonSettings
+    settings_type: type[Settings] = CharonSettings
     settings: CharonSettings
 
     def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
         assert isinstance(settings, CharonSettings)
-        self.decoder = Decoder(recogniser).to(device) if settings.gamma else None
-        self.tuple_frames = tuple_frames(recogniser)
+        self.decoder: Decoder | None = Decoder(recogniser).to(device) if settings.gamma else None
+        self.tuple_frames: int = tuple_frames(recogniser)
         super().__init__(recogniser, settings, budget, device)
 
     def make_buffer(self, budget: int) -> Reservoir:

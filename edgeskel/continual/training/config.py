@@ -25,7 +25,10 @@ class ContinualConfig:
     """split-nw-ucla, split-utd-mhad, split-ntu-60, split-ntu-120, or split-by-N for N classes a task of any store; the
     data set's own by default."""
     split: str | None = None
-    """What divides training from test clips (``edgeskel data split``); the data set's own by default."""
+    """What divides training from test clips (``edgeskel data split``), or whom to test on: subject:2,4,6 or view:3; the data
+    set's own by default."""
+    fold: int = 0
+    """Which fold of the split."""
     order: int = 0
     """Order of the classes: 0 is the protocol's own, any other number the seed of a random one."""
     tasks: int | None = None
@@ -42,3 +45,8 @@ class ContinualConfig:
     """Processor threads; all by default."""
     restart: bool = False
     """Forget what lies in ``out`` and begin anew."""
+
+    def __post_init__(self) -> None:
+        # From Python, paths may be texts, as everywhere else.
+        object.__setattr__(self, "data", Path(self.data))
+        object.__setattr__(self, "out", Path(self.out))

@@ -56,7 +56,7 @@ class Exemplars(Method):
     def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
         super().__init__(recogniser, settings, budget, device)
         each = clip_bytes(*self.shape)
-        self.capacity = budget // each
+        self.capacity: int = budget // each
         if self.capacity < self.classes:
             raise UsageError(f"a buffer of {budget} bytes for {self.classes} classes",
                              expected=f"at least {self.classes * each}, one exemplar each", remedy="raise --bytes")

@@ -29,6 +29,7 @@ from edgeskel.continual.training.method import Method
 from edgeskel.continual.training.methods import method_named, settings_of
 from edgeskel.continual.training.protocols import Sequence, sequence
 from edgeskel.data import Store
+from edgeskel.data.bodies import persons_of
 from edgeskel.errors import ModelError
 from edgeskel.files import atomic_write
 from edgeskel.models import count_parameters, create
@@ -76,12 +77,12 @@ def learn(config: ContinualConfig, progress: Progress | None = None) -> Outcome:
     """
     store = Store.open(config.data)
     kind = method_named(config.method)
-    steps = sequence(store, config.protocol, order=config.order, base=config.split, validation=config.validation,
-                     tasks=config.tasks)
+    steps = sequence(store, config.protocol, order=config.order, base=config.split, fold=config.fold,
+                     validation=config.validation, tasks=config.tasks)
     if config.threads:
         torch.set_num_threads(config.threads)
     keep_memory()
-    persons = min(2, int(store.index["persons"].max()))
+    persons = min(2, persons_of(store))
     model = {**MODEL, "persons": persons}
     torch.manual_seed(config.seed)
     recogniser = create("edge", topology=store.topology, labels=steps.labels, rate_hz=store.rate_hz, **model)

@@ -64,14 +64,14 @@ class Decoder(nn.Module):
     def __init__(self, recogniser: Edge, width: int = 32) -> None:
         super().__init__()
         config = recogniser.config
-        self.frames = tuple_frames(recogniser)
-        self.tuples = config.frames // self.frames
+        self.frames: int = tuple_frames(recogniser)
+        self.tuples: int = config.frames // self.frames
         joints = len(config.topology.joints)
-        self.enter = nn.Conv2d(config.widths[-1], width, 1)
-        self.token = nn.Parameter(0.02 * torch.randn(width))
-        self.spread = nn.Linear(config.regions[-1] or joints, joints)
-        self.mix = nn.ModuleList(nn.Conv2d(width, width, (3, 1), padding=(1, 0)) for _ in range(2))
-        self.leave = nn.Conv2d(width, 3 * self.frames, 1)
+        self.enter: nn.Conv2d = nn.Conv2d(config.widths[-1], width, 1)
+        self.token: nn.Parameter = nn.Parameter(0.02 * torch.randn(width))
+        self.spread: nn.Linear = nn.Linear(config.regions[-1] or joints, joints)
+        self.mix: nn.ModuleList = nn.ModuleList(nn.Conv2d(width, width, (3, 1), padding=(1, 0)) for _ in range(2))
+        self.leave: nn.Conv2d = nn.Conv2d(width, 3 * self.frames, 1)
         self.register_buffer("position", _sinusoids(self.tuples, width), persistent=False)
 
     def forward(self, maps: Tensor, kept: Tensor) -> Tensor:

@@ -97,12 +97,19 @@ class Method:
     at_once = False
     """Whether all tasks are learned as one (``joint``)."""
 
+    recogniser: Edge
+    settings: Settings
+    budget: int
+    device: str
+    new: range
+    seen: int
+
     def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
         config = recogniser.config
         self.recogniser, self.settings, self.budget, self.device = recogniser.to(device), settings, budget, device
-        self.shape = (config.persons, config.source_frames, len(config.topology.joints))
-        self.classes = len(config.labels)
-        self.augment = Augmenter(AUGMENT, config.topology, config.labels, config.source_frames, {}).to(device)
+        self.shape: tuple[int, int, int] = (config.persons, config.source_frames, len(config.topology.joints))
+        self.classes: int = len(config.labels)
+        self.augment: Augmenter = Augmenter(AUGMENT, config.topology, config.labels, config.source_frames, {}).to(device)
         self.new = range(0)
         """Classes of the task at hand."""
         self.seen = 0

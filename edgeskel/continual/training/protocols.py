@@ -88,7 +88,7 @@ class Sequence:
 
 
 def sequence(store: Store, protocol: str | None = None, *, order: int = 0, base: str | None = None,
-             validation: float | str = 0.0, tasks: int | None = None) -> Sequence:
+             fold: int = 0, validation: float | str = 0.0, tasks: int | None = None) -> Sequence:
     """Cut a store into tasks.
 
     Args:
@@ -96,6 +96,7 @@ def sequence(store: Store, protocol: str | None = None, *, order: int = 0, base:
         protocol: one of :data:`PROTOCOLS`, ``split-by-N``, or None for the data set's own.
         order: 0 for the protocol's own order of the classes, else the seed of a random one.
         base: the split that divides training from test clips; None for the data set's own.
+        fold: which of its folds.
         validation: what to hold out of the training side (see :func:`edgeskel.data.split`) and measure on; 0 measures on
             the test part, and otherwise the test part is not read.
         tasks: learn the first so many only; their classes are then all there are.
@@ -117,7 +118,7 @@ def sequence(store: Store, protocol: str | None = None, *, order: int = 0, base:
         raise UsageError(f"{tasks} tasks of {name}", expected=f"1 to {len(steps)}")
     steps = steps[:tasks]
     labels = labels[: steps[-1].stop]
-    parts = split(store, base, validation=validation)
+    parts = split(store, base, fold=fold, validation=validation)
     part = "validation" if len(parts.validation) else "test"
     targets = np.array([labels.index(label) if label in labels else -1 for label in store.labels], np.int64)
     column = store.index["label"].astype(np.int64)

@@ -43,7 +43,7 @@ class WithoutForgetting(Method):
     """
 
     name = "lwf"
-    settings_type = LwfSettings
+    settings_type: type[Settings] = LwfSettings
     settings: LwfSettings
     before: Edge | None = None
 
@@ -87,7 +87,7 @@ class WeightConsolidation(Method):
     """
 
     name = "ewc"
-    settings_type = EwcSettings
+    settings_type: type[Settings] = EwcSettings
     settings: EwcSettings
 
     def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:

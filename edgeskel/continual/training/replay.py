@@ -31,7 +31,7 @@ class Replay(Method):
 
     def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
         super().__init__(recogniser, settings, budget, device)
-        self.buffer = self.make_buffer(budget)
+        self.buffer: Reservoir = self.make_buffer(budget)
 
     def make_buffer(self, budget: int) -> Reservoir:
         """Of whole clips."""
@@ -95,7 +95,7 @@ class DarkReplay(Replay):
     to, and with their labels; two draws, one for each."""
 
     name = "der++"
-    settings_type = DarkSettings
+    settings_type: type[Settings] = DarkSettings
     settings: DarkSettings
 
     def make_buffer(self, budget: int) -> Reservoir:

@@ -5,18 +5,22 @@ Axes: M persons, T frames, V joints; the last axis is x, y, z in metres (right-h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.data.notes import Notes
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, MissingExtra
 from edgeskel.skeleton import Clip, Float32, Float64, Inertial, Topology
 
-__all__ = ["Options", "Recordings", "Refused", "find", "frame_time", "make_clip", "read_mat", "read_table", "take"]
+__all__ = ["Options", "Recordings", "Refused", "frame_time", "make_clip", "number", "read_mat", "read_table", "take"]
+
+NO_NUMBER = re.compile(r"[-+]?(1\.?#\w+|nan(\(\w*\))?|n/?a|null|none|-)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,24 @@ class Options:
 
     Args:
         missing_nan: take joints that are not finite numbers as missing (confidence 0) instead of refusing the recording.
-        unit: length unit of the files, for formats that do not say (``bvh``): m, cm, mm or inch.
+        zeros: what a joint at exactly 0, 0, 0 is: ``"missing"``, as most trackers mean it, or ``"seen"``.
+        bodies: which of the bodies that a tracker reports are kept (``ntu``, ``generic``): ``"acting"``, whose ids are
+            joined and whose phantoms are left out, or ``"all"``, a person for each id.
+        unit: length unit of the files, for formats that do not say (``bvh``): m, cm, mm, inch, or metres as a number.
+        up: axis that points up, for formats that do not say (``bvh``): x, y, z, -x, -y or -z; "" is y, and checked.
         topology: layout to bring the joints into, by name (see :mod:`edgeskel.topologies.remap`); "" keeps theirs.
         label: class of every clip, for formats that carry none (``bvh``); "" takes the name of the file's folder.
+        notes: collects what there is to say about the recordings.
     """
 
     missing_nan: bool = False
+    zeros: str = "missing"
+    bodies: str = "acting"
     unit: str = ""
+    up: str = ""
     topology: str = ""
     label: str = ""
+    notes: Notes = field(default_factory=Notes, compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,12 @@ class Recordings:
         rate_hz: nominal frame rate.
         total: how many items ``clips`` yields.
         clips: the recordings, read one by one.
+        measured: positions were measured, so that 0, 0, 0 may stand for a joint that was not seen; False where they
+            follow from angles.
+        tracked: bodies are told apart by a tracker, which loses persons and reports phantoms; False where the data set
+            itself says who takes part.
+        acting: clip -> how many persons act in it, where the data set says so; None where it does not.
+        test_subjects: whom the data set's own protocol tests on, where its description says so.
     """
 
     dataset: str
@@ -70,6 +89,10 @@ class Recordings:
     rate_hz: float
     total: int
     clips: Iterator[Clip | Refused]
+    measured: bool = True
+    tracked: bool = False
+    acting: Callable[[Clip], int | None] = lambda clip: None
+    test_subjects: tuple[str, ...] = ()
 
 
 def take(source: str, read: Callable[[], Clip | Refused]) -> Clip | Refused:
@@ -81,12 +104,15 @@ def take(source: str, read: Callable[[], Clip | Refused]) -> Clip | Refused:
         return Refused(source, reason, error)
 
 
-def find(folder: Path, pattern: str, dataset: str) -> list[Path]:
-    """Files below ``folder`` that match ``pattern``, sorted. Raises ``DataError`` when there is none."""
-    files = sorted(file for file in folder.glob(pattern) if file.is_file())
-    if not files:
-        raise DataError(f"{folder} holds no {pattern}", expected=f"the folder of {dataset}")
-    return files
+def number(word: str) -> float:
+    """A number as programs write it; NaN for an empty field, ``NA``, ``null`` and what Microsoft's C library prints for
+    NaN and infinity (``-1.#IND``, ``1.#QNAN``, ``1.#INF``). Raises ``ValueError`` for any other word."""
+    try:
+        return float(word)
+    except ValueError:
+        if NO_NUMBER.fullmatch(word.strip()):
+            return float("nan")
+        raise
 
 
 def make_clip(joints: NDArray[Any], options: Options, *, source: str, rate_hz: float = 0, time: Float64 | None = None,
@@ -136,7 +162,7 @@ def read_mat(path: Path, variable: str, shape: Sequence[int | None]) -> NDArray[
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise MissingExtra("scipy", "train", "reading .mat files") from error
+        raise MissingExtra("scipy", "train", "reading .mat files", enough="scipy>=1.11") from error
     wanted = "an array {} of shape ({})".format(variable, ", ".join("n" if n is None else str(n) for n in shape))
     try:
         data = loadmat(path).get(variable)
@@ -172,15 +198,15 @@ def read_table(path: Path, *, columns: int, delimiter: str | None = None, skip: 
         lines = path.read_text("utf-8-sig").splitlines()[skip:]
     except (OSError, UnicodeDecodeError) as error:
         raise CorruptFile(path, f"{type(error).__name__}: {error}", expected=expected) from error
-    for number, line in enumerate(lines, start=skip + 1):
+    for at, line in enumerate(lines, start=skip + 1):
         if not line.strip():
             continue
         try:
-            row = [float(field) for field in line.split(delimiter)]
+            row = [number(field) for field in line.split(delimiter)]
         except ValueError as error:
-            raise CorruptFile(path, f"line {number}: {error}", expected=expected) from error
+            raise CorruptFile(path, f"line {at}: {error}", expected=expected) from error
         if len(row) != columns:
-            raise CorruptFile(path, f"line {number} has {len(row)} numbers", expected=expected,
+            raise CorruptFile(path, f"line {at} has {len(row)} numbers", expected=expected,
                               remedy="the file may be cut short; get it again")
         rows.append(row)
     if not rows:

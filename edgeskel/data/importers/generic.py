@@ -2,35 +2,37 @@
 
     name = "my-gym"
     topology = "kinect-v2"                     # a built-in layout, or the path of your own: "layout.toml"
-    units = "mm"                               # m, cm, mm
+    units = "mm"                               # m, cm, mm, inch, or metres of one unit: 0.0254
     axes = "x right, y down, z forward"        # seen from the camera; see edgeskel/data/axes.py
     frame_rate = 30                            # Hz; not needed where every file has a time
+    time_unit = "ms"                           # s, ms, us, ns or frames; without it, seconds or what fits frame_rate
     labels = ["squat", "lunge"]                # optional: the order of the classes, and a check on typing mistakes
     files = "{label}/{subject}_{view}_{*}.csv" # where label, subject and view stand in the path; {*} is anything
+    test_subjects = ["2", "4"]                 # optional: whom the data set's own protocol tests on
+    persons = 1                                # optional: how many act in each recording, at most
 
     [csv]                                      # all optional
     delimiter = ","
     joint = "{joint}_{axis}"                   # column of a coordinate; joint is a name or alias of the layout
     confidence = "{joint}_c"                   # column of a confidence in 0..1
-    time = "time"                              # column of seconds; one that is named here has to be there
+    time = "time"                              # column of the clock; one that is named here has to be there
     person = "person"                          # column that tells several persons apart; needs time
+    columns = ["time", "{joint}_x", "{joint}_y", "{joint}_z"]  # of files without a header
 
 Instead of ``files``, clips can be listed one by one: ``[[clip]]`` with ``file``, ``label``, ``subject`` and ``view``.
-A left-handed recording also says ``handedness = "left"``.
+A left-handed recording also says ``handedness = "left"``. Signals of worn sensors come from files beside the recordings:
+``[sensors]``, see :mod:`~edgeskel.data.importers.generic_sensors`. docs/recordings.md explains all of it.
 
-A CSV file has a header and a row per frame (per frame and person). An NPZ file has ``joints`` (T, V, 3) or (M, T, V, 3)
-and, optionally, ``confidence`` (the same without the 3) and ``time`` (T,).
+A CSV file has a row per frame (per frame and person). An NPZ file has ``joints`` (T, V, 3) or (M, T, V, 3) and,
+optionally, ``confidence`` (the same without the 3) and ``time`` (T,).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from glob import escape
 from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -38,40 +40,36 @@ import numpy as np
 
 from edgeskel import topologies
 from edgeskel.data.axes import axes_matrix
+from edgeskel.data.importers import generic_clock as clock
 from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, take
+from edgeskel.data.importers.finding import missing_description
 from edgeskel.data.importers.generic_files import read_csv, read_npz
+from edgeskel.data.importers.generic_flat import IN_SPACE, refuse_flat
+from edgeskel.data.importers.generic_paths import Item, below, found
+from edgeskel.data.importers.generic_sensors import Sensors
 from edgeskel.errors import CorruptFile, DataError, UnknownChoice
 from edgeskel.skeleton import Clip, Topology
 from edgeskel.topologies import read_toml
 
 __all__ = ["recordings"]
 
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 FIELDS: dict[str, tuple[type, ...]] = {
-    "name": (str,), "topology": (str,), "units": (str,), "axes": (str,), "handedness": (str,),
-    "frame_rate": (int, float), "labels": (list,), "files": (str,), "csv": (dict,), "clip": (list,)}
+    "name": (str,), "topology": (str,), "units": (str, int, float), "axes": (str,), "handedness": (str,),
+    "frame_rate": (int, float), "time_unit": (str,), "labels": (list,), "files": (str,), "csv": (dict,), "clip": (list,),
+    "test_subjects": (list,), "persons": (int,), "sensors": (dict,)}
 CSV_FIELDS: dict[str, tuple[str, ...]] = {  # and what has to stand in braces
-    "delimiter": (), "joint": ("joint", "axis"), "confidence": ("joint",), "time": (), "person": ()}
-
-
-@dataclass(frozen=True)
-class _Item:
-    """One file and what is known of it."""
-
-    file: Path
-    label: str
-    subject: str
-    view: str
+    "delimiter": (), "joint": ("joint", "axis"), "confidence": ("joint",), "time": (), "person": (), "columns": ()}
 
 
 def recordings(folder: Path, options: Options) -> Recordings:
     """Read ``dataset.toml`` and find the files that it names."""
     described = folder / "dataset.toml"
+    if not described.is_file():
+        raise missing_description(described)
     data = read_toml(described)
     _check(data, described)
     topology = _topology(folder, data["topology"])
-    if data["units"] not in UNITS:
-        raise UnknownChoice(f"units in {described}", data["units"], UNITS)
     rate_hz = float(data.get("frame_rate", 0))
     if rate_hz < 0 or not np.isfinite(rate_hz):
         raise CorruptFile(described, f"frame_rate {rate_hz}", expected="frames per second")
@@ -80,26 +78,42 @@ def recordings(folder: Path, options: Options) -> Recordings:
     unknown = [item for item in items if item.label and item.label not in labels]
     if unknown:
         raise UnknownChoice(f"label of {unknown[0].file}", unknown[0].label, labels)
-    to_ours = axes_matrix(data["axes"], data.get("handedness", "right")) * UNITS[data["units"]]
-    clips = _clips(folder, items, topology, to_ours, rate_hz, data.get("csv", {}), options)
+    options.notes.add(f"read as: {items[0]}", items[0].file.relative_to(folder).as_posix())
+    clips = _clips(folder, items, topology, data, described, rate_hz, options)
     if not rate_hz:  # the rate of a store is nominal: the first file's own
         rate_hz, clips = _rate(clips, described)
-    return Recordings(data.get("name", folder.name), topology, labels, rate_hz, len(items), clips)
+    return Recordings(data.get("name", folder.name), topology, labels, rate_hz, len(items), clips, tracked=True,
+                      acting=lambda clip: data.get("persons"), test_subjects=_tested(data, items, described))
 
 
-def _clips(folder: Path, items: list[_Item], topology: Topology, to_ours: np.ndarray[Any, Any], rate_hz: float,
-           csv: Mapping[str, str], options: Options) -> Iterator[Clip | Refused]:
-    def clip(item: _Item, source: str) -> Clip:
-        if item.file.suffix == ".npz":
-            joints, confidence, time = read_npz(item.file, topology)
+def _clips(folder: Path, items: list[Item], topology: Topology, data: Mapping[str, Any], described: Path, rate_hz: float,
+           options: Options) -> Iterator[Clip | Refused]:
+    to_ours = axes_matrix(data["axes"], data.get("handedness", "right")) * _metres(data["units"], described)
+    sensors = Sensors.of(data["sensors"], described) if "sensors" in data else None
+
+    def clip(item: Item, source: str) -> Clip:
+        if item.file.suffix.lower() == ".npz":
+            joints, confidence, stamps, repeated = read_npz(item.file, topology)
         else:
-            joints, confidence, time = read_csv(item.file, topology, **csv)
-        if time is None and not rate_hz:
+            joints, confidence, stamps, repeated = read_csv(item.file, topology, **data.get("csv", {}))
+        if repeated:
+            options.notes.add("second rows for one person and time are left out", source, str(repeated))
+        if stamps is None and not rate_hz:
             raise CorruptFile(item.file, "no time, and dataset.toml states no frame_rate", expected="one of them")
+        refuse_flat(joints, topology, item.file)
         with np.errstate(invalid="ignore"):  # infinite coordinates are refused, with their number, in make_clip
             joints = joints @ to_ours.T
+        time = None
+        if stamps is not None:
+            time = clock.seconds(stamps, data.get("time_unit", ""), rate_hz, item.file, options.notes, source)
+            kept = clock.later(time, source, options.notes)
+            joints, time = joints[:, kept], time[kept]
+            confidence = None if confidence is None else confidence[:, kept]
+        inertial = sensors.beside(item.file, 0.0 if time is None else float(time[0])) if sensors else None
+        if sensors and inertial is None:
+            options.notes.add("no signals of worn sensors lie beside it ([sensors] in dataset.toml)", source)
         return make_clip(joints, options, confidence=confidence, time=time, rate_hz=rate_hz, label=item.label,
-                         subject=item.subject, view=item.view, source=source)
+                         subject=item.subject, view=item.view, source=source, inertial=inertial)
 
     for item in items:
         source = item.file.relative_to(folder).as_posix()
@@ -110,15 +124,19 @@ def _check(data: Mapping[str, Any], described: Path) -> None:
     for field in ("topology", "units", "axes"):
         if field not in data:
             raise CorruptFile(described, f"no {field}", expected="topology, units and axes to be stated",
-                              remedy="see the head of edgeskel/data/importers/generic.py for an example")
+                              remedy="docs/recordings.md has examples")
     for field, value in data.items():
         if field not in FIELDS:
             raise UnknownChoice(f"field of {described}", field, FIELDS)
-        if not isinstance(value, FIELDS[field]):
+        if not isinstance(value, FIELDS[field]) or isinstance(value, bool):
             raise CorruptFile(described, f"{field} = {value!r}",
                               expected=" or ".join(kind.__name__ for kind in FIELDS[field]))
     for field, value in data.get("csv", {}).items():
         _check_column(field, value, described)
+    if data.get("persons", 1) < 1:
+        raise CorruptFile(described, f"persons = {data['persons']}", expected="1 or more")
+    if "time_unit" in data and data["time_unit"] not in (*clock.UNITS, "frames"):
+        raise UnknownChoice(f"time_unit in {described}", data["time_unit"], (*clock.UNITS, "frames"))
     labels = data.get("labels", [])
     if not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
         raise CorruptFile(described, f"labels = {labels!r}", expected="the name of each class, in quotes and once")
@@ -132,6 +150,11 @@ def _check_column(field: str, value: object, described: Path) -> None:
         raise UnknownChoice(f"field of [csv] in {described}", field, CSV_FIELDS)
     wanted = CSV_FIELDS[field]
     expected = "a column's name" + (" with " + " and ".join(f"{{{name}}}" for name in wanted) if wanted else "")
+    if field == "columns":
+        if isinstance(value, list) and value and all(isinstance(name, str) and name for name in value):
+            return
+        raise CorruptFile(described, f"[csv] columns = {value!r}",
+                          expected='the columns\' names, such as ["time", "{joint}_x", "{joint}_y", "{joint}_z"]')
     if field == "delimiter":
         expected = "the one character between two fields"
     if isinstance(value, str) and value and (field != "delimiter" or len(value) == 1):
@@ -149,18 +172,38 @@ def _topology(folder: Path, name: str) -> Topology:
     return topologies.load(folder / name) if name.endswith(".toml") else topologies.get(name)
 
 
-def _items(folder: Path, data: Mapping[str, Any], described: Path) -> list[_Item]:
-    items = [_listed(folder, row, described) for row in data["clip"]] if "clip" in data else _found(folder, data)
+def _metres(units: str | float, described: Path) -> float:
+    """Metres of one unit."""
+    if isinstance(units, str):
+        if units not in UNITS:
+            raise UnknownChoice(f"units in {described}", units, UNITS)
+        return UNITS[units]
+    if not 0 < units < 1000:
+        raise CorruptFile(described, f"units = {units}", expected="metres of one unit, such as 0.0254")
+    return float(units)
+
+
+def _items(folder: Path, data: Mapping[str, Any], described: Path) -> list[Item]:
+    listed = [row["file"] for row in data.get("clip", ()) if isinstance(row, Mapping) and isinstance(row.get("file"), str)]
+    if any(str(path).lower().endswith(".json") for path in (data.get("files"), *listed)):
+        raise CorruptFile(described, "files that end in .json, as pose models write their 2-D poses",
+                          expected=f".csv, .txt or .npz with {IN_SPACE}",
+                          remedy="write the joints into one CSV or NPZ file a recording (docs/recordings.md)")
+    if "clip" in data:
+        items = [_listed(folder, row, described) for row in data["clip"]]
+    else:
+        items = found(folder, data["files"], data.get("labels", ()))
     if not items:
         raise DataError(f"no file in {folder} fits what {described.name} says",
                         expected=str(data.get("files", "[[clip]] entries")))
     for item in items:
-        if item.file.suffix not in (".csv", ".npz", ".txt"):
+        ending = item.file.suffix.lower()
+        if ending not in (".csv", ".npz", ".txt"):
             raise CorruptFile(item.file, f"a {item.file.suffix} file", expected=".csv, .txt or .npz")
     return items
 
 
-def _listed(folder: Path, row: Any, described: Path) -> _Item:
+def _listed(folder: Path, row: Any, described: Path) -> Item:
     if not isinstance(row, Mapping) or not all(isinstance(value, str) for value in row.values()):
         raise CorruptFile(described, f"clip {row!r}",
                           expected='file = "...", label = "...", subject = "...", view = "..."')
@@ -168,39 +211,22 @@ def _listed(folder: Path, row: Any, described: Path) -> _Item:
         if field not in ("file", "label", "subject", "view"):
             raise UnknownChoice(f"field of [[clip]] in {described}", field, ("file", "label", "subject", "view"))
     file = folder / row.get("file", "")
-    if not _below(row.get("file", "")) or not file.is_file():
+    if not below(row.get("file", "")) or not file.is_file():
         raise DataError(f"{described} lists {row.get('file', '')!r}, which is not there",
                         expected="a file below its folder")
-    return _Item(file, row.get("label", ""), row.get("subject", ""), row.get("view", ""))
+    return Item(file, row.get("label", ""), row.get("subject", ""), row.get("view", ""))
 
 
-def _found(folder: Path, data: Mapping[str, Any]) -> list[_Item]:
-    """Files whose path fits the pattern; the named fields are what stands in their place."""
-    if not _below(data["files"]):
-        raise DataError(f"files = {data['files']!r} in dataset.toml", expected="a path below the folder of dataset.toml",
-                        remedy="put dataset.toml above the files and leave out what stands before it")
-    parts = re.split(r"(\{[^}]*\})", data["files"])
-    fields = [part[1:-1] for part in parts if part.startswith("{")]
-    for field in fields:
-        if field not in ("label", "subject", "view", "*"):
-            raise UnknownChoice("field of files in dataset.toml", field, ("label", "subject", "view", "*"))
-    if len(set(fields) - {"*"}) != len([field for field in fields if field != "*"]):
-        raise DataError(f"files = {data['files']!r} names a field twice", expected="each of label, subject, view once")
-    pattern = "".join("[^/]+" if part == "{*}" else f"(?P<{part[1:-1]}>[^/]+?)" if part.startswith("{")
-                      else re.escape(part) for part in parts)
-    glob = "".join("*" if part.startswith("{") else escape(part) for part in parts)
-    items = []
-    for file in sorted(folder.glob(glob)):
-        found = re.fullmatch(pattern, file.relative_to(folder).as_posix())
-        if found is not None and file.is_file():
-            known = found.groupdict()
-            items.append(_Item(file, known.get("label", ""), known.get("subject", ""), known.get("view", "")))
-    return items
-
-
-def _below(path: str) -> bool:
-    """Whether a path as written stays inside the folder that it starts from."""
-    return bool(path) and not PurePath(path).is_absolute() and ".." not in PurePath(path).parts
+def _tested(data: Mapping[str, Any], items: list[Item], described: Path) -> tuple[str, ...]:
+    """The subjects of the data set's own test part."""
+    tested = tuple(str(subject) for subject in data.get("test_subjects", ()))
+    subjects = {item.subject for item in items}
+    for subject in tested:
+        if subject not in subjects:
+            raise UnknownChoice(f"subject in test_subjects of {described}", subject, subjects)
+    if tested and set(tested) == subjects:
+        raise CorruptFile(described, "test_subjects names every subject", expected="some to train on")
+    return tested
 
 
 def _rate(clips: Iterator[Clip | Refused], described: Path) -> tuple[float, Iterator[Clip | Refused]]:

@@ -9,9 +9,14 @@ last, the tracking state, are used. Kinect v2 camera axes (x to the sensor's lef
 right-handed with y up: taken as they are. States 0 (not tracked), 1 (inferred) and 2 (tracked) become confidence 0, 0.5
 and 1.
 
-Bodies keep their place by tracking id, in the order in which they appear; where a body is not seen its joints are
-missing. A frame without bodies is kept, with every joint missing. A file without a single body, of which the authors
-list 302 in NTU-60 and 535 in NTU-120, is refused and reported. Time is the frame over 30 per second.
+Where a body is not seen its joints are missing. A frame without bodies is kept, with every joint missing. A file without
+a single body, of which the authors list 302 in NTU-60 and 535 in NTU-120, is refused and reported. Time is the frame over
+30 per second.
+
+Of the bodies that the files hold, those are kept that act (:mod:`edgeskel.data.bodies`): tracking ids that go on with one
+another are joined, and a body that stands still beside another that moves, or is seen in few frames, is left out. The
+authors' mutual actions (A050 to A060, A106 to A120) have two persons, of whom one may stand by; the others have one, the
+one who moves most.
 """
 
 from __future__ import annotations
@@ -26,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip, take
+from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, number, take
+from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
 
@@ -34,6 +40,8 @@ __all__ = ["read_skeleton", "recordings"]
 
 RATE_HZ = 30.0
 JOINTS, BODY_FIELDS, JOINT_FIELDS = 25, 10, 12
+USED = (0, 1, 2, 11)  # of a joint's fields: x, y, z and the tracking state; the others are never looked at
+MUTUAL = frozenset((*range(50, 61), *range(106, 121)))  # actions of two persons
 LABELS_60, LABELS_120 = (tuple(f"A{action:03d}" for action in range(1, count + 1)) for count in (60, 120))
 CONFIDENCE = np.array([0, 0.5, 1], np.float32)  # by tracking state
 
@@ -46,7 +54,8 @@ def recordings(folder: Path, options: Options) -> Recordings:
         with suppress(CorruptFile):  # refused when its turn comes
             actions.append(_name(file)[2])
     labels = LABELS_60 if max(actions) <= len(LABELS_60) else LABELS_120
-    return Recordings("ntu", topologies.get("kinect-v2"), labels, RATE_HZ, len(files), _clips(folder, files, options))
+    return Recordings("ntu", topologies.get("kinect-v2"), labels, RATE_HZ, len(files), _clips(folder, files, options),
+                      tracked=True, acting=lambda clip: 2 if int(clip.label[1:]) in MUTUAL else 1)
 
 
 def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
@@ -92,7 +101,9 @@ def read_skeleton(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]
             identity = words.take(BODY_FIELDS, "a body's fields")[0]
             if (joints := words.count("joints", most=JOINTS)) != JOINTS:
                 raise CorruptFile(file, f"a body of {joints} joints in frame {frame}", expected=f"{JOINTS}")
-            values = words.numbers(JOINTS * JOINT_FIELDS, "joints").reshape(JOINTS, JOINT_FIELDS)
+            fields = words.take(JOINTS * JOINT_FIELDS, "joints")
+            values = words.numbers([field for column in USED for field in fields[column::JOINT_FIELDS]], "joints")
+            values = values.reshape(len(USED), JOINTS).T
             if identity not in bodies:
                 bodies[identity] = (np.zeros((frames, JOINTS, 3), np.float32), np.zeros((frames, JOINTS), np.float32))
             state = values[:, -1]
@@ -133,9 +144,9 @@ class _Words:
             raise CorruptFile(self._file, f"{word!r} as the number of {what}", expected=f"0 to {most}")
         return int(word)
 
-    def numbers(self, count: int, what: str) -> NDArray[np.float64]:
+    def numbers(self, words: list[str], what: str) -> NDArray[np.float64]:
         try:
-            return np.array(self.take(count, what), dtype=np.float64)
+            return np.array([number(word) for word in words])
         except ValueError as error:
             raise CorruptFile(self._file, f"in {what}: {error}", expected="numbers") from error
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, make_clip, take
+from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, take
+from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, find, frame_time, make_clip, read_table, take
+from edgeskel.data.importers.common import Options, Recordings, Refused, frame_time, make_clip, read_table, take
+from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from edgeskel.errors import UnknownChoice, UsageError
+from edgeskel.runtime.engines._remarks import remarks_kept
 from edgeskel.skeleton import Float32
 
 __all__ = ["ENGINES", "Engine", "State", "available", "check_threads", "get", "obstacle"]
@@ -115,7 +116,7 @@ def obstacle(module: str, install: str) -> str | None:
     try:
         if find_spec(package) is None:
             return f"the package {package} is not installed; run: {install}"
-        with _without_notes():
+        with _without_notes(), remarks_kept():
             import_module(module)
     except Exception as error:  # whatever a damaged package fails with
         seen = " ".join(str(error).split())[:200]

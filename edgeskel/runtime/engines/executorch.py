@@ -6,33 +6,18 @@ a Linux box this engine needs torch beside it; where that is too much, ONNX Runt
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 from edgeskel.errors import EngineError
 from edgeskel.runtime.engines import State, obstacle
+from edgeskel.runtime.engines._remarks import remarks_kept
 from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing
 
 __all__ = ["ExecuTorchEngine"]
-
-
-@contextmanager
-def _stderr_into(file: IO[bytes]) -> Iterator[None]:
-    """The library tells stderr about processors that it fails to ask for their names, and has no switch for it."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        os.dup2(file.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 class ExecuTorchEngine:
@@ -41,17 +26,16 @@ class ExecuTorchEngine:
     name = "executorch"
 
     def __init__(self, artifact: Path, manifest: Mapping[str, Any], threads: int | None = None) -> None:
-        import torch  # loads the libraries that the bindings need
+        with remarks_kept() as said:
+            import torch  # loads the libraries that the bindings need
 
-        # The bindings themselves: portable_lib, which only passes them on, imports the whole exporter (3 s, 140 MB).
-        from executorch.extension.pybindings import _portable_lib
+            # The bindings themselves: portable_lib, which only passes them on, imports the whole exporter (3 s, 140 MB).
+            from executorch.extension.pybindings import _portable_lib
 
-        with TemporaryFile() as said:
             try:
-                with _stderr_into(said):
-                    if threads is not None:
-                        _portable_lib._unsafe_reset_threadpool(threads)
-                    self._module = _portable_lib._load_for_executorch(str(artifact))
+                if threads is not None:
+                    _portable_lib._unsafe_reset_threadpool(threads)
+                self._module = _portable_lib._load_for_executorch(str(artifact))
             except RuntimeError as error:
                 said.seek(0)
                 raise EngineError(
@@ -59,6 +43,7 @@ class ExecuTorchEngine:
                     expected="a file for this version of the runtime, with backends that it has",
                     remedy="install the version that wrote it (see manifest.json), or export anew",
                 ) from error
+        self._new = True
         self._tensor = torch.from_numpy
 
     @staticmethod
@@ -78,7 +63,9 @@ class ExecuTorchEngine:
     def _run(self, joints: Float32, *others: Float32) -> list[Float32]:
         values = (blank_missing(joints, others[0]), *others)
         try:
-            outputs = self._module.forward([self._tensor(value) for value in values])
+            with remarks_kept() if self._new else nullcontext():  # the method is loaded by its first run
+                outputs = self._module.forward([self._tensor(value) for value in values])
         except RuntimeError as error:
             raise EngineError(f"ExecuTorch failed while running ({error})") from error
+        self._new = False
         return [output.numpy().copy() for output in outputs]  # the runtime writes over its outputs in the next run

@@ -1,4 +1,4 @@
-"""Whether bluetoothd is there: the owner of ``org.bluez`` on the system bus, watched on a connection of our own.
+"""Whether bluetoothd is there, and what it holds: the owner of ``org.bluez`` on the system bus, on a connection of our own.
 
 bleak does not watch it: when the daemon is killed nothing is reported and every connection looks alive. D-Bus tells at
 once who has lost a name (D-Bus specification, ``org.freedesktop.DBus.NameOwnerChanged``).
@@ -14,10 +14,11 @@ from contextlib import suppress
 from typing import Any
 
 from firmware_bridge.link.bounded import within
+from firmware_bridge.transports.ble.held import DEVICE, HeldLink, links_in
 
 __all__ = ["DaemonWatch"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 NAME = "org.bluez"
 CONNECT_S = 2.0
@@ -48,7 +49,7 @@ class DaemonWatch:
         if sys.platform != "linux" or (self._bus is not None and self._bus.connected):
             return
         await self.stop()
-        from dbus_fast import BusType, Message, MessageType
+        from dbus_fast import BusType, Message
         from dbus_fast.aio import MessageBus
 
         bus = MessageBus(bus_type=BusType.SYSTEM)
@@ -58,12 +59,9 @@ class DaemonWatch:
             bus.add_message_handler(self._hear)
 
             async def ask(member: str, body: str) -> Any:
-                question = Message(destination="org.freedesktop.DBus", path="/org/freedesktop/DBus",
-                                   interface="org.freedesktop.DBus", member=member, signature="s", body=[body])
-                reply = await within(CONNECT_S, bus.call(question), asyncio.sleep)
-                if reply is None or reply.message_type == MessageType.ERROR:
-                    raise OSError(f"{member}: {reply.body if reply else 'no reply'}")
-                return reply.body
+                return await _call(bus, Message(
+                    destination="org.freedesktop.DBus", path="/org/freedesktop/DBus", interface="org.freedesktop.DBus",
+                    member=member, signature="s", body=[body]))
 
             await ask("AddMatch", _RULE)
             self._set(bool((await ask("NameHasOwner", NAME))[0]))
@@ -77,6 +75,28 @@ class DaemonWatch:
     async def appeared(self) -> None:
         """Wait until the daemon is there."""
         await self._appeared.wait()
+
+    async def held(self, adapter: str = "") -> list[HeldLink]:
+        """The devices that are connected to this machine, whoever connected them; empty where that cannot be known."""
+        objects = await self._ask("/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+        return [] if objects is None else links_in(objects[0], adapter)
+
+    async def disconnect(self, link: HeldLink) -> bool:
+        """End the link of a device; whether the daemon did so."""
+        return await self._ask(link.path, DEVICE, "Disconnect") is not None
+
+    async def _ask(self, path: str, interface: str, member: str) -> Any:
+        """Call a method of BlueZ without arguments; None where it cannot be asked or refuses."""
+        bus = self._bus
+        if bus is None or not self.present:
+            return None
+        from dbus_fast import Message
+
+        try:
+            return await _call(bus, Message(destination=NAME, path=path, interface=interface, member=member))
+        except Exception as error:  # the daemon or the bus has gone meanwhile: who searches will hear of that
+            log.debug("%s of %s: %s", member, path, error)
+            return None
 
     async def stop(self) -> None:
         """Let go of the bus."""
@@ -110,3 +130,13 @@ class DaemonWatch:
         self.present = None
         self._appeared.clear()
         self._gone("the D-Bus system bus has gone")
+
+
+async def _call(bus: Any, message: Any) -> Any:
+    """The body of the reply to a method call, which comes soon or not at all."""
+    from dbus_fast import MessageType
+
+    reply = await within(CONNECT_S, bus.call(message), asyncio.sleep)
+    if reply is None or reply.message_type == MessageType.ERROR:
+        raise OSError(f"{message.member}: {reply.body if reply else 'no reply'}")
+    return reply.body

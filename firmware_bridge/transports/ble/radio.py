@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -14,8 +15,11 @@ from edgeskel.errors import DeviceError
 from firmware_bridge.link.bounded import within
 from firmware_bridge.transports.ble.daemon import DaemonWatch
 from firmware_bridge.transports.ble.errors import explain
+from firmware_bridge.transports.ble.held import HeldLink
 
 __all__ = ["Found", "Radio"]
+
+log: logging.Logger = logging.getLogger(__name__)
 
 START_S = 3.0
 """Starting a scan takes milliseconds; a daemon that hangs takes forever."""
@@ -23,6 +27,9 @@ STOP_S = 2.0
 LISTEN_S = 0.25
 BUSY_ATTEMPTS = 5
 BUSY_WAIT_S = 0.2
+IDLE_S = 1.0
+"""How long a link of the system's must have been without a listener before it counts as left behind."""
+LOOK_S = 0.25
 RETURN_S = 10.0
 """How long a search waits for a daemon that was there before: it is mostly being restarted."""
 
@@ -220,6 +227,35 @@ class Radio:
                       tuple(uuid.lower() for uuid in advertisement.service_uuids), advertisement.rssi)
         for search in list(self._searches):
             search.hear(found)
+
+    # -- links that the system holds ------------------------------------------------------------------------------
+
+    async def held(self) -> list[HeldLink]:
+        """Devices that are connected to this machine, whoever connected them. Only BlueZ tells; empty elsewhere."""
+        if self._daemon is None:
+            return []
+        await self._daemon.start()
+        try:
+            return await self._daemon.held(self._adapter.get("adapter", ""))
+        finally:
+            if not self._users:
+                await self._daemon.stop()
+
+    async def free(self, match: Callable[[HeldLink], bool]) -> None:
+        """End links that match and that no program listens to, for as long as this runs; a device advertises again then.
+
+        A link that another program is just making has no listener yet either, so one look is not enough.
+        """
+        idle: dict[str, float] = {}
+        while self._daemon is not None:
+            links = {link.path: link for link in await self.held() if match(link) and not link.listened}
+            now = time.monotonic()
+            idle = {path: idle.get(path, now) for path in links}
+            for path, since in idle.items():
+                if now - since >= IDLE_S and not self._connecting.locked() and await self._daemon.disconnect(links[path]):
+                    log.warning("ble:%s was still connected to this machine and no program listened to it, as after one that was "
+                                "killed: disconnected", links[path].address)
+            await asyncio.sleep(LOOK_S)
 
     # -- connecting -----------------------------------------------------------------------------------------------
 

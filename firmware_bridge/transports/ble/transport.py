@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from firmware_bridge.transports.ble.radio import Found, Radio
 
 __all__ = ["BleTransport", "open_transport"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 _chunk = maker(Chunk)
 
 SEARCH_S = 10.0
@@ -49,14 +49,14 @@ class BleTransport:
         radio: a radio of one's own; None for the loop's.
     """
 
-    open_limit_s = math.inf
+    open_limit_s: float = math.inf
     """Each step of opening has its own bound, and how many others connect before it is not its fault."""
     together = True
     """Its chunks are small and many, and hardly ever answered: a link may decode those that wait at once."""
 
     def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool | None = None, pair: bool = False,
                  search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
-        self.address = f"ble:{place}"
+        self.address: str = f"ble:{place}"
         self.identity: str | None = None
         self._place, self._gatt, self._protocol = place, gatt, protocol
         self._acquire, self._pair, self._search_s, self._adapter = acquire, pair, search_s, adapter
@@ -131,7 +131,14 @@ class BleTransport:
             return 0.0 if self._by_address or first.address == known else SETTLE_S
 
         what = f"looking for {self.address}"
-        found = await radio.find(self._matches, limit_s=self._search_s, settle_s=settle_s, what=what)
+        freeing = asyncio.create_task(radio.free(lambda link: self._is_meant(link.address, link.names)), name="watch of held links")
+        try:
+            found = await radio.find(lambda found: self._is_meant(found.address, (found.name, found.device.name)),
+                                     limit_s=self._search_s, settle_s=settle_s, what=what)
+        finally:
+            freeing.cancel()
+            with suppress(asyncio.CancelledError):
+                await freeing
         if known is not None and len(found) > 1:
             found = [each for each in found if each.address == known] or found
         if len(found) > 1:
@@ -139,15 +146,24 @@ class BleTransport:
             raise DeviceError(f"{len(found)} devices are called {self._place!r}: {addresses}", expected="one",
                               remedy=f"use the address of the one you mean: ble:{min(each.address for each in found)}")
         if not found:
-            raise DeviceError(f"{self.address} was not found within {self._search_s:g} s",
-                              expected="a device that is on, near, and not connected elsewhere",
-                              remedy="switch it on or wake it up, and end its connection to a phone")
+            raise await self._not_found(radio)
         return found[0]
 
-    def _matches(self, found: Found) -> bool:
-        if self._by_address:
-            return found.address.upper() == self._place.upper()
-        return self._place in (found.name, found.device.name)
+    async def _not_found(self, radio: Radio) -> DeviceError:
+        """Why nothing was heard: a device that is connected to this machine does not advertise."""
+        for link in await radio.held():
+            if self._is_meant(link.address, link.names):
+                holder = "another program listens to it" if link.listened else "no program listens to it"
+                remedy = f"run: bluetoothctl disconnect {link.address}"
+                return DeviceError(f"{self.address} is connected to this machine already, and {holder}",
+                                   expected="a device that is not connected",
+                                   remedy=f"end that program, or {remedy}" if link.listened else remedy)
+        return DeviceError(f"{self.address} was not found within {self._search_s:g} s",
+                           expected="a device that is on, near, and not connected elsewhere",
+                           remedy="switch it on or wake it up, and end its connection to a phone or another computer")
+
+    def _is_meant(self, address: str, names: Collection[str | None]) -> bool:
+        return address.upper() == self._place.upper() if self._by_address else self._place in names
 
     async def _connect(self, radio: Radio, found: Found, received: Received, end: Callable[[DeviceError], None]) -> None:
         what = f"connecting to {self.address}"

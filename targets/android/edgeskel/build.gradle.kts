@@ -4,7 +4,7 @@ plugins {
 }
 
 android {
-    namespace = "edgeskel"
+    namespace = "edgeskel.android" // of two parts at least: aapt2 takes no other package name
     compileSdk = 35
     defaultConfig { minSdk = 24 } // java.util.stream of String.codePoints
     compileOptions {

@@ -152,7 +152,22 @@ def test_joining_never_exchanges_old_classes(world: World) -> None:
     both = joined(classifier, learner)
     assert both.sum(-1) == pytest.approx(np.ones(500), abs=1e-5)
     assert np.array_equal(both[:, :OLD].argmax(-1), classifier.argmax(-1))
-    assert np.array_equal(both[:, OLD:], learner[:, OLD:])
+    likelier = learner[:, OLD:].max(-1) > learner[:, :OLD].max(-1)
+    assert np.array_equal(both.argmax(-1) >= OLD, likelier)
+    nothing_new = joined(classifier, learner * (np.arange(OLD + 3) < OLD))
+    assert nothing_new == pytest.approx(np.pad(classifier, ((0, 0), (0, 3))), abs=1e-6)
+
+
+@pytest.mark.parametrize("old", [5, 48, 500])
+def test_however_many_unlikely_actions_do_not_outweigh_a_likely_one(old: int) -> None:
+    """The new action is likelier than any single old one, so it is what is seen, whatever the classifier's favourite is."""
+    learner = np.full(old + 1, 0.7 / old, np.float32)
+    learner[old] = 0.3
+    classifier = np.full(old, 0.1 / (old - 1), np.float32)
+    classifier[0] = 0.9
+    both = joined(classifier, learner)
+    assert (both.argmax() == old) == (0.3 > 0.7 / old)
+    assert both[old] / both[0] == pytest.approx(0.3 / (0.7 / old), rel=1e-4)
 
 
 def test_knowledge_is_the_same_from_its_file(knowledge: Knowledge, tmp_path: Path) -> None:

@@ -197,13 +197,9 @@ def test_a_damaged_file_is_refused_or_still_true(path: Path, knowledge: Knowledg
 @pytest.mark.parametrize("content", [b"", b"no database at all, but longer than a header of SQLite would be" * 40])
 def test_a_file_of_something_else(path: Path, knowledge: Knowledge, content: bytes) -> None:
     path.write_bytes(content)
-    if content:
-        with pytest.raises(CorruptFile, match="--learned"):
-            Memory.open(path, knowledge)
-    else:  # what a kill in the first moment leaves behind
-        with pytest.raises(UsageError, match="empty"):
-            Memory.open(path)
-        Memory.open(path, knowledge).close()
+    with pytest.raises(CorruptFile, match="--learned"):
+        Memory.open(path, knowledge)
+    assert path.read_bytes() == content
     with sqlite3.connect(path.with_name("other.sqlite")) as connection:
         connection.execute("CREATE TABLE songs (name TEXT)")
     connection.close()

@@ -105,3 +105,12 @@ def test_half_an_ntu_is_told_apart(tmp_path: Path) -> None:
 def test_what_does_not_fit_the_store_is_refused(utd_store: Store, wrong: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         sequence(utd_store, **wrong)
+
+
+def test_a_fold_of_the_split_can_be_chosen(utd_store: Store) -> None:
+    found = sequence(utd_store, base="loso", fold=3, tasks=2)
+    assert found.split.fold == 3
+    tested = {subject for task in found.tasks for subject in utd_store.texts("subject")[task.evaluation].tolist()}
+    assert tested == {"4"}
+    assert {subject for task in sequence(utd_store, base="subject:2,4", tasks=2).tasks
+            for subject in utd_store.texts("subject")[task.evaluation].tolist()} == {"2", "4"}

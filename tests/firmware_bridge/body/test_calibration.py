@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat
 
-from benchmarks.fusion import read_walk, walk
+from benchmarks._field_mounting import run_facing
+from benchmarks.fusion import read_walk, record, walk
 from edgeskel.errors import CorruptFile, DeviceError, UnknownChoice
 from firmware_bridge.align import resample
 from firmware_bridge.body import MOVEMENTS, POSES, SEGMENTS, Calibration, Track, calibrate, check_limbs
@@ -71,16 +72,47 @@ def test_any_mounting_and_any_heading_are_found_without_a_compass(seed: int, fac
         assert made.by[segment] == "movement"
 
 
-@pytest.mark.parametrize("pose", sorted(POSES))
-def test_sensors_that_share_a_heading_need_the_pose_only(pose: str) -> None:
-    mountings, _ = _wearer(1)
-    worlds = dict.fromkeys(mountings, 0.0)
-    held = _hold(pose, 0.3, mountings, worlds)
-    made = calibrate(pose, held, facing=0.3, common_heading=True)
+def _stand(made: Calibration, held: dict[str, Track], pose: str, facing: float) -> bool:
+    """Whether every segment stands in the pose and faces as it should."""
+    found = []
     for segment, track in held.items():
         stands = multiply(multiply(about_up(made.heading[segment]), track.orientation[0]), made.mounting[segment])
-        wanted = multiply(about_up(0.3), POSES[pose].get(segment, np.array([1.0, 0, 0, 0])))
-        assert abs(float((stands * wanted).sum())) > 1 - 1e-9
+        wanted = multiply(about_up(facing), POSES[pose].get(segment, np.array([1.0, 0, 0, 0])))
+        found.append(abs(float((stands * wanted).sum())) > 1 - 1e-6)
+    return all(found)
+
+
+@pytest.mark.parametrize("pose", sorted(POSES))
+@pytest.mark.parametrize("degrees", [0, 30, 90, 180])
+def test_sensors_that_share_a_heading_need_a_facing_or_one_movement_beside_the_pose(pose: str, degrees: float) -> None:
+    mountings, _ = _wearer(1)
+    worlds = dict.fromkeys(mountings, 0.3 - math.radians(degrees))  # so the wearer, who faces 0.3, faces `degrees` in theirs
+    held = _hold(pose, 0.3, mountings, worlds)
+    with pytest.raises(DeviceError, match="which way the wearer faced.*one arm tells for all.*say which way"):
+        calibrate(pose, held, facing=0.3, common_heading=True)
+    told = calibrate(pose, held, facing=0.3, common_heading=True, world_facing=math.radians(degrees))
+    assert _stand(told, held, pose, 0.3)
+    movement = "raise left arm" if pose == "n-pose" else "bow"
+    moved = {movement: _swing(movement, 0.3, mountings, worlds)}
+    shown = calibrate(pose, held, moved, facing=0.3, common_heading=True)
+    assert _stand(shown, held, pose, 0.3)
+    for made in (told, shown):
+        for segment, mounting in mountings.items():
+            assert np.linalg.norm(logarithm(multiply(conjugate(made.mounting[segment]), mounting))) < math.radians(1)
+    with pytest.raises(DeviceError, match="by the movement the wearer faced"):
+        calibrate(pose, held, moved, facing=0.3, common_heading=True, world_facing=math.radians(degrees + 90))
+
+
+@pytest.mark.parametrize("degrees", [30.0, 180.0])
+@pytest.mark.parametrize("camera", [False, True])
+def test_one_movement_is_as_good_as_the_facing_where_thirteen_sensors_share_a_heading(degrees: float, camera: bool) -> None:
+    made = record(1, 3)
+    turned = math.radians(degrees) - float(heading(made.motion.turns["pelvis"][0]))
+    with pytest.raises(DeviceError, match="which way the wearer faced"):
+        run_facing(made, turned, arm=False, told=False, camera=camera)
+    shown, _ = run_facing(made, turned, arm=True, told=False, camera=camera)
+    told, _ = run_facing(made, turned, arm=False, told=True, camera=camera)
+    assert shown < 1.1 * told < 100
 
 
 def test_in_a_t_pose_the_left_arm_points_left() -> None:
@@ -125,7 +157,7 @@ def test_a_pose_that_is_not_held_and_a_movement_that_is_not_made_are_refused() -
         calibrate("n-pose", _hold("n-pose", 0, mountings, worlds), {"bow": _hold("n-pose", 0, mountings, worlds)})
     empty = Track(np.zeros(0), np.zeros((0, 4)), np.zeros((0, 3)))
     with pytest.raises(DeviceError, match="no reading of head"):
-        calibrate("n-pose", {"head": empty}, common_heading=True)
+        calibrate("n-pose", {"head": empty}, common_heading=True, world_facing=0.0)
     with pytest.raises(UnknownChoice, match="n-pose"):
         calibrate("a-pose", {})
     with pytest.raises(UnknownChoice, match="pelvis"):

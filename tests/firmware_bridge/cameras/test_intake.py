@@ -21,6 +21,7 @@ from firmware_bridge.cameras import ADAPTERS, FAULTS, Refused, Settings, adapter
 from firmware_bridge.cameras.axes import METRES
 from firmware_bridge.cameras.datagrams import pack, parse
 from firmware_bridge.cameras.intake import HostTime, Intake
+from firmware_bridge.cameras.pinhole import Intrinsics
 from firmware_bridge.cameras.plausible import Body
 from tests.firmware_bridge.cameras.bodies import standing
 
@@ -257,3 +258,42 @@ def test_a_spoilt_datagram_is_refused_or_still_a_frame(data: st.DataObject) -> N
         assert error.kind in FAULTS
     else:
         assert np.isfinite(frame.joints).all()
+
+
+COCO, MEDIAPIPE = adapter("coco-17"), adapter("mediapipe-33")
+
+
+def test_pixels_without_a_depth_are_a_fault_and_no_frames_of_nobody() -> None:
+    door = COCO.door(Settings(units="m", intrinsics=Intrinsics(600, 600, 320, 240)))
+    pixels = np.random.default_rng(1).uniform(50, 400, size=(1, 17, 3))
+    pixels[..., 2] = 0
+    intake = Intake("camera", COCO.topology)
+    taken = [intake.take(door.frame(float(i), pixels)) for i in range(3)]
+    assert intake.faults == {"flat": 3} and [len(frame.joints) for frame in taken if frame is not None] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("flat", [0, 2])
+def test_a_flat_pose_is_a_fault(flat: int, caplog: pytest.LogCaptureFixture) -> None:
+    frame = standing(COCO.topology)
+    joints = frame.joints.copy()
+    joints[..., flat] = 0
+    intake = Intake("camera", COCO.topology)
+    with caplog.at_level(logging.WARNING):
+        taken = intake.take(replace(frame, joints=joints))
+    assert taken is not None and not len(taken.joints) and intake.faults == {"flat": 1}
+    assert "a 2-D pose" in caplog.text
+
+
+def test_landmarks_of_a_picture_are_not_those_of_the_world(caplog: pytest.LogCaptureFixture) -> None:
+    door, topology = MEDIAPIPE.door(), MEDIAPIPE.topology
+    hips = [topology.index("left_hip"), topology.index("right_hip")]
+    world = standing(topology).joints.astype(float) @ np.diag([-1, -1, 1])
+    world -= world[:, hips].mean(axis=1, keepdims=True)
+    picture = world * [0.3, 0.5, 0.3] + [0.5, 0.5, 0]  # shares of the picture; depth still counts from the hips
+    intake = Intake("camera", topology)
+    good = intake.take(door.frame(0.0, world))
+    assert good is not None and len(good.joints) == 1 and not intake.faults
+    with caplog.at_level(logging.WARNING):
+        bad = intake.take(door.frame(1.0, picture))
+    assert bad is not None and not len(bad.joints) and intake.faults == {"flat": 1}
+    assert "landmarks of the picture, not of the world" in caplog.text

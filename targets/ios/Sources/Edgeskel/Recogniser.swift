@@ -36,6 +36,8 @@ public struct Recognition: Sendable {
 ///
 /// Frames may come at any rate and with jitter.
 public final class Recogniser {
+    private static let latestTime = 1e11 // seconds, three thousand years
+
     public let manifest: Manifest
     private var recognising: any Recognising
     private var naming: Naming
@@ -81,6 +83,9 @@ public final class Recogniser {
         let window = manifest.window
         guard frame.time.isFinite, frame.time > latest else {
             throw BadInput("a frame of time \(frame.time) s follows one of \(latest) s; call reset() when a source starts again")
+        }
+        guard abs(frame.time) <= Self.latestTime else {
+            throw BadInput("a frame of time \(frame.time) counts something smaller than seconds; divide the times by their unit")
         }
         try frame.check(persons: window.persons, joints: manifest.joints.count)
         if let replaced, replaced.count != window.persons {

@@ -75,6 +75,9 @@ class Recogniser private constructor(val manifest: Manifest, private val recogni
         if (frame.time.isNaN() || frame.time.isInfinite() || frame.time <= latest) {
             throw BadInput("a frame of time ${frame.time} s follows one of $latest s; call reset() when a source starts again")
         }
+        if (Math.abs(frame.time) > LATEST) {
+            throw BadInput("a frame of time ${frame.time} counts something smaller than seconds; divide the times by their unit")
+        }
         frame.check(window.persons, size)
         if (replaced != null && replaced.size != window.persons) {
             throw BadInput("replaced tells of ${replaced.size} persons; expected ${window.persons}")
@@ -95,5 +98,9 @@ class Recogniser private constructor(val manifest: Manifest, private val recogni
             seen = answer.output?.let { naming.push(it, answer.time) }
         }
         return seen
+    }
+
+    private companion object {
+        const val LATEST = 1e11 // seconds, three thousand years
     }
 }

@@ -1,0 +1,66 @@
+"""What other installed packages bring: recognisers, importers and codecs, by entry points.
+
+A package says in its ``pyproject.toml`` what it has, and once it is installed that is known by name, as our own are:
+
+    [project.entry-points."edgeskel.recognisers"]
+    tcn = "my_package.tcn"                          # a module that registers a recogniser of this name
+    [project.entry-points."edgeskel.importers"]
+    my-lab = "my_package.my_lab"                    # a module with recordings(folder, options)
+    [project.entry-points."edgeskel.codecs"]
+    my-band = "my_package.my_band:MyBandCodec"      # a class with the members of firmware_bridge.codecs.Codec
+
+Nothing of such a package is imported before one of its names is used. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any
+
+from edgeskel.errors import UsageError
+
+__all__ = ["CODECS", "IMPORTERS", "RECOGNISERS", "load", "names", "package_of"]
+
+RECOGNISERS, IMPORTERS, CODECS = "edgeskel.recognisers", "edgeskel.importers", "edgeskel.codecs"
+
+
+def names(group: str) -> dict[str, str]:
+    """Name -> the package that brings it."""
+    return {point.name: _package(point) for point in metadata.entry_points(group=group)}
+
+
+def load(group: str, name: str, own: Iterable[str] = ()) -> Any:
+    """What the name stands for, imported now; None where no package brings it.
+
+    Args:
+        group: one of :data:`RECOGNISERS`, :data:`IMPORTERS`, :data:`CODECS`.
+        name: as the package calls it.
+        own: names that edgeskel itself has.
+
+    Raises:
+        UsageError: two packages bring the name, or a package cannot be imported; the message says which.
+    """
+    points = [point for point in metadata.entry_points(group=group) if point.name == name]
+    if not points:
+        return None
+    packages = sorted({_package(point) for point in points} | ({"edgeskel"} if name in own else set()))
+    if len(packages) > 1:
+        raise UsageError(f"{name!r} of {group} comes with {' and with '.join(packages)}", expected="one of them",
+                         remedy=f"pip uninstall {' or '.join(package for package in packages if package != 'edgeskel')}")
+    try:
+        return points[0].load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{name!r} of the package {packages[0]}: {points[0].value} cannot be imported ({error})",
+                         expected="a package that fits this version of edgeskel",
+                         remedy=f"pip install --upgrade {packages[0]}") from error
+
+
+def package_of(module: str) -> str:
+    """Name and version of the installed package that a module belongs to, "" where none says so."""
+    packages = metadata.packages_distributions().get(module.partition(".")[0], ())
+    return f"{packages[0]} {metadata.version(packages[0])}" if packages else ""
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
