@@ -51,6 +51,8 @@ LIKELY = 3.5
 TRUSTED = 3
 """Such a guess is worth so many times the readings."""
 LEAST_PERIOD_S = 1e-4
+EXACT = 1e-6
+"""Share of the period below which stamps are as good as numbers of this size can be, and better than any fit."""
 EVEN = 1 / 6
 """Share of the period below which jitter leaves no doubt about the number of periods between two readings."""
 
@@ -87,6 +89,8 @@ class Dejitter:
         self.period = period
         self.time = -math.inf
         """Seconds: when the last reading was measured, the jitter taken off."""
+        self.step = period
+        """Seconds of each period up to the last reading: what passed by stamps that are exact, else the period."""
         self.found: Late | None = None
         """What the last reading has revealed about earlier ones."""
         self._late, self._known = late, known
@@ -179,9 +183,11 @@ class Dejitter:
                 return 0
         if stamp > self._newest:
             self._newest = stamp
-        self._block.append((stamp - self._stamp) / readings)
+        step = stamp - self._stamp
+        self.step = step / count if self._exact else period
+        self._excess += count * self.step - step
+        self._block.append(step if readings == 1 else step / readings)
         self._counted += readings
-        self._excess += count * period - (stamp - self._stamp)
         self._stamp = stamp
         if off > 0.25 * period or off < -0.25 * period or self._up or self._down:
             off = self._accumulate(off)
@@ -196,7 +202,13 @@ class Dejitter:
         share = phase_gain * off
         self.time = predicted + (share if share > -0.5 * period else -0.5 * period)
         self.period = period + period_gain * off
-        self._see(off)
+        # As _see; written out, since it is done for every reading.
+        most, change = 4 * sigma, off - self._off
+        if change > most or change < -most:
+            change = math.copysign(most, change)
+        before_that, self._off, self._step = self._step, off, change
+        self._square += (change * change - self._square) / SETTLING
+        self._product += (change * before_that - self._product) / SETTLING
         if len(self._block) >= BLOCK:
             self._end_block()
         return count
@@ -294,6 +306,7 @@ class Dejitter:
         alike = min(max(1 + 2 * self._product / self._square, 0.0), 0.9) if self._square else 0.0
         self._jitter = math.sqrt(0.5 * self._square / (1 - alike))
         self._sigma = max(self._jitter, LEAST_JITTER * period)
+        self._exact = self._jitter < EXACT * period
         self._plain = (PLAIN if self._sigma < EVEN * period else PLAIN_AMONG_JITTER) * self._sigma + 0.25 * period
         self._sure = SURE * (1 + alike) / (1 - alike)
         noise = max(self._jitter**2, 1e-18) * period  # of stamps, as a density

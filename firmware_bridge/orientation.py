@@ -25,32 +25,24 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.errors import DeviceError, MissingExtra, UnknownChoice
+from edgeskel.errors import DeviceError, MissingExtra
 from firmware_bridge.dejitter import Dejitter, Late
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
-from firmware_bridge.pairing import Pairing
+from firmware_bridge.oriented import MODES, UPS, Oriented, Settings
+from firmware_bridge.pairing import Pairing, stamps_of
 from firmware_bridge.plausibility import check_acceleration, up_axis, violent
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
 __all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
 
-MODES = ("auto", "device", "9-axis", "6-axis")
-
 _HALF = math.sqrt(0.5)
-UPS: dict[str, Quaternion] = {
-    "+x": (_HALF, 0.0, 0.0, _HALF), "-x": (_HALF, 0.0, 0.0, -_HALF), "+y": (1.0, 0.0, 0.0, 0.0),
-    "-y": (0.0, 1.0, 0.0, 0.0), "+z": (_HALF, -_HALF, 0.0, 0.0), "-z": (_HALF, _HALF, 0.0, 0.0),
-}
-"""Axis of a device's world that points up -> the rotation into our world."""
-
 WARM_UP_S = 1.0
 """Readings of so long are looked at before anything is believed; they are not lost, but filtered then."""
 WARM_UP_LEAST = 20
@@ -67,53 +59,6 @@ OTHER_RATE = 0.1
 """By such a share the period may move before the filter's own constants follow."""
 LEAST_STEP_S = 1e-6
 """Two orientations lie at least so far apart."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How one sensor's orientation is made.
-
-    Args:
-        mode: one of :data:`MODES`; ``auto`` takes the device's quaternion where there is one, else VQF, with the
-            magnetometer only if ``magnetometer`` says so.
-        up: axis of the device's world that points up (``"+z"``), for its own quaternions; None finds out from the
-            accelerometer, and refuses where there is none.
-        magnetometer: ``auto`` may use it. Indoors it is disturbed more often than not, hence off.
-        rate_hz: at which the sensor should measure; None finds it out. It helps where readings are missing from the beginning.
-
-    Raises:
-        UnknownChoice: another mode or axis.
-    """
-
-    mode: str = "auto"
-    up: str | None = None
-    magnetometer: bool = False
-    rate_hz: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UnknownChoice("way to an orientation", self.mode, MODES)
-        if self.up is not None and self.up not in UPS:
-            raise UnknownChoice("axis", self.up, UPS)
-
-
-class Oriented(NamedTuple):
-    """A sensor's orientation at one instant.
-
-    Args:
-        time: seconds, host's monotonic clock; when it was measured, jitter of the stamps taken off.
-        quaternion: sensor -> world, y up.
-        rate: rad/s in sensor axes, with the filter's bias taken off. Of a device that sends quaternions only, how
-            fast they turn; None for its first few.
-        epoch: changes when the heading was lost (a long gap, one in fast motion, a reboot): earlier headings do not compare with
-            later ones.
-    """
-
-    time: float
-    quaternion: Quaternion
-    rate: Vector | None
-    epoch: int
-
 
 _oriented = maker(Oriented)
 
@@ -242,8 +187,8 @@ class Orientation:
         else:
             self._check_complete(mode, readings)
             rate_hz = self.settings.rate_hz
-            self._pace = Dejitter.learn(_stamps(waited), None if rate_hz is None else 1 / rate_hz)
-            self._pairing = Pairing("angular_velocity", ("acceleration",), ("magnetic_field",) if mode == "9-axis" else ())
+            self._pace = Dejitter.learn(stamps_of(waited), None if rate_hz is None else 1 / rate_hz)
+            self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
             self._period = self._pace.period
             self._filter = _vqf(self._period)
         self.mode = mode
@@ -264,7 +209,7 @@ class Orientation:
             raise
 
     def _device_up(self, waited: list[tuple[float, Reading]]) -> str:
-        pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", ("acceleration",)).push(waited)]
+        pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", "acceleration").push(waited)]
         if not any(r.orientation for _, r in waited):
             raise DeviceError(f"{self.name} sends no quaternion", expected="the orientation of the device's own filter",
                               remedy="set mode to 6-axis, or switch the device's output")
@@ -329,7 +274,7 @@ class Orientation:
             if count > 1 and self._last is not None:
                 self._bridge(count, gyroscope, acceleration, magnetic)
             self._last = (gyroscope, acceleration)
-            self._step(gyroscope, pace.period / self._period, acceleration, magnetic)
+            self._step(gyroscope, pace.step / self._period, acceleration, magnetic)
             a, b, c, d = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
             # By UPS["+z"], for VQF's own world: two of four parts are zero.
             quaternion = (_HALF * a + _HALF * b, _HALF * b - _HALF * a, _HALF * c + _HALF * d, _HALF * d - _HALF * c)
@@ -363,7 +308,7 @@ class Orientation:
         for k in range(1, count):
             share = k / count
             between = [b + share * (g - b) for b, g in zip(before, gyroscope, strict=True)]
-            self._step(between, pace.period / self._period, acceleration, magnetic)
+            self._step(between, pace.step / self._period, acceleration, magnetic)
         earlier = self._history[-2][0] if len(self._history) > 1 else before
         self._mistrust(doubt(earlier, before, gyroscope, pace.period, seconds))
 
@@ -454,21 +399,6 @@ def _vqf(period: float) -> Any:
         return import_module("vqf").VQF(period)
     except ImportError as error:
         raise MissingExtra("vqf", "sensors", "orientation from gyroscope and accelerometer") from error
-
-
-def _stamps(waited: list[tuple[float, Reading]]) -> list[float]:
-    """Seconds of the readings that have an angular velocity, repeated packets left out."""
-    pairs = [(time, reading) for time, reading in waited if reading.angular_velocity is not None]
-    if len(pairs) < 2:
-        pairs = waited
-    often = 0.5 * (pairs[-1][0] - pairs[0][0]) / len(pairs)
-    kept = [pairs[0][0]]
-    for (before, one), (time, other) in zip(pairs, pairs[1:], strict=False):
-        if time - before >= often or one[1:] != other[1:]:
-            kept.append(time)
-    while len(kept) > 2 and kept[1] == kept[0]:
-        kept.pop(0)  # the first packet: nothing tells yet how far apart its readings are
-    return kept
 
 
 def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from firmware_bridge.samples import Reading, Vector
 
-__all__ = ["Pairing"]
+__all__ = ["Pairing", "stamps_of"]
 
 HELD_S = 0.25
 """A value stands for so long where no later one comes; after that it says nothing any more."""
@@ -28,14 +28,14 @@ class Pairing:
 
     Args:
         leading: the field at whose instants the others are wanted, ``angular_velocity`` or ``orientation``.
-        needed: the fields without which a reading is left out.
-        wanted: fields that are waited for while they come, and done without while they do not.
+        needed: the field without which a reading is left out.
+        wanted: one that is waited for while it comes, and done without while it does not.
     """
 
-    def __init__(self, leading: str, needed: Sequence[str], wanted: Sequence[str] = ()) -> None:
+    def __init__(self, leading: str, needed: str, wanted: str | None = None) -> None:
         self._leading = Reading._fields.index(leading)
-        self._needed = tuple(Reading._fields.index(field) for field in needed)
-        self._others = (*self._needed, *(Reading._fields.index(field) for field in wanted))
+        self._needed = Reading._fields.index(needed)
+        self._others = (self._needed,) if wanted is None else (self._needed, Reading._fields.index(wanted))
         self._courses = {other: _Course() for other in self._others}
         self._waiting: deque[Timed] = deque()
         self._newest = float("-inf")
@@ -43,15 +43,15 @@ class Pairing:
         self.dropped = 0
         """Readings that were left out, as what belongs to them did not come."""
 
-    def push(self, readings: Sequence[Timed]) -> list[Timed]:
+    def push(self, readings: Sequence[Timed]) -> Sequence[Timed]:
         """Take readings, each with its seconds, and give those that are complete, in the order in which they came."""
         if not self._apart:
-            leading, others = self._leading, self._others
+            leading, first, last = self._leading, self._others[0], self._others[-1]
             for at, (_, reading) in enumerate(readings):
-                if reading[leading] is None or any(reading[other] is None for other in others):
+                if reading[leading] is None or reading[first] is None or reading[last] is None:
                     self._apart = True  # from here on the values' courses are kept
                     return [*readings[:at], *self._push_apart(readings[at:])]
-            return list(readings)
+            return readings
         return self._push_apart(readings)
 
     def forget(self) -> None:
@@ -81,7 +81,7 @@ class Pairing:
                     break
                 self._waiting.popleft()
                 values = {other: self._courses[other].at(time) for other in self._others}
-                if any(values[other] is None for other in self._needed):
+                if values[self._needed] is None:
                     self.dropped += 1
                 else:
                     named: dict[str, Any] = {Reading._fields[other]: value for other, value in values.items()}
@@ -91,7 +91,7 @@ class Pairing:
     def _lags(self, other: int, time: float) -> bool:
         """Whether a value is still to come that belongs to an instant."""
         newest = self._courses[other].newest
-        return newest < time and (other in self._needed or self._newest - newest <= HELD_S)
+        return newest < time and (other == self._needed or self._newest - newest <= HELD_S)
 
 
 class _Course:
@@ -131,3 +131,18 @@ class _Course:
                 return (a + share * (d - a), b + share * (e - b), c + share * (f - c))
         near = [k for k in (at - 1, at) if 0 <= k < len(self._times) and abs(self._times[k] - time) <= HELD_S]
         return self._values[min(near, key=lambda k: abs(self._times[k] - time))] if near else None
+
+
+def stamps_of(waited: Sequence[Timed]) -> list[float]:
+    """Seconds of the readings that have an angular velocity, repeated packets left out."""
+    pairs = [(time, reading) for time, reading in waited if reading.angular_velocity is not None]
+    if len(pairs) < 2:
+        pairs = list(waited)
+    often = 0.5 * (pairs[-1][0] - pairs[0][0]) / len(pairs)
+    kept = [pairs[0][0]]
+    for (before, one), (time, other) in zip(pairs, pairs[1:], strict=False):
+        if time - before >= often or one[1:] != other[1:]:
+            kept.append(time)
+    while len(kept) > 2 and kept[1] == kept[0]:
+        kept.pop(0)  # the first packet: nothing tells yet how far apart its readings are
+    return kept

