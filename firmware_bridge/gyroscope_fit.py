@@ -70,8 +70,8 @@ REFUSED, FITS = 4.0, 3.0
 """Log evidence for a fault that refuses a gyroscope, and against each of them that lets it pass."""
 PENDING = round(1.5 * WINDOW_S / STEP_S)
 """Steps that wait at most for somebody to call :meth:`GyroscopeFit.judge` in a quiet moment."""
-FASTEST = 40.0
-"""rad/s in the middle of a window: above the range of the sensors in use, and of limbs for any length of time."""
+FASTEST, FAST_S = 40.0, 0.4
+"""rad/s for so many seconds on end: above the range of the sensors in use, and of limbs."""
 
 
 class _Fault(NamedTuple):
@@ -152,6 +152,7 @@ class GyroscopeFit:
         self._count = 0
         self._steps: list[tuple[float, ...]] = []  # seconds, rad/s, m/s²
         self._seconds = 0.0
+        self._fast = 0
         self._windows: deque[_Window] = deque(maxlen=WINDOWS)
         self._bias: Float64 | None = None
         self._against = np.zeros(len(FAULTS))
@@ -187,6 +188,11 @@ class GyroscopeFit:
         self._steps.append((passed, *(total / count for total in self._sums)))
         self._sums, self._count, self._since = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0, time
         self._seconds += passed
+        _, p, q, r, *_ = self._steps[-1]
+        self._fast = self._fast + 1 if p * p + q * q + r * r > FASTEST**2 else 0
+        if self._fast * STEP_S > FAST_S:
+            self.judgement, self.settled = "refused", True
+            raise self._misfit(FAULTS[_DEGREES])
         if len(self._steps) >= PENDING:
             self.judge()
 
@@ -237,8 +243,6 @@ class GyroscopeFit:
             one = np.broadcast_to(np.eye(3), _UNDONE.shape)
             half = np.broadcast_to(0.5 * forces.mean(axis=0), (len(one), 3))
             return _Window(half, half, one, size, True)
-        if speed > FASTEST:
-            raise self._misfit(FAULTS[_DEGREES])
         turns = passed * (rates if self._bias is None else rates - self._bias)
         steps_by = _rotations(turns @ _UNDONE.transpose(0, 2, 1))  # (F, K, 3, 3)
         led = np.broadcast_to(np.eye(3), _UNDONE.shape)
