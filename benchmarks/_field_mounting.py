@@ -160,7 +160,8 @@ def run_facing(made: Recorded, turned: float, *, arm: bool, told: bool, camera: 
                 orientation=tuple(own), acceleration=tuple(made.inertial.accelerometer[row, k].tolist()),
                 angular_velocity=tuple(made.inertial.gyroscope[row, k].tolist())), int((START_S + time) * 1e9))
         if fusion.calibration is None and time >= end:
-            moved = {"raise left arm": tuple(START_S + at for at in made.moved["raise arms"])} if arm else {}
+            begin, until = made.moved["raise arms"]
+            moved = {"raise left arm": (START_S + begin, START_S + until)} if arm else {}
             fusion.calibrate("n-pose", (START_S + made.held[0], START_S + made.held[1]), moved, facing=0.0 if camera else facing,
                              common_heading=True, world_facing=facing + turned if told else None)
         for fused in fusion.frames(int((START_S + time) * 1e9)):

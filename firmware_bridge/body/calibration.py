@@ -236,13 +236,14 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
 
 def _shared(turn: Mapping[str, float], facing: float, world_facing: float | None) -> float | None:
     """Radians from the sensors' common world to ours; None where nothing tells."""
-    said = None if world_facing is None else float(wrap(facing - world_facing))
+    said = None if world_facing is None else facing - world_facing
     if not turn:
         return said
     shared = _mean_angle(list(turn.values()))
-    if said is not None and abs(float(wrap(shared - said))) > ACROSS:
-        raise DeviceError(f"by the movement the wearer faced {math.degrees(float(wrap(facing - shared))):.0f} degrees in the "
-                          "sensors' common world", expected=f"{math.degrees(float(wrap(facing - said))):.0f} degrees, as was said",
+    if said is not None and math.cos(shared - said) < math.cos(ACROSS):
+        seen, told = (math.degrees(angle) % 360 for angle in (facing - shared, facing - said))
+        raise DeviceError(f"by the movement the wearer faced {seen:.0f} degrees in the sensors' common world",
+                          expected=f"{told:.0f} degrees, as was said",
                           remedy="leave the facing out, or correct it; see that the sensors do share a heading")
     return shared
 
