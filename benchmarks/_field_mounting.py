@@ -7,9 +7,9 @@
 recording that are said to fit.
 
 **Facing.** Synthetic people as in :mod:`benchmarks.fusion`, thirteen sensors whose own filters share one world, in which the wearer
-faces somewhere; each of them is off by some 2 degrees of heading and 1 degree of tilt for good. Calibrated by the pose alone it must
-be refused (``pose_alone_refused``, share). ``facing_error_ratio`` is the mean joint error after one arm was raised, as askew as people
-do, against that with the facing given; ``facing_camera_error_ratio`` likewise with a camera (not under ``--quick``).
+faces somewhere; each of them is off by some 2 degrees of heading and 1 degree of tilt for good. A calibration by the pose alone
+must be refused (``pose_alone_refused``, share). ``facing_error_ratio`` is the mean joint error after one arm was raised, as askew
+as people do, against that with the facing given; ``facing_camera_error_ratio`` likewise with a camera (not under ``--quick``).
 
 The bounds of :mod:`firmware_bridge.gyroscope_fit` were set while looking at these recordings.
 """
@@ -151,7 +151,8 @@ def run_facing(made: Recorded, turned: float, *, arm: bool, told: bool, camera: 
     film, errors = 0, []
     for k, time in enumerate(made.inertial.time.tolist()):
         while camera and film < len(made.camera_time) and made.camera_time[film] + LATE_S <= time:
-            fusion.push_camera(Frame(START_S + float(made.camera_time[film]) + LATE_S, made.camera_joints[film][None].astype(np.float32),
+            fusion.push_camera(Frame(START_S + float(made.camera_time[film]) + LATE_S,
+                                     made.camera_joints[film][None].astype(np.float32),
                                      made.camera_confidence[film][None].astype(np.float32)))
             film += 1
         for row, segment, own in zip(rows, WORN, world[:, k].tolist(), strict=True):
@@ -159,7 +160,8 @@ def run_facing(made: Recorded, turned: float, *, arm: bool, told: bool, camera: 
                 orientation=tuple(own), acceleration=tuple(made.inertial.accelerometer[row, k].tolist()),
                 angular_velocity=tuple(made.inertial.gyroscope[row, k].tolist())), int((START_S + time) * 1e9))
         if fusion.calibration is None and time >= end:
-            moved = {"raise left arm": tuple(START_S + at for at in made.moved["raise arms"])} if arm else {}
+            begin, until = made.moved["raise arms"]
+            moved = {"raise left arm": (START_S + begin, START_S + until)} if arm else {}
             fusion.calibrate("n-pose", (START_S + made.held[0], START_S + made.held[1]), moved, facing=0.0 if camera else facing,
                              common_heading=True, world_facing=facing + turned if told else None)
         for fused in fusion.frames(int((START_S + time) * 1e9)):

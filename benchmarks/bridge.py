@@ -168,6 +168,8 @@ async def ble(seconds: float) -> dict[str, Any]:
                     until_s, sensors = fused.waits_for(time.monotonic_ns())
                     if sensors is None or sensors:
                         fused.catch_up()
+                    elif until_s - time.monotonic() > 0.005:
+                        fused.judge()
                     await links.wait(until_s, None if sensors is None else [at[sensor] for sensor in sensors])
                 elapsed, cpu = time.monotonic() - begin, time.process_time() - cpu
                 health = links.health

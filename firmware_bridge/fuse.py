@@ -33,11 +33,12 @@ from edgeskel.errors import DeviceError, UnknownChoice
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.align import orientations
 from firmware_bridge.body.calibration import Calibration, Track, calibrate
-from firmware_bridge.body.camera import CameraSide, Seen
+from firmware_bridge.body.camera import CameraSide, Seen, check_frame
 from firmware_bridge.body.heading import FASTEST, Headings
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer
+from firmware_bridge.cameras.plausible import Handedness
 from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
@@ -141,6 +142,9 @@ class Fusion:
                                   remedy="leave one out, or name its place")
         self.skeleton: Skeleton = Skeleton(topology, body)
         self.camera: CameraSide = CameraSide(self.skeleton, self.segments)
+        self._handedness = Handedness(topology)
+        self.camera_refused: DeviceError | None = None
+        """Why the camera's frames are left out; None while they are used."""
         self.headings: Headings = Headings(self.segments, known=False)
         self.root: Root = Root()
         self._buffers = [sensor.buffer for sensor in self.sensors.values()]
@@ -230,11 +234,35 @@ class Fusion:
 
         Raises:
             InvalidClip: another number of joints, or values that are none.
+            DeviceError: left and right are exchanged, or the picture is mirrored, by where feet and noses point. Raised once;
+                until the camera shows them right again its frames are left out, and :attr:`camera_refused` says why.
         """
-        self.camera.push(frame)
         self._now = max(self._now, frame.time)
+        self._check_sides(frame)
+        if self.camera_refused is not None:
+            return
+        self.camera.push(frame)
         if self._next is None:
             self._next = frame.time
+
+    def _check_sides(self, frame: Frame) -> None:
+        """Believe, or no longer believe, a camera's left and right."""
+        check_frame(frame, len(self.topology.joints))
+        for joints, confidence in zip(frame.joints, frame.confidence, strict=True):
+            swapped = self._handedness.push(joints, confidence)
+            if swapped is None or bool(swapped) == (self.camera_refused is not None):
+                continue
+            self.camera_refused = None
+            self.camera = CameraSide(self.skeleton, self.segments)  # what it has taught was mirrored, too, or is of long ago
+            if self.calibration is not None:
+                self.use(self.calibration)
+            if swapped:
+                self.camera_refused = DeviceError(
+                    f"the camera: {swapped} of {self._handedness.JUDGED} bodies have left and right swapped for where they face",
+                    expected="joints by their own names, in right-handed axes",
+                    remedy="check the axes and their handedness, a mirrored picture, and the table of joints; until then the "
+                    "sensors alone are followed")
+                raise self.camera_refused
 
     def track(self, sensor: str, start: float, end: float) -> Track:
         """What a sensor gave from ``start`` to ``end`` (host seconds), of the last minute or so."""

@@ -17,7 +17,8 @@ nothing that is reported of orientations depends on them.
 
 Sources: acceleration in axes that are led by the gyroscope, as in Laidig and Seel, Information Fusion 91 (2023),
 10.1016/j.inffus.2022.10.014 (VQF); evidence added up to two bounds as in Wald, "Sequential tests of statistical hypotheses",
-Ann. Math. Statist. 16 (1945), 10.1214/aoms/1177731118; the log ratio of residuals is that of Student's t distribution.
+Ann. Math. Statist. 16 (1945), 10.1214/aoms/1177731118, with a slack as in Page, "Continuous inspection schemes", Biometrika 41
+(1954), 10.1093/biomet/41.1-2.100; the log ratio of residuals is that of Student's t distribution.
 
 A device's own quaternion is judged likewise, by the rate at which it turns: conjugated, or with axes of its own, it does not fit.
 
@@ -59,23 +60,26 @@ BIAS_RAD_S = (0.005, 0.035)
 most."""
 STILL = (0.02, 0.15)
 """Standard deviations, rad/s and m/s², within which a sensor lies still."""
+SLOW = 0.15
+"""rad/s: more, however even, is a turn and no bias."""
 AT_ONCE = 1.3
 """One comparison adds at most so much; a window is part of three."""
+SLACK = 0.3
+"""So much is taken off what speaks for a fault, each time: what repeats in a slow rhythm must not add up."""
 REFUSED, FITS = 4.0, 3.0
 """Log evidence for a fault that refuses a gyroscope, and against each of them that lets it pass."""
 PENDING = round(1.5 * WINDOW_S / STEP_S)
 """Steps that wait at most for somebody to call :meth:`GyroscopeFit.judge` in a quiet moment."""
-FASTEST = 40.0
-"""rad/s in the middle of a window: above the range of the sensors in use, and of limbs for any length of time."""
-LASTS = 300
-"""Comparisons in motion after which a sensor that fits is not watched for a small error of scale any more: six minutes."""
+FASTEST, FAST_S = 40.0, 0.4
+"""rad/s for so many seconds on end: above the range of the sensors in use, and of limbs."""
 
 
 class _Fault(NamedTuple):
     undone: Float64  # (3, 3) from what it says to what is right
     seen: str
     remedy: str
-    coarse: bool = True
+    refuses: bool = True
+    passes: bool = True  # only without it a gyroscope fits
 
 
 def _faults() -> tuple[_Fault, ...]:
@@ -90,8 +94,9 @@ def _faults() -> tuple[_Fault, ...]:
     ]
     for scale in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 0.65, 0.8, 1.25, 1.55, 2.0, 4.0, 8.0, 16.0):
         words = f"{1 / scale:.3g} times too large" if scale < 1 else f"{scale:.3g} times too small"
+        # A limb that swings slowly feels its own acceleration as a quarter more or less of its turn: small errors refuse nothing.
         faults.append(_Fault(scale * still, f"it looks about {words}", "look at the sensor's range and the codec's scale",
-                             coarse=not 0.75 < scale < 1.3))
+                             refuses=not 0.6 < scale < 1.6, passes=not 0.75 < scale < 1.3))
     turned = [(order, signs) for order in itertools.permutations(range(3)) for signs in itertools.product((1, -1), repeat=3)]
     # The simplest first: of those that explain the same, it is the first that is named.
     for order, signs in sorted(turned, key=lambda one: (sum(a != b for a, b in enumerate(one[0])), one[1].count(-1))):
@@ -105,10 +110,12 @@ def _faults() -> tuple[_Fault, ...]:
 
 
 FAULTS = _faults()
-"""What is tried: a wrong sign of all axes, degrees, scales, and every other order and sign of axes."""
+"""What is tried: a wrong sign of all axes, degrees, scales, and every other order and sign of axes. A scale that is off by half or
+less refuses nothing, but does not fit either once it is off by more than a fifth or so."""
 _UNDONE = np.stack([np.eye(3), *(fault.undone for fault in FAULTS)])
 _DEGREES = 1
-_COARSE = np.array([fault.coarse for fault in FAULTS])
+_REFUSE = np.array([fault.refuses for fault in FAULTS])
+_PASS = np.array([fault.passes for fault in FAULTS])
 _CROSS = np.zeros((3, 9))  # rotation vector -> its cross product as a matrix
 for _axis, _at, _sign in ((0, 5, -1), (0, 7, 1), (1, 2, 1), (1, 6, -1), (2, 1, -1), (2, 3, 1)):
     _CROSS[_axis, _at] = _sign
@@ -145,12 +152,12 @@ class GyroscopeFit:
         self._count = 0
         self._steps: list[tuple[float, ...]] = []  # seconds, rad/s, m/s²
         self._seconds = 0.0
+        self._fast = 0
         self._windows: deque[_Window] = deque(maxlen=WINDOWS)
         self._bias: Float64 | None = None
         self._against = np.zeros(len(FAULTS))
         self._for = np.zeros(len(FAULTS))
         self._left = np.zeros(len(FAULTS))
-        self._compared = 0
         self._before: tuple[float, Quaternion] | None = None
         self._unsure = BIAS_RAD_S[1]
 
@@ -181,6 +188,11 @@ class GyroscopeFit:
         self._steps.append((passed, *(total / count for total in self._sums)))
         self._sums, self._count, self._since = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0, time
         self._seconds += passed
+        _, p, q, r, *_ = self._steps[-1]
+        self._fast = self._fast + 1 if p * p + q * q + r * r > FASTEST**2 else 0
+        if self._fast * STEP_S > FAST_S:
+            self.judgement, self.settled = "refused", True
+            raise self._misfit(FAULTS[_DEGREES])
         if len(self._steps) >= PENDING:
             self.judge()
 
@@ -224,14 +236,13 @@ class GyroscopeFit:
         """Steps (K, 7) as :attr:`_steps` has them, led back to the axes of their beginning in every way."""
         passed, rates, forces = steps[:, :1], steps[:, 1:4], steps[:, 4:]
         size = float(np.mean((np.linalg.norm(forces, axis=-1) / STANDARD_GRAVITY - 1) ** 2))
-        if rates.std(axis=0).max() < STILL[0] and forces.std(axis=0).max() < STILL[1]:
+        speed = float(np.median(np.linalg.norm(rates, axis=-1)))
+        if speed < SLOW and rates.std(axis=0).max() < STILL[0] and forces.std(axis=0).max() < STILL[1]:
             check_at_rest(self.name, forces.mean(axis=0))
             self._bias = rates.mean(axis=0)
             one = np.broadcast_to(np.eye(3), _UNDONE.shape)
             half = np.broadcast_to(0.5 * forces.mean(axis=0), (len(one), 3))
             return _Window(half, half, one, size, True)
-        if float(np.median(np.linalg.norm(rates, axis=-1))) > FASTEST:
-            raise self._misfit(FAULTS[_DEGREES])
         turns = passed * (rates if self._bias is None else rates - self._bias)
         steps_by = _rotations(turns @ _UNDONE.transpose(0, 2, 1))  # (F, K, 3, 3)
         led = np.broadcast_to(np.eye(3), _UNDONE.shape)
@@ -260,19 +271,17 @@ class GyroscopeFit:
         bias *= WINDOW_S * math.sqrt(2 / 3)
         explained, as_it_is = np.log(apart[1:] + noise), math.log(float(apart[0]) + noise)
         pardoned = math.log(max(0.0, math.sqrt(float(apart[0])) - bias) ** 2 + noise)
-        self._against += np.clip(pardoned - explained, -AT_ONCE, AT_ONCE)
+        self._against = np.maximum(self._against + np.clip(pardoned - explained, -AT_ONCE, AT_ONCE) - SLACK, -FITS)
         self._for += np.clip(explained - as_it_is, -AT_ONCE, AT_ONCE)
         self._left += explained  # not bounded: it is to tell one fault from another
-        self._compared += 1
         self._conclude()
 
     def _conclude(self) -> None:
-        if self._against.max() > REFUSED:
-            left = np.where(self._against > REFUSED - AT_ONCE, self._left, math.inf)
+        if self._against[_REFUSE].max() > REFUSED:
+            left = np.where(_REFUSE & (self._against > REFUSED - AT_ONCE), self._left, math.inf)
             raise self._misfit(FAULTS[int(np.argmax(left < left.min() + 1e-3))])
-        if (self._for[_COARSE] > FITS).all():
-            self.judgement = "fits"
-            self.settled = bool((self._for > FITS).all()) or self._compared > LASTS
+        if (self._for[_PASS] > FITS).all():
+            self.judgement, self.settled = "fits", True
 
     def _misfit(self, fault: _Fault) -> DeviceError:
         if self._before is not None:

@@ -90,7 +90,7 @@ class _Sensor:
                 turned = [one.angular_velocity for one in first if one.angular_velocity is not None]
                 if pushed:
                     check_acceleration(self._name, np.array(pushed), np.array(turned).reshape(-1, 3))
-        elif acceleration is not None and rate is not None:
+        if acceleration is not None and rate is not None:
             self._fit.push(host_ns / 1e9, rate, acceleration)
         elif acceleration is not None and reading.orientation is not None:
             self._fit.push_orientation(host_ns / 1e9, reading.orientation, acceleration)

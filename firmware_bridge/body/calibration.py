@@ -10,8 +10,8 @@ each sensor's world then follows
 from the pose: all segments face the same way.
 
 **Common heading.** Sensors with a compass, or reset side by side, share a heading. Then the movement of one limb tells for all, as
-it shows which way the wearer faced in the pose; or the wearer says so. The pose alone tells up and no more: taken for a facing ahead it
-would exchange front and back of whoever faced the other way.
+it shows which way the wearer faced in the pose; or the wearer says so. The pose alone tells up and no more: taken for a facing
+ahead it would exchange front and back of whoever faced the other way.
 
 Sources: principal gyroscope axis of a hinge as in Seel, Raisch and Schauer, "IMU-based joint angle measurement for
 gait analysis", Sensors 14 (2014), 10.3390/s140406891; two directions to a rotation as in Black, "A passive system for
@@ -218,8 +218,9 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
         if segment in mounting:
             continue
         if common_heading and shared is None:
-            raise DeviceError("nothing tells which way the wearer faced in the pose: the sensors share a heading, and no movement shows "
-                              "where it points", expected="a movement of one limb (one arm tells for all sensors), or the facing",
+            raise DeviceError("nothing tells which way the wearer faced in the pose: the sensors share a heading, and no movement "
+                              "shows where it points",
+                              expected="a movement of one limb (one arm tells for all sensors), or the facing",
                               remedy="raise one arm straight ahead, or say which way the wearer faces in the sensors' common world")
         if not common_heading or shared is None:
             told = ", ".join(f"{name!r}" for name, who in MOVEMENTS.items() if segment in who)
@@ -235,13 +236,14 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
 
 def _shared(turn: Mapping[str, float], facing: float, world_facing: float | None) -> float | None:
     """Radians from the sensors' common world to ours; None where nothing tells."""
-    said = None if world_facing is None else float(wrap(facing - world_facing))
+    said = None if world_facing is None else facing - world_facing
     if not turn:
         return said
     shared = _mean_angle(list(turn.values()))
-    if said is not None and abs(float(wrap(shared - said))) > ACROSS:
-        raise DeviceError(f"by the movement the wearer faced {math.degrees(float(wrap(facing - shared))):.0f} degrees in the sensors' "
-                          f"common world", expected=f"{math.degrees(float(wrap(facing - said))):.0f} degrees, as was said",
+    if said is not None and math.cos(shared - said) < math.cos(ACROSS):
+        seen, told = (math.degrees(angle) % 360 for angle in (facing - shared, facing - said))
+        raise DeviceError(f"by the movement the wearer faced {seen:.0f} degrees in the sensors' common world",
+                          expected=f"{told:.0f} degrees, as was said",
                           remedy="leave the facing out, or correct it; see that the sensors do share a heading")
     return shared
 

@@ -27,7 +27,7 @@ from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import GROUPS, INDEX, PIECES, SEGMENTS, Float64
 from firmware_bridge.quaternion import about_up, conjugate, rotate
 
-__all__ = ["Bones", "CameraSide", "Seen"]
+__all__ = ["Bones", "CameraSide", "Seen", "check_frame"]
 
 Bool = NDArray[np.bool_]
 
@@ -140,7 +140,7 @@ class CameraSide:
         Raises:
             InvalidClip: another number of joints, or values that are none.
         """
-        check_window(frame.joints[:, None], frame.confidence[:, None], "camera frame", (len(frame.joints), len(self._names)))
+        check_frame(frame, len(self._names))
         if frame.time <= self._newest:
             return
         self._newest = frame.time
@@ -371,6 +371,11 @@ class CameraSide:
         if self._middle is None:
             return -float(person.confidence.sum())
         return float(np.linalg.norm(_middle(person) - self._middle))
+
+
+def check_frame(frame: Frame, joints: int) -> None:
+    """Raise InvalidClip where a camera's frame has another number of joints, or values that are none."""
+    check_window(frame.joints[:, None], frame.confidence[:, None], "camera frame", (len(frame.joints), joints))
 
 
 def _standing_bones(skeleton: Skeleton, a: NDArray[np.int64], b: NDArray[np.int64]) -> Float64:

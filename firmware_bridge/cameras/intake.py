@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.cameras.convert import Refused
-from firmware_bridge.cameras.plausible import LARGEST, SMALLEST, Body, unit_of
+from firmware_bridge.cameras.plausible import LARGEST, SMALLEST, Body, Handedness, unit_of
 from firmware_bridge.clock import Clock
 from firmware_bridge.samples import Reading
 
@@ -44,8 +44,6 @@ _FLAT = 5
 """Joints that tell a plane from a coincidence."""
 _AT_HIPS, _ELSEWHERE = 0.02, 0.1
 """MediaPipe counts depth from the hips' middle, which is the origin of world landmarks, and of no picture's."""
-_JUDGED = 60
-_MIRRORED = 0.9
 _LONGEST_S = 1e10
 
 
@@ -68,7 +66,7 @@ class Intake:
             self._hips = [topology.index("left_hip"), topology.index("right_hip")]
         self._metres = metres
         self._last = -math.inf
-        self._judged = self._swapped = 0
+        self._handedness = Handedness(topology)
 
     def fault(self, kind: str, seen: str, times: int = 1) -> None:
         """Count a fault and name it when it is the first, the 10th, the 100th, ..."""
@@ -118,18 +116,13 @@ class Intake:
                 + (f"; the numbers look like {unit}: say units={unit}" if unit else "; check the units of the sender"),
             )
             return False
-        cosine = self._body.handedness(joints, confidence)
-        if cosine is not None:
-            self._judged += 1
-            self._swapped += cosine < 0
-        if self._judged >= _JUDGED:
-            if self._swapped > _MIRRORED * self._judged:
-                self.fault(
-                    "mirrored",
-                    f"{self._swapped} of {self._judged} bodies have left and right swapped for where they face; check the "
-                    "axes and their handedness, a mirrored picture, and the sender's table of joints",
-                )
-            self._judged = self._swapped = 0
+        swapped = self._handedness.push(joints, confidence)
+        if swapped:
+            self.fault(
+                "mirrored",
+                f"{swapped} of {Handedness.JUDGED} bodies have left and right swapped for where they face; check the "
+                "axes and their handedness, a mirrored picture, and the sender's table of joints",
+            )
         return True
 
 

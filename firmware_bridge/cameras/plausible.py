@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgeskel.skeleton import Float32, Topology
 from firmware_bridge.cameras.axes import METRES
 
-__all__ = ["LARGEST", "SMALLEST", "Body", "unit_of"]
+__all__ = ["LARGEST", "SMALLEST", "Body", "Handedness", "unit_of"]
 
 Array = NDArray[np.float64]
 
@@ -89,6 +89,36 @@ class Body:
         facing = _unit(np.cross(np.sum(sides, axis=0), up))  # left x up = ahead
         cosine = float(facing @ _unit(np.sum(ahead, axis=0)))
         return cosine if abs(cosine) > _CLEAR else None
+
+
+class Handedness:
+    """Whether a camera shows left for right, by many bodies: one alone may cross its feet, or be tracked badly.
+
+    Args:
+        topology: the layout.
+    """
+
+    JUDGED = 60
+    """Bodies that are judged together: two seconds of one person who is seen well."""
+    MIRRORED = 0.9
+    """Share of them that have to be the wrong way round."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._body = Body(topology)
+        self._judged = self._swapped = 0
+
+    def push(self, joints: Float32, confidence: Float32) -> int | None:
+        """Take a body, (V, 3) metres and (V,). Each time enough of them are judged: how many were mirrored, if nearly all
+        were, else 0; None in between."""
+        cosine = self._body.handedness(joints, confidence)
+        if cosine is None:
+            return None
+        self._judged += 1
+        self._swapped += cosine < 0
+        if self._judged < self.JUDGED:
+            return None
+        swapped, self._judged, self._swapped = self._swapped, 0, 0
+        return swapped if swapped > self.MIRRORED * self.JUDGED else 0
 
 
 def unit_of(stature: float, metres: float) -> str:
