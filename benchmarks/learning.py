@@ -15,8 +15,9 @@ training subjects, drawn 20 times; accuracy is that of all clips of the test sub
   made: the learner's own work and the transaction on the disk. ``learner_ms`` is without the disk. One core.
 - ``learner_bytes``: of the learner with 60 classes in all, ten demonstrations of each new one.
 
-The default learner was chosen without the test part (``edgeskel.continual.device.whitened_cosine`` says on what). Those before it were
-chosen with ten other classes and subject 7 held out of the training part, and their caution after two looks at the test part of set 0.
+The default learner was chosen without the test part (``edgeskel.continual.device.whitened_cosine`` says on what). Those before it
+were chosen with ten other classes and subject 7 held out of the training part, and their caution after two looks at the test part
+of set 0.
 The bases that go frame by frame brought one decision, made on the same held-out sort of data: an action is stepped through from
 a fresh state. ``--quick`` takes the shipped base (set 0), trains nothing and leaves out what goes frame by frame; a full run
 trains the bases of each set, kept in ``benchmarks/cache``.

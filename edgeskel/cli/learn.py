@@ -224,8 +224,8 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
               highlight=False, markup=False)
     judged = data["review"]
     if judged and judged["recognised"] is not None:
-        out.print(f"left out in turn, {judged['recognised']} of {data['total']} are recognised from the others, with a probability of "
-                  f"{judged['probability']:.0%} on average", highlight=False, markup=False)
+        out.print(f"left out in turn, {judged['recognised']} of {data['total']} are recognised from the others "
+                  f"({judged['probability']:.0%} sure on average)", highlight=False, markup=False)
     for warning in data["warnings"]:
         out.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
     if data["another_helps"]:

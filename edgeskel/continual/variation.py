@@ -6,6 +6,8 @@ Axes: M persons, T frames, V joints.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,8 +56,8 @@ def _at(clip: Clip, progress: NDArray[np.float64]) -> Clip:
     return _made(clip, np.where((confidence > 0)[..., None], joints, 0), confidence)
 
 
-def _made(clip: Clip, joints: NDArray[np.floating], confidence: Float32) -> Clip:
-    time = np.arange(joints.shape[1]) * _interval(clip)
+def _made(clip: Clip, joints: NDArray[Any], confidence: Float32) -> Clip:
+    time = np.arange(joints.shape[1], dtype=np.float64) * _interval(clip)
     return Clip(joints.astype(np.float32), confidence.astype(np.float32), time, label=clip.label)
 
 

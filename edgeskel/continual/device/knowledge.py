@@ -135,9 +135,11 @@ class Knowledge:
     def save(self, path: str | Path) -> None:
         """Write it, by atomic rename."""
         content = io.BytesIO()
-        varied = {} if self.varied_triangle is None else {"varied": self.varied_triangle}
-        np.savez_compressed(content, **varied, schema=np.array(SCHEMA), labels=np.array(self.labels), clips=np.array(self.clips),
-                            means=self.half_means, triangle=self.triangle, spread=np.array(self.spread, "<f4"))
+        arrays = {"schema": np.array(SCHEMA), "labels": np.array(self.labels), "clips": np.array(self.clips),
+                  "means": self.half_means, "triangle": self.triangle, "spread": np.array(self.spread, "<f4")}
+        if self.varied_triangle is not None:
+            arrays["varied"] = self.varied_triangle
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         with atomic_write(path) as file:
             file.write(content.getvalue())
 

@@ -33,8 +33,8 @@ of two of these do as well."""
 SHRINKAGE = 0.1
 """Share of an even spread added to them, which are measured on fewer clips than there are directions."""
 SHARPNESS = 15.0
-"""Logarithm of a probability for each unit of cosine. 10 gives the least log-loss of unseen clips, but new actions that rarely reach
-a session's threshold."""
+"""Logarithm of a probability for each unit of cosine. 10 gives the least log-loss of unseen clips, but new actions that rarely
+reach a session's threshold."""
 UNVARIED = 0.06
 """Cosine by which a new action must be ahead where the model's file says nothing of changed clips: it was written by a version that
 measured none. Where it does, the likeliest label wins."""
