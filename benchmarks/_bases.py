@@ -74,8 +74,8 @@ def _kard(path: Path) -> Store:
         order = [KARD_JOINTS.index(joint) for joint in topology.joints]
         with StoreWriter(path, dataset="kard", topology=topology, labels=list(KARD_LABELS), rate_hz=30.0) as writer:
             for file in sorted((datasets() / "kard").glob("a*_s*_e*_realworld.txt")):
-                joints = np.loadtxt(file, dtype=np.float32).reshape(-1, len(order), 3)[:, order] / 1000
-                joints[..., 2] *= -1  # x right, y up, and towards the viewer: right-handed
+                rows = np.loadtxt(file).reshape(-1, len(order), 3)[:, order] / 1000
+                joints = (rows * (1, 1, -1)).astype(np.float32)  # x right, y up, and towards the viewer: right-handed
                 action, subject = int(file.name[1:3]), int(file.name[5:7])
                 writer.add(Clip(joints[None], np.ones((1, *joints.shape[:2]), np.float32), np.arange(len(joints)) / 30,
                                 label=KARD_LABELS[action - 1], subject=str(subject), source=file.name))

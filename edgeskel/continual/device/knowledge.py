@@ -109,14 +109,18 @@ class Knowledge:
         """
         exact = apart.astype(np.float64)
         covariance = exact.T @ exact / len(exact)
-        return replace(self, varied_triangle=(covariance[np.tril_indices(self.width)] / self.spread).astype("<f2"))
+        return self._with(covariance[np.tril_indices(self.width)] / self.spread)
 
     def varying_as(self, other: Knowledge) -> Knowledge:
         """The same, and changed clips move as they do in the embedding of another recogniser with the same network."""
         if other.varied_triangle is None:
             return self
-        scale = other.spread / self.spread
-        return replace(self, varied_triangle=(other.varied_triangle.astype(np.float32) * scale).astype("<f2"))
+        return self._with(other.varied_triangle.astype(np.float64) * (other.spread / self.spread))
+
+    def _with(self, triangle: NDArray[np.float64]) -> Knowledge:
+        if np.abs(triangle).max() > np.finfo(np.float16).max:
+            return self  # hardly a spread within a class: copies of one clip, which say nothing to measure it by
+        return replace(self, varied_triangle=triangle.astype("<f2"))
 
     def _unpacked(self, triangle: NDArray[np.float16]) -> Float32:
         covariance = np.zeros((self.width, self.width), np.float32)

@@ -212,6 +212,9 @@ def test_knowledge_is_the_same_from_its_file(knowledge: Knowledge, tmp_path: Pat
     assert again.digest == knowledge.digest  # what was learned before it was measured still fits
     assert again.varied is not None and np.array_equal(again.varied, varied.varied)
     assert Knowledge.load(tmp_path / "embedding.npz").varied is None
+    copies = Knowledge.measure(np.repeat(varied.means, 2, 0), np.repeat(np.arange(OLD), 2), knowledge.labels)
+    copies.with_varied(np.ones((5, WIDTH), np.float32)).save(tmp_path / "copies.npz")
+    assert Knowledge.load(tmp_path / "copies.npz").digest == copies.digest
     (tmp_path / "embedding.npz").write_bytes(b"not an archive")
     with pytest.raises(CorruptFile):
         Knowledge.load(tmp_path / "embedding.npz")
