@@ -28,17 +28,18 @@ class Stream:
     frames: list[Frame]
     spans: list[tuple[float, float, str]]
     unseen: list[tuple[float, float, str]]
+    rate: float = RATE
 
     @property
     def seconds(self) -> float:
         """How long it is."""
-        return len(self.frames) / RATE
+        return len(self.frames) / self.rate
 
 
 def streams(store: Store, indices: Sequence[int], others: Sequence[Clip], seed: int, share: float = 0.3) -> list[Stream]:
     """One stream for each subject: clips in random order, with 0.8 to 2.5 s of standing still between them and, before a
     ``share`` of the clips, one of the ``others``, moved to where the person stands. Standing still is the last pose with 4 mm
-    of noise per joint."""
+    of noise per joint. Frames come at the store's rate."""
     rng = np.random.default_rng(seed)
     chosen = np.asarray(indices)
     subjects = store.index["subject"][chosen]
@@ -49,11 +50,11 @@ def streams(store: Store, indices: Sequence[int], others: Sequence[Clip], seed: 
             if others and rng.random() < share:
                 clips.append((others[int(rng.integers(len(others)))], False))
             clips.append((store[int(index)], True))
-        made.append(_joined(clips, rng))
+        made.append(_joined(clips, rng, store.rate_hz))
     return made
 
 
-def _joined(clips: Sequence[tuple[Clip, bool]], rng: np.random.Generator) -> Stream:
+def _joined(clips: Sequence[tuple[Clip, bool]], rng: np.random.Generator, rate: float) -> Stream:
     frames: list[Frame] = []
     spans: list[tuple[float, float, str]] = []
     unseen: list[tuple[float, float, str]] = []
@@ -62,14 +63,14 @@ def _joined(clips: Sequence[tuple[Clip, bool]], rng: np.random.Generator) -> Str
         joints = clip.joints[:1]
         if last is not None and not known:
             joints = joints + (last - joints[:, 0])[:, None, :1]  # the first joint is the pelvis
-        begin = len(frames) / RATE
-        (spans if known else unseen).append((begin, begin + joints.shape[1] / RATE, clip.label))
+        begin = len(frames) / rate
+        (spans if known else unseen).append((begin, begin + joints.shape[1] / rate, clip.label))
         last = joints[:, -1]
-        rest = np.repeat(last[:, None], int(rng.integers(24, 76)), axis=1)
+        rest = np.repeat(last[:, None], round(int(rng.integers(24, 76)) * rate / RATE), axis=1)
         still = rest + rng.normal(scale=0.004, size=rest.shape)
         for pose in np.concatenate([joints, still], axis=1).transpose(1, 0, 2, 3).astype(np.float32):
-            frames.append(Frame(len(frames) / RATE, pose, np.ones(pose.shape[:2], np.float32)))
-    return Stream(frames, spans, unseen)
+            frames.append(Frame(len(frames) / rate, pose, np.ones(pose.shape[:2], np.float32)))
+    return Stream(frames, spans, unseen, rate)
 
 
 def play(session: Session, stream: Stream) -> list[Event]:
@@ -100,7 +101,7 @@ class Score:
     def add(self, stream: Stream, events: Sequence[Event]) -> None:
         """Count one stream."""
         named = _named(events)
-        truth, given = (_painted(spans, len(stream.frames)) for spans in (stream.spans, named))
+        truth, given = (_painted(spans, len(stream.frames), stream.rate) for spans in (stream.spans, named))
         self.right += sum(a == b for a, b in zip(truth, given, strict=True))
         self.frames += len(truth)
         self.seconds += stream.seconds
@@ -127,10 +128,10 @@ class Score:
         }
 
 
-def _painted(spans: Sequence[tuple[float, float, str]], frames: int) -> list[str]:
+def _painted(spans: Sequence[tuple[float, float, str]], frames: int, rate: float) -> list[str]:
     labels = [""] * frames
     for start, end, label in spans:
-        for index in range(max(round(start * RATE), 0), min(round(end * RATE), frames)):
+        for index in range(max(round(start * rate), 0), min(round(end * rate), frames)):
             labels[index] = label
     return labels
 

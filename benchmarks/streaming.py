@@ -231,7 +231,7 @@ def _shortened(stream: Stream, seconds: float) -> Stream:
     """The first part, cut where nothing is done."""
     end = max((span[1] for span in (*stream.spans, *stream.unseen) if span[1] < seconds), default=seconds) + 0.7
     return Stream([frame for frame in stream.frames if frame.time < end], [s for s in stream.spans if s[1] < end],
-                  [s for s in stream.unseen if s[1] < end])
+                  [s for s in stream.unseen if s[1] < end], stream.rate)
 
 
 def _times(session: Session, played: Sequence[Stream]) -> dict[str, float]:

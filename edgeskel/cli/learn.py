@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
     from edgeskel.continual.device import Memory
     from edgeskel.continual.device.latent_replay import LatentReplay
+    from edgeskel.continual.device.review import Review
     from edgeskel.runtime import Session
     from edgeskel.skeleton import Clip
 
 __all__ = ["COMMAND"]
 
 _MOST = 10
+_EXTRA = 3
+"""Demonstrations that a live source is asked for beyond those that were wanted, one by one, where they pay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Learn(Model):
     source: Annotated[tuple[str, ...], tyro.conf.arg(name="from")]
     """Recordings (.npz, .jsonl, .mcap), or one source of live frames such as camera:udp or replay:FILE."""
     demonstrations: int = 5
-    """How many to take from a live source, 1 to 10."""
+    """How many to take from a live source, 1 to 10; up to three more are asked for where the action is not recognised yet."""
     more: bool = False
     """Add to an action that is learned already."""
     private: bool = False
@@ -76,14 +80,19 @@ def learn(config: Learn) -> Report:
     deep = config.latent_replay() if config.deeper else None
     with Memory.open(config.learned, knowledge) as memory:
         _check_label(config, memory)
-        clips = (_of_file(path, session) for path in files) if files else _live(config, session)
+        clips = (_of_file(path, session) for path in files) if files else _live(config, session, memory)
         rows = list(_enrol(config, memory, session, clips))
         learned = {one.label: one.demonstrations for one in memory.learned()}
+        judged = _judge(config.label, memory) if any(row["taken"] for row in rows) else None
         if deep is not None and any(row["taken"] for row in rows):
             _deepen(deep, memory, session)
     taken = [row for row in rows if row["taken"]]
     data = {"label": config.label, "learned": str(config.learned), "demonstrations": rows, "taken": len(taken),
             "total": learned.get(config.label, 0), "private": config.private,
+            "review": judged and {"recognised": judged.recognised, "probability": judged.probability,
+                                  "mistaken_for": dict(judged.mistaken_for), "resemblance": judged.resemblance},
+            "warnings": judged.warnings() if judged else [],
+            "another_helps": judged is not None and judged.another_helps,
             "deeper": config.deeper,
             "next": f"edgeskel run SOURCE{config.words()} --learned {config.learned}"
                     + (" --learner latent-replay" if config.deeper else "")}
@@ -97,6 +106,14 @@ def _deepen(deep: LatentReplay, memory: Memory, session: Session) -> None:
     with console.status("training the last layers"):
         deep.learn_from(memory, session)
     deep.save(kept_beside(memory.path), memory)
+
+
+def _judge(label: str, memory: Memory) -> Review:
+    """How well the action is recognised by what was shown of it so far."""
+    from edgeskel.continual.device.review import review
+
+    assert memory.knowledge is not None
+    return review(memory.knowledge, [(name, one.embedding) for name, one in memory.demonstrations()], label)
 
 
 def _check_label(config: Learn, memory: Memory) -> None:
@@ -151,8 +168,8 @@ def _of_file(path: Path, session: Session) -> Callable[[], Clip]:
     return read
 
 
-def _live(config: Learn, session: Session) -> Iterator[Callable[[], Clip]]:
-    """Performances out of a live source, until there are enough or it ends."""
+def _live(config: Learn, session: Session, memory: Memory) -> Iterator[Callable[[], Clip]]:
+    """Performances out of a live source, until there are enough or it ends; a few more where they are not recognised yet."""
     from edgeskel.continual.device.enrolment import Enrolment
     from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
@@ -173,12 +190,24 @@ def _live(config: Learn, session: Session) -> Iterator[Callable[[], Clip]]:
                 continue
             yield lambda clip=clip: clip  # type: ignore[misc]
             number += 1
-            if number > config.demonstrations:
+            if number > config.demonstrations + _EXTRA or (number > config.demonstrations and not _asks(config, memory)):
                 return
             _invite(config, number)
         if (clip := enrolment.finish()) is not None:
             last = clip
             yield lambda: last
+
+
+def _asks(config: Learn, memory: Memory) -> bool:
+    """Whether one more demonstration pays, and say so."""
+    if not any(one.label == config.label for one in memory.learned()):
+        return False
+    judged = _judge(config.label, memory)
+    if judged.another_helps and judged.recognised is not None:
+        console.print(f"{judged.recognised} of {judged.demonstrations} are recognised from the others: one more would help "
+                      "(Ctrl-C ends with what there is)", style="yellow", highlight=False, markup=False)
+        return True
+    return False
 
 
 class _Unreadable(Exception):
@@ -193,6 +222,15 @@ def _invite(config: Learn, number: int) -> None:
 def _draw(out: Console, data: dict[str, Any]) -> None:
     out.print(f"{data['label']}: {data['taken']} of {len(data['demonstrations'])} demonstrations taken, {data['total']} in all",
               highlight=False, markup=False)
+    judged = data["review"]
+    if judged and judged["recognised"] is not None:
+        out.print(f"left out in turn, {judged['recognised']} of {data['total']} are recognised from the others "
+                  f"({judged['probability']:.0%} sure on average)", highlight=False, markup=False)
+    for warning in data["warnings"]:
+        out.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+    if data["another_helps"]:
+        out.print(f"one more demonstration would help: edgeskel learn {shlex.quote(data['label'])} --more --from SOURCE",
+                  style="yellow", highlight=False, markup=False)
     out.print(f"next: {data['next']}", highlight=False, markup=False)
 
 

@@ -55,7 +55,7 @@ class Run:
     """Processor threads. By default the engine decides."""
     learned: Path | None = None
     """File of learned actions (edgeskel learn), to be recognised beside the model's own."""
-    learner: Literal["streaming-lda", "nearest-mean", "replayed-head", "latent-replay"] = "streaming-lda"
+    learner: Literal["whitened-cosine", "streaming-lda", "nearest-mean", "replayed-head", "latent-replay"] = "whitened-cosine"
     """How the learned actions are told apart: on the frozen embedding, or by the network's own last layers, trained on
     them (latent-replay; see edgeskel learn --deeper)."""
     way: Literal["frame", "window"] | None = None

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from edgeskel.continual.device.demonstration import FEWEST
 from edgeskel.continual.device.knowledge import Knowledge
+from edgeskel.continual.variation import changed
 from edgeskel.errors import LabelMismatch, TopologyMismatch
 from edgeskel.runtime.timeline import paced
 from edgeskel.window import fit_window
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from edgeskel.models import Recogniser
     from edgeskel.skeleton import Clip, Float32
 
-__all__ = ["describe", "embeddings"]
+__all__ = ["describe", "embeddings", "varied"]
+
+MOST_VARIED = 96
+"""Clips that are changed to see how far an embedding moves, evenly from all; more say little more."""
 
 
 def describe(recogniser: Recogniser, store: Store, clips: Iterable[int]) -> Knowledge:
@@ -47,7 +52,20 @@ def describe(recogniser: Recogniser, store: Store, clips: Iterable[int]) -> Know
         raise LabelMismatch(f"none of the clips of {store.dataset} has a label of the recogniser",
                             expected=", ".join(labels[:5]) + ", ...", remedy="give the store that it was trained with")
     seen = embeddings(recogniser, [store[clip] for clip, _ in known])
-    return Knowledge.measure(seen, np.array([index for _, index in known], np.int64), labels)
+    knowledge = Knowledge.measure(seen, np.array([index for _, index in known], np.int64), labels)
+    apart = varied(recogniser, (store[clip] for clip, _ in known[:: -(-len(known) // MOST_VARIED)]))
+    return knowledge.with_varied(apart) if len(apart) else knowledge
+
+
+def varied(recogniser: Recogniser, clips: Iterable[Clip]) -> Float32:
+    """(N, D) of changed clips, each less the mean over the changes of its clip; clips that are too short to be changed are left
+    out."""
+    several = [changed(clip) for clip in clips if clip.frames >= FEWEST]
+    if not several:
+        return np.zeros((0, 0), np.float32)
+    seen = embeddings(recogniser, [one for changes in several for one in changes]).reshape(len(several), len(several[0]), -1)
+    apart: Float32 = (seen - seen.mean(1, keepdims=True)).reshape(-1, seen.shape[-1])
+    return apart
 
 
 def embeddings(recogniser: Recogniser, clips: Iterable[Clip], batch: int = 64) -> Float32:

@@ -70,7 +70,10 @@ def retrain(recogniser: Recogniser, memory: Memory, out: str | Path, store: Stor
         classes = np.array([labels.index(clip.label) for clip in kept], np.int64)
     larger, seen, shown = grown(recogniser, memory, old, classes)
     larger.save_pretrained(out)
-    Knowledge.measure(seen, shown, larger.config.labels).save(Path(out) / known.FILE)
+    knowledge = Knowledge.measure(seen, shown, larger.config.labels)
+    if memory.knowledge is not None:  # the network is the same, so an embedding moves as it did
+        knowledge = knowledge.varying_as(memory.knowledge)
+    knowledge.save(Path(out) / known.FILE)
     return larger.config.labels
 
 

@@ -68,7 +68,7 @@ def test_learned_from_files_and_recognised_live(capsys: pytest.CaptureFixture[st
     live = ("run", "replay:live.npz", "--speed", "0", "--model", MODEL)
     _, before = call(capsys, *live)
     assert "deep squat" not in {action["label"] for action in before["recognitions"]}
-    for learner in ("streaming-lda", "nearest-mean", "replayed-head"):
+    for learner in ("whitened-cosine", "streaming-lda", "nearest-mean", "replayed-head"):
         status, after = call(capsys, *live, "--learned", "learned.sqlite", "--learner", learner)
         assert status == 0
         assert [action["label"] for action in after["recognitions"]].count("deep squat") >= len(squats) - 1
@@ -88,6 +88,23 @@ def test_enrolled_from_a_live_source(capsys: pytest.CaptureFixture[str], here: P
     assert status == 0
     assert "3 of 3 demonstrations taken" in output.out
     assert "1 of 3: stand still, then perform 'deep squat'" in output.err and "3 of 3" in output.err
+
+
+def test_learn_says_how_well_an_action_is_recognised_and_warns_of_demonstrations_of_several(
+        capsys: pytest.CaptureFixture[str], files: Callable[..., list[str]]) -> None:
+    status, good = call(capsys, "learn", "deep squat", "--from", *files("squat", TRAIN, 5), "--model", MODEL)
+    assert status == 0 and good["warnings"] == [] and not good["another_helps"]
+    assert good["review"]["recognised"] == 5 and good["review"]["mistaken_for"] == {}
+    several = [files(label, TRAIN, 1)[0] for label in ("bowling", "catch", "draw_triangle", "wave", "lunge")]
+    status, mixed = call(capsys, "learn", "anything", "--from", *several, "--model", MODEL)
+    assert status == 0 and mixed["taken"] == 5
+    assert "do not resemble each other" in mixed["warnings"][0]
+    assert mixed["review"]["recognised"] <= 1 and mixed["review"]["resemblance"] < good["review"]["resemblance"]
+    assert not mixed["another_helps"]  # more of the same would not mend it
+    assert {"wave", "lunge"} <= set(mixed["review"]["mistaken_for"])
+    odd = [*files("throw", TRAIN, 4), *files("bowling", TRAIN, 2)[1:]]
+    status, one = call(capsys, "learn", "hurl", "--from", *odd, "--model", MODEL)
+    assert status == 0 and any("demonstration 5 of 'hurl' does not resemble the others" in line for line in one["warnings"])
 
 
 def test_what_cannot_be_learned(capsys: pytest.CaptureFixture[str], here: Path, files: Callable[..., list[str]],

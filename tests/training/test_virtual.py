@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,6 +60,7 @@ def test_what_is_kept_knows_its_own_classes_only(tmp_path: Path, utd_store: Any)
     assert trained.recogniser.config.labels == utd_store.labels
     known = Knowledge.load(tmp_path / "small" / knowledge.FILE)
     assert known.labels == utd_store.labels and known.width == 8 and known.clips == trained.run["clips"]["train"]
+    assert known.varied is not None and np.linalg.eigvalsh(known.varied).max() > 0  # what learners on a device go by
     with pytest.raises(UsageError, match="teachers"):
         train(TrainConfig(data=utd_store.path, out=tmp_path / "taught", epochs=1, settings=small, teachers=("edge-utd-mhad",)))
     with pytest.raises(UsageError, match="virtual and mirror"):

@@ -15,7 +15,7 @@ from edgeskel.files import UNREADABLE
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.skeleton import Clip, Float32
 
-__all__ = ["SHORTEST_S", "Demonstration", "check_clip", "packed", "unpacked"]
+__all__ = ["FEWEST", "SHORTEST_S", "Demonstration", "check_clip", "packed", "unpacked"]
 
 SHORTEST_S = 0.5
 """Seconds under which motion is a twitch, as for live recognition."""

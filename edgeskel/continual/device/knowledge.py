@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,8 @@ class Knowledge:
         triangle: (D·(D+1)/2,) float16, lower triangle of the covariance within a class, pooled over all, in units of
             ``spread``.
         spread: mean variance within a class, over the D directions.
+        varied_triangle: (D·(D+1)/2,) float16, the same of how far an embedding moves when its clip is cut, slower, larger or
+            smaller (:mod:`edgeskel.continual.variation`); None in files of versions that did not measure it.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +54,7 @@ class Knowledge:
     half_means: NDArray[np.float16]
     triangle: NDArray[np.float16]
     spread: float
+    varied_triangle: NDArray[np.float16] | None = None
 
     @classmethod
     def measure(cls, embeddings: Float32, classes: NDArray[np.int64], labels: Sequence[str]) -> Knowledge:
@@ -91,13 +94,43 @@ class Knowledge:
     @property
     def covariance(self) -> Float32:
         """(D, D) within a class; unpacked at each call."""
+        return self._unpacked(self.triangle)
+
+    @property
+    def varied(self) -> Float32 | None:
+        """(D, D) covariance of changed clips, as ``varied_triangle`` has it; unpacked at each call."""
+        return None if self.varied_triangle is None else self._unpacked(self.varied_triangle)
+
+    def with_varied(self, apart: Float32) -> Knowledge:
+        """The same model, and how far changed clips move.
+
+        Args:
+            apart: (N, D) embeddings of changed clips, each less the mean over the changes of its clip.
+        """
+        exact = apart.astype(np.float64)
+        covariance = exact.T @ exact / len(exact)
+        return self._with(covariance[np.tril_indices(self.width)] / self.spread)
+
+    def varying_as(self, other: Knowledge) -> Knowledge:
+        """The same, and changed clips move as they do in the embedding of another recogniser with the same network."""
+        if other.varied_triangle is None:
+            return self
+        return self._with(other.varied_triangle.astype(np.float64) * (other.spread / self.spread))
+
+    def _with(self, triangle: NDArray[np.float64]) -> Knowledge:
+        if np.abs(triangle).max() > np.finfo(np.float16).max:
+            return self  # hardly a spread within a class: copies of one clip, which say nothing to measure it by
+        return replace(self, varied_triangle=triangle.astype("<f2"))
+
+    def _unpacked(self, triangle: NDArray[np.float16]) -> Float32:
         covariance = np.zeros((self.width, self.width), np.float32)
-        covariance[np.tril_indices(self.width)] = self.triangle.astype(np.float32) * np.float32(self.spread)
+        covariance[np.tril_indices(self.width)] = triangle.astype(np.float32) * np.float32(self.spread)
         return covariance + np.tril(covariance, -1).T
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all of it: recognisers that were trained apart have different ones, the artifacts of one share it."""
+        """SHA-256 of means and covariance within a class: recognisers that were trained apart have different ones, the artifacts
+        of one share it. ``varied_triangle`` does not count, so that a model of which it is measured later stays the same."""
         digest = hashlib.sha256("\0".join((str(SCHEMA), str(self.clips), *self.labels)).encode())
         for array in (self.half_means, self.triangle, np.array(self.spread, "<f4")):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -106,8 +139,11 @@ class Knowledge:
     def save(self, path: str | Path) -> None:
         """Write it, by atomic rename."""
         content = io.BytesIO()
-        np.savez_compressed(content, schema=np.array(SCHEMA), labels=np.array(self.labels), clips=np.array(self.clips),
-                            means=self.half_means, triangle=self.triangle, spread=np.array(self.spread, "<f4"))
+        arrays = {"schema": np.array(SCHEMA), "labels": np.array(self.labels), "clips": np.array(self.clips),
+                  "means": self.half_means, "triangle": self.triangle, "spread": np.array(self.spread, "<f4")}
+        if self.varied_triangle is not None:
+            arrays["varied"] = self.varied_triangle
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         with atomic_write(path) as file:
             file.write(content.getvalue())
 
@@ -127,6 +163,7 @@ class Knowledge:
                     raise CorruptFile(path, f"schema {int(data['schema'])}", expected=f"schema {SCHEMA}", remedy=_REMEDY)
                 labels = tuple(str(label) for label in data["labels"])
                 clips, means, triangle, spread = int(data["clips"]), data["means"], data["triangle"], data["spread"]
+                varied = data["varied"] if "varied" in data.files else None
         except FileNotFoundError as error:
             raise ModelError(f"no {path.name} in {path.parent}: nothing says where the model's own classes lie",
                              expected=expected, remedy=_REMEDY) from error
@@ -138,9 +175,13 @@ class Knowledge:
                 or spread.shape or any(array.dtype.kind != "f" for array in (means, triangle, spread))):
             raise CorruptFile(path, f"means {means.shape}, covariance {triangle.shape} for {len(labels)} labels",
                               expected=expected, remedy=_REMEDY)
+        if varied is not None and (varied.shape != triangle.shape or varied.dtype.kind != "f" or not np.isfinite(varied).all()):
+            raise CorruptFile(path, f"a covariance of changed clips of {varied.shape}", expected=f"finite, {triangle.shape}",
+                              remedy=_REMEDY)
         if not (np.isfinite(means).all() and np.isfinite(triangle).all() and np.isfinite(spread) and spread > 0):
             raise CorruptFile(path, "values that are not finite", expected=expected, remedy=_REMEDY)
-        return cls(labels, clips, means.astype("<f2"), triangle.astype("<f2"), float(np.float32(spread)))
+        return cls(labels, clips, means.astype("<f2"), triangle.astype("<f2"), float(np.float32(spread)),
+                   None if varied is None else varied.astype("<f2"))
 
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> Knowledge:

@@ -31,9 +31,10 @@ CAUTION = 0.25
 """By how much the logarithm of a new action's probability must be ahead: what was recognised before comes first. The largest
 of 0, 0.25, 0.5 and 1 that costs five times demonstrated actions under half a point, for two sets of five classes and subject 7 of
 UTD-MHAD's training part, all held out."""
-DEFAULT = "streaming-lda"
+DEFAULT = "whitened-cosine"
 # name: (module, class)
 LEARNERS = {
+    "whitened-cosine": ("edgeskel.continual.device.whitened_cosine", "WhitenedCosine"),
     "nearest-mean": ("edgeskel.continual.device.nearest_mean", "NearestMean"),
     "streaming-lda": ("edgeskel.continual.device.streaming_lda", "StreamingLDA"),
     "replayed-head": ("edgeskel.continual.device.replayed_head", "ReplayedHead"),
@@ -102,17 +103,23 @@ class Learner(ABC):
         """
         several = np.atleast_2d(self._checked(embeddings)).astype(np.float64)
         scores = self._scores(several)
-        scores[:, len(self.knowledge.labels) :] -= CAUTION
+        scores[:, len(self.knowledge.labels) :] -= self.caution
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         probabilities: Float32 = (scores / scores.sum(-1, keepdims=True)).astype(np.float32)
         return probabilities if np.ndim(embeddings) == 2 else probabilities.reshape(-1)
+
+    @property
+    def caution(self) -> float:
+        """By how much the logarithm of a new action's probability must be ahead of the old ones'."""
+        return CAUTION
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays that it holds, what it knows of the recogniser's own classes included."""
         known = self.knowledge
         own = sum(array.nbytes for array in self._state().values())
-        return own + known.half_means.nbytes + known.means.nbytes + known.triangle.nbytes + self._derived_bytes()
+        return own + known.half_means.nbytes + known.means.nbytes + known.triangle.nbytes + self._derived_bytes() \
+            + (0 if known.varied_triangle is None else known.varied_triangle.nbytes)
 
     def save(self, path: str | Path) -> None:
         """Write labels and state, by atomic rename; :func:`load` restores them."""

@@ -43,6 +43,34 @@ def test_discriminant_analysis_uses_what_is_known_of_the_spread(knowledge: Knowl
         > accuracy(taught("nearest-mean", knowledge, world, 1), world, new)
 
 
+def test_new_labels_whose_embeddings_are_short_are_found_and_old_ones_kept() -> None:
+    """What nobody trained on gives shorter embeddings, spread by whatever tells nothing: the angle has to do, at any number of old
+    classes and without anything set."""
+    rng = np.random.default_rng(5)
+    width, new = 48, 3
+    moves = np.where(np.arange(width) < 8, 1.5, 0.2)  # how clips of anybody differ
+    for old in (6, 48):
+        means = rng.normal(size=(old + new, width)) * np.where(np.arange(old + new) < old, 1.0, 0.5)[:, None]
+
+        def draw(index: int, count: int, spread: float = 1.0, means: np.ndarray = means) -> np.ndarray:
+            return (means[index] + spread * rng.normal(size=(count, width)) * moves).astype(np.float32)
+
+        seen = np.concatenate([draw(index, 20, 0.2) for index in range(old)])  # clips that were trained on lie close
+        knowledge = Knowledge.measure(seen, np.repeat(np.arange(old), 20), [f"old {index}" for index in range(old)])
+        knowledge = knowledge.with_varied((0.7 * rng.normal(size=(400, width)) * moves).astype(np.float32))
+        found = {}
+        for name in ("whitened-cosine", "streaming-lda"):
+            learner = create(name, knowledge)
+            for index in range(new):
+                for embedding in draw(old + index, 5):
+                    learner.learn(embedding, f"new {index}")
+            found[name] = [float(np.mean([learner.predict(draw(index, 100)).argmax(-1) == index for index in classes]))
+                           for classes in (range(old, old + new), range(old))]
+        assert found["whitened-cosine"][0] > 0.8
+        assert found["whitened-cosine"][1] > 0.9
+        assert sum(found["whitened-cosine"]) >= sum(found["streaming-lda"])
+
+
 @every_learner
 def test_probabilities_of_one_and_of_many(name: str, knowledge: Knowledge, world: World) -> None:
     learner = taught(name, knowledge, world)
@@ -64,7 +92,7 @@ def test_forgetting_a_label_keeps_the_others(name: str, knowledge: Knowledge, wo
         learner.forget("new 1")
 
 
-@pytest.mark.parametrize("name", ["nearest-mean", "replayed-head"])
+@pytest.mark.parametrize("name", ["whitened-cosine", "nearest-mean", "replayed-head"])
 def test_forgetting_leaves_no_trace(name: str, knowledge: Knowledge, world: World) -> None:
     shown = {label: world.draw(OLD + index, 3) for index, label in enumerate(("kept", "dropped"))}
     both, one = create(name, knowledge), create(name, knowledge)
@@ -178,6 +206,15 @@ def test_knowledge_is_the_same_from_its_file(knowledge: Knowledge, tmp_path: Pat
     assert np.linalg.eigvalsh(knowledge.covariance).min() > 0
     with pytest.raises(ModelError, match="edgeskel export"):
         Knowledge.load(tmp_path / "nothing.npz")
+    varied = knowledge.with_varied(np.random.default_rng(0).normal(size=(50, WIDTH)).astype(np.float32))
+    varied.save(tmp_path / "varied.npz")
+    again = Knowledge.load(tmp_path / "varied.npz")
+    assert again.digest == knowledge.digest  # what was learned before it was measured still fits
+    assert again.varied is not None and np.array_equal(again.varied, varied.varied)
+    assert Knowledge.load(tmp_path / "embedding.npz").varied is None
+    copies = Knowledge.measure(np.repeat(varied.means, 2, 0), np.repeat(np.arange(OLD), 2), knowledge.labels)
+    copies.with_varied(np.ones((5, WIDTH), np.float32)).save(tmp_path / "copies.npz")
+    assert Knowledge.load(tmp_path / "copies.npz").digest == copies.digest
     (tmp_path / "embedding.npz").write_bytes(b"not an archive")
     with pytest.raises(CorruptFile):
         Knowledge.load(tmp_path / "embedding.npz")
