@@ -19,9 +19,10 @@ SHELLS = ("bash", "zsh", "fish")
 
 def _needs(shell: str) -> None:
     if shutil.which(shell) is None:
-        if shell == "bash":
-            pytest.fail("bash is not installed: apt-get install bash", pytrace=False)
-        pytest.skip(f"needs {shell}: apt-get install {shell}")
+        message = f"needs {shell}: apt-get install {shell}"
+        if shell == "bash" or os.environ.get("CI") == "true":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
 
 
 @pytest.fixture
