@@ -15,6 +15,7 @@ Nothing of such a package is imported before one of its names is used. Standard 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -27,7 +28,7 @@ RECOGNISERS, IMPORTERS, CODECS = "edgeskel.recognisers", "edgeskel.importers", "
 
 def names(group: str) -> dict[str, str]:
     """Name -> the package that brings it."""
-    return {point.name: _package(point) for point in metadata.entry_points(group=group)}
+    return {point.name: _package(point) for point in _points(group)}
 
 
 def load(group: str, name: str, own: Iterable[str] = ()) -> Any:
@@ -41,7 +42,7 @@ def load(group: str, name: str, own: Iterable[str] = ()) -> Any:
     Raises:
         UsageError: two packages bring the name, or a package cannot be imported; the message says which.
     """
-    points = [point for point in metadata.entry_points(group=group) if point.name == name]
+    points = [point for point in _points(group) if point.name == name]
     if not points:
         return None
     packages = sorted({_package(point) for point in points} | ({"edgeskel"} if name in own else set()))
@@ -60,6 +61,12 @@ def package_of(module: str) -> str:
     """Name and version of the installed package that a module belongs to, "" where none says so."""
     packages = metadata.packages_distributions().get(module.partition(".")[0], ())
     return f"{packages[0]} {metadata.version(packages[0])}" if packages else ""
+
+
+@cache
+def _points(group: str) -> tuple[metadata.EntryPoint, ...]:
+    """Read once: every installed package is looked at, which takes a tenth of a second where there are many."""
+    return tuple(metadata.entry_points(group=group))
 
 
 def _package(point: metadata.EntryPoint) -> str:

@@ -62,11 +62,12 @@ def _nothing(config, size):
 MY_LAB = '''
 import numpy as np
 from edgeskel import topologies
-from edgeskel.data.importers.common import Recordings, find, make_clip
+from edgeskel.data.importers.common import Recordings, make_clip
+from edgeskel.data.importers.finding import find
 
 def recordings(folder, options):
     files = find(folder, "*.walk", "my lab")
-    clips = (make_clip(np.full((1, 20, 20, 3), float(file.read_text())), options, source=file.name, rate_hz=30,
+    clips = (make_clip(np.full((1, 20, 20, 3), 1 + float(file.read_text())), options, source=file.name, rate_hz=30,
                        label=file.stem.split("_")[0]) for file in files)
     return Recordings("my-lab", topologies.get("kinect-v1"), ("run", "walk"), 30.0, len(files), clips)
 '''

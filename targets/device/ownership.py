@@ -7,6 +7,8 @@ no file has to be believed before it has answered. It must parse on Pythons that
 import os
 import stat
 
+__all__ = ["EXPECTED", "REMEDY", "close", "loose", "untrusted"]
+
 EXPECTED = "a place of which every part belongs to %s and nobody else can write in it"
 REMEDY = "choose another --prefix; or, once you have looked at what lies there: sudo chown root:root and chmod go-w"
 _LINKS = 40  # as many as Linux follows

@@ -13,7 +13,7 @@ from edgeskel.cli.main import main
 from edgeskel.data import Split, Store, StoreWriter, split
 from edgeskel.errors import EdgeskelError
 from edgeskel.training import record
-from export import windows
+from export import exporting, windows
 
 
 class Looked(EdgeskelError):
@@ -47,7 +47,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[Split]:
         found.append(parts)
         raise Looked("clips chosen")
 
-    monkeypatch.setattr(windows, "calibration_windows", look)
+    monkeypatch.setattr(exporting, "calibration_windows", look)
     monkeypatch.setattr(windows, "test_windows", look)
     return found
 

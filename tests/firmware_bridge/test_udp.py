@@ -152,13 +152,14 @@ def test_two_devices_share_a_port_and_each_has_its_own_link(peer_at: Peers) -> N
 
 
 @pytest.mark.parametrize(("first", "second", "apart"), [
-    ("", "", False), ("from=127.0.0.2", "from=127.0.0.3,127.0.0.2", False), ("from=127.0.0.2:5000", "from=127.0.0.2:5000", False),
-    ("from=127.0.0.2", "from=127.0.0.2:5000", True), ("from=127.0.0.2", "from=127.0.0.3", True),
+    ("", "", False), ("?from=127.0.0.2", "?from=127.0.0.3,127.0.0.2", False),
+    ("?from=127.0.0.2:5000", "?from=127.0.0.2:5000", False),
+    ("?from=127.0.0.2", "?from=127.0.0.2:5000", True), ("?from=127.0.0.2", "?from=127.0.0.3", True),
 ])
 def test_two_devices_that_take_the_same_senders_datagrams_are_refused(first: str, second: str, apart: bool) -> None:
     async def scenario() -> None:
-        one, _ = await opened(f"udp:0?{first}")
-        other = open_transport(f"udp:{one.port}?{second}")
+        one, _ = await opened(f"udp:0{first}")
+        other = open_transport(f"udp:{one.port}{second}")
         try:
             if apart:
                 await other.open(print, print)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -27,7 +27,10 @@ def find(folder: Path, pattern: str, dataset: str) -> list[Path]:
         DataError: there is none.
     """
     where, _, name = pattern.rpartition("/")
-    places = _folders(folder) if where == "**" else (place for place in folder.glob(where or ".") if place.is_dir())
+    if where == "**":
+        places: Iterable[Path] = _folders(folder)
+    else:
+        places = (place for place in folder.glob(where) if place.is_dir()) if where else (folder,)
     files = sorted(file for place in places for file in _listed(place)
                    if fnmatchcase(file.name.lower(), name.lower()) and not file.is_dir())
     if not files:
