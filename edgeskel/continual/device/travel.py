@@ -15,7 +15,8 @@ from pathlib import Path
 from edgeskel.continual.device.demonstration import Demonstration
 from edgeskel.continual.device.learned_file import explained
 from edgeskel.continual.device.memory import Memory
-from edgeskel.data.store import Store, StoreWriter
+from edgeskel.data.store import Store
+from edgeskel.data.store_writer import StoreWriter
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.runtime.session import Session
 from edgeskel.skeleton import Clip, Topology

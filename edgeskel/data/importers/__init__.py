@@ -21,7 +21,7 @@ from edgeskel.data.importers.common import Options, Recordings, Refused
 from edgeskel.data.importers.rates import Rates
 from edgeskel.data.notes import Note
 from edgeskel.data.sizes import extent, wrong_unit
-from edgeskel.data.store import StoreWriter
+from edgeskel.data.store_writer import StoreWriter
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
 from edgeskel.topologies.remap import Remap, remap_clip

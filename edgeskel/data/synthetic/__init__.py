@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.store import Store, StoreWriter
+from edgeskel.data.store import Store
+from edgeskel.data.store_writer import StoreWriter
 from edgeskel.data.synthetic.actions import ACTIONS
 from edgeskel.data.synthetic.body import Body, random_body
 from edgeskel.data.synthetic.camera import Camera, random_camera
