@@ -241,7 +241,7 @@ def test_a_byte_that_turns_on_the_disk(flash: Run, ask: Run, box: Box) -> None:
 
 
 def test_a_full_disk_is_named_and_hurts_nothing(good: str, flash: Run, ask: Run, box: Box) -> None:
-    box.run("mkdir -p /small && mount -t tmpfs -o size=8m tmpfs /small")
+    box.run("mkdir -p /small && mount -t tmpfs -o size=8m,mode=755 tmpfs /small")
     error = flash("--prefix", "/small/edgeskel", status=1)["error"]
     assert "MB are free at /small/edgeskel" in error["seen"] and not box.run("ls /small").stdout
     # Full while it comes in: what runs goes on, and a flash afterwards goes through.
