@@ -55,22 +55,28 @@ class ArtifactMaker:
         LabelMismatch: calibration clips of actions that the recogniser does not know.
     """
 
+    source: Source
+    tensorrt: tuple[int, int] | None
+    golden: Golden
+    golden_windows: Windows
+
     def __init__(self, source: Source, calibration: Windows | None, tensorrt: tuple[int, int] | None = None) -> None:
         config = source.recogniser.config
         if calibration is not None:
             _check_labels(calibration, config.labels, source.name)
         self.source, self.tensorrt = source, tensorrt
-        self.graph = DeployableGraph(source.recogniser).eval()
-        self.step = StepGraph(source.recogniser).eval() if getattr(config, "causal", False) else None
-        self.window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
-        self.metadata = {
+        self.graph: DeployableGraph = DeployableGraph(source.recogniser).eval()
+        self.step: StepGraph | None = StepGraph(source.recogniser).eval() if getattr(config, "causal", False) else None
+        self.window: Window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
+        self.metadata: dict[str, Any] = {
             "name": source.name, "version": edgeskel.__version__, "labels": list(config.labels),
             "topology": config.topology.to_dict(), "persons": config.persons, "frames": config.source_frames,
             "rate_hz": float(config.rate_hz), "hop": config.hop,
         }
-        self.weights = weights_digest(source.recogniser)
+        self.weights: str = weights_digest(source.recogniser)
         self.ranges: dict[str, Any] = {}
-        self.recorded = source.ranges if source.ranges is not None and source.ranges.weights == self.weights else None
+        recorded = source.ranges
+        self.recorded: Ranges | None = recorded if recorded is not None and recorded.weights == self.weights else None
         if calibration is None and self.recorded is None and source.learned_from_synthetic_motion:
             calibration = synthetic_windows(config.topology, self.window, CALIBRATION, config.labels)
         self.calibration = calibration

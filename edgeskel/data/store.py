@@ -74,12 +74,12 @@ class Store:
         self.rate_hz: float = float(header["rate_hz"])
         self.digest: str = header["digest"]
         self.refused: tuple[tuple[str, str], ...] = tuple((source, reason) for source, reason in header["refused"])
-        self.notes = tuple(Note(note["text"], tuple(note["sources"]), tuple(note["details"]))
-                           for note in header.get("notes", ()))
+        self.notes: tuple[Note, ...] = tuple(Note(note["text"], tuple(note["sources"]), tuple(note["details"]))
+                                             for note in header.get("notes", ()))
         self.test_subjects: tuple[str, ...] = tuple(str(subject) for subject in header.get("test_subjects", ()))
         self.index = index
         self.rows: NDArray[np.int64] | None = None
-        self.whole = len(index)
+        self.whole: int = len(index)
         self._maps = {name: _Map(path / name) for name in FILES}
 
     @classmethod

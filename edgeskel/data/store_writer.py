@@ -46,7 +46,7 @@ class StoreWriter:
 
     def __init__(self, path: str | Path, *, dataset: str, topology: Topology, labels: Sequence[str],
                  rate_hz: float, test_subjects: Sequence[str] = ()) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.topology = topology
         self.labels: tuple[str, ...] = tuple(labels)
         self.refused: list[tuple[str, str]] = []

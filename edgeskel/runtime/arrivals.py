@@ -37,7 +37,7 @@ class Arrivals:
         self._joints = joints
         self.last: float | None = None
         self.aside: Frame | None = None
-        self.step = 0.0
+        self.step: float = 0.0
         """Between the two latest frames that were put aside; one after the other in equal steps, they tell their unit."""
         self.refused: Counter[str] = Counter()
 

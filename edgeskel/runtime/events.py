@@ -96,6 +96,9 @@ class Naming:
         config: see :class:`EventConfig`.
     """
 
+    labels: tuple[str, ...]
+    config: EventConfig
+
     def __init__(self, labels: tuple[str, ...], config: EventConfig) -> None:
         self.labels, self.config = labels, config
         self.clear()

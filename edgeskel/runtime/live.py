@@ -38,11 +38,14 @@ class Doing:
         persons: M.
     """
 
+    number: int
+    config: EventConfig
+
     def __init__(self, number: int, topology: Topology, rate_hz: float, labels: tuple[str, ...], recognising: Recognising,
                  config: EventConfig, persons: int = 1) -> None:
         self.number, self.config = number, config
-        self.resampler = Resampler(rate_hz, (persons, len(topology.joints)))
-        self.segmenter = Segmenter(topology, rate_hz, config.segmenter, persons)
+        self.resampler: Resampler = Resampler(rate_hz, (persons, len(topology.joints)))
+        self.segmenter: Segmenter = Segmenter(topology, rate_hz, config.segmenter, persons)
         self.recognising = recognising
         self.naming: Naming = Naming(labels, config)
         self.began: float | None = None
@@ -122,13 +125,18 @@ class Live:
         most: persons that are followed at a time.
     """
 
+    topology: Topology
+    labels: tuple[str, ...]
+    window: Window
+    config: EventConfig
+
     def __init__(self, topology: Topology, labels: tuple[str, ...], window: Window, recognising: Callable[[], Recognising],
                  config: EventConfig, most: int) -> None:
         self.topology, self.labels, self.window, self.config = topology, labels, window, config
         self._recognising = recognising
         self.most = most
-        self.arrivals = Arrivals(len(topology.joints))
-        self.now = 0.0
+        self.arrivals: Arrivals = Arrivals(len(topology.joints))
+        self.now: float = 0.0
         """Time of the latest frame that was taken, in seconds."""
         self.tap: Callable[[Frame], None] | None = None
         self.tracks: Tracks = Tracks(most, topology)

@@ -152,8 +152,8 @@ class Segmenter:
 
     def __init__(self, topology: Topology, rate_hz: float, config: SegmenterConfig | None = None,
                  persons: int | None = None) -> None:
-        self.config = config or SegmenterConfig()
-        self.energy = 0.0
+        self.config: SegmenterConfig = config or SegmenterConfig()
+        self.energy: float = 0.0
         """Of the latest frame."""
         self.noise: float = 0.0
         """Energy of a still body before this source, as judged so far."""

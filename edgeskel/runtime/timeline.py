@@ -40,7 +40,7 @@ class Resampler:
 
     def __init__(self, rate_hz: float, size: tuple[int | None, int | None] = (None, None)) -> None:
         self._size = size
-        self.period = 1 / rate_hz
+        self.period: float = 1 / rate_hz
         self._start: float | None = None
         self._count = 0  # grid instants given so far
         self._before: Frame | None = None

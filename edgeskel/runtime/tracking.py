@@ -146,10 +146,13 @@ class Tracks:
         topology: names the hips.
     """
 
+    most: int
+    topology: Topology
+
     def __init__(self, most: int, topology: Topology) -> None:
         self.most, self.topology = most, topology
         self.trails: dict[int, Trail] = {}
-        self.next = 0
+        self.next: int = 0
         self._hips = hips(topology)
 
     def remembered(self) -> dict[str, Kind | None]:

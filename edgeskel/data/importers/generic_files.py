@@ -151,6 +151,8 @@ def _persons(file: Path, person: str, who: list[str], values: NDArray[np.float64
 class Table:
     """Header and rows of a file as texts. Finds columns by name, and collects those that are missing to name them all."""
 
+    header: list[str]
+
     def __init__(self, file: Path, header: list[str], rows: list[tuple[int, list[str]]]) -> None:
         self._file, self.header, self._rows = file, header, rows
         self._missing: list[str] = []
