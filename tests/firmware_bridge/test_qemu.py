@@ -147,7 +147,7 @@ def test_after_a_power_cycle_the_link_goes_on_and_says_so(node: QemuNode) -> Non
                 await until(lambda cycle=cycle: rate_of(samples(cycle)) == 200 and seen(Recovered) >= cycle)  # type: ignore[misc]
                 assert samples(cycle)[0].reading.flags & Flags.REBOOTED
                 assert seen(Reboot) == seen(Recovered) == cycle
-        assert link.health.bad <= 2  # what the power cut was sending when it went
+        assert link.health.bad <= 5  # what was under way at the two power cuts, and when the port was opened, three times
         assert not [item for item in items if isinstance(item, Gap)]
 
     asyncio.run(test())
