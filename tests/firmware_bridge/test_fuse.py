@@ -258,7 +258,7 @@ def test_what_is_found_out_between_two_frames_is_told_by_the_sensors_next_readin
             assert "degrees" in str(error)
             assert set(fusion.refused) == {"bad"}
         fusion.frames()
-    assert len(told) == 1 and 100 < told[0] < 200
+    assert len(told) == 1 and 100 < told[0] < 140
     fusion.calibrate("n-pose", (START + 4, START + 5), common_heading=True, world_facing=0.0)
     assert fusion.calibration is not None and set(fusion.calibration.mounting) == {"pelvis"}
 
