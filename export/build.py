@@ -15,7 +15,7 @@ from typing import Any
 import edgeskel
 from edgeskel.continual.device.latent_replay import ENTRY as LATENT
 from edgeskel.data import Store
-from edgeskel.errors import ExportError
+from edgeskel.errors import ExportError, UnknownChoice
 from edgeskel.files import atomic_folder
 from edgeskel.models.base import count_parameters
 from edgeskel.runtime.bundle import MANIFEST, Bundle
@@ -59,16 +59,23 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         The bundle, opened.
 
     Raises:
+        UnknownChoice: a name in ``kinds`` or ``programs`` that is none of ours.
         LabelMismatch: calibration clips of actions that the recogniser does not know.
         ExportError: an artifact cannot be made, or strays too far from the recogniser's own answers.
         OSError: the disk is full; nothing is left behind.
     """
+    for what, names, known in (("kind of artifact", kinds, list(KINDS)), ("program", programs, list(PROGRAMS))):
+        for name in names:
+            if name not in known:
+                raise UnknownChoice(what, name, known)
     maker = ArtifactMaker(source, calibration, tensorrt)
     wanted = [kind for kind in kinds if not precisions or KINDS[kind].precision in precisions]
     if not wanted:
         offered = sorted({KINDS[kind].precision for kind in kinds})
         raise ExportError(f"the target {target!r} has no artifact in {', '.join(precisions)}",
                           expected="one of " + ", ".join(offered))
+    if maker.step is None and (steps := [name for name in wanted if KINDS[name].form == "step"]):
+        raise ExportError(f"{', '.join(steps)} of {source.name}, which is not causal", expected="a causal recogniser, or other kinds")
     if maker.step is not None:
         wanted += [_STEP_OF[kind] for kind in wanted if kind in _STEP_OF]
     entries: list[Entry] = []

@@ -89,6 +89,20 @@ class StoreWriter:
         found = Counter(row[0] for row in self._rows)
         return {label: found[i] for i, label in enumerate(self.labels)} | ({"": found[-1]} if found[-1] else {})
 
+    def drop_unused_labels(self) -> tuple[str, ...]:
+        """Take the labels that no clip has so far from the store's, and say which they were."""
+        used = {row[0] for row in self._rows}
+        kept = [i for i in range(len(self.labels)) if i in used]
+        dropped = tuple(label for i, label in enumerate(self.labels) if i not in used)
+        if not kept or not dropped:
+            return ()
+        place = {i: new for new, i in enumerate(kept)}
+        self._rows = [(place.get(row[0], -1), *row[1:]) for row in self._rows]
+        self.labels = tuple(self.labels[i] for i in kept)
+        self._label_of = {label: i for i, label in enumerate(self.labels)}
+        self._header["labels"] = list(self.labels)
+        return dropped
+
     def add(self, clip: Clip) -> None:
         """Append a clip.
 

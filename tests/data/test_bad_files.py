@@ -171,6 +171,9 @@ def test_utkinect_without_ranges_or_with_broken_ones(copy: Copy) -> None:
     refused("utkinect", folder, CorruptFile, "line 12: 'jump: 10 20'")
     ranges.write_text("s01_e01\nwalk: 99999 99999\n")
     refused("utkinect", folder, DataError, "no clip.*no frame between 99999 and 99999")
+    for word in ("²", "1²", "9" * 5000, "٣"):
+        ranges.write_text(f"s01_e01\nwalk: 10 {word}\n", "utf-8")
+        refused("utkinect", folder, DataError, "no clip.*its frame range is 10 to")
     ranges.unlink()
     refused("utkinect", folder, DataError, "actionLabel")
 

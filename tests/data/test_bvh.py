@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgeskel import topologies
 from edgeskel.data import Store, import_dataset
 from edgeskel.data.importers.bvh_file import read_bvh
+from edgeskel.data.importers.bvh_names import layout
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 
 ARM = """HIERARCHY
@@ -128,6 +129,8 @@ def test_the_unit_has_to_be_said_and_to_be_plausible(tmp_path: Path) -> None:
     (("OFFSET 30 0 0", "OFFSET nan 0 0"), "offset 'nan'"),
     (("Yposition", "Wposition"), "channel 'Wposition'"),
     (("CHANNELS 6", "CHANNELS 600"), "600"),
+    (("CHANNELS 6", "CHANNELS ²"), "'²' channels; expected 0 to 6"),
+    (("CHANNELS 6", "CHANNELS " + "6" * 5000), "'6+' channels"),
     (("JOINT LeftForeArm", "JOINT LeftArm"), "two joints named LeftArm"),
     (("Frames: 2", "Frames: 4"), "24 numbers for 4 frames of 12"),
     (("Frame Time: 0.04", "Frame Time: 0"), "2 frames of 0.0 s"),
@@ -139,6 +142,13 @@ def test_broken_files_are_named(tmp_path: Path, change: tuple[str, str], says: s
     with pytest.raises(CorruptFile, match=says) as caught:
         read_bvh(written(tmp_path / "broken.bvh", ARM.replace(*change, 1)))
     assert "broken.bvh" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["²", "٣", "0" * 5000, "1" * 5000])
+def test_numbers_in_names_are_names(tmp_path: Path, number: str) -> None:
+    """A name's number, of whatever digits, is no number that has to be read."""
+    names = ("Hips", "LeftUpLeg", "LeftLeg", f"Spine{number}")
+    assert layout(names, (-1, 0, 1, 0), "mine").joints[:2] == ("pelvis", "left_hip")
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:

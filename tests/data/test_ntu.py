@@ -65,7 +65,7 @@ def test_an_import_keeps_empty_frames_and_reports_empty_files(tmp_path: Path) ->
     report = import_dataset("ntu", dataset(tmp_path / "ntu"), tmp_path / "store")
     assert report.refused == (("nturgb+d_skeletons/S001C003P002R001A050.skeleton", "no body in any frame"),)
     store = Store.open(tmp_path / "store")
-    assert len(store) == 2 and len(store.labels) == 60 and store.topology.name == "kinect-v2"
+    assert len(store) == 2 and store.topology.name == "kinect-v2"
     clip = store[1]
     assert (clip.label, clip.subject, clip.view) == ("A001", "1", "2")
     assert clip.joints.shape == (1, 3, 25, 3)  # the second body is there in one frame only
@@ -92,14 +92,26 @@ def test_a_file_cut_anywhere_is_named_and_nothing_is_left(tmp_path: Path) -> Non
     (("3\n1\n", "4\n1\n"), "ends inside"),
     (("3\n1\n", "2\n1\n"), "after the last frame"),
     (("3\n1\n", "-3\n1\n"), "'-3' as the number of frames"),
+    (("3\n1\n", "3" * 5000 + "\n1\n"), "'33333333333333333333' as the number of frames"),
+    (("3\n1\n", "3\n²\n"), "UnicodeDecodeError"),
 ])
 def test_contents_that_break_the_format_are_named(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     file = dataset(tmp_path) / "nturgb+d_skeletons/S001C002P001R001A001.skeleton"
     text = file.read_text()
     assert change[0] in text
-    file.write_text(text.replace(*change, 1))
+    file.write_text(text.replace(*change, 1), "utf-8")
     with pytest.raises(CorruptFile, match=says):
         read_skeleton(file)
+
+
+def test_a_part_of_the_data_set_has_the_labels_that_it_shows(tmp_path: Path) -> None:
+    """What is left out is said; a class without a clip could not be learned, and would end the training before its start."""
+    report = import_dataset("ntu", dataset(tmp_path / "ntu"), tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    assert store.labels == ("A001", "A060") and [clip.label for clip in store] == ["A060", "A001"]
+    assert report.labels == {"A001": 1, "A060": 1}
+    (note,) = [note for note in report.notes if "a part of the data set" in note.text]
+    assert "no clip of A002, A003" in note.text and "these 58" in note.text
 
 
 def test_names_that_are_not_ntu_and_folders_without_files(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from edgeskel import models
 from edgeskel.cli.main import main
-from edgeskel.errors import CorruptFile, ExportError, LabelMismatch
+from edgeskel.errors import CorruptFile, ExportError, LabelMismatch, UnknownChoice
 from edgeskel.runtime.bundle import Bundle, Window
 from export import artifacts, build, executorch
 from export.artifacts import ArtifactMaker
@@ -62,6 +62,20 @@ def test_asking_for_int8_without_recordings_is_an_error(tmp_path: Path) -> None:
 def test_a_precision_that_the_target_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="one of fp32"):
         build.build(source(), tmp_path / "b", target="x", kinds=("onnx-fp32",), precisions=("fp16",))
+
+
+@pytest.mark.parametrize(("given", "says"), [({"kinds": ("onnx-fp23",)}, "kind of artifact 'onnx-fp23'.*did you mean 'onnx-fp"),
+                                             ({"kinds": ("onnx-fp32",), "programs": ("build.py",)}, "program 'build.py'")])
+def test_an_unknown_kind_or_program_is_refused_before_anything_is_made(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(UnknownChoice, match=says):
+        build.build(source(), tmp_path / "b", target="host", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_form_of_a_recogniser_that_is_not_causal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="onnx-step of small, which is not causal"):
+        build.build(source(), tmp_path / "b", target="host", kinds=("onnx-step",))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_learned_from_generated_motion_is_calibrated_with_it() -> None:

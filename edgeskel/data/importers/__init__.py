@@ -117,6 +117,9 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
                 rates.add(recording)
                 extents.append(extent(recording.joints, recording.confidence) or 0.0)
         rates.note(chosen.notes)
+        if source.in_part and (unused := writer.drop_unused_labels()):
+            chosen.notes.add(f"a part of the data set: no clip of {', '.join(unused[:8])}{', ...' if len(unused) > 8 else ''}, "
+                             f"so these {len(unused)} are not among the store's labels")
         if wrong := wrong_unit([size for size in extents if size], source.topology):
             chosen.notes.add(wrong)
         notes = writer.notes = chosen.notes.all()

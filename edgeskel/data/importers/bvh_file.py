@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.data.importers.common import number
+from edgeskel.data.importers.common import number, whole_number
 from edgeskel.errors import CorruptFile
 
 __all__ = ["Bvh", "read_bvh"]
@@ -189,9 +189,9 @@ class _Hierarchy:
 
     def _count(self) -> int:
         word = self._next()
-        if not word.isdigit() or int(word) > 6:
-            raise CorruptFile(self._file, f"{word!r} channels", expected="0 to 6")
-        return int(word)
+        if (found := whole_number(word, 6)) is None:
+            raise CorruptFile(self._file, f"{word[:20]!r} channels", expected="0 to 6")
+        return found
 
     def _number(self) -> float:
         word = self._next()

@@ -179,7 +179,7 @@ def _words(names: Sequence[str]) -> list[tuple[str, str, str]]:
 
 def _tokens(name: str) -> list[str]:
     """Lower-case words and numbers of a name: ``LHipJoint`` is l, hip, joint; ``Bip01 L Thigh`` is bip, 01, l, thigh."""
-    return [word.lower() for word in re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)]
+    return [word.lower() for word in re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+", name)]
 
 
 def _in_most(tokens: list[list[str]], at: int) -> str | None:
@@ -193,7 +193,7 @@ def _in_most(tokens: list[list[str]], at: int) -> str | None:
 
 def _sided(tokens: list[str]) -> tuple[str, str, str]:
     words = [word for word in tokens if not word.isdigit()]
-    number = next((str(int(word)) for word in tokens if word.isdigit()), "")
+    number = next((word.lstrip("0") or "0" for word in tokens if word.isdigit()), "")
     if len(words) > 1 and words[0] in CENTRE:
         words = words[1:]
     for at in (0, -1, *range(1, len(words) - 1)):

@@ -18,7 +18,7 @@ from edgeskel.data.notes import Notes
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, MissingExtra
 from edgeskel.skeleton import Clip, Float32, Float64, Inertial, Topology
 
-__all__ = ["Options", "Recordings", "Refused", "frame_time", "make_clip", "number", "read_mat", "read_table", "take"]
+__all__ = ["Options", "Recordings", "Refused", "frame_time", "make_clip", "number", "read_mat", "read_table", "take", "whole_number"]
 
 NO_NUMBER = re.compile(r"[-+]?(1\.?#\w+|nan(\(\w*\))?|n/?a|null|none|-)?", re.IGNORECASE)
 
@@ -81,6 +81,7 @@ class Recordings:
             itself says who takes part.
         acting: clip -> how many persons act in it, where the data set says so; None where it does not.
         test_subjects: whom the data set's own protocol tests on, where its description says so.
+        in_part: most users have a part of the data set, so that the store gets the labels of which there are clips, not all.
     """
 
     dataset: str
@@ -93,6 +94,7 @@ class Recordings:
     tracked: bool = False
     acting: Callable[[Clip], int | None] = lambda clip: None
     test_subjects: tuple[str, ...] = ()
+    in_part: bool = False
 
 
 def take(source: str, read: Callable[[], Clip | Refused]) -> Clip | Refused:
@@ -113,6 +115,14 @@ def number(word: str) -> float:
         if NO_NUMBER.fullmatch(word.strip()):
             return float("nan")
         raise
+
+
+def whole_number(word: str, most: int) -> int | None:
+    """A count as programs write it, in the digits 0 to 9; None for any other word, such as ``²``, and above ``most``."""
+    digits = word.lstrip("0") or "0"
+    if not word or not (word.isascii() and word.isdecimal()) or len(digits) > len(str(most)) or int(digits) > most:
+        return None
+    return int(digits)
 
 
 def make_clip(joints: NDArray[Any], options: Options, *, source: str, rate_hz: float = 0, time: Float64 | None = None,

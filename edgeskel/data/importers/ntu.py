@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, number, take
+from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, number, take, whole_number
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
@@ -47,7 +47,8 @@ CONFIDENCE = np.array([0, 0.5, 1], np.float32)  # by tracking state
 
 
 def recordings(folder: Path, options: Options) -> Recordings:
-    """Find ``.skeleton`` files in the folder and below it. Labels are the dataset's own numbers, A001 to A120."""
+    """Find ``.skeleton`` files in the folder and below it. Labels are the dataset's own numbers, A001 to A120, of which a store of
+    a part of the data set has those that the part shows."""
     files = find(folder, "**/*.skeleton", "NTU RGB+D")
     actions = [0]
     for file in files:
@@ -55,7 +56,7 @@ def recordings(folder: Path, options: Options) -> Recordings:
             actions.append(_name(file)[2])
     labels = LABELS_60 if max(actions) <= len(LABELS_60) else LABELS_120
     return Recordings("ntu", topologies.get("kinect-v2"), labels, RATE_HZ, len(files), _clips(folder, files, options),
-                      tracked=True, acting=lambda clip: 2 if int(clip.label[1:]) in MUTUAL else 1)
+                      tracked=True, in_part=True, acting=lambda clip: 2 if int(clip.label[1:]) in MUTUAL else 1)
 
 
 def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
@@ -75,7 +76,7 @@ def _clip(file: Path, source: str, options: Options) -> Clip | Refused:
 
 def _name(file: Path) -> tuple[int, int, int]:
     """Camera, subject and action."""
-    name = re.fullmatch(r"S\d{3}C(\d{3})P(\d{3})R\d{3}A(\d{3})\.skeleton", file.name)
+    name = re.fullmatch(r"S\d{3}C(\d{3})P(\d{3})R\d{3}A(\d{3})\.skeleton", file.name, re.ASCII)
     if name is None or not 1 <= int(name[3]) <= len(LABELS_120):
         raise CorruptFile(file, "file name", expected="SsssCcccPpppRrrrAaaa.skeleton with aaa from 001 to 120")
     return int(name[1]), int(name[2]), int(name[3])
@@ -140,9 +141,9 @@ class _Words:
 
     def count(self, what: str, most: int) -> int:
         word = self.take(1, f"the number of {what}")[0]
-        if not word.isdigit() or int(word) > most:
-            raise CorruptFile(self._file, f"{word!r} as the number of {what}", expected=f"0 to {most}")
-        return int(word)
+        if (found := whole_number(word, most)) is None:
+            raise CorruptFile(self._file, f"{word[:20]!r} as the number of {what}", expected=f"0 to {most}")
+        return found
 
     def numbers(self, words: list[str], what: str) -> NDArray[np.float64]:
         try:

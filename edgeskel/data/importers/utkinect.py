@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, frame_time, make_clip, read_table, take
+from edgeskel.data.importers.common import Options, Recordings, Refused, frame_time, make_clip, read_table, take, whole_number
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile, DataError
 from edgeskel.skeleton import Clip
@@ -35,6 +35,7 @@ LABELS = {"walk": "walk", "sitDown": "sit_down", "standUp": "stand_up", "pickUp"
           "throw": "throw", "push": "push", "pull": "pull", "waveHands": "wave_hands", "clapHands": "clap_hands"}
 SENSOR_HZ, RATE_HZ = 30.0, 15.0
 JOINTS = 20
+LATEST = 1 << 32  # above any frame number: four years of recording
 
 
 def recordings(folder: Path, options: Options) -> Recordings:
@@ -55,7 +56,7 @@ def _ranges(folder: Path) -> list[tuple[str, str, str, str]]:
     ranges: list[tuple[str, str, str, str]] = []
     sequence = ""
     for number, line in enumerate(file.read_text("utf-8", errors="replace").splitlines(), start=1):
-        if re.fullmatch(r"s\d+_e\d+", line.strip()):
+        if re.fullmatch(r"s\d+_e\d+", line.strip(), re.ASCII):
             sequence = line.strip()
         elif line.strip():
             found = re.fullmatch(r"\s*(\w+):\s+(\S+)\s+(\S+)\s*", line)
@@ -70,9 +71,10 @@ def _clips(folder: Path, ranges: list[tuple[str, str, str, str]], options: Optio
     read = lru_cache(maxsize=1)(_sequence)  # the clips of a sequence stand one after the other
     for sequence, action, first, last in ranges:
         source = f"joints/joints_{sequence}.txt#{action}"
-        if first.isdigit() and last.isdigit():
+        start, end = whole_number(first, LATEST), whole_number(last, LATEST)
+        if start is not None and end is not None:
             file = folder / "joints" / f"joints_{sequence}.txt"
-            yield take(source, partial(_clip, read, file, source, (int(first), int(last)), options))
+            yield take(source, partial(_clip, read, file, source, (start, end), options))
         else:
             yield Refused(source, f"its frame range is {first} to {last}")
 
