@@ -94,7 +94,7 @@ class _Run:
         return next((row[name] for row in self._rows if name in row), None)
 
     def _say(self, text: str) -> None:
-        console.print(f"{time.monotonic() - self._begin:6.1f} s  {text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{time.monotonic() - self._begin:6.1f} s  {text}", soft_wrap=True)
 
     def figures(self) -> dict[str, Any]:
         """Everything, and nothing kept any more. Raises whatever kept a part from its end."""

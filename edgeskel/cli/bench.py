@@ -74,15 +74,14 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
         times = (f"{row[name]:.2f}" for name in ("median_ms", "p95_ms", "p99_ms"))
         table.add_row(row["file"].partition("/")[0], row["engine"], str(row["threads"]), *times,
                       f"{row['artifact_memory_mb']:.0f}")
-    out.print(data["bundle"], highlight=False, markup=False)
+    out.print(data["bundle"])
     out.print(table)
-    out.print(f"milliseconds of one window on {data['machine']['processor']}; MB that the artifact adds to its engine",
-              highlight=False, markup=False)
+    out.print(f"milliseconds of one window on {data['machine']['processor']}; MB that the artifact adds to its engine")
     for note in data["notes"]:
-        out.print(f"note: {note}", highlight=False, markup=False)
+        out.print(f"note: {note}")
     for why in dict.fromkeys(data["not_run"].values()):
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
-        out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
+        out.print(f"not run: {pairs}: {why}")
 
 
 COMMAND = Command(Bench, bench)

@@ -372,9 +372,9 @@ def _draw(out: Console, result: dict[str, Any]) -> None:
         table.add_row(*_cells(row))
     out.print(table)
     if result["split"]:
-        out.print(f"top-1 in percent on {result['split']}.{_doubt(result)}", highlight=False)
+        out.print(f"top-1 in percent on {result['split']}.{_doubt(result)}")
     saving = "" if result["saving"] is None else f" (to save {result['saving']:.0%})"
-    out.print(f"{result['layers']} layers in two factors; rank {result['chosen']}{saving}", highlight=False)
+    out.print(f"{result['layers']} layers in two factors; rank {result['chosen']}{saving}")
 
 
 COMMAND = Command(Compress, compress)

@@ -57,8 +57,8 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
         out.print(table)
     out.print(f"final accuracy {data['final_accuracy']:.2f} %, forgetting {data['forgetting']:.2f} points, "
               f"{data['bytes']:,} bytes stored, {data['ms_per_step']:.1f} ms and at most "
-              f"{data['peak_step_bytes'] / 1e6:.1f} MB a step", highlight=False)
-    out.print(f"the recogniser lies in {data['out']}", highlight=False, markup=False)
+              f"{data['peak_step_bytes'] / 1e6:.1f} MB a step")
+    out.print(f"the recogniser lies in {data['out']}")
 
 
 COMMAND = Command(Continual, continual)

@@ -67,15 +67,15 @@ def import_(config: Import) -> Report:
     refused = [{"source": source, "reason": reason} for source, reason in done.refused]
     if refused:
         console.print(f"warning: {len(refused)} of {done.clips + len(refused)} recordings were refused and are not in "
-                      f"{config.out}", style="yellow", highlight=False)
+                      f"{config.out}", style="yellow")
 
     def text(out: Console) -> None:
-        out.print(f"{done.clips} clips of {done.dataset} in {config.out}", highlight=False)
+        out.print(f"{done.clips} clips of {done.dataset} in {config.out}")
         labels = [f"{label or 'unlabelled'} ({clips})" for label, clips in done.labels.items() if clips]
-        out.print(f"{len(labels)} classes: {', '.join(labels)}", highlight=False, markup=False)
+        out.print(f"{len(labels)} classes: {', '.join(labels)}")
         _draw_notes(out, done.notes)
         for row in refused:
-            out.print(f"refused {row['source']}: {row['reason']}", highlight=False, markup=False)
+            out.print(f"refused {row['source']}: {row['reason']}")
 
     return Report({"store": config.out, "dataset": done.dataset, "clips": done.clips, "labels": done.labels,
                    "refused": refused, "notes": done.notes, "digest": done.digest}, text)
@@ -85,7 +85,7 @@ def _draw_notes(out: Console, notes: Iterable[Note]) -> None:
     for note in notes:
         about = [f"{source}: {detail}" if detail else source for source, detail in zip(note.sources, note.details, strict=True)]
         which = ", ".join(about[:3]) + (f" and {len(about) - 3} more" if len(about) > 3 else "")
-        out.print(f"note: {note.text}" + (f" [{which}]" if which else ""), highlight=False, markup=False)
+        out.print(f"note: {note.text}" + (f" [{which}]" if which else ""))
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,12 @@ def split(config: Split) -> Report:
                           str(sum(count > 0 for count in row["labels"].values())))
         out.print(table)
         if len(made.repeated):
-            out.print(f"{len(made.repeated)} of the test clips are copies of clips on the training side",
-                      highlight=False)
+            out.print(f"{len(made.repeated)} of the test clips are copies of clips on the training side")
         for row in rows.values():
             for source in row.get("sources", ()):
-                out.print(source, highlight=False, markup=False)
+                out.print(source)
         for name in available(store):
-            out.print(f"{name:<14} {PROTOCOLS[name].about}", highlight=False, markup=False)
+            out.print(f"{name:<14} {PROTOCOLS[name].about}")
 
     return Report(data, text)
 
@@ -225,9 +224,8 @@ def synth(config: Synth) -> Report:
                      watch=lambda people, count: _progress(people, count, "generating motion"))
 
     def text(out: Console) -> None:
-        out.print(f"{len(store)} clips of {len(store.labels)} actions by {config.subjects} bodies in {config.out}",
-                  highlight=False, markup=False)
-        out.print(", ".join(store.labels), highlight=False, markup=False)
+        out.print(f"{len(store)} clips of {len(store.labels)} actions by {config.subjects} bodies in {config.out}")
+        out.print(", ".join(store.labels))
 
     return Report({"store": config.out, "dataset": store.dataset, "clips": len(store), "labels": store.labels,
                    "digest": store.digest}, text)
@@ -253,9 +251,9 @@ def _recorded(path: Path, frames: int, seconds: float, spans: Iterable[tuple[flo
     rows = [{"start": start, "end": end, "label": label} for start, end, label in spans]
 
     def text(out: Console) -> None:
-        out.print(f"{frames} frames, {seconds:.1f} s, in {path}", highlight=False, markup=False)
+        out.print(f"{frames} frames, {seconds:.1f} s, in {path}")
         for row in rows:
-            out.print(f"{row['start']:7.2f} to {row['end']:7.2f} s  {row['label']}", highlight=False, markup=False)
+            out.print(f"{row['start']:7.2f} to {row['end']:7.2f} s  {row['label']}")
 
     return Report({"out": path, "frames": frames, "seconds": seconds, "spans": rows}, text)
 
@@ -328,7 +326,7 @@ def _draw_inspection(out: Console, store: Store, found: Inspection) -> None:
     from edgeskel.console import new_table
 
     def line(name: str, value: object) -> None:
-        out.print(f"{name:<12} {value}", highlight=False, markup=False)
+        out.print(f"{name:<12} {value}")
 
     lengths = found.lengths
     line(store.dataset, f"{found.clips} clips, {found.frames} frames, {found.seconds / 60:.1f} min, "

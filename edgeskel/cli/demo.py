@@ -71,7 +71,7 @@ def demo(config: Demo) -> Report:
     stale = False
     for number, step in enumerate(_steps(out, config), start=1):
         console.rule(f"{number}. {step.title}", align="left")
-        console.print(f"$ {step.command}", style="bold", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"$ {step.command}", style="bold", soft_wrap=True)
         record = out / "steps" / f"{number:02}-{step.words[0]}.json"
         kept = None if stale else _kept(record, step)
         if kept is not None:
@@ -82,7 +82,7 @@ def demo(config: Demo) -> Report:
         result = _run(step, console)
         results.append(result)
         if problem := result.get("problem"):
-            console.print(f"did not go through: {problem}", style="yellow", highlight=False, markup=False)
+            console.print(f"did not go through: {problem}", style="yellow")
             record.unlink(missing_ok=True)  # tried again in the next run
             continue
         with atomic_write(record) as file:
@@ -204,11 +204,11 @@ def _summary(results: Sequence[dict[str, Any]], out: Path) -> Report:
         for result in results:
             table.add_row(result["title"], f"{result['seconds']:.1f}", result["command"])
         console.print(table)
-        console.print(f"{seconds / 60:.1f} minutes in all; everything is in {out}/", highlight=False)
+        console.print(f"{seconds / 60:.1f} minutes in all; everything is in {out}/")
         for found in problems:
-            console.print(f"did not go through on this machine: {found['command']}", style="yellow", highlight=False, markup=False)
+            console.print(f"did not go through on this machine: {found['command']}", style="yellow")
         if problems:
-            console.print("nothing of yours is wrong: please report it, with what edgeskel doctor --json says", highlight=False)
+            console.print("nothing of yours is wrong: please report it, with what edgeskel doctor --json says")
 
     return Report(data, text=draw)
 

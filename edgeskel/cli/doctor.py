@@ -164,7 +164,7 @@ def _draw(console: Console, data: dict[str, Any]) -> None:
     console.print(f"edgeskel {data['edgeskel']}, Python {data['python']}, {data['platform']}, {data['cores']} cores")
     for name, value in data["device"].items():
         if value:
-            console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
+            console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     table = new_table("extra", "state", "packages")
     for name, extra in data["extras"].items():
         packages = Text(", ").join(_package(package, entry) for package, entry in extra["packages"].items())
@@ -172,7 +172,7 @@ def _draw(console: Console, data: dict[str, Any]) -> None:
     console.print(table)
     for extra in data["extras"].values():
         if not extra["complete"]:
-            console.print(f"  to have it: {extra['install']}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  to have it: {extra['install']}", soft_wrap=True)
     console.print()
     table = new_table("engine", "runs here", "why not")
     for name, engine in data["engines"].items():
@@ -181,7 +181,7 @@ def _draw(console: Console, data: dict[str, Any]) -> None:
     console.print()
     place = data["datasets"]
     console.print(f"data sets in {place['folder']}: {', '.join(place['found']) or 'none'}" if place["folder"]
-                  else "data sets: EDGESKEL_DATASETS is not set", highlight=False)
+                  else "data sets: EDGESKEL_DATASETS is not set")
     for problem in data["problems"]:
         console.print(f"problem: {problem}", style="red", soft_wrap=True)
 

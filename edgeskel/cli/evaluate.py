@@ -195,11 +195,10 @@ def _draw(out: Console, config: Evaluate, found: Measured) -> None:
     out.print(f"{config.model}  {config.part} part of {found.split}, {len(metrics.truth)} clips", style="bold")
     out.print(_seen(config.part, found.seen), style="bold red" if found.seen and config.part != "train" else "dim")
     if metrics.left_out:
-        out.print(f"{metrics.left_out} clips left out: their label is unknown to the recogniser", highlight=False)
+        out.print(f"{metrics.left_out} clips left out: their label is unknown to the recogniser")
     out.print(
         f"top-1 {metrics.top1:.2f} %   top-5 {metrics.top5:.2f} %   macro F1 {metrics.macro_f1:.2f} %   "
         f"calibration error {metrics.calibration_error:.2f} %",
-        highlight=False,
     )
     weak = sorted((row for row in metrics.per_class if row["clips"] and row["f1"] < 100), key=lambda row: row["f1"])[:8]
     if weak:

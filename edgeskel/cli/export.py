@@ -90,14 +90,13 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
             table.add_row(artifact["file"].partition("/")[0], artifact["precision"], f"{artifact['bytes'] / 1e3:.0f}",
                           *((row["engine"], f"{100 * row['agreement']:.1f} %", f"{row['max_abs_diff']:.1e}",
                              f"{row['median_ms']:.2f}") if row else ("-",) * 4))
-    out.print(data["bundle"], highlight=False, markup=False)
+    out.print(data["bundle"])
     out.print(table)
     if deeper := data["latent_replay"]:
-        out.print(f"{deeper['folder']}/: latent replay, {deeper['bytes'] / 1e3:.0f} kB, {deeper['replayed']} recordings replayed",
-                  highlight=False, markup=False)
+        out.print(f"{deeper['folder']}/: latent replay, {deeper['bytes'] / 1e3:.0f} kB, {deeper['replayed']} recordings replayed")
     for left_out in data["omitted"]:
-        out.print(f"left out: {left_out['artifact']}: {left_out['reason']}", highlight=False, markup=False)
-    out.print(f"next: {data['next']}", highlight=False, markup=False)
+        out.print(f"left out: {left_out['artifact']}: {left_out['reason']}")
+    out.print(f"next: {data['next']}")
 
 
 COMMAND = Command(Export, export)

@@ -67,7 +67,7 @@ def build(config: Build) -> Report:
             "sensors": config.sensors, "rate_hz": config.rate}
 
     def text(out: Console) -> None:
-        out.print(f"{made.path}: {made.flash} bytes of flash, {made.ram} of RAM and the stack", highlight=False)
+        out.print(f"{made.path}: {made.flash} bytes of flash, {made.ram} of RAM and the stack")
 
     return Report(data, text)
 
@@ -88,7 +88,7 @@ def simulate(config: Simulate) -> Report:
     }  # fmt: skip
 
     def text(out: Console) -> None:
-        out.print(node.address, highlight=False, markup=False, soft_wrap=True)
+        out.print(node.address, soft_wrap=True)
 
     return Report(data, text, stay=lambda: _stay(node, config.seconds))
 

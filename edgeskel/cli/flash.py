@@ -147,7 +147,7 @@ def _say(step: str, line: str) -> None:
 
 def _lines(out: Console, *lines: str) -> None:
     for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _key(path: Path | None) -> Key:
@@ -159,8 +159,6 @@ def _key(path: Path | None) -> Key:
         key = signing.create(place)
         console.print(
             f"made a key that signs your releases: {place} ({key.fingerprint}); keep a copy of it",
-            highlight=False,
-            markup=False,
         )
         return key
     return signing.load(place)

@@ -111,11 +111,11 @@ def _trusted(config: Any, *arguments: str) -> Report:
     def draw(out: Console) -> None:
         for mark, key in keys.items():
             out.print(
-                f"{mark}  {key.partition(' ')[2].partition(' ')[2]}", highlight=False, markup=False, soft_wrap=True
+                f"{mark}  {key.partition(' ')[2].partition(' ')[2]}", soft_wrap=True
             )
 
         for complaint in damaged:
-            out.print(f"damaged: {complaint}", highlight=False, markup=False, soft_wrap=True)
+            out.print(f"damaged: {complaint}", soft_wrap=True)
 
     return Report({"host": config.host, "trusted": keys, "damaged": damaged}, draw)
 

@@ -281,7 +281,7 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
 
     for name in ("undone", "redone", "erased", "taken", "conflicts", "disputed", "known", "unseen", "lost", "damaged"):
         if data.get(name):
-            out.print(f"{name}: {printable(str(data[name]))}", highlight=False, markup=False)
+            out.print(f"{name}: {printable(str(data[name]))}")
     table = new_table("action", "demonstrations", "with joints", right=("demonstrations", "with joints"))
     for row in data["labels"]:
         table.add_row(printable(row["label"]), str(row["demonstrations"]), str(row["kept"]))
@@ -289,7 +289,7 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     for change in data["changes"][-5:]:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(change["time"]))
         line = f"{when}  {printable(change['what'])}{' (undone)' if change['undone'] else ''}"
-        out.print(line, style="dim", highlight=False, markup=False)
+        out.print(line, style="dim")
 
 
 COMMANDS = {

@@ -141,13 +141,13 @@ def _enrol(config: Learn, memory: Memory, session: Session,
             memory.learn(config.label, demonstration)
         except (InvalidClip, _Unreadable) as error:
             row["reason"] = str(error)
-            console.print(f"not taken: {error}", style="red", highlight=False, markup=False)
+            console.print(f"not taken: {error}", style="red")
             yield row
             continue
         taken += 1
         row["taken"] = True
         console.print(f"taken: {row['source']}, {row['seconds']} s (so far it looks like {seen.label!r}, "
-                      f"{seen.probability:.0%})", style="green", highlight=False, markup=False)
+                      f"{seen.probability:.0%})", style="green")
         yield row
 
 
@@ -205,7 +205,7 @@ def _asks(config: Learn, memory: Memory) -> bool:
     judged = _judge(config.label, memory)
     if judged.another_helps and judged.recognised is not None:
         console.print(f"{judged.recognised} of {judged.demonstrations} are recognised from the others: one more would help "
-                      "(Ctrl-C ends with what there is)", style="yellow", highlight=False, markup=False)
+                      "(Ctrl-C ends with what there is)", style="yellow")
         return True
     return False
 
@@ -216,22 +216,21 @@ class _Unreadable(Exception):
 
 def _invite(config: Learn, number: int) -> None:
     console.print(f"{number} of {config.demonstrations}: stand still, then perform {config.label!r} and stand still again",
-                  style="bold", highlight=False, markup=False)
+                  style="bold")
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
-    out.print(f"{data['label']}: {data['taken']} of {len(data['demonstrations'])} demonstrations taken, {data['total']} in all",
-              highlight=False, markup=False)
+    out.print(f"{data['label']}: {data['taken']} of {len(data['demonstrations'])} demonstrations taken, {data['total']} in all")
     judged = data["review"]
     if judged and judged["recognised"] is not None:
         out.print(f"left out in turn, {judged['recognised']} of {data['total']} are recognised from the others "
-                  f"({judged['probability']:.0%} sure on average)", highlight=False, markup=False)
+                  f"({judged['probability']:.0%} sure on average)")
     for warning in data["warnings"]:
-        out.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+        out.print(f"warning: {warning}", style="yellow")
     if data["another_helps"]:
         out.print(f"one more demonstration would help: edgeskel learn {shlex.quote(data['label'])} --more --from SOURCE",
-                  style="yellow", highlight=False, markup=False)
-    out.print(f"next: {data['next']}", highlight=False, markup=False)
+                  style="yellow")
+    out.print(f"next: {data['next']}")
 
 
 COMMAND = Command(Learn, learn)

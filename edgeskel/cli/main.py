@@ -5,7 +5,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -190,13 +189,9 @@ def _explain(error: Exception, verb: str) -> EdgeskelError | None:
         return missing_extra(error, purpose=f"edgeskel {verb}")
     if not isinstance(error, OSError):
         return None
-    place = f"{error.filename}: " if error.filename else ""
-    remedy = {
-        errno.ENOSPC: "free some space and run the same command again; nothing half-written was left",
-        errno.EACCES: "check who owns it",
-        errno.ENOENT: "check the path",
-    }.get(error.errno or 0, "")
-    return EdgeskelError(f"{place}{error.strerror or error}", remedy=remedy)
+    from edgeskel.cli.report import refused_by_the_machine
+
+    return refused_by_the_machine(error, "nothing half-written was left")
 
 
 class _Terminated(SystemExit):

@@ -97,7 +97,7 @@ def _draw(console: Console, rows: list[dict[str, Any]]) -> None:
         table.add_row(row["name"], row["recogniser"], row["topology"], str(row["classes"]), f"{row['parameters']:,}",
                       f"{row['bytes'] / 1000:.0f}", "-" if top1 is None else f"{top1:.2f} %")
     console.print(table)
-    console.print("more of one, with its card: edgeskel models --name NAME", highlight=False)
+    console.print("more of one, with its card: edgeskel models --name NAME")
 
 
 def _draw_card(console: Console, text: str) -> None:

@@ -6,6 +6,7 @@ Results go to stdout, everything else (logs, progress, errors) to stderr through
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -20,7 +21,8 @@ from rich.console import Console
 from edgeskel.console import open_console
 from edgeskel.errors import EdgeskelError
 
-__all__ = ["Command", "Report", "console", "fields_of", "jsonable", "nothing_on_stderr", "only_results_on_stdout"]
+__all__ = ["Command", "Report", "console", "fields_of", "jsonable", "nothing_on_stderr",
+           "only_results_on_stdout", "refused_by_the_machine"]
 
 console: Any = open_console(stderr=True)
 
@@ -89,6 +91,17 @@ def fields_of(error: EdgeskelError) -> dict[str, str]:
     """An error for ``--json``."""
     return {"type": type(error).__name__, "message": str(error), "seen": error.seen, "expected": error.expected,
             "remedy": error.remedy}
+
+
+def refused_by_the_machine(error: OSError, left: str = "") -> EdgeskelError:
+    """What the machine refused (a full disk, a path) as one of our errors; ``left``: what a full disk left behind."""
+    place = f"{error.filename}: " if error.filename else ""
+    remedy = {
+        errno.ENOSPC: "free some space and run the same command again" + (f"; {left}" if left else ""),
+        errno.EACCES: "check who owns it",
+        errno.ENOENT: "check the path",
+    }.get(error.errno or 0, "")
+    return EdgeskelError(f"{place}{error.strerror or error}", remedy=remedy)
 
 
 @contextmanager

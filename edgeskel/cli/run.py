@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import tyro
 
-from edgeskel.cli.report import Command, Report, console
+from edgeskel.cli.report import Command, Report, console, refused_by_the_machine
 from edgeskel.errors import EdgeskelError, UsageError
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def run(config: Run) -> Report:
             screen.show(frame, found, 0.0)
         wall = time.perf_counter() - begin
         spans = source.spans
+        with ended:  # a disk that is full shows itself when the recording is closed, at the latest
+            stack.close()
     actions = named(events)
     known = {label for _, _, label in spans} <= set(session.labels)
     data = {
@@ -158,8 +160,30 @@ def _record(config: Run, session: Session, stack: ExitStack) -> None:
         return
     from firmware_bridge.mcap.recording import Recorder
 
-    recorder = stack.enter_context(Recorder(config.record))
-    session.tap(lambda frame: recorder.frame(frame, session.topology, "seen"))
+    path = config.record
+    recorder = Recorder(path)
+
+    def close() -> None:
+        with _recording(path):
+            recorder.close()
+
+    def write(frame: Frame) -> None:
+        with _recording(path):
+            recorder.frame(frame, session.topology, "seen")
+
+    stack.callback(close)
+    session.tap(write)
+
+
+@contextmanager
+def _recording(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EdgeskelError(
+            f"{path}: {error.strerror or error}",
+            remedy="free some space there, or record elsewhere; what was recorded until then can be played",
+        ) from error
 
 
 def _picture(config: Run, session: Session, spans: Sequence[Span], stack: ExitStack) -> Any:
@@ -173,8 +197,8 @@ def _picture(config: Run, session: Session, spans: Sequence[Span], stack: ExitSt
 
 
 class Ended:
-    """Takes note of what ended the frames inside the block: an interrupt, the service manager, a source or engine that failed.
-    What was recognised until then is reported all the same."""
+    """Takes note of what ended the frames inside the block: an interrupt, the service manager, a source, engine or disk that
+    failed. What was recognised until then is reported all the same."""
 
     def __init__(self) -> None:
         self._by: BaseException | None = None
@@ -183,6 +207,8 @@ class Ended:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # whose reader wants no report either
+            error = refused_by_the_machine(error)
         self._by = self._by or error
         return isinstance(error, (KeyboardInterrupt, SystemExit, EdgeskelError))
 
@@ -316,19 +342,18 @@ def _summary(out: Console, data: dict[str, Any]) -> None:
     latency = data["latency_ms"]
     out.print(
         f"{len(data['recognitions'])} actions and {data['unknown']} unknown in {data['frames']} frames, "
-        f"engine {data['engine']}, by {data['way']}", highlight=False
+        f"engine {data['engine']}, by {data['way']}"
     )
     for reason, count in data["refused"].items():
-        out.print(f"not taken: {count} ({reason})", style="yellow", highlight=False)
+        out.print(f"not taken: {count} ({reason})", style="yellow")
     if latency:
         out.print(
             f"latency per frame: median {latency['median']:.1f} ms, p95 {latency['p95']:.1f} ms, "
             f"p99 {latency['p99']:.1f} ms",
-            highlight=False,
         )
     if data["agreement"] is not None:
         right = round(data["agreement"] * len(data["spans"]))
-        out.print(f"{right} of the {len(data['spans'])} labelled actions recognised", highlight=False)
+        out.print(f"{right} of the {len(data['spans'])} labelled actions recognised")
     elif data["spans"]:
         out.print("the recording's labels are not the model's: no comparison", style="yellow")
 

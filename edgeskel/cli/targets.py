@@ -53,13 +53,13 @@ def _draw_list(out: Console, rows: list[dict[str, Any]], folder: str) -> None:
     for row in rows:
         table.add_row(row["name"], row["target"], row["purpose"], " ".join(row["artifacts"]))
     out.print(table)
-    out.print(f"more of one: edgeskel targets NAME; your own: {folder}/NAME.toml", highlight=False, markup=False)
+    out.print(f"more of one: edgeskel targets NAME; your own: {folder}/NAME.toml")
 
 
 def _draw(out: Console, data: dict[str, Any]) -> None:
     def line(name: str, text: str) -> None:
         if text:
-            out.print(f"{name:<13}{text}", highlight=False, markup=False)
+            out.print(f"{name:<13}{text}")
 
     line("name", data["name"])
     line("what", data["purpose"])
@@ -79,7 +79,7 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
         line("system", f"{release['system']}: {versions}")
     for note in data["notes"]:
         line("note", note)
-    out.print("planned with, not measured: the device itself decides", style="dim", highlight=False)
+    out.print("planned with, not measured: the device itself decides", style="dim")
 
 
 COMMAND = Command(Targets, show)

@@ -75,10 +75,9 @@ def _draw(out: Console, trained: list[Trained]) -> None:
         out.print(
             f"{one.folder}  {row['recogniser']}, {row['parameters']:,} parameters, "
             f"{row['epochs']} epochs, {figure}",
-            highlight=False,
         )
     if len(trained) > 1 and (mean := _mean([_row(one) for one in trained])["validation"]):
-        out.print(f"mean validation top-1 {mean['top1']:.2f} % ± {mean['top1_std']:.2f}", highlight=False)
+        out.print(f"mean validation top-1 {mean['top1']:.2f} % ± {mean['top1_std']:.2f}")
 
 
 COMMAND = Command(Train, train)

@@ -79,20 +79,19 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
                       "-" if difference is None else f"{difference:.1e}",
                       "-" if row["top1"] is None else f"{row['top1']:.2f} %", f"{row['bytes'] / 1e3:.0f}",
                       f"{row['median_ms']:.2f}", _verdict(row))
-    out.print(data["bundle"], highlight=False, markup=False)
+    out.print(data["bundle"])
     out.print(table)
-    out.print("measured on " + " and ".join(sorted({f"{row['windows']} windows ({row['on']})" for row in data["artifacts"]})),
-              highlight=False)
+    out.print("measured on " + " and ".join(sorted({f"{row['windows']} windows ({row['on']})" for row in data["artifacts"]})))
     for why in dict.fromkeys(row["not_compared"] for row in data["artifacts"] if row["not_compared"]):
-        out.print(f"compared on the golden windows only: {why}", highlight=False, markup=False)
+        out.print(f"compared on the golden windows only: {why}")
     for why in dict.fromkeys(data["not_run"].values()):
         pairs = ", ".join(what for what, reason in data["not_run"].items() if reason == why)
-        out.print(f"not run: {pairs}: {why}", highlight=False, markup=False)
+        out.print(f"not run: {pairs}: {why}")
     for row in data["artifacts"]:
         if row["integer_kernels"] is not None:
-            out.print(f"note: {row['integer_kernels']['says']}", highlight=False, markup=False)
+            out.print(f"note: {row['integer_kernels']['says']}")
     for line in data["disagreements"]:
-        out.print(f"disagreement: {line}", highlight=False, markup=False, style="red")
+        out.print(f"disagreement: {line}", style="red")
 
 
 def _verdict(row: dict[str, Any]) -> str:

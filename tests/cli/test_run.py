@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -240,6 +241,29 @@ def test_a_source_that_fails_costs_nothing_that_was_recognised_before(
     assert main(["run", *words]) == 1
     said = capsys.readouterr()
     assert "1 actions and 0 unknown" in said.out and "the camera is gone" in said.err
+
+
+@pytest.mark.parametrize("room", [64 << 10, 4 << 20])
+def test_a_disk_that_becomes_full_costs_nothing_that_was_recognised_before(
+    bundle: Path, recording: Path, tmp_path: Path, room: int
+) -> None:
+    """No more than so many bytes fit into a file of this process: the system itself refuses, in a frame or at the end."""
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error instead of the end
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    words = ["run", f"replay:{recording}?speed=0", "--bundle", str(bundle), "--engine", "onnxruntime", "--threshold", "0.3",
+             "--record", str(tmp_path / "seen.mcap")]
+    done = subprocess.run([sys.executable, "-m", "edgeskel.cli.main", *words, "--json"], capture_output=True, text=True,
+                          check=False, preexec_fn=limited,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])})
+    data = json.loads(done.stdout)
+    whole = room > (1 << 20)
+    assert (done.returncode, "error" in data) == ((0, False) if whole else (1, True)), done.stderr
+    assert data["frames"] > 30 and data["latency_ms"] and "events" in data and "recognitions" in data
+    if not whole:
+        assert "seen.mcap: File too large" in data["error"]["seen"] and "Traceback" not in done.stderr
+        assert 30 < len(read_recording(tmp_path / "seen.mcap").time) <= data["frames"] + 1
 
 
 def test_a_gap_in_the_recording_ends_the_action_and_not_the_run(

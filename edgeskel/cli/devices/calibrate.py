@@ -74,15 +74,15 @@ def calibrate(config: Calibrate) -> Report:
             fusion.frames(now_ns)
             assembly.said.extend(assembly.notices.health(feed.health))
             while assembly.said:
-                console.print(assembly.said.popleft(), style="yellow", markup=False, highlight=False, soft_wrap=True)
+                console.print(assembly.said.popleft(), style="yellow", soft_wrap=True)
             for step in guide.look(now_ns / 1e9):
                 mark = "  ok: " if step.done else f"{step.number}/{step.of}  "
-                console.print(mark + step.text, markup=False, highlight=False, style="green" if step.done else "bold")
+                console.print(mark + step.text, style="green" if step.done else "bold")
             if guide.calibration is not None:
                 break
             if live and time.monotonic() - max(begin, waiting_told) > 5.0 and guide.waiting_for:
                 waiting_told = time.monotonic()
-                console.print(f"  waiting: {guide.waiting_for}", style="dim", markup=False, highlight=False)
+                console.print(f"  waiting: {guide.waiting_for}", style="dim")
     if fusion.refused:
         raise DeviceError("; ".join(str(error) for error in fusion.refused.values()), expected="readings of every sensor",
                           remedy="correct it and calibrate again")
@@ -93,4 +93,4 @@ def calibrate(config: Calibrate) -> Report:
     sensors = {segment: {"by": by, "heading_deg": math.degrees(made.heading[segment]), "gyroscope": judged[segment]}
                for segment, by in made.by.items()}
     data = {"calibration": out, "pose": config.pose, "held": guide.held, "movements": guide.moved, "sensors": sensors}
-    return Report(data, lambda final: final.print(f"{out}: {len(sensors)} sensors", highlight=False, soft_wrap=True))
+    return Report(data, lambda final: final.print(f"{out}: {len(sensors)} sensors", soft_wrap=True))

@@ -54,14 +54,14 @@ def enrol(config: Enrol) -> Report:
             enrolment.remove(identity)
         else:
             enrolment.add(identity, config.name)
-        console.print(f"{identity} {'is forgotten' if config.remove else 'is enrolled'}", highlight=False, markup=False)
+        console.print(f"{identity} {'is forgotten' if config.remove else 'is enrolled'}")
     names = dict(enrolment.names)
 
     def text(out: Console) -> None:
         for identity, name in names.items():
-            out.print(f"{identity}  {name}".rstrip(), highlight=False, markup=False)
+            out.print(f"{identity}  {name}".rstrip())
         if not names:
-            out.print(f"nobody is enrolled in {path}", highlight=False, markup=False, soft_wrap=True)
+            out.print(f"nobody is enrolled in {path}", soft_wrap=True)
 
     return Report({"list": path, "enrolled": [{"identity": identity, "name": name} for identity, name in names.items()]}, text)
 
@@ -85,7 +85,7 @@ def _ask(address: str) -> str:
     from firmware_bridge.notices import Notices
     from firmware_bridge.vitals import Vitals
 
-    console.print(f"asking {address} who it is", style="dim", highlight=False, markup=False)
+    console.print(f"asking {address} who it is", style="dim")
     vitals, notices, problem = Vitals(address), Notices(), ""
     begin = time.monotonic()
     with LiveFeed({address: None}) as feed:

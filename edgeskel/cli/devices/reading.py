@@ -206,7 +206,7 @@ class Listener:
         for sentence in sentences:
             if sentence and (not self.notices or self.notices[-1] != sentence):
                 self.notices.append(sentence)
-                console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+                console.print(sentence, style="yellow", soft_wrap=True)
 
 
 def _expanded(address: str) -> list[str]:

@@ -47,7 +47,7 @@ def record(config: Record) -> Report:
     out = config.out or Path(time.strftime("recording-%Y%m%d-%H%M%S.mcap"))
     listener = Listener(config.address, config.enrolled, record=out, rate_hz=config.rate)
     console.print(f"recording into {out}; " + ("interrupt to stop" if config.seconds is None else f"{config.seconds:g} s"),
-                  style="dim", highlight=False)
+                  style="dim")
     listener.listen(config.seconds)
     devices = listener.devices()
     frames = sum(device["frames"] for device in devices)
@@ -62,8 +62,8 @@ def record(config: Record) -> Report:
     def text(out_: Console) -> None:
         out_.print(listener.picture())
         out_.print(f"{out}: {data['readings']} readings in {data['seconds']:.1f} s, {data['lost']} lost, {data['bad']} bad frames, "
-                   f"{data['skeletons']} skeletons, {data['bytes']} bytes", highlight=False, soft_wrap=True)
+                   f"{data['skeletons']} skeletons, {data['bytes']} bytes", soft_wrap=True)
         for address in silent:
-            out_.print(f"{address} sent nothing", markup=False, highlight=False, style="red")
+            out_.print(f"{address} sent nothing", style="red")
 
     return Report(data, text, ok=not silent and not listener.silent)

@@ -101,9 +101,9 @@ def simulate(config: SimulateDevices) -> Report:
     def text(out: Console) -> None:
         for one in started:
             places = ", ".join(worn.place for worn in one.sensors)
-            out.print(one.address + (f"   {places}" if places else ""), highlight=False, markup=False, soft_wrap=True)
+            out.print(one.address + (f"   {places}" if places else ""), soft_wrap=True)
         if config.write is not None:
-            out.print(f"wearable:{config.write}", highlight=False, markup=False, soft_wrap=True)
+            out.print(f"wearable:{config.write}", soft_wrap=True)
 
     return Report(data, text, stay=lambda: _stay(stack, config.seconds))
 

@@ -18,7 +18,8 @@ from edgeskel.data.notes import Notes
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, MissingExtra
 from edgeskel.skeleton import Clip, Float32, Float64, Inertial, Topology
 
-__all__ = ["Options", "Recordings", "Refused", "frame_time", "make_clip", "number", "read_mat", "read_table", "take", "whole_number"]
+__all__ = ["Options", "Recordings", "Refused", "frame_time", "make_clip", "number", "read_mat", "read_table", "take",
+           "whole_number"]
 
 NO_NUMBER = re.compile(r"[-+]?(1\.?#\w+|nan(\(\w*\))?|n/?a|null|none|-)?", re.IGNORECASE)
 

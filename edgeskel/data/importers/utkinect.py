@@ -24,7 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, frame_time, make_clip, read_table, take, whole_number
+from edgeskel.data.importers.common import (
+    Options,
+    Recordings,
+    Refused,
+    frame_time,
+    make_clip,
+    read_table,
+    take,
+    whole_number,
+)
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile, DataError
 from edgeskel.skeleton import Clip
