@@ -75,7 +75,8 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         raise ExportError(f"the target {target!r} has no artifact in {', '.join(precisions)}",
                           expected="one of " + ", ".join(offered))
     if maker.step is None and (steps := [name for name in wanted if KINDS[name].form == "step"]):
-        raise ExportError(f"{', '.join(steps)} of {source.name}, which is not causal", expected="a causal recogniser, or other kinds")
+        raise ExportError(f"{', '.join(steps)} of {source.name}, which is not causal",
+                          expected="a causal recogniser, or other kinds")
     if maker.step is not None:
         wanted += [_STEP_OF[kind] for kind in wanted if kind in _STEP_OF]
     entries: list[Entry] = []
