@@ -1,7 +1,8 @@
 """``edgeskel completion SHELL``: a script that completes verbs, their second words, flags, choices and files.
 
 tyro writes the script, from one type that joins the configurations of all verbs. What its scripts lack is put right here: a
-description of several lines would be offered as several words, and files are not completed where a positional stands.
+description of several lines would be offered as several words, names for a positional are not offered, and files are not
+completed where one stands.
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ _FISH = f"""
 complete --command {PROGRAM} --force-files --condition \\
     'test -n "$(commandline -ct)"; and not string match -q -- "-*" (commandline -opc)[-1] (commandline -ct)'
 """
+# What follows the specification in the Python that every script holds; without a double quote, a dollar or a backslash, which fish
+# would read. To tyro's walk through the words a name is a second word that takes the same flags.
+_OFFER = """
+for words, names in {choices}.items():
+    node = COMPLETION_SPEC
+    for word in words:
+        node = node['subcommands'][word]
+    node['subcommands'] = {{**node['subcommands'], **{{name: {{**node, 'subcommands': {{}}, 'description': name}} for name in names}}}}
+"""
 _ENDINGS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
@@ -70,10 +80,26 @@ def script(shell: str) -> str:
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         tyro.cli(_everything(), prog=PROGRAM, args=["--tyro-print-completion", shell])
     lines = text.getvalue().rstrip().splitlines()
-    lines = [_one_line_each(line) if "COMPLETION_SPEC = " in line else line for line in lines]
+    start = next(number for number, line in enumerate(lines) if "COMPLETION_SPEC = " in line)
+    lines[start : start + 1] = [_one_line_each(lines[start]), *_OFFER.format(choices=_names()).splitlines()]
     if lines[-1] == f'{_FUNCTION} "$@"':  # zsh's, which is called below
         lines.pop()
     return "\n".join(lines) + "\n" + _ENDINGS[shell]
+
+
+def _names() -> dict[tuple[str, ...], list[str]]:
+    """Command -> the names that its positional knows; where it takes a path too, the shell completes files besides."""
+    from edgeskel.cli.models import shipped
+    from edgeskel.data.importers import importers
+    from targets import names
+
+    models = list(shipped())
+    return {
+        ("completion",): list(_ENDINGS),
+        ("data", "import"): list(importers()),
+        ("targets",): list(names()),
+        **{(verb,): models for verb in ("compress", "evaluate", "export")},
+    }
 
 
 def _one_line_each(specification: str) -> str:

@@ -17,7 +17,7 @@ from edgeskel.errors import CorruptFile, UnknownChoice
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "shipped"]
 
 WEIGHTS = Path(edgeskel.__file__).parent / "models" / "weights"
 
@@ -32,7 +32,7 @@ class Models:
 
 def models(config: Models) -> Report:
     """Read the folders of shipped weights."""
-    found = {folder.name: folder for folder in sorted(WEIGHTS.glob("*/")) if (folder / "config.json").is_file()}
+    found = shipped()
     if config.name is None:
         rows = [_describe(folder) for folder in found.values()]
         return Report({"models": rows}, text=lambda console: _draw(console, rows))
@@ -42,6 +42,11 @@ def models(config: Models) -> Report:
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     return Report({**_describe(folder), "card": text}, text=lambda console: _draw_card(console, text))
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> folder."""
+    return {folder.name: folder for folder in sorted(WEIGHTS.glob("*/")) if (folder / "config.json").is_file()}
 
 
 def _describe(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import targets
 from edgeskel.cli.main import VERBS, commands, main
+from edgeskel.data.importers import importers
+from edgeskel.models import shipped
 from tests.cli.shells import Shell
 
 SHELLS = ("bash", "zsh", "fish")
@@ -51,6 +54,10 @@ def test_tab_completes_verbs_second_words_flags_and_files(
         assert terminal.until("GOT<(.*)>")[1].rstrip("/ ") == "compress edge-demo --method plain --out moves.store"
         terminal.type("edgeskel data insp\tmov\t\n")
         assert terminal.until("GOT<(.*)>")[1].rstrip("/ ") == "data inspect moves.store"
+        terminal.type("edgeskel data import utk\tmov\t\n")
+        assert terminal.until("GOT<(.*)>")[1].rstrip("/ ") == "data import utkinect moves.store"
+        terminal.type("edgeskel export edge-utd-mhad-l\t--out mo\t\n")
+        assert terminal.until("GOT<(.*)>")[1].rstrip("/ ") == "export edge-utd-mhad-live --out moves.store"
 
 
 COMPLETE = """
@@ -76,6 +83,17 @@ def test_every_command_of_every_verb_is_offered(script: Callable[[str], Path]) -
         assert {name for name in commands(verb) if name} <= set(offered)
         assert not [word for word in offered if " " in word]
     assert {"--seconds", "--json"} <= set(_candidates(bash, "edgeskel", "devices", "scan", "--"))
+
+
+def test_names_that_a_positional_knows_are_offered(script: Callable[[str], Path]) -> None:
+    bash = script("bash")
+    offered = {words: {word for word in _candidates(bash, "edgeskel", *words.split(), "") if word[:1] not in ("", "-")}
+               for words in ("completion", "data import", "targets", "export", "evaluate", "compress", "verify")}
+    assert offered["completion"] == set(SHELLS) and offered["data import"] == set(importers()) and not offered["verify"]
+    assert offered["targets"] == set(targets.names())
+    assert offered["export"] == offered["evaluate"] == offered["compress"] == set(shipped()) and len(shipped()) > 3
+    assert "--precision" in _candidates(bash, "edgeskel", "export", "edge-demo", "--pre")
+    assert _candidates(bash, "edgeskel", "export", "edge-demo", "edge") == [""]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
