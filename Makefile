@@ -14,19 +14,23 @@ TENSORRT := $(VENV)/trt
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs install tensorrt-bindings ansible clean
+.PHONY: demo test tests lint bench docs install tensorrt-bindings ansible clean
 
 demo: $(READY)
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/edgeskel demo $(if $(DATA),--data "$(DATA)")
 
-test: lint tensorrt-bindings ansible
+# The checks of the code run beside the tests, of which many wait for a device: both together take little longer than the tests.
+test: $(READY)
+	$(MAKE) --no-print-directory --jobs 2 lint tests
+
+tests: tensorrt-bindings ansible
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/mypy
 	$(BIN)/python -m tests.verifytypes
 
 # Every benchmark in full; the results are kept under benchmarks/results and shown in docs/benchmarks.md.

@@ -74,3 +74,44 @@ def _imported(name: str, datasets: Path, once: Callable[..., Path]) -> Any:
     from edgeskel.data import Store, import_dataset
 
     return Store.open(once(f"{name}.store", lambda out: import_dataset(name, datasets / name, out)))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(once: Callable[..., Path]) -> Path:
+    """The checkpoint of a recogniser of a few thousand weights."""
+    from tests.export.conftest import small_recogniser
+
+    return once("small-checkpoint", lambda out: small_recogniser().save_pretrained(out))
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(checkpoint: Path, once: Callable[..., Path]) -> Path:
+    """One bundle of it with every artifact that this machine can run; tests that alter it copy it first."""
+
+    def make(out: Path) -> None:
+        from edgeskel import models
+        from export import artifacts, build
+        from tests.export.conftest import KINDS
+
+        source = build.Source("small", models.from_pretrained(checkpoint))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(artifacts, "CALIBRATION", 16)
+            build.build(source, out, target="host", kinds=KINDS, programs=("build_engine.py",), tensorrt=(10, 3))
+
+    return once("small-bundle", make)
+
+
+@pytest.fixture(scope="session")
+def host_bundle(once: Callable[..., Path]) -> Path:
+    """A bundle of the small recogniser for targets without TensorRT, in fp32 and int8."""
+
+    def make(out: Path) -> None:
+        from export import artifacts, build
+        from tests.export.conftest import small_recogniser
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(artifacts, "CALIBRATION", 16)
+            patch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 2026-01-01
+            build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
+
+    return once("host-bundle", make)

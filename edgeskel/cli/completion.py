@@ -50,7 +50,8 @@ for words, names in {choices}.items():
     node = COMPLETION_SPEC
     for word in words:
         node = node['subcommands'][word]
-    node['subcommands'] = {{**node['subcommands'], **{{name: {{**node, 'subcommands': {{}}, 'description': name}} for name in names}}}}
+    alike = {{name: {{**node, 'subcommands': {{}}, 'description': name}} for name in names}}
+    node['subcommands'] = {{**node['subcommands'], **alike}}
 """
 _ENDINGS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 

@@ -1,11 +1,6 @@
-"""A small recogniser, and one bundle of it with every artifact that this machine can run."""
+"""A small recogniser, and the kinds of artifact of it that this machine can run (``bundle_folder`` has them all)."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 
 KINDS = ("onnx-fp32", "onnx-fp16", "onnx-int8", "xnnpack-fp32", "xnnpack-int8")
 
@@ -30,24 +25,3 @@ def small_recogniser(**settings):
     with torch.no_grad():
         model.classifier.weight.mul_(20)  # answers that are far from even
     return model.eval()
-
-
-@pytest.fixture(scope="session")
-def checkpoint(once: Callable[..., Path]) -> Path:
-    return once("small-checkpoint", lambda out: small_recogniser().save_pretrained(out))
-
-
-@pytest.fixture(scope="session")
-def bundle_folder(checkpoint: Path, once: Callable[..., Path]) -> Path:
-    """Written once; tests that alter it copy it first."""
-
-    def make(out: Path) -> None:
-        from edgeskel import models
-        from export import artifacts, build
-
-        source = build.Source("small", models.from_pretrained(checkpoint))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(artifacts, "CALIBRATION", 16)
-            build.build(source, out, target="host", kinds=KINDS, programs=("build_engine.py",), tensorrt=(10, 3))
-
-    return once("small-bundle", make)

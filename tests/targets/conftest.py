@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -10,47 +11,35 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks._box import Box, missing
+from edgeskel.cli.main import main
 from edgeskel.runtime.bundle import Bundle
 from targets.device import trust
 from targets.device.layout import Install, Layout
 from targets.flash import packing, signing
-from tests.conftest import ROOT
 
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*"]
 
 
 @pytest.fixture(scope="session")
-def host_bundle(once: Callable[..., Path]) -> Path:
-    """A bundle for the host target with fp32 and int8, of a recogniser of a few thousand weights."""
+def live_bundle(once: Callable[..., Path]) -> Path:
+    """The shipped causal model for the host's ONNX Runtime: with a step form, and what it is certain of."""
 
     def make(out: Path) -> None:
-        from export import artifacts, build
-        from tests.export.conftest import small_recogniser
+        import targets
+        from export import export_bundle
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(artifacts, "CALIBRATION", 16)
-            patch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 2026-01-01
-            build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
-
-    return once("host-bundle", make)
-
-
-@pytest.fixture(scope="session")
-def live_bundle(once: Callable[..., Path]) -> Path:
-    """The shipped causal model as a user exports it for the host: with a step form, and what it is certain of."""
-
-    def make(out: Path) -> None:
-        words = ("export", "edge-utd-mhad-live", "--target", "host", "--out", out)
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}  # 2026-01-01, as the small one
-        subprocess.run(command(*words), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env=environment)
+            patch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 2026-01-01, as the small one
+            export_bundle("edge-utd-mhad-live", out, replace(targets.get("host"), artifacts=("onnx-fp32",)))
 
     return once("live-bundle", make)
 
@@ -118,22 +107,18 @@ def box(bare_box: Box) -> Box:
 
 
 @pytest.fixture
-def edgeskel(key_path: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """``edgeskel(verb, ...)``: the object that ``--json`` prints; the error's fields under "error"."""
+def edgeskel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """``edgeskel(verb, ...)``: the object that ``--json`` prints; the error's fields under "error".
+
+    In this process: an interpreter for each call would take longer than what most calls do.
+    """
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
     def run(*words: object, status: int | None = 0) -> dict[str, Any]:
-        done = subprocess.run(
-            command(*words),
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=600,
-            check=False,
-            env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
-        )
-        assert status is None or done.returncode == status, done.stdout + done.stderr
-        assert done.stdout, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
+        with redirect_stdout(io.StringIO()) as printed:
+            ended = main([*map(str, words), "--json"])
+        assert status is None or ended == status, printed.getvalue()
+        answer: dict[str, Any] = json.loads(printed.getvalue())
         return answer
 
     return run

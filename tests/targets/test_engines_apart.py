@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,15 @@ from targets.flash import packing, signing
 
 
 @pytest.fixture(scope="module")
-def pte_bundle(once: Callable[..., Path]) -> Path:
-    """A bundle for the host target that ExecuTorch runs."""
-
-    def make(out: Path) -> None:
-        from export import build
-        from tests.export.conftest import small_recogniser
-
-        build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("xnnpack-fp32",))
-
-    return once("pte-bundle", make)
+def pte_bundle(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for the host target that ExecuTorch alone runs."""
+    bundle = Path(shutil.copytree(bundle_folder, tmp_path_factory.mktemp("pte") / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    kept = ("model.pte", "checkpoint/model.safetensors")
+    manifest["artifacts"] = [entry for entry in manifest["artifacts"] if entry["file"] in kept]
+    (bundle / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    resealed(bundle)
+    return bundle
 
 
 def resealed(folder: Path) -> None:
