@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeskel.errors import BundleError
+from edgeskel.runtime import ranges
 from edgeskel.runtime.bundle import MANIFEST, SCHEMA, _read_manifest, certainty_of, manifest_digest, step_form
 from edgeskel.skeleton import Topology
 
@@ -69,6 +70,46 @@ def manifests() -> Iterator[dict[str, Any]]:
         yield _optional("step", step, _step)
     yield {"what": "a field twice", "text": '{"schema": 1, ' + json.dumps(whole)[1:], "taken": False}
     yield verdict("too deep", "[" * 2000)
+
+
+def ranged() -> Iterator[dict[str, Any]]:
+    """Manifests with one number at an end of its range, beyond it, or no number; judged by ``edgeskel.runtime.ranges``."""
+    step = {"frames": 2, "look_ahead": 0, "delay": 0, "states": [{"name": "a", "shape": [1, 3]}]}
+    whole = manifest(window=window(1), step=step, certainty={"temperature": 1, "threshold": 0.5}, budget={"p95_ms": 9},
+                     parameters=7)
+    whole["artifacts"][0]["tolerance"]["top1_drop"] = 1
+    whole["artifacts"][0]["measured"] = [{"agreement": 1, "median_ms": 0.5}]
+    for place, allowed in ranges.RANGES.items():
+        outside = (allowed.least - 1, math.nextafter(allowed.least, -math.inf), allowed.most * 1.01, 1e300, 5e-324, -1, 1 << 70)
+        inside = (allowed.least, allowed.most, (allowed.least + allowed.most) / 2, float(max(1, allowed.least)))
+        for number in (*inside, *outside, True, None, "1"):
+            yield _judged(f"{place} of {number!r}", place, _with(whole, place.replace("[]", ".0").split("."), number))
+    for number in (1e31, -1e31, 1e30, -1e30, 10**400, 0):
+        yield _judged(f"another number of {number!r}"[:60], "z", _with(whole, ["z"], number))
+    many = _with(_with(whole, ["window", "frames"], 10_000), ["window", "persons"], 64)
+    yield _judged("windows that are too large", "window", _with(many, ["topology", "joints"], [str(i) for i in range(6)]))
+    yield _judged("a state that is too large", "state", _with(whole, ["step", "states", "0", "shape"], [10_000, 1_001]))
+
+
+def _with(manifest: Any, place: Sequence[str], value: object) -> Any:
+    """A copy with another value at a place."""
+    if not place:
+        return value
+    if isinstance(manifest, list):
+        return [_with(item, place[1:], value) if str(index) == place[0] else item for index, item in enumerate(manifest)]
+    return {**manifest, place[0]: _with(manifest[place[0]], place[1:], value)}
+
+
+def _judged(what: str, says: str, content: dict[str, Any]) -> dict[str, Any]:
+    """A vector: whether Python's ranges take this manifest, whose digest fits."""
+    content = content | {"digest": manifest_digest(content)}
+    size = 3 * int(content["window"]["persons"] or 0) * int(content["window"]["frames"] or 0) * len(content["topology"]["joints"])
+    try:
+        ranges.check_numbers(content, MANIFEST)
+        ranges.check_size(size, sum(math.prod(state["shape"]) for state in content["step"]["states"]), MANIFEST)
+    except BundleError:
+        return {"what": what, "text": json.dumps(content), "taken": False, "says": says}
+    return {"what": what, "text": json.dumps(content), "taken": True}
 
 
 def choices() -> Iterator[dict[str, Any]]:

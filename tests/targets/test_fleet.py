@@ -232,9 +232,9 @@ class Device:
         with tarfile.open(self.folder / "files" / "release.tar", "w") as archive:
             archive.add(source, arcname=name)
 
-    def mender(self, state: str) -> subprocess.CompletedProcess[str]:
+    def mender(self, state: str, install: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, MENDER, state, self.folder], capture_output=True, text=True, check=False,
-                              env={**os.environ, "EDGESKEL_PREFIX": str(self.prefix)})
+                              env={**os.environ, "EDGESKEL_PREFIX": str(self.prefix), "EDGESKEL_INSTALL": install})
 
     @property
     def current(self) -> str:
@@ -269,6 +269,54 @@ def test_mender_is_told_of_a_release_that_does_not_verify(mendered: Device) -> N
     mendered.artifact("broken")
     assert mendered.mender("ArtifactInstall").returncode == 0
     assert mendered.mender("ArtifactCommit").returncode == 1
+
+
+@pytest.fixture
+def first(tmp_path: Path, made: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``first(install, spoil)``: a first install, on a device without edgeskel, of a signed release that was spoilt."""
+
+    def run(install: str, spoil: Callable[[Path], object] = lambda release: None) -> subprocess.CompletedProcess[str]:
+        device = Device(tmp_path)
+        shutil.rmtree(device.prefix)
+        release = Path(shutil.copytree(made, tmp_path / "signed"))
+        spoil(release)
+        with tarfile.open(tmp_path / "files" / "release.tar", "w") as archive:
+            archive.add(release, arcname=".")
+        return device.mender("ArtifactInstall", install)
+
+    return run
+
+
+def _print_only(release: Path) -> None:
+    (release / "edgeskel-device").write_text("import sys; print('RAN', file=sys.stderr)")
+
+
+@pytest.mark.parametrize(("install", "spoil", "says"), [
+    ("--watch 2", None, "no key of this device is named"),
+    ("--trust {tmp}/tmp/release/KEY.pub", None, "outside the artifact"),
+    ("--trust /absent.pub", None, "FileNotFoundError"),
+    ("--trust {other}", None, "signature is refused"),
+    ("--trust {key}", None, "edgeskel-device is not what was signed"),
+    ("--trust={key}", lambda release: (release / "release.json").write_text("{}"), "signature is refused"),
+    ("--trust {key}", lambda release: (release / "release.json.sig").unlink(), "signature is refused"),
+])
+def test_nothing_out_of_an_artifact_runs_before_its_signature_is_checked(
+    first: Any, key_path: Path, other_key_path: Path, tmp_path: Path, install: str, spoil: Any, says: str
+) -> None:
+    words = install.format(tmp=tmp_path, key=key_path.with_suffix(".pub"), other=other_key_path.with_suffix(".pub"))
+
+    def change(release: Path) -> None:
+        _print_only(release)
+        if spoil is not None:
+            spoil(release)
+
+    done = first(words, change)
+    assert done.returncode == 1 and says in done.stderr and "RAN" not in done.stderr
+
+
+def test_a_first_install_by_a_key_of_the_device_goes_on(first: Any, key_path: Path) -> None:
+    done = first(f"--trust {key_path.with_suffix('.pub')} --scope none --watch 2")
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_archive_that_leaves_its_folder_is_refused(mendered: Device) -> None:

@@ -63,6 +63,7 @@ public struct Manifest: Sendable {
         guard case .text(let digest)? = data["digest"], digest == sha256(Data(data.without("digest").canonical.utf8)) else {
             throw BadBundle("manifest.json does not match its own digest; copy the bundle again or export anew")
         }
+        try checkNumbers(data)
         name = try data.text("name")
         target = try data.text("target")
         let layout = try data.need("topology")
@@ -71,7 +72,7 @@ public struct Manifest: Sendable {
         labels = try data.texts("labels")
         let size = try data.need("window")
         window = Window(persons: try size.size("persons"), frames: try size.size("frames"),
-                        rateHz: try size.rate("rate_hz"), hop: try size.size("hop"))
+                        rateHz: try size.number("rate_hz"), hop: try size.size("hop"))
         certainty = try data["certainty"].map(readCertainty) ?? Certainty(temperature: 1, threshold: 0.5)
         step = try data["step"].map(readStep)
         let files = try data.need("files").allTexts("files")
@@ -83,6 +84,7 @@ public struct Manifest: Sendable {
         }
         digests = files
         tools = try data["tools"]?.allTexts("tools") ?? [:]
+        try checkSize(window, joints: joints.count, states: step?.states ?? [])
     }
 
     /// The artifact to run: of a precision (fp32, int8), or the one that the bundle lists first for ExecuTorch; `way` nil takes
@@ -113,18 +115,8 @@ private func missing(_ field: String) -> BadBundle {
 
 private func readCertainty(_ entry: Json) throws -> Certainty {
     guard case .table = entry else { throw missing("certainty") }
-    func number(_ field: String, _ absent: Double) throws -> Double {
-        guard let value = entry[field] else { return absent }
-        guard case .number(let digits) = value, let found = Double(digits) else { throw missing("certainty.\(field)") }
-        return found
-    }
-    let temperature = try number("temperature", 1)
-    let threshold = try number("threshold", 0.5)
-    guard temperature > 0, temperature.isFinite, (0...1).contains(threshold) else {
-        throw BadBundle("manifest.json: 'certainty' has a temperature of \(temperature) and a threshold of \(threshold); "
-            + "expected one above 0 and one of 0 to 1: export anew")
-    }
-    return Certainty(temperature: temperature, threshold: threshold)
+    return Certainty(temperature: entry["temperature"] == nil ? 1 : try entry.number("temperature", "certainty."),
+                     threshold: entry["threshold"] == nil ? 0.5 : try entry.number("threshold", "certainty."))
 }
 
 private func readStep(_ entry: Json) throws -> StepForm {
@@ -143,8 +135,8 @@ private func readStep(_ entry: Json) throws -> StepForm {
 private extension Json {
     /// The number, where it is a whole one above 0.
     var positive: Int? {
-        guard case .number(let digits) = self, let value = Int(digits), value > 0, value <= Int32.max else { return nil }
-        return value
+        guard case .number(let digits) = self, let value = Double(digits), value >= 1, value <= Double(Int32.max) else { return nil }
+        return Int(value)
     }
 
     func need(_ field: String) throws -> Json {
@@ -176,10 +168,8 @@ private extension Json {
         return value
     }
 
-    func rate(_ field: String) throws -> Double {
-        guard case .number(let digits)? = self[field], let value = Double(digits), value > 0, value < 1e6 else {
-            throw missing(field)
-        }
+    func number(_ field: String, _ parent: String = "") throws -> Double {
+        guard case .number(let digits)? = self[field], let value = Double(digits) else { throw missing(parent + field) }
         return value
     }
 

@@ -95,6 +95,7 @@ class Manifest private constructor(
             if (data["digest"] != hex(MessageDigest.getInstance("SHA-256").digest(content))) {
                 throw BadBundle("manifest.json does not match its own digest; copy the bundle again or export anew")
             }
+            Ranges.checkNumbers(data)
             val window = data.table("window")
             val files = data.table("files").mapValuesToText("files")
             return Manifest(
@@ -103,7 +104,7 @@ class Manifest private constructor(
                 topology = data.table("topology").text("name"),
                 joints = data.table("topology").texts("joints"),
                 labels = data.texts("labels"),
-                window = Window(window.size("persons"), window.size("frames"), window.rate("rate_hz"), window.size("hop")),
+                window = Window(window.size("persons"), window.size("frames"), window.number("rate_hz"), window.size("hop")),
                 certainty = certainty(data),
                 step = if ("step" in data) step(data.table("step")) else null,
                 artifacts = data.list("artifacts").map {
@@ -114,19 +115,16 @@ class Manifest private constructor(
                 },
                 digests = files,
                 tools = (data["tools"] as? Map<*, *>)?.mapValuesToText("tools") ?: emptyMap()
-            )
+            ).also { Ranges.checkSize(it.window, it.joints.size, it.step?.states.orEmpty()) }
         }
 
         private fun certainty(data: Map<*, *>): Certainty {
             if ("certainty" !in data) return Certainty(1.0, 0.5)
             val entry = data.table("certainty")
-            val temperature = entry.number("temperature", 1.0, "certainty")
-            val threshold = entry.number("threshold", 0.5, "certainty")
-            if (!(temperature > 0 && temperature < Double.POSITIVE_INFINITY) || !(threshold >= 0 && threshold <= 1)) {
-                throw BadBundle("manifest.json: 'certainty' has a temperature of $temperature and a threshold of $threshold; " +
-                    "expected one above 0 and one of 0 to 1: export anew")
-            }
-            return Certainty(temperature, threshold)
+            return Certainty(
+                if ("temperature" in entry) entry.number("temperature", "certainty.") else 1.0,
+                if ("threshold" in entry) entry.number("threshold", "certainty.") else 0.5
+            )
         }
 
         private fun step(entry: Map<*, *>): StepForm {
@@ -155,19 +153,12 @@ class Manifest private constructor(
 
         private fun Map<*, *>.size(field: String) = size(this[field]) ?: throw missing(field)
 
-        private fun size(value: Any?) = (value as? JsonNumber)?.text?.toIntOrNull()?.takeIf { it > 0 }
+        private fun size(value: Any?) = (value as? JsonNumber)?.text?.toDouble()?.toInt()?.takeIf { it > 0 }
 
         private fun Map<*, *>.form() = if ("form" in this) text("form") else "clip"
 
-        private fun Map<*, *>.number(field: String, absent: Double, parent: String): Double {
-            if (field !in this) return absent
-            return (this[field] as? JsonNumber)?.text?.toDouble() ?: throw missing("$parent.$field")
-        }
-
-        private fun Map<*, *>.rate(field: String): Double {
-            val value = (this[field] as? JsonNumber)?.text?.toDoubleOrNull()
-            return if (value != null && value > 0 && value < 1e6) value else throw missing(field)
-        }
+        private fun Map<*, *>.number(field: String, parent: String = "") =
+            (this[field] as? JsonNumber)?.text?.toDouble() ?: throw missing(parent + field)
 
         private fun Map<*, *>.mapValuesToText(field: String): Map<String, String> =
             entries.associate { (it.key as String) to (it.value as? String ?: throw missing(field)) }
