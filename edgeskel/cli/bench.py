@@ -30,6 +30,7 @@ class Bench:
 
 def bench(config: Bench) -> Report:
     """Open, measure in turns, report."""
+    from edgeskel.cli.apart import prove_all
     from edgeskel.console import Progress
     from edgeskel.errors import UsageError
     from edgeskel.runtime import engines
@@ -42,6 +43,7 @@ def bench(config: Bench) -> Report:
     if config.engine is not None:
         engines.get(config.engine)
     bundle = Bundle.open(config.bundle)
+    prove_all(bundle, config.engine)
     with Progress(console) as progress:
         task = progress.add_task("measuring", total=None)
         timings, skipped = measure(bundle, runs=config.runs, engine=config.engine, progress=lambda: progress.advance(task))

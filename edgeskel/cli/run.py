@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl
 import tyro
 
 from edgeskel.cli.report import Command, Report, console, refused_by_the_machine
-from edgeskel.errors import EdgeskelError, UsageError
+from edgeskel.errors import EdgeskelError, EngineError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeskel.continual.device import Memory
-    from edgeskel.runtime import Event, Session
+    from edgeskel.runtime import Bundle, Event, Session
     from edgeskel.skeleton import Frame
     from firmware_bridge.recording import Span
 
@@ -245,6 +245,7 @@ def open_session(config: Run) -> Session:
     if config.bundle is not None or (folder / "manifest.json").is_file():
         runtime.engines.check_threads(config.threads)
         bundle = Bundle.open(folder)
+        _prove(bundle, config)
         settings = runtime.event_config(bundle.certainty, config.threshold, bundle.segmenter)
         session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
         if session.remark:
@@ -271,6 +272,20 @@ def open_session(config: Run) -> Session:
     session.most = config.persons
     session.reset()
     return session
+
+
+def _prove(bundle: Bundle, config: Run) -> None:
+    """What ExecuTorch is about to load must not end this process."""
+    from edgeskel import runtime
+    from edgeskel.cli import apart
+
+    for form in ("clip", "step") if bundle.step is not None and config.way != "window" else ("clip",):
+        try:
+            artifact, engine = runtime.choose(bundle, config.engine, config.precision, form)
+        except EngineError:  # that none runs here is told where it is loaded
+            continue
+        if engine == apart.ENGINE:
+            apart.prove(bundle, artifact)
 
 
 def _with_learned(session: Session, config: Run) -> Session:

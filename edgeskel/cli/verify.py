@@ -35,6 +35,7 @@ class Verify:
 
 def verify(config: Verify) -> Report:
     """Run golden inputs and the test part, compare, judge."""
+    from edgeskel.cli.apart import prove_all
     from edgeskel.console import Progress
     from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle
@@ -43,6 +44,7 @@ def verify(config: Verify) -> Report:
 
     engines.check_threads(config.threads)
     bundle = Bundle.open(config.bundle)
+    prove_all(bundle)
     test = None
     if config.data is not None:
         from edgeskel.data import Store

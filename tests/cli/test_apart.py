@@ -1,0 +1,77 @@
+"""A damaged ``.pte`` under a manifest that fits it is a refused artifact for every verb that runs one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeskel import topologies
+from edgeskel.runtime.bundle import Bundle
+from firmware_bridge.recording import save_recording
+from tests.conftest import ROOT
+from tests.targets.test_engines_apart import resealed
+
+pytest.importorskip("executorch", reason="pip install 'edgeskel[export-mobile]'")
+# Where flips ended the process by a signal in a file like this one, and one that did not.
+PLACES = (4007, 30000)
+
+
+@pytest.fixture(scope="module")
+def damaged(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Bundles of one ``.pte`` with one flipped bit."""
+    made = []
+    for place in PLACES:
+        bundle = Path(shutil.copytree(bundle_folder, tmp_path_factory.mktemp("damaged") / "bundle"))
+        content = bytearray((bundle / "model.pte").read_bytes())
+        content[place] ^= 1 << (place % 8)
+        (bundle / "model.pte").write_bytes(content)
+        manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+        kept = ("model.pte", "checkpoint/model.safetensors")
+        manifest["artifacts"] = [entry for entry in manifest["artifacts"] if entry["file"] in kept]
+        (bundle / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        resealed(bundle)
+        made.append(bundle)
+    return made
+
+
+def called(cache: Path, *words: object) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run([sys.executable, "-m", "edgeskel", *map(str, words), "--json"], capture_output=True, text=True,
+                          check=False, cwd=ROOT, timeout=600,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache)})
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_no_flipped_bit_ends_a_program(damaged: list[Path], tmp_path: Path) -> None:
+    golden = Bundle.open(damaged[0]).golden
+    recording = tmp_path / "some.npz"
+    save_recording(recording, golden.joints[0], golden.confidence[0], np.arange(golden.joints.shape[2]) / 30,
+                   topologies.get("kinect-v1"))
+    refused = 0
+    for bundle in damaged:
+        for words in (("verify", bundle), ("run", f"replay:{recording}?speed=0", "--bundle", bundle, "--engine", "executorch")):
+            status, data = called(tmp_path / "cache", *words)
+            assert status in (0, 1)
+            if "ended its process by SIG" in str(data.get("error")):
+                assert status == 1 and data["error"]["seen"].startswith("model.pte on executorch")
+                assert "export anew" in data["error"]["remedy"]
+                refused += 1
+    assert refused  # else these places prove nothing any more
+
+
+def test_what_came_through_is_not_asked_again(bundle_folder: Path, tmp_path: Path) -> None:
+    status, _ = called(tmp_path, "bench", bundle_folder, "--engine", "executorch", "--runs", "2")
+    assert status == 0
+    proofs = {path: path.stat().st_mtime_ns for path in (tmp_path / "edgeskel" / "proved").iterdir()}
+    assert len(proofs) == 2  # fp32 and int8
+    status, _ = called(tmp_path, "bench", bundle_folder, "--engine", "executorch", "--runs", "2")
+    assert status == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "edgeskel" / "proved").iterdir()} == proofs
