@@ -105,7 +105,7 @@ def _steps(out: Path, config: Demo) -> Iterator[Step]:
     # Generated motion is learned long before the recipe's last epoch; recordings get all of theirs.
     short: tuple[str, ...] = ("--epochs", "12") if config.data is None else ()
     if config.quick:
-        short = ("--epochs", "2", "--settings", "blocks=[1, 1, 1]", "widths=[16, 24, 32]")
+        short = ("--epochs", "2", "--settings", "blocks=[1, 1, 1]")
     yield Step("Train", ("train", *data, *short, "--out", str(model)), (model,))
     page = out / "report.html"
     yield Step("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
