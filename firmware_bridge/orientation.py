@@ -36,7 +36,7 @@ from firmware_bridge.dejitter import Dejitter, Late
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.oriented import MODES, UPS, Oriented, Settings
-from firmware_bridge.pairing import Pairing, stamps_of
+from firmware_bridge.pairing import Pairing, spread_first_packet, stamps_of
 from firmware_bridge.plausibility import check_acceleration, up_axis, violent
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
@@ -151,6 +151,7 @@ class Orientation:
     def _begin(self, waited: list[tuple[float, Reading]]) -> list[Oriented]:
         if self._pairing is None:
             return self._orient(waited)
+        waited = spread_first_packet(waited, self._period)
         found = [(oriented, self._filter.getQuat3D().tolist()) for one in self._pairing.push(waited)
                  for oriented in self._filtered([one])]
         if not found:
@@ -189,7 +190,7 @@ class Orientation:
             rate_hz = self.settings.rate_hz
             self._pace = Dejitter.learn(stamps_of(waited), None if rate_hz is None else 1 / rate_hz)
             self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
-            self._period = self._pace.period
+            self._period = self._pace.step
             self._filter = _vqf(self._period)
         self.mode = mode
         return True
