@@ -124,7 +124,7 @@ SENSORS = (
 )
 
 FIELD = (
-    Target("field", "jitter_tilt_deg", "10 ms of jitter at 100 Hz: RMS tilt beyond VQF's at nominal rate", "at most", 0.2, "°"),
+    Target("field", "jitter_tilt_deg", "2 to 10 ms of jitter at 100 Hz: greatest tilt beyond VQF's", "at most", 0.2, "°"),
     Target("field", "mounting_faults_refused", "gyroscope axes swapped, negated, mis-scaled: refused in 30 s", "at least", 0.95),
     Target("field", "good_refused", "good sensors refused", "at most", 0),
     Target("field", "device_learning_new", "new actions, five data sets, five demonstrations: found by clip", "at least", 80, " %"),

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from statistics import mean, pstdev
 
-from firmware_bridge.dejitter import Dejitter
+import numpy as np
+
+from firmware_bridge.dejitter import Dejitter, round_period
 from firmware_bridge.lower_hull import NOMINAL_SPREAD, RATE_KNOWN_S, WINDOW_S, LowerHull, Stamp, stamp_of
 from firmware_bridge.samples import Flags, Reading
 
@@ -21,6 +23,8 @@ LEARNT_S = 1.0
 LEARNT_READINGS = 8
 AGAIN = 1.2
 """Until then it is worked out anew when there are so many times the readings."""
+ROUND_SPREAD = 1e-3
+"""And of one that is round by all that was seen: a device that keeps its nominal rate does so to a crystal's accuracy, mostly."""
 LEARNT_SPREAD = 0.5
 """Prior spread of a rate that was seen for a second, relative: a device may begin at another one."""
 BELIEVED = 2.5
@@ -186,7 +190,12 @@ class _Series:
         known = seconds >= LEARNT_S and readings >= LEARNT_READINGS
         if not self._nominal and (known or not self._period or readings >= self._next):
             self._next = AGAIN * readings
-            self.hull = LowerHull(window_s=self._window_s, spread=self._spread)
+            spread = self._spread
+            if known:
+                counts, times = np.array([count for _, count in packets], dtype=np.float64), np.array([at for at, _ in packets])
+                period, is_round = round_period(counts, times)
+                spread = ROUND_SPREAD if is_round else spread
+            self.hull = LowerHull(window_s=self._window_s, spread=spread)
             self._period, self._zero, self._count = period, begin, self._total - counted
             for at, count in packets:
                 self.hull.push((count - counted) * period, at - begin)

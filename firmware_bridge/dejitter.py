@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dejitter", "Late"]
+__all__ = ["Dejitter", "Late", "round_period"]
 
 Float64 = NDArray[np.float64]
 
@@ -40,16 +40,20 @@ as of readings that wait for each other, tell less: the ratio is higher by what 
 PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
 """Standard deviations of the jitter by which a reading that is late tells at once that others are missing. Where jitter is a good
 part of a period, it may have a long tail."""
+OLD, OLD_AMONG_JITTER = 4.0, 6.0
+"""And by which one is early that is older than the one before, and no new one."""
+MOST_ALIKE, BY_CHANCE = 0.9, 0.25
+"""Correlation of neighbouring deviations that is allowed for at most, of ten readings that came in one packet; and what jitter
+without any shows of it in :data:`SETTLING` readings."""
 BLOCK = 16
 """Readings by which a changed rate is noticed."""
 CHANGED = 0.1
 """A period that is off by such a share is another rate, if the readings of a block are that even."""
-NOMINAL_SLACK = 0.1
-"""A nominal rate may be off by so much."""
+NOMINAL_SLACK, ROUND_SLACK = 0.1, 0.015
+"""A nominal rate may be off by so much, and what is taken for a multiple of 5 Hz."""
 LIKELY = 3.5
-"""Standard deviations of what was seen within which the nominal rate, or a multiple of 5 Hz, is the better guess."""
-TRUSTED = 3
-"""Such a guess is worth so many times the readings."""
+"""Standard deviations of what was seen within which the nominal rate, or a multiple of 5 Hz, is the better guess; it is kept until
+what is followed differs by more."""
 LEAST_PERIOD_S = 1e-4
 EXACT = 1e-6
 """Share of the period below which stamps are as good as numbers of this size can be, and better than any fit."""
@@ -78,22 +82,31 @@ class Dejitter:
         period: seconds.
         jitter: seconds, standard deviation of the stamps.
         readings: how many the two were learnt from.
-        late: seconds by which the first stamp to come lies behind what is known of the phase.
+        late: seconds by which the first stamp to come lies behind what is known of the phase with this period.
         known: how many of the stamps to come have been learnt from.
+        likely: seconds that a period has by the nominal rate, which is believed until the stamps speak against it.
     """
 
     in_order = False
     """Set where stamps are of arrival: readings may wait for each other, but none is older than the one before."""
 
-    def __init__(self, period: float, jitter: float, readings: int, *, late: float = 0.0, known: int = 0) -> None:
-        self.period = period
+    def __init__(self, period: float, jitter: float, readings: int, *, late: float = 0.0, known: int = 0,
+                 likely: float | None = None) -> None:
+        self.period = likely or period
+        """Seconds: the likely one until the stamps speak against it, since the first seconds of stamps that jitter tell it to a
+        few thousandths only, and what is followed then."""
         self.time = -math.inf
         """Seconds: when the last reading was measured, the jitter taken off."""
-        self.step = period
+        self.step = self.period
         """Seconds of each period up to the last reading: what passed by stamps that are exact, else the period."""
         self.found: Late | None = None
         """What the last reading has revealed about earlier ones."""
-        self._late, self._known = late, known
+        self._late = late if likely is None else late + 0.5 * max(0, known - 1) * (likely - period)
+        self._known = known
+        # What the stamps alone say, while the likely period is believed: by how much time and period differ.
+        self._doubted = likely is not None
+        self._free_period = period - self.period
+        self._free_time = -0.5 * max(0, known - 1) * self._free_period  # in the middle of what both were learnt from they meet
         # Of the differences of successive deviations, which a reading that is missing disturbs once only: mean square, and mean
         # product of one and the next.
         self._square, self._product = 2 * jitter * jitter, -jitter * jitter
@@ -117,25 +130,26 @@ class Dejitter:
         """
         stamps = np.asarray(times, dtype=np.float64)
         steps = np.diff(stamps)
-        slope, even, late = _line(np.arange(len(stamps), dtype=np.float64), stamps)
+        slope, even, late, alike = _line(np.arange(len(stamps), dtype=np.float64), stamps)
         guess = nominal_s if nominal_s is not None else float(np.median(steps))
         if guess > LEAST_PERIOD_S:
             counts = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(steps / guess)))])
-            period, jitter, behind = _line(counts, stamps)
+            period, jitter, behind, alike_then = _line(counts, stamps)
             if jitter < EVEN * period and abs(period / guess - 1) < NOMINAL_SLACK:
                 # Over the whole span it is known to the last digit, which the middle of the single steps is not.
                 if jitter < 1e-6 * period:
                     period, behind = float((stamps[-1] - stamps[0]) / counts[-1]), 0.0
-                return cls(period, jitter, len(stamps), late=behind, known=len(stamps))
+                likely = nominal_s or _round_rate(period)
+                fits = _fits(period, likely, _uncertain(jitter, len(stamps), alike_then), nominal_s)
+                return cls(period, jitter, len(stamps), late=behind, known=len(stamps), likely=likely if fits else None)
         if nominal_s is not None and slope > (1 + NOMINAL_SLACK) * nominal_s:
             return cls(nominal_s, even, 4)  # some are missing, who knows which
         if not slope > LEAST_PERIOD_S:  # they came all at once, or backwards
             slope = max(float(stamps.max() - stamps.min()) / len(stamps), LEAST_PERIOD_S)
         count = len(stamps)
-        likely = nominal_s or (1 / (5 * round(0.2 / slope)) if 0.2 / slope > 2 else slope)
-        if abs(slope - likely) < LIKELY * even * math.sqrt(12 / count**3):
-            return cls(likely, even, TRUSTED * count, late=late + (likely - slope) * (count - 1) / 2, known=count)
-        return cls(slope, even, count, late=late, known=count)
+        likely = nominal_s or _round_rate(slope)
+        fits = _fits(slope, likely, _uncertain(even, count, alike), nominal_s)
+        return cls(slope, even, count, late=late, known=count, likely=likely if fits else None)
 
     @property
     def jitter(self) -> float:
@@ -176,7 +190,7 @@ class Dejitter:
                 off -= missing * period
                 self._declared += missing
                 self._up = self._down = 0.0
-            elif not self.in_order and stamp <= self._newest and off < -4 * sigma - 0.5 * period:
+            elif not self.in_order and stamp <= self._newest and off < -self._old:
                 self._see(off)
                 self._tune()
                 self._sequence = before
@@ -195,13 +209,17 @@ class Dejitter:
         phase_gain, period_gain = self._phase_gain, self._period_gain
         if self._known:
             self._known -= 1
+            self._learnt -= readings  # they are in it, and the block will add them again
             phase_gain = period_gain = 0.0
         elif readings > 1:
             phase_gain = min(readings * phase_gain, FASTEST_GAIN)
             period_gain = min(readings * period_gain, STEEPEST_GAIN / readings)
         share = phase_gain * off
         self.time = predicted + (share if share > -0.5 * period else -0.5 * period)
-        self.period = period + period_gain * off
+        if self._doubted:
+            self._follow_freely(off, count, phase_gain, period_gain)
+        else:
+            self.period = period + period_gain * off
         # As _see; written out, since it is done for every reading.
         most, change = 4 * sigma, off - self._off
         if change > most or change < -most:
@@ -227,6 +245,13 @@ class Dejitter:
         self._known = 0
         self.time = self._stamp = self._newest = -math.inf
         self._forget()
+
+    def _follow_freely(self, off: float, count: int, phase_gain: float, period_gain: float) -> None:
+        """Follow what the stamps say by themselves, beside what is believed."""
+        ahead = self._free_time + count * self._free_period
+        left = off - ahead
+        self._free_time = ahead + phase_gain * (left - off)  # by which time has moved, too
+        self._free_period += period_gain * left
 
     def _forget(self) -> None:
         self._up = self._down = self._up_sum = self._down_sum = 0.0
@@ -262,7 +287,11 @@ class Dejitter:
     def _find(self, off: float, missing: int, run: int) -> float:
         self._declared += missing
         self.found = Late(run - 1, missing * self.period)
-        self.time += missing * self.period
+        self.time += missing * self.period * (1 - min(1.0, run * self._phase_gain))  # what it has followed by itself since
+        if self._doubted:
+            self._free_period -= missing * self.period * run * self._period_gain
+        else:
+            self.period -= missing * self.period * run * self._period_gain
         self._up = self._down = self._up_sum = self._down_sum = 0.0
         self._up_run = self._down_run = 0
         return off - missing * self.period
@@ -295,7 +324,7 @@ class Dejitter:
     def _change(self, period: float, readings: int) -> None:
         """The rate is another one, since a block ago; what was counted wrongly in it is said."""
         self.found = Late(2 * BLOCK - 1, -self._excess - self._excess_before, spread=True)
-        self.period, self.time, self._learnt = period, self._stamp, readings
+        self.period, self.time, self._learnt, self._doubted = period, self._stamp, readings, False
         self._square, self._product, self._off, self._step = 2 * (0.1 * period) ** 2, -((0.1 * period) ** 2), 0.0, 0.0
         self._forget()
         self._tune()
@@ -303,22 +332,56 @@ class Dejitter:
     def _tune(self) -> None:
         period = self.period
         # Of deviations of which each is ``alike`` times the one before and something new.
-        alike = min(max(1 + 2 * self._product / self._square, 0.0), 0.9) if self._square else 0.0
+        alike = min(max(1 + 2 * self._product / self._square, 0.0), MOST_ALIKE) if self._square else 0.0
         self._jitter = math.sqrt(0.5 * self._square / (1 - alike))
         self._sigma = max(self._jitter, LEAST_JITTER * period)
         self._exact = self._jitter < EXACT * period
         self._plain = (PLAIN if self._sigma < EVEN * period else PLAIN_AMONG_JITTER) * self._sigma + 0.25 * period
+        self._old = (OLD if self._sigma < EVEN * period else OLD_AMONG_JITTER) * self._sigma + 0.5 * period
         self._sure = SURE * (1 + alike) / (1 - alike)
         noise = max(self._jitter**2, 1e-18) * period  # of stamps, as a density
         swift = (WANDER * WANDER / noise) ** 0.25 * period  # of the loop, radians in a period
         self._phase_gain = min(max(math.sqrt(2) * swift, 4 / self._learnt), FASTEST_GAIN)
         self._period_gain = min(max(swift * swift, 6 / self._learnt**2), STEEPEST_GAIN)
+        # The loop knows the period as a line through so many readings would.
+        known = math.sqrt(6 / self._period_gain)
+        if self._doubted and abs(self._free_period) > LIKELY * _uncertain(self._jitter, known, max(0.0, alike - BY_CHANCE)):
+            self.period += self._free_period
+            self.time += self._free_time
+            self._doubted = False
 
 
-def _line(counts: Float64, stamps: Float64) -> tuple[float, float, float]:
-    """Least squares: seconds for each count, the standard deviation of what is left, and that of the first."""
+def round_period(counts: Float64, stamps: Float64) -> tuple[float, bool]:
+    """Seconds of a count, by a line through (K,) counts and stamps, and whether that is as good as a multiple of 5 Hz; it is that
+    then."""
+    slope, jitter, _, alike = _line(counts, stamps)
+    step = float(counts[-1] - counts[0]) / (len(counts) - 1)
+    likely = _round_rate(slope)
+    fits = _fits(slope, likely, _uncertain(jitter, len(counts), alike) / step, None)
+    return (likely, True) if fits else (slope, False)
+
+
+def _fits(period: float, likely: float, uncertain: float, nominal_s: float | None) -> bool:
+    """Whether what was seen may well be the likely period, all seconds."""
+    return abs(period - likely) < min(LIKELY * uncertain, likely * (ROUND_SLACK if nominal_s is None else NOMINAL_SLACK))
+
+
+def _round_rate(period: float) -> float:
+    """The period of the multiple of 5 Hz that is next; that itself below 10 Hz."""
+    return 1 / (5 * round(0.2 / period)) if 0.2 / period > 2 else period
+
+
+def _uncertain(jitter: float, readings: float, alike: float) -> float:
+    """Standard deviation of the slope of a line through so many stamps, seconds for each; neighbours correlate by ``alike``."""
+    return jitter * math.sqrt(12 / readings**3 * (1 + alike) / (1 - alike))
+
+
+def _line(counts: Float64, stamps: Float64) -> tuple[float, float, float, float]:
+    """Least squares: seconds for each count; of what is left the standard deviation, the first, and how alike neighbours are."""
     x = counts - counts.mean()
     y = stamps - stamps.mean()
     slope = float((x @ y) / (x @ x))
     left = y - slope * x
-    return slope, float(np.sqrt(np.mean(left**2))), float(left[0])
+    square = float(left @ left)
+    alike = float(left[1:] @ left[:-1]) / square if square else 0.0
+    return slope, math.sqrt(square / len(left)), float(left[0]), min(max(alike, 0.0), MOST_ALIKE)

@@ -23,8 +23,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +37,7 @@ from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, PIECES, Body, infer
 from firmware_bridge.cameras.plausible import Handedness
+from firmware_bridge.fused import STALE_S, Fused, Origin, origins
 from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
@@ -48,56 +47,12 @@ __all__ = ["Fused", "Fusion", "Origin"]
 
 Float64 = NDArray[np.float64]
 
-STALE_S = 0.25
-"""A sensor that has been silent for longer measures nothing any more."""
 LIVE_S = 0.5
 """A frame waits for sensors that have sent something within so long."""
 AHEAD_S = 0.002
 """A reader is called so long before a frame can be due: timers of an event loop are a millisecond late."""
 GATHERED = 16
 """Readings of a sensor that wait at most to be worked through at once; mostly the next frame comes first."""
-
-
-class Origin(IntEnum):
-    """Where a joint's value comes from."""
-
-    MISSING = 0
-    """Nothing is known: confidence 0."""
-    INFERRED = 1
-    """From the rest of the body: no sensor on its bones, no camera."""
-    CAMERA = 2
-    """A camera saw it within the last :data:`STALE_S`; none of its bones has a sensor."""
-    INERTIAL = 3
-    """Sensors on all of its bones."""
-    BOTH = 4
-    """Both."""
-
-
-_ORIGINS = np.array([[[Origin.MISSING, Origin.CAMERA], [Origin.INERTIAL, Origin.BOTH]],
-                     [[Origin.INFERRED, Origin.CAMERA], [Origin.INERTIAL, Origin.BOTH]]], dtype=np.int8).reshape(8)
-"""By whether it is known at all, has sensors, was filmed (plain numbers: an enum's members cost numpy more than the rest)."""
-
-
-@dataclass(frozen=True)
-class Fused:
-    """A frame and what is behind it.
-
-    Args:
-        frame: one person; world y up, metres. Where a camera is, its place and heading; else the start.
-        origin: (V,) of :class:`Origin`.
-        age_s: (V,) seconds since the oldest of the readings, or the camera frame, that the joint rests on; infinite
-            where inferred.
-        turns: (P, 4) segment -> world of ``segments.PIECES``.
-        measured: (P,) which of them carry a live sensor.
-        root_age_s: seconds since a camera saw where the body is; infinite before.
-    """
-
-    frame: Frame
-    origin: NDArray[np.int8]
-    age_s: Float64
-    turns: Float64
-    measured: NDArray[np.bool_]
-    root_age_s: float
 
 
 class Fusion:
@@ -169,8 +124,7 @@ class Fusion:
     @property
     def judgements(self) -> dict[str, Judgement]:
         """Sensor -> whether its gyroscope, or quaternion, fits its accelerometer, as far as its motion has told."""
-        return {name: "refused" if sensor.refused is not None else sensor.orientation.fit.judgement
-                for name, sensor in self.sensors.items()}
+        return {name: sensor.judgement for name, sensor in self.sensors.items()}
 
     def push_reading(self, sensor: str, reading: Reading, host_ns: int) -> None:
         """Take a reading of one sensor, which arrived at ``host_ns`` (``time.monotonic_ns()``).
@@ -210,19 +164,9 @@ class Fusion:
                 self._work_through(state)
 
     def _work_through(self, state: WornSensor) -> None:
-        gathered, state.gathered = state.gathered, []
-        try:
-            oriented = state.orientation.push_all(gathered)
-        except DeviceError as error:
-            state.refused = error
-            return
-        begin = 0
-        for at, one in enumerate(oriented):
-            if one.epoch != state.epoch:
-                state.epoch, begin = one.epoch, at
-                state.buffer.clear()
-                self.headings.lose(state.segment)
-        state.keep(oriented[begin:] if begin else oriented)
+        oriented, lost = state.work_through()
+        if lost:
+            self.headings.lose(state.segment)
         if self._next is None and oriented:
             self._next = oriented[0].time
 
@@ -358,11 +302,7 @@ class Fusion:
         fit is in :attr:`refused`, and its next reading raises.
         """
         for sensor in self.sensors.values():
-            if sensor.refused is None and sensor.orientation.fit.waits:
-                try:
-                    sensor.orientation.judge()
-                except DeviceError as error:
-                    sensor.refused = error
+            if sensor.judge():
                 return
 
     def _sample(self, time: float) -> tuple[Float64, Float64]:
@@ -412,7 +352,7 @@ class Fusion:
         inertial = np.isfinite(sensor_age)
         filmed = seen_age < STALE_S
         known = self.skeleton.placed | np.isfinite(seen_age)
-        origin = _ORIGINS[known * 4 + inertial * 2 + filmed]
+        origin = origins(known, inertial, filmed)
         confidence = np.where(known, 1 / (1 + variance / self.camera.HALF_SURE**2), 0.0)
         frame = Frame(time, (root + joints + residual)[None].astype(np.float32), confidence[None].astype(np.float32))
         return Fused(frame, origin, np.where(inertial, sensor_age, np.where(filmed, seen_age, math.inf)), turns,

@@ -29,15 +29,15 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, MissingExtra
 from firmware_bridge.dejitter import Dejitter, Late
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
+from firmware_bridge.orientation_mode import check_complete, choose_mode, column, device_up
 from firmware_bridge.oriented import MODES, UPS, Oriented, Settings
-from firmware_bridge.pairing import Pairing, stamps_of
-from firmware_bridge.plausibility import check_acceleration, up_axis, violent
+from firmware_bridge.pairing import Pairing, spread_first_packet, stamps_of
+from firmware_bridge.plausibility import check_acceleration, violent
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
 
 __all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
@@ -151,6 +151,7 @@ class Orientation:
     def _begin(self, waited: list[tuple[float, Reading]]) -> list[Oriented]:
         if self._pairing is None:
             return self._orient(waited)
+        waited = spread_first_packet(waited, self._period)
         found = [(oriented, self._filter.getQuat3D().tolist()) for one in self._pairing.push(waited)
                  for oriented in self._filtered([one])]
         if not found:
@@ -165,31 +166,25 @@ class Orientation:
     def _decide(self, waited: list[tuple[float, Reading]]) -> bool:
         """Choose the way from what a second holds, and check it; False where a quieter one has to be waited for."""
         readings = [reading for _, reading in waited]
-        acceleration = _column(readings, "acceleration")
-        rate = _column(readings, "angular_velocity")
-        mode = self.settings.mode
-        if mode == "auto":
-            if any(r.orientation is not None for r in readings):
-                mode = "device"
-            else:
-                compass = self.settings.magnetometer and any(r.magnetic_field is not None for r in readings)
-                mode = "9-axis" if compass else "6-axis"
+        acceleration = column(readings, "acceleration")
+        rate = column(readings, "angular_velocity")
+        mode = choose_mode(self.settings, readings)
         if len(acceleration):
             check_acceleration(self.name, acceleration, rate)
         if mode == "device":
             try:
-                self._turn = UPS[self._device_up(waited)]
+                self._turn = UPS[device_up(self.name, self.settings, waited)]
             except DeviceError:
                 self._violent += 1
                 if not len(acceleration) or not violent(acceleration) or self._violent >= VIOLENT_LEAST:
                     raise
                 return False
         else:
-            self._check_complete(mode, readings)
+            check_complete(self.name, mode, readings)
             rate_hz = self.settings.rate_hz
             self._pace = Dejitter.learn(stamps_of(waited), None if rate_hz is None else 1 / rate_hz)
             self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
-            self._period = self._pace.period
+            self._period = self._pace.step
             self._filter = _vqf(self._period)
         self.mode = mode
         return True
@@ -207,38 +202,6 @@ class Orientation:
         except DeviceError as error:
             self._refused = error
             raise
-
-    def _device_up(self, waited: list[tuple[float, Reading]]) -> str:
-        pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", "acceleration").push(waited)]
-        if not any(r.orientation for _, r in waited):
-            raise DeviceError(f"{self.name} sends no quaternion", expected="the orientation of the device's own filter",
-                              remedy="set mode to 6-axis, or switch the device's output")
-        if not pairs:
-            if self.settings.up is None:
-                raise DeviceError(f"{self.name} sends quaternions and no acceleration, so that nothing tells which axis "
-                                  "of its world points up", expected="up, one of " + ", ".join(UPS),
-                                  remedy="say it (most devices: up=+z), or let the device send acceleration too")
-            return self.settings.up
-        quaternions, accelerations = (np.array(part, dtype=np.float64) for part in zip(*pairs, strict=True))
-        found = up_axis(self.name, quaternions, accelerations)
-        if self.settings.up not in (None, found):
-            raise DeviceError(f"{self.name}: the accelerometer points along {found} of the device's world",
-                              expected=f"{self.settings.up}, as the settings say",
-                              remedy="leave up out, or correct it")
-        return found
-
-    def _check_complete(self, mode: str, readings: list[Reading]) -> None:
-        needed = {"acceleration": "acceleration with gravity", "angular_velocity": "angular velocity"}
-        if mode == "9-axis":
-            needed["magnetic_field"] = "magnetic field"
-        for field, words in needed.items():
-            if any(getattr(reading, field) is not None for reading in readings):
-                continue
-            linear = field == "acceleration" and any(r.linear_acceleration is not None for r in readings)
-            raise DeviceError(f"{self.name} sends " + ("acceleration with gravity taken off" if linear else f"no {words}"),
-                              expected=f"{words}: {mode} orientation needs it",
-                              remedy="choose an output of the device that has it" + (
-                                  ", or mode 6-axis" if field == "magnetic_field" else ", or its own quaternion"))
 
     def _orient(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
         if self._pairing is None:
@@ -399,9 +362,3 @@ def _vqf(period: float) -> Any:
         return import_module("vqf").VQF(period)
     except ImportError as error:
         raise MissingExtra("vqf", "sensors", "orientation from gyroscope and accelerometer") from error
-
-
-def _column(readings: list[Reading], field: str) -> NDArray[np.float64]:
-    """(K, 3) what there is of a field."""
-    values = [getattr(reading, field) for reading in readings]
-    return np.array([value for value in values if value is not None], dtype=np.float64).reshape(-1, 3)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from firmware_bridge.samples import Reading, Vector
 
-__all__ = ["Pairing", "stamps_of"]
+__all__ = ["Pairing", "spread_first_packet", "stamps_of"]
 
 HELD_S = 0.25
 """A value stands for so long where no later one comes; after that it says nothing any more."""
@@ -146,3 +146,17 @@ def stamps_of(waited: Sequence[Timed]) -> list[float]:
     while len(kept) > 2 and kept[1] == kept[0]:
         kept.pop(0)  # the first packet: nothing tells yet how far apart its readings are
     return kept
+
+
+def spread_first_packet(waited: Sequence[Timed], period_s: float) -> list[Timed]:
+    """Whole readings that came first of all and together: the last was measured when they came, the others before.
+
+    Later packets are spread when they come, by the period that earlier ones have taught; nothing taught the first.
+    """
+    many = 1
+    while many < len(waited) and waited[many][0] == waited[0][0] and waited[many][1][1:] != waited[many - 1][1][1:]:
+        many += 1
+    packet = waited[:many]
+    if any(reading.angular_velocity is None or reading.acceleration is None for _, reading in packet):
+        return list(waited)  # kinds that come apart share an instant
+    return [(time - (many - 1 - k) * period_s, reading) for k, (time, reading) in enumerate(packet)] + list(waited[many:])

@@ -10,6 +10,7 @@ from edgeskel.errors import DeviceError
 from firmware_bridge.align import JitterBuffer
 from firmware_bridge.body.segments import segment_of
 from firmware_bridge.clock import Clock
+from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.orientation import Orientation, Oriented, Settings
 from firmware_bridge.samples import Reading
 
@@ -64,6 +65,37 @@ class WornSensor:
         self.told = False
         self._period = math.nan
         self._steady = False
+
+    @property
+    def judgement(self) -> Judgement:
+        """Whether what turns fits the accelerometer, as far as its motion has told."""
+        return "refused" if self.refused is not None else self.orientation.fit.judgement
+
+    def judge(self) -> bool:
+        """Look at that now; False where nothing waits to be looked at."""
+        if self.refused is not None or not self.orientation.fit.waits:
+            return False
+        try:
+            self.orientation.judge()
+        except DeviceError as error:
+            self.refused = error
+        return True
+
+    def work_through(self) -> tuple[list[Oriented], bool]:
+        """Make orientations of what was gathered; with them, whether the heading was lost meanwhile."""
+        gathered, self.gathered = self.gathered, []
+        try:
+            oriented = self.orientation.push_all(gathered)
+        except DeviceError as error:
+            self.refused = error
+            return [], False
+        begin, lost = 0, False
+        for at, one in enumerate(oriented):
+            if one.epoch != self.epoch:
+                self.epoch, begin, lost = one.epoch, at, True
+                self.buffer.clear()
+        self.keep(oriented[begin:] if begin else oriented)
+        return oriented, lost
 
     def keep(self, oriented: list[Oriented]) -> None:
         """What its newest readings came to, of one epoch."""

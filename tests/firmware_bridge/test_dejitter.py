@@ -52,12 +52,30 @@ def test_losses_are_exact_where_jitter_is_a_fraction_of_the_period(seed: int, ra
 
 
 @pytest.mark.parametrize("jitter", [0.005, 0.01])
-def test_losses_that_jitter_hides_are_found_later(jitter: float) -> None:
+@pytest.mark.parametrize("loss", [0.005, 0.02])
+def test_losses_that_jitter_hides_are_found_later_or_make_periods_longer(jitter: float, loss: float) -> None:
     rng = np.random.default_rng(3)
-    kept = np.flatnonzero((rng.random(12_000) >= 0.005) | (np.arange(12_000) < 150))
-    _, periods, _ = _counted(kept / 100 + rng.normal(0, jitter, len(kept)))
-    lost = 11_999 - len(kept) + 1
-    assert abs(periods - (kept[-1] - kept[0])) <= (0.1 if jitter < 0.01 else 0.5) * lost  # the rest goes into the period
+    kept = np.flatnonzero((rng.random(12_000) >= loss) | (np.arange(12_000) < 150))
+    stamps = kept / 100 + rng.normal(0, jitter, len(kept))
+    pace = Dejitter.learn(stamps[:101].tolist())
+    passed, found = 0.0, 0
+    for stamp in stamps.tolist():
+        count = pace.push(stamp)
+        passed += count * pace.step + (pace.found.seconds if pace.found else 0.0)
+        found += count - 1 + (round(pace.found.seconds / pace.period) if pace.found else 0)
+    assert passed == pytest.approx(119.99, rel=1e-3)  # none is lost to what was turned
+    if jitter < 0.01:
+        assert found == pytest.approx(12_000 - len(kept), rel=0.02)
+
+
+@pytest.mark.parametrize("rate", [49.5, 60.0, 99.7, 100.0, 101.0, 104.0])
+def test_a_device_beside_its_likely_rate_is_believed_as_soon_as_its_stamps_tell(rate: float) -> None:
+    for seed in range(5):
+        stamps = np.arange(round(5 * rate)) / rate + np.random.default_rng([2, seed]).normal(0, 0.01, round(5 * rate))
+        pace = Dejitter.learn(stamps[:round(rate)].tolist())
+        counted = [pace.push(stamp) * pace.step for stamp in stamps.tolist()]
+        assert sum(counted[1:]) == pytest.approx(stamps[-1] - stamps[0], abs=0.05)
+        assert pace.step == pytest.approx(1 / rate, rel=2e-3)
 
 
 @pytest.mark.parametrize("missing", [5, 10, 20])

@@ -59,14 +59,22 @@ def test_even_stamps_give_what_the_filter_gives(datasets: Path, trial: str, rate
 @pytest.mark.parametrize(("rate", "jitter"), [(50.0, 0.01), (100.0, 0.002), (100.0, 0.005), (100.0, 0.01), (200.0, 0.01)])
 def test_jitter_of_the_stamps_is_not_multiplied_into_the_rotation(datasets: Path, trial: str, rate: float, jitter: float) -> None:
     recorded = _motion(datasets, trial, rate)
+    for seed in range(4):
+        assert jitter_errors_deg(recorded, jitter, seed).max() < 0.1
+
+
+@pytest.mark.parametrize("rate", [49.5, 99.7, 104.0])
+def test_a_rate_that_is_no_round_one_is_followed_through_the_jitter(datasets: Path, rate: float) -> None:
+    recorded = _motion(datasets, COMBINED, rate)
     for seed in range(2):
-        assert math.sqrt(float(np.mean(jitter_errors_deg(recorded, jitter, seed) ** 2))) < 0.2
+        error = jitter_errors_deg(recorded, 0.01, seed)
+        assert math.sqrt(float(np.mean(error**2))) < 0.8 and error.max() < 2  # 3.6 and 7.8 where a round rate was kept to
 
 
 def test_arrivals_of_a_device_without_a_clock_are_counted(datasets: Path) -> None:
     for nominal in (None, 100.0):
         error = jitter_errors_deg(_motion(datasets, ROTATION), 0.01, 4, arrival=True, rate_hz=nominal)
-        assert math.sqrt(float(np.mean(error**2))) < 0.3
+        assert math.sqrt(float(np.mean(error**2))) < 0.1 and error.max() < 0.3
 
 
 def test_losses_count_for_what_they_are_however_the_stamps_jitter(datasets: Path) -> None:
@@ -92,7 +100,8 @@ def test_a_device_that_begins_at_half_or_double_its_rate_is_not_believed_for_lon
             found, whose, epochs = estimate(recorded, stamps, range(len(stamps)), arrival=arrival)
             error = tilt_deg(found, recorded.reference[whose])
             # What the first second and a half says wrongly about the turn is the accelerometer's to correct, in some seconds.
-            assert error[recorded.time[whose] > 10].max() < 1 and epochs[-1] <= 1
+            settled = recorded.time[whose]
+            assert error[settled > 5].max() < 1.2 and error[settled > 7].max() < 0.8 and epochs[-1] <= 1
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------
@@ -106,8 +115,9 @@ def test_all_readings_of_a_packet_without_a_clock_are_used(datasets: Path, many:
     rng = np.random.default_rng(many)
     arrived = (numbers // many + 1) * many / 100 + rng.uniform(0, 0.01, len(numbers) // many + 1)[numbers // many]
     found, whose, _ = estimate(recorded, arrived, numbers.tolist(), arrival=True, rate_hz=nominal)
-    assert len(found) >= 0.998 * len(numbers)
-    assert float(np.sqrt(np.mean(tilt_deg(found, recorded.reference[whose]) ** 2))) < (1.5 if nominal is None else 0.6)
+    assert len(found) == len(numbers)
+    error = tilt_deg(found, recorded.reference[whose])[200:]
+    assert math.sqrt(float(np.mean(error**2))) < 0.1 and error.max() < 0.5
 
 
 def test_ten_lines_of_a_datagram_are_ten_readings(datasets: Path) -> None:
@@ -122,9 +132,9 @@ def test_ten_lines_of_a_datagram_are_ten_readings(datasets: Path) -> None:
             assert isinstance(reading, Reading) and worn.clock is not None
             out += worn.orientation.push(reading, worn.clock.push(reading, host_ns).time)
     times = np.array([one.time for one in out])
-    assert len(out) >= 2990 and np.all(np.diff(times) > 0)
+    assert len(out) == 3000 and np.all(np.diff(times) > 0)
     assert np.median(np.diff(times)) == pytest.approx(0.01, rel=0.02)
-    assert tilt_deg(np.array([one.quaternion for one in out]), recorded.reference[3000 - len(out):3000])[200:].max() < 0.5
+    assert tilt_deg(np.array([one.quaternion for one in out]), recorded.reference[:3000])[200:].max() < 0.01
 
 
 def test_a_stall_of_the_link_is_no_gap(datasets: Path) -> None:
@@ -135,7 +145,7 @@ def test_a_stall_of_the_link_is_no_gap(datasets: Path) -> None:
         arrived[(arrived > begin) & (arrived < begin + 0.4)] = begin + 0.4
     arrived = np.maximum.accumulate(arrived + np.arange(len(arrived)) % 3 * 1e-4)
     found, whose, epochs = estimate(recorded, arrived, range(len(arrived)), arrival=True)
-    assert not epochs.any() and tilt_deg(found, recorded.reference[whose])[200:].max() < 0.5
+    assert not epochs.any() and tilt_deg(found, recorded.reference[whose])[200:].max() < 0.1
 
 
 def test_a_packet_that_comes_twice_is_one(datasets: Path) -> None:
