@@ -98,9 +98,11 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
 
 
 def _step(model: Recogniser, artifact: Artifact) -> bytes:
+    from edgeskel.models import CausalRecogniser
     from export.graph import StepGraph, export_program
     from export.quiet import quiet
 
+    assert isinstance(model, CausalRecogniser)
     graph = StepGraph(model).eval()
     with quiet():
         if artifact.kind.startswith("pte"):

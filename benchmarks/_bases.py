@@ -125,10 +125,9 @@ def base(name: str, draw: int, *, live: bool = False, validation: str = "0", epo
                 if clip.label not in new:
                     writer.add(clip)
     old = Store.open(path / "store")
-    settings = ["virtual=true"]
     start = str(base(name, draw, validation=validation, epochs=epochs, folder=folder)) if live else None
     config = TrainConfig(
         data=old.path, out=path / ("live" if live else "base"), recogniser="edge-live" if live else "edge", start=start,
         protocol=SETS[name].protocol, fold=fold_of(name, draw), validation=validation, seed=0,
-        epochs=None if live else epochs, settings=tuple(settings), threads=1)
+        epochs=None if live else epochs, method="class-augmentation", threads=1)
     return train(config, progress=True).folder

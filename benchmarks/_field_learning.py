@@ -59,7 +59,7 @@ def measure(quick: bool) -> dict[str, float]:
 
 def _bases(quick: bool, scratch: Path) -> Iterator[tuple[str, Store, int, Path]]:
     """(set, its store, which actions are left out, checkpoint folder)."""
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
 
     if quick:
         yield "utd-mhad", store_of("utd-mhad", scratch), 0, folder_of(SHIPPED)

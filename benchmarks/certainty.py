@@ -30,14 +30,15 @@ SEEDS = (1, 2)
 
 def certainty(checkpoint: Path, store_path: Path, others_path: Path, way: str) -> dict[str, Any]:
     """What ``certainty.json`` holds."""
-    from edgeskel.data import Store, split
+    from edgeskel.data import Store
     from edgeskel.models import from_pretrained
     from edgeskel.runtime import EventConfig, session_of
     from edgeskel.training import evaluate, record
 
     store, run = Store.open(store_path), record.read(checkpoint)
-    held_out = str(run["split"]).rpartition("validation ")[2]
-    validation = split(store, run["protocol"], fold=run["fold"], validation=held_out).validation
+    trained = record.Training.of(run)
+    assert trained is not None
+    validation = trained.split(store).validation
     model = from_pretrained(checkpoint)
     metrics = evaluate(model, store, validation)
     temperature = _temperature(np.log(np.maximum(metrics.probabilities, 1e-30)), metrics.truth)

@@ -97,7 +97,7 @@ def _run(plan: Plan, store: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 def _seed(plan: Plan, data: Path, folder: Path, seed: int, savings: Sequence[float]) -> list[dict[str, Any]]:
-    from edgeskel.compression.fine_tuning import fine_tune
+    from edgeskel.compression.fine_tuning import fine_tune, recipe_of
     from edgeskel.compression.low_rank import choose_ranks, compress, covariances
     from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window
@@ -119,11 +119,9 @@ def _seed(plan: Plan, data: Path, folder: Path, seed: int, savings: Sequence[flo
             small = compress(model, ranks, inputs if method != "plain" else None)
             rows.append(_row(folder, store, small, seed=seed, saving=saving, method=method, stage="truncated"))
         console.print(f"seed {seed}: fine-tuning at a saving of {saving:.0%}")
-        start = folder / f"truncated-{saving}"
-        if not (start / "config.json").is_file():
-            small.save_pretrained(start)
-        tuned = fine_tune(start, whole, data, folder / f"tuned-{saving}", epochs=plan.tuning_epochs, rate=plan.tuning_rate,
-                          protocol=PROTOCOL, seed=seed, threads=plan.threads, precision=plan.precision)
+        how = TrainConfig(data=data, out=folder / f"tuned-{saving}", protocol=PROTOCOL, epochs=plan.tuning_epochs, seed=seed,
+                          start=str(whole), teachers=(str(whole),), threads=plan.threads, precision=plan.precision)
+        tuned = fine_tune(small, model, how, recipe=recipe_of(whole), rate=plan.tuning_rate)
         rows.append(_row(folder, store, tuned.recogniser, seed=seed, saving=saving, method=method, stage="fine-tuned"))
     return rows
 

@@ -148,35 +148,37 @@ def _costs(store: Any, quick: bool) -> dict[str, dict[str, float]]:
     """Milliseconds and peak MB of a step in the second task of Split UTD-MHAD, every method in turns."""
     import torch
 
-    from edgeskel.continual.training.clips import read
+    from edgeskel.continual.training.clips import Clips
     from edgeskel.continual.training.cost import peak_bytes
-    from edgeskel.continual.training.loop import MODEL, make_method
-    from edgeskel.continual.training.methods import method_named, settings_of
+    from edgeskel.continual.training.loop import MODEL, make_method, windows
+    from edgeskel.continual.training.method import recipe_for
+    from edgeskel.continual.training.methods import method_named
     from edgeskel.continual.training.protocols import sequence
     from edgeskel.models import create
-    from edgeskel.models.edge import Edge
+    from edgeskel.training.data import Batch
     from edgeskel.training.trainer import keep_memory
 
     torch.set_num_threads(1)
     keep_memory()
     steps = sequence(store, "split-utd-mhad")
-    first, second = (read(store, task.train, steps.targets, 1, MODEL["source_frames"]) for task in steps.tasks[:2])
 
     def prepared(name: str, **changes: float) -> Any:
         kind = method_named(name)
         recogniser = create("edge", topology=store.topology, labels=steps.labels, **MODEL)
-        assert isinstance(recogniser, Edge)
-        method = make_method(kind, recogniser, settings_of(kind, changes), budget=600_000)
+        first, second = (windows(store, task.train, steps, recogniser).all() for task in steps.tasks[:2])
+        method = make_method(kind, recogniser, recipe_for(kind, changes), store, budget=600_000)
         method.begin(steps.tasks[0].classes)
-        method.end(first)
+        method.end(Clips.of(first))
         method.begin(steps.tasks[1].classes)
-        learned = method.modules().train()
+        learned = torch.nn.ModuleList((recogniser.encoder, method)).train()
         optimizer = torch.optim.AdamW(learned.parameters(), 1e-3)
-        batch = second.take(slice(method.settings.batch_size))
+        size = method.recipe.batch_size
+        assert second.labels is not None
+        batch = Batch(second.joints[:size], second.confidence[:size], second.labels[:size], second.index[:size])
 
         def step() -> None:
             optimizer.zero_grad()
-            method.loss(batch).backward()  # type: ignore[no-untyped-call]
+            torch.stack(list(method.loss(recogniser.encoder, batch).values())).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
         return step

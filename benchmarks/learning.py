@@ -83,7 +83,7 @@ def base(store: Store, class_set: int) -> Path:
     folder = CACHE / "learning"
     old = base_store(store, class_set, folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"base-{class_set}", seed=0, epochs=EPOCHS,
-                         settings=("virtual=true",), precision="bf16", threads=1)
+                         method="class-augmentation", precision="bf16", threads=1)
     return train(config, progress=True).folder
 
 
@@ -94,7 +94,7 @@ def live_base(store: Store, class_set: int) -> Path:
     folder = CACHE / "learning"
     old = base_store(store, class_set, folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"live-{class_set}", recogniser="edge-live", seed=0,
-                         start=str(base(store, class_set)), settings=("virtual=true",), precision="bf16", threads=1)
+                         start=str(base(store, class_set)), method="class-augmentation", precision="bf16", threads=1)
     return train(config, progress=True).folder
 
 
@@ -129,7 +129,7 @@ def _means(live: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _base(store: Store, class_set: int, quick: bool) -> tuple[Recogniser, Knowledge]:
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
 
     return _opened(folder_of(SHIPPED) if quick else base(store, class_set))
 
@@ -264,7 +264,7 @@ def _of_one_set(store: Store, class_set: int, made: tuple[Recogniser, Knowledge]
 
 def _frame_by_frame(store: Store, class_set: int) -> list[dict[str, Any]]:
     """With every action named, and with the certainty that comes with the shipped model of the same recipe."""
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
     from edgeskel.runtime import event_config
     from edgeskel.runtime.bundle import read_certainty
 

@@ -101,7 +101,7 @@ def _stepper(live: Recogniser, file: Path, engine: str) -> Stepper:
 
 def _session(live: Recogniser, stepper: Stepper) -> Session:
     """One that goes frame by frame, with what validation said."""
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
     from edgeskel.runtime import event_config
     from edgeskel.runtime.bundle import Window, read_certainty
 
@@ -112,7 +112,7 @@ def _session(live: Recogniser, stepper: Stepper) -> Session:
 
 
 def _windowed(clip: Recogniser) -> Session:
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
     from edgeskel.runtime import event_config, session_of
     from edgeskel.runtime.bundle import read_certainty
 
@@ -121,8 +121,10 @@ def _windowed(clip: Recogniser) -> Session:
 
 def _operations(clip: Recogniser, live: Recogniser) -> dict[str, float]:
     """Multiplications, as PyTorch counts them."""
+    from edgeskel.models import CausalRecogniser
     from export.graph import DeployableGraph, StepGraph
 
+    assert isinstance(live, CausalRecogniser)
     step = StepGraph(live).eval()
     per_frame = _count(step, step.example()) / step.frames
     own, edge = (_count(graph, graph.example()) for graph in (DeployableGraph(live).eval(), DeployableGraph(clip).eval()))

@@ -1,9 +1,11 @@
-"""What other installed packages bring: recognisers, importers and codecs, by entry points.
+"""What other installed packages bring: recognisers, methods, importers and codecs, by entry points.
 
 A package says in its ``pyproject.toml`` what it has, and once it is installed that is known by name, as our own are:
 
     [project.entry-points."edgeskel.recognisers"]
     tcn = "my_package.tcn"                          # a module that registers a recogniser of this name
+    [project.entry-points."edgeskel.methods"]
+    my-loss = "my_package.my_loss"                  # a module that registers a training method of this name
     [project.entry-points."edgeskel.importers"]
     my-lab = "my_package.my_lab"                    # a module with recordings(folder, options)
     [project.entry-points."edgeskel.codecs"]
@@ -21,9 +23,10 @@ from typing import Any
 
 from edgeskel.errors import UsageError
 
-__all__ = ["CODECS", "IMPORTERS", "RECOGNISERS", "load", "names", "package_of"]
+__all__ = ["CODECS", "IMPORTERS", "METHODS", "RECOGNISERS", "load", "names", "package_of"]
 
-RECOGNISERS, IMPORTERS, CODECS = "edgeskel.recognisers", "edgeskel.importers", "edgeskel.codecs"
+RECOGNISERS, METHODS = "edgeskel.recognisers", "edgeskel.methods"
+IMPORTERS, CODECS = "edgeskel.importers", "edgeskel.codecs"
 
 
 def names(group: str) -> dict[str, str]:
@@ -35,7 +38,7 @@ def load(group: str, name: str, own: Iterable[str] = ()) -> Any:
     """What the name stands for, imported now; None where no package brings it.
 
     Args:
-        group: one of :data:`RECOGNISERS`, :data:`IMPORTERS`, :data:`CODECS`.
+        group: one of :data:`RECOGNISERS`, :data:`METHODS`, :data:`IMPORTERS`, :data:`CODECS`.
         name: as the package calls it.
         own: names that edgeskel itself has.
 

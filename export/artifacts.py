@@ -18,6 +18,7 @@ from edgeskel.continual.device.knowledge import FILE as EMBEDDING
 from edgeskel.continual.device.latent_replay import NAME, LatentReplay
 from edgeskel.data import Store
 from edgeskel.errors import ExportError, LabelMismatch
+from edgeskel.models import CausalRecogniser
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Artifact, Golden, Window, step_form
 from edgeskel.runtime.stepping import Stepper
@@ -66,7 +67,9 @@ class ArtifactMaker:
             _check_labels(calibration, config.labels, source.name)
         self.source, self.tensorrt = source, tensorrt
         self.graph: DeployableGraph = DeployableGraph(source.recogniser).eval()
-        self.step: StepGraph | None = StepGraph(source.recogniser).eval() if getattr(config, "causal", False) else None
+        self.step: StepGraph | None = None
+        if isinstance(source.recogniser, CausalRecogniser):
+            self.step = StepGraph(source.recogniser).eval()
         self.window: Window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
         self.metadata: dict[str, Any] = {
             "name": source.name, "version": edgeskel.__version__, "labels": list(config.labels),

@@ -17,8 +17,9 @@ from edgeskel.continual.device.latent_replay import ENTRY as LATENT
 from edgeskel.data import Store
 from edgeskel.errors import ExportError, UnknownChoice
 from edgeskel.files import atomic_folder
-from edgeskel.models.base import count_parameters
+from edgeskel.models import count_parameters
 from edgeskel.runtime.bundle import MANIFEST, Bundle
+from edgeskel.training import record
 from export import card
 from export.artifacts import CALIBRATION, TOLERANCE, ArtifactMaker
 from export.bundle import Content, Entry, seal
@@ -121,8 +122,7 @@ def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict
         "tools": _tools(),
         "license": {"program": "Apache-2.0", "weights": "see MODEL_CARD.md: the licence of the data they learned from"},
         "data": {
-            "training": {key: maker.source.training[key] for key in ("dataset", "data_digest", "split", "seed")
-                         if key in maker.source.training},
+            "training": {key: maker.source.training[key] for key in record.IN_BUNDLE if key in maker.source.training},
             "golden": {"origin": maker.golden_windows.origin, "sources": list(maker.golden_windows.sources)},
             "calibration": maker.calibrated_with(),
         },

@@ -10,7 +10,7 @@ from typing import Protocol
 from edgeskel.continual.embedding import describe
 from edgeskel.data import Store
 from edgeskel.errors import UsageError
-from edgeskel.models.base import Recogniser
+from edgeskel.models import Recogniser
 from edgeskel.runtime.bundle import Bundle, Window
 from edgeskel.training import record
 from export.build import CALIBRATION, Source, build

@@ -10,7 +10,7 @@ Axes: M persons, S frames of the window, V joints, D width of the embedding, K c
 from __future__ import annotations
 
 import copy
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgeskel.errors import ExportError
-from edgeskel.models import steps
-from edgeskel.models.base import Recogniser, RecogniserConfig
+from edgeskel.models import CausalRecogniser, Recogniser, RecogniserConfig, steps
 from edgeskel.models.low_rank import Factors
 
 __all__ = ["DeployableGraph", "StepGraph", "export_program", "fold_batch_norm"]
 
 Window: TypeAlias = "tuple[Tensor, Tensor]"
 """joints (1, M, S, V, 3) metres and confidence (1, M, S, V) in 0..1."""
+
+R = TypeVar("R", bound=Recogniser)
 
 INPUTS = ("joints", "confidence")
 OUTPUTS = ("probabilities", "embedding")
@@ -73,15 +74,15 @@ class StepGraph(nn.Module):
     """What a step artifact computes: the next frames and the state in, the answer and the state to come out.
 
     Args:
-        recogniser: causal; copied, in evaluation mode, BatchNorm folded.
+        recogniser: copied, in evaluation mode, BatchNorm folded.
     """
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: CausalRecogniser) -> None:
         super().__init__()
-        self.recogniser: Recogniser = fold_batch_norm(recogniser)
+        self.recogniser: CausalRecogniser = fold_batch_norm(recogniser)
         self.config: RecogniserConfig = recogniser.config
-        self.frames: int = int(recogniser.config.frames_per_step)  # type: ignore[attr-defined]
-        self.recogniser.streams = recogniser.make_streams(self.frames)
+        self.frames: int = recogniser.encoder.frames_per_step
+        self.recogniser.encoder.streams = recogniser.encoder.make_streams(self.frames)
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
@@ -139,7 +140,7 @@ def export_program(graph: DeployableGraph | StepGraph) -> ExportedProgram:
                           remedy="a recogniser must have static shapes and no data-dependent branch") from error
 
 
-def fold_batch_norm(recogniser: Recogniser) -> Recogniser:
+def fold_batch_norm(recogniser: R) -> R:
     """A copy in evaluation mode without BatchNorm: folded into its neighbour in a ``Sequential``, else scale and shift."""
     folded = copy.deepcopy(recogniser).eval()
     for module in list(folded.modules()):

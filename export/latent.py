@@ -22,7 +22,7 @@ from edgeskel.continual.device.replay import Replay
 from edgeskel.data import Store
 from edgeskel.errors import ExportError
 from edgeskel.files import atomic_write
-from edgeskel.models.base import Recogniser
+from edgeskel.models import CausalRecogniser, Recogniser
 from edgeskel.models.edge import Block, Edge
 from edgeskel.window import fit_window
 from export.executorch import lower_xnnpack
@@ -51,20 +51,18 @@ class Trunk(nn.Module):
         ExportError: another kind, several persons, a causal one, or a last layer that is stored in two factors.
     """
 
-    recogniser: Edge
     block: Block
 
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
-        if not isinstance(recogniser, Edge) or recogniser.config.persons != 1:
+        if not isinstance(recogniser.encoder, Edge) or recogniser.config.persons != 1:
             raise ExportError(f"latent replay of {recogniser.name!r} for {recogniser.config.persons} persons",
                               expected="edge, for one person")
-        if recogniser.config.causal:
+        if isinstance(recogniser, CausalRecogniser):
             raise ExportError(f"latent replay of the causal {recogniser.name!r}", expected="edge in its clip form",
                               remedy="the learners on the frozen embedding learn with it, window by window and frame by frame")
-        folded = fold_batch_norm(recogniser)
-        assert isinstance(folded, Edge)
-        self.recogniser, block = folded, folded.blocks[-1]
+        self.recogniser: Recogniser = fold_batch_norm(recogniser)
+        block = self._encoder.blocks[-1]
         assert isinstance(block, Block)
         self.block, last = block, block.temporal[3]
         if not isinstance(last, nn.Conv2d):
@@ -73,11 +71,16 @@ class Trunk(nn.Module):
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
+    @property
+    def _encoder(self) -> Edge:
+        assert isinstance(self.recogniser.encoder, Edge)
+        return self.recogniser.encoder
+
     def forward(self, joints: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, S, V, 3) and (N, 1, S, V) -> what enters the last convolution and what is added behind it, (N, P, C) each."""
-        model, block = self.recogniser, self.block
-        streams, _ = model.streams(joints, confidence)
-        x = model.blocks[:-1](model.stem(streams))
+        encoder, block = self._encoder, self.block
+        streams, _ = encoder.inputs(joints, confidence)
+        x = encoder.blocks[:-1](encoder.stem(streams))
         x = torch.relu(block.expand(block.mixing(x)) + block.skip(block.pool(x)))
         return _places(block.temporal[:3](x)), _places(block.kept(x))
 

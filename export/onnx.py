@@ -96,11 +96,11 @@ def annotate(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
 
 
 def _boundary(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Values that leave the module ``recogniser.streams``."""
+    """Values that leave the module ``recogniser.encoder.streams``."""
     inside: set[str] = set()
     for node in model.graph.node:
         scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
-        if "'recogniser.streams'" in scopes:
+        if "'recogniser.encoder.streams'" in scopes:
             inside.update(node.output)
     left = [name for node in model.graph.node if not inside.intersection(node.output)
             for name in node.input if name in inside]

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import fx
 
 from edgeskel.errors import CorruptFile, ExportError
+from edgeskel.models import Recogniser
 
 __all__ = ["FILE", "Ranges", "apply_scales", "read_scales", "weights_digest"]
 
@@ -68,10 +69,10 @@ class Ranges:
         return json.dumps({key: value for key, value in data.items() if value is not None}, indent=1) + "\n"
 
 
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 over all weights by name, as float32."""
+def weights_digest(model: Recogniser) -> str:
+    """SHA-256 over all weights by the names of a checkpoint, as float32."""
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(model.weights().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 from edgeskel import models
 from edgeskel.continual.device import Knowledge, knowledge
 from edgeskel.data import synthetic
-from edgeskel.models.base import Recogniser, folder_of
+from edgeskel.models import Recogniser, folder_of
 from edgeskel.runtime.bundle import CERTAINTY, read_certainty
 from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter, segmenter_entry
 from edgeskel.training import record

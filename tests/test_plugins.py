@@ -34,30 +34,23 @@ packages = ["throw_away"]
 POOLED = '''
 from dataclasses import dataclass
 from torch import nn
-from edgeskel.models import Recogniser, RecogniserConfig, register
+from edgeskel.models import Encoder, RecogniserConfig, register
 
 @dataclass(frozen=True, kw_only=True)
 class PooledConfig(RecogniserConfig):
     width: int = 8
 
 @register("pooled", PooledConfig)
-class Pooled(Recogniser):
-    """The mean over time and joints, and one layer."""
+class Pooled(Encoder):
+    """One layer at every joint of every frame, then the mean."""
 
     def __init__(self, config):
         super().__init__(config)
-        self.layer = nn.LazyLinear(config.width)
-        self.classifier = nn.Linear(config.width, len(config.labels))
-        size = len(config.topology.joints)
-        self.layer(self.streams(*_nothing(config, size))[0].mean((2, 3)))
+        self.width = config.width
+        self.layer = nn.Conv2d(self.streams.channels, config.width, 1)
 
-    def features(self, streams):
-        return self.layer(streams.mean((2, 3))).relu()
-
-def _nothing(config, size):
-    import torch
-    shape = (1, config.persons, config.source_frames, size)
-    return torch.zeros(*shape, 3), torch.ones(shape)
+    def maps(self, streams):
+        return self.layer(streams).relu()
 '''
 MY_LAB = '''
 import numpy as np

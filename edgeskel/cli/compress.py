@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND"]
 
 TABLE = "compression.json"
-ASKED = "asked.json"
-CANDIDATES = (0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.3, 0.2)
 SAVING = 0.5
 """Where nothing is held out on which it could be chosen."""
 CALIBRATION = 64
@@ -88,7 +86,7 @@ def compress(config: Compress) -> Report:
     from edgeskel.compression.low_rank import compress as factorised
     from edgeskel.data import Store
     from edgeskel.files import atomic_folder
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
     from edgeskel.runtime.segmentation import SEGMENTER
     from edgeskel.training import record
 
@@ -110,7 +108,8 @@ def compress(config: Compress) -> Report:
     if not _rules(config):
         assert store is not None and parts is not None
         if len(parts.validation):
-            saving, chosen = _search(config, model, store, parts, inputs, tried), "on the validation part"
+            saving, tried = _search(config, model, store, parts, inputs)
+            chosen = "on the validation part"
         else:
             saving, chosen = SAVING, "fixed: the training held nothing out to choose on"
     ranks = choose_ranks(model, saving=saving, energy=config.energy, ratio=config.ratio, least=config.least, inputs=inputs)
@@ -123,7 +122,7 @@ def compress(config: Compress) -> Report:
             (folder / SEGMENTER).write_bytes((source / SEGMENTER).read_bytes())
         if config.fine_tune:
             assert store is not None and parts is not None
-            stages["fine-tuned"], told = _train_on(config, source, final, store, parts)
+            stages["fine-tuned"], told = _train_on(config, source, model, copy.deepcopy(final), store, parts)
             final = stages["fine-tuned"]
             final.save_pretrained(folder)
         rows = [{"stage": stage, **vars(budget(one)), **_accuracy(one, store, parts, clips)}
@@ -184,75 +183,30 @@ def _clips(model: Recogniser, store: Store, parts: Split) -> Windows:
     return calibration_windows(store, parts, settings.topology, window, CALIBRATION)
 
 
-def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inputs: Any,
-            tried: list[dict[str, Any]]) -> float:
-    """The largest saving whose validation accuracy stays; the smallest one if none does."""
-    from edgeskel.compression.low_rank import choose_ranks
-    from edgeskel.compression.low_rank import compress as factorised
-    from edgeskel.errors import UsageError
-    from edgeskel.training import evaluate
+def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inputs: Any) -> tuple[float, list[dict[str, Any]]]:
+    from edgeskel.compression.search import largest_saving
 
-    before = evaluate(model, store, parts.validation).top1
-    saving = CANDIDATES[-1]
-    for saving in CANDIDATES:
-        try:
-            ranks = choose_ranks(model, saving=saving, least=config.least, inputs=inputs)
-        except UsageError:  # more than this recogniser can save
-            continue
-        with console.status(f"validating a saving of {saving:.0%}"):
-            after = evaluate(factorised(model, ranks, inputs), store, parts.validation).top1
-        tried.append({"saving": saving, "validation_top1": after, "before": before})
-        if after >= before - config.drop:
-            break
-    return saving
+    with console.status("validating") as status:
+        return largest_saving(model, store, parts.validation, drop=config.drop, least=config.least, inputs=inputs,
+                              trying=lambda saving: status.update(f"validating a saving of {saving:.0%}"))
 
 
 def _work(config: Compress) -> Path:
     """Where the fine-tuning works: beside ``--out``, so that an interrupted one goes on where it was."""
-    return config.out.with_name(f".{config.out.name}.tuning")
+    return config.out.with_name(f".{config.out.name}.fine-tuning")
 
 
-def _train_on(config: Compress, teacher: Path, smaller: Recogniser, store: Store,
+def _train_on(config: Compress, source: Path, model: Recogniser, smaller: Recogniser, store: Store,
               parts: Split) -> tuple[Recogniser, dict[str, Any]]:
     """Fine-tune, or go on with it. The recogniser, and what its training recorded."""
-    from edgeskel.compression.fine_tuning import fine_tune
-    from edgeskel.training.record import Training
+    from edgeskel.compression.fine_tuning import fine_tune, recipe_of
+    from edgeskel.training import TrainConfig
 
-    work = _work(config)
-    start = work / "start"
-    _claim(config, work, {
-        "weights": hashlib.sha256((teacher / "model.safetensors").read_bytes()).hexdigest(), "data": store.digest,
-        "split": parts.name, "method": config.method, "ranks": dict(smaller.config.low_rank), "epochs": config.fine_tune,
-        "seed": config.seed})
-    if not (start / "config.json").is_file():
-        smaller.save_pretrained(start)
-    rule = Training.of({"dataset": store.dataset, "data_digest": store.digest, "split": parts.name})
-    assert rule is not None
-    trained = fine_tune(start, teacher, store.path, work / "result", epochs=config.fine_tune, protocol=parts.protocol,
-                        fold=parts.fold, validation=rule.validation, seed=config.seed, threads=config.threads,
-                        progress=not console.quiet)
-    return trained.recogniser, {**trained.run, "start": config.model, "teachers": [config.model]}
-
-
-def _claim(config: Compress, work: Path, asked: dict[str, Any]) -> None:
-    """Make ``work`` the place of this fine-tuning. Raises ``UsageError`` where the unfinished one of another lies."""
-    from edgeskel.errors import UsageError
-    from edgeskel.files import atomic_write
-
-    if config.restart:
-        shutil.rmtree(work, ignore_errors=True)
-    if work.exists() and any(work.iterdir()):
-        try:
-            found = json.loads((work / ASKED).read_text("utf-8"))
-            different = [name for name in asked if found[name] != asked[name]]
-        except (OSError, ValueError, KeyError, TypeError):
-            different = ["what was asked for, which cannot be read"]
-        if different:
-            raise UsageError(f"{work} holds an unfinished fine-tuning that differs in {', '.join(different)}",
-                             expected="the same model, data, split, ranks, epochs and seed",
-                             remedy="pass --restart to begin it anew, or choose another --out")
-    with atomic_write(work / ASKED) as file:
-        file.write((json.dumps(asked, indent=1) + "\n").encode())
+    how = TrainConfig(data=store.path, out=_work(config), protocol=parts.protocol, fold=parts.fold, validation=parts.held_out,
+                      seed=config.seed, epochs=config.fine_tune, start=config.model, teachers=(config.model,),
+                      threads=config.threads, restart=config.restart)
+    trained = fine_tune(smaller, model, how, recipe=recipe_of(source), progress=not console.quiet)
+    return trained.recogniser, trained.run
 
 
 def _accuracy(predict: Any, store: Store | None, parts: Split | None, clips: Windows | None) -> dict[str, float]:

@@ -59,7 +59,7 @@ def export(config: Export) -> Report:
         for package in wanted:
             require(package, f"exporting for {profile.name}", profile.extra)
 
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
     from export.exporting import export_bundle
     from export.source import safe_name
 

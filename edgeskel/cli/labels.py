@@ -241,8 +241,7 @@ def retrain(config: Retrain) -> Report:
                          remedy=f"a bundle's own checkpoint: --model {config.bundle / 'checkpoint'}")
     from edgeskel.cli.run import DEFAULT_MODEL
     from edgeskel.continual.retrain import retrain
-    from edgeskel.models import from_pretrained
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of, from_pretrained
     from edgeskel.training import record
 
     name = config.model or DEFAULT_MODEL

@@ -90,6 +90,6 @@ def knowledge_of(bundle: Path | None, model: str | None) -> Knowledge:
     if bundle is not None or (folder / "manifest.json").is_file():
         return Knowledge.of_bundle(Bundle.open(folder))
     with needed(f"the classes of the model {folder}", "train", instead=NO_TORCH):
-        from edgeskel.models.base import folder_of
+        from edgeskel.models import folder_of
 
     return Knowledge.load(folder_of(str(folder)) / knowledge.FILE)

@@ -28,6 +28,7 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     "data": ("edgeskel.cli.data", "import, inspect, view and split recordings; generate synthetic motion"),
     "train": ("edgeskel.cli.train", "train a recogniser"),
+    "sweep": ("edgeskel.cli.sweep", "search settings on the validation part"),
     "evaluate": ("edgeskel.cli.evaluate", "measure a recogniser on a split, with a report"),
     "compress": ("edgeskel.cli.compress", "make a recogniser smaller: low rank, int8"),
     "continual": ("edgeskel.cli.continual", "learn classes task by task and measure what is kept"),

@@ -263,8 +263,7 @@ def open_session(config: Run) -> Session:
 
         name = config.model or DEFAULT_MODEL
         with needed(f"running the model {name}", "train", instead=NO_TORCH):
-            from edgeskel.models import from_pretrained
-            from edgeskel.models.base import folder_of
+            from edgeskel.models import folder_of, from_pretrained
 
         model = from_pretrained(name)
         settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold, read_segmenter(folder_of(name)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeskel.models.base import Recogniser, count_parameters
+from edgeskel.models import Recogniser, count_parameters
 
 __all__ = ["Budget", "budget"]
 

@@ -2,73 +2,50 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
-from edgeskel.models.base import from_pretrained, registered
+from safetensors.torch import save
+
+from edgeskel.data import Store
+from edgeskel.models import Recogniser
 from edgeskel.training import record
 from edgeskel.training.config import TrainConfig
-from edgeskel.training.recipes import recipe_for
+from edgeskel.training.recipes import Recipe, recipe_for
 from edgeskel.training.run import Trained, train
+from edgeskel.training.starting import Start
 
-__all__ = ["fine_tune"]
-
-_KEPT = ("batch_size", "optimizer", "weight_decay", "clip_norm", "label_smoothing", "average", "channels_last")
+__all__ = ["fine_tune", "recipe_of"]
 
 
-def fine_tune(
-    start: Path,
-    teacher: Path,
-    data: Path,
-    out: Path,
-    *,
-    epochs: int,
-    rate: float = 0.1,
-    protocol: str | None = None,
-    fold: int = 0,
-    validation: str = "0",
-    seed: int = 0,
-    threads: int | None = None,
-    precision: Literal["32", "bf16", "16"] = "32",
-    progress: bool = False,
-) -> Trained:
-    """Train a compressed recogniser on, with distillation from the uncompressed one.
-
-    Batch, optimizer and augmentation are those of the teacher's own training, as its ``run.json`` tells; without one,
-    those of the recipe for this recogniser and dataset.
+def fine_tune(smaller: Recogniser, whole: Recogniser, config: TrainConfig, *, recipe: Recipe | None = None, rate: float = 0.1,
+              progress: bool = False) -> Trained:
+    """Train a compressed recogniser on, by distillation from the uncompressed one.
 
     Args:
-        start: checkpoint folder of the compressed recogniser.
-        teacher: checkpoint folder of the uncompressed one.
-        data: store; only the training side of ``protocol`` is read, and of it nothing that ``validation`` holds out.
-        out: folder of the result; an unfinished run there is resumed.
-        epochs: passes over the training part.
-        rate: peak learning rate as a share of the teacher's own; more for few epochs.
-        protocol, fold, validation, seed, threads, precision, progress: as in training.
+        smaller: the compressed one; it is used up.
+        whole: the uncompressed one.
+        config: store, folder, epochs and the like; ``start`` and ``teachers`` only tell the name of the uncompressed one.
+        recipe: of the uncompressed one's own training (:func:`recipe_of`); by default the one for recogniser and dataset.
+        rate: peak learning rate as a share of that recipe's; more for few epochs.
+        progress: show a bar on stderr.
 
     Raises:
         as :func:`edgeskel.training.train`.
     """
-    recogniser = from_pretrained(start)
-    config = TrainConfig(
-        data=data, out=out, recogniser=recogniser.name, protocol=protocol, fold=fold, validation=validation, seed=seed,
-        epochs=epochs, settings=_settings(teacher, recogniser.name, data, rate), start=str(start), teachers=(str(teacher),),
-        threads=threads, precision=precision,
-    )
-    return train(config, progress=progress)
+    store = Store.open(config.data)
+    recipe = recipe or recipe_for(smaller.name, store.dataset)
+    optimizer = replace(recipe.optimizer, learning_rate=rate * recipe.optimizer.learning_rate)
+    # What it is stays as it is: the recipe's settings of the recogniser are those of the uncompressed one.
+    recipe = replace(recipe, optimizer=optimizer, method="distillation", model={})
+    identity = {"compressed": {"from_sha256": hashlib.sha256(save(dict(whole.weights()))).hexdigest(),
+                               "ranks": dict(smaller.config.low_rank)}}
+    return train(replace(config, recogniser=smaller.name, method="distillation"), recipe=recipe,
+                 start=Start(smaller, str(config.start), [whole]), identity=identity, progress=progress)
 
 
-def _settings(teacher: Path, name: str, data: Path, rate: float) -> tuple[str, ...]:
-    """The teacher's recipe as settings, at ``rate`` of its learning rate."""
-    from dataclasses import asdict
-
-    from edgeskel.data import Store
-
-    recipe: dict[str, Any] = record.read(teacher).get("recipe", {})
-    recipe = {**asdict(recipe_for(name, Store.open(data).dataset)), **recipe}
-    of_model = registered(name)[1].__dataclass_fields__
-    settings = {key: recipe[key] for key in _KEPT}
-    settings["learning_rate"] = rate * recipe["learning_rate"]
-    settings |= {f"augment_{key}" if key in of_model else key: value for key, value in recipe["augment"].items()}
-    return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
+def recipe_of(checkpoint: Path) -> Recipe | None:
+    """How a checkpoint was trained, as its ``run.json`` tells; None where it does not."""
+    told = record.read(checkpoint).get("recipe")
+    return None if told is None else Recipe.from_dict(told)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeskel.errors import UsageError
-from edgeskel.models.base import Recogniser
+from edgeskel.models import Recogniser
 from edgeskel.models.low_rank import Factors, Layer, factorisable, factorise, matrices
 
 __all__ = ["choose_ranks", "compress", "covariances"]
@@ -61,7 +61,7 @@ def covariances(model: Recogniser, clips: Iterable[tuple[Any, Any]]) -> dict[str
         return layer.register_forward_pre_hook(look)
 
     model = copy.deepcopy(model).eval()
-    hooks = [watch(name, layer) for name, layer in factorisable(model).items()]
+    hooks = [watch(name, layer) for name, layer in factorisable(model.encoder).items()]
     for joints, confidence in clips:
         model(torch.as_tensor(joints), torch.as_tensor(confidence))
     for hook in hooks:
@@ -112,7 +112,7 @@ def choose_ranks(
     (rule, share), = rules.items()
     if not 0 < share <= 1 or (rule == "saving" and share == 1):
         raise UsageError(f"a share of {share} for {rule}", expected="above 0, up to 1 (saving: below 1)")
-    layers = factorisable(model)
+    layers = factorisable(model.encoder)
     if rule == "ratio":
         ranks = {name: max(round(share * min(matrices(layer).shape[1:])), 1) for name, layer in layers.items()}
         return _worth(layers, ranks, least)
@@ -192,13 +192,13 @@ def compress(model: Recogniser, ranks: Mapping[str, int], inputs: Covariances | 
         ModelError: a layer that cannot be factorised, or a rank at which it would not shrink.
     """
     smaller = copy.deepcopy(model).eval()
-    factorise(smaller, ranks)
-    layers = factorisable(model)
+    factorise(smaller.encoder, ranks)
+    layers = factorisable(model.encoder)
     for name, rank in ranks.items():
-        factors = smaller.get_submodule(name)
+        factors = smaller.encoder.get_submodule(name)
         assert isinstance(factors, Factors)
         _fill(factors, layers[name], rank, inputs[name] if inputs else None)
-    smaller.config = replace(model.config, low_rank={**model.config.low_rank, **ranks})
+    smaller.encoder.config = replace(model.config, low_rank={**model.config.low_rank, **ranks})
     return smaller
 
 

@@ -15,6 +15,7 @@ from edgeskel.continual.device.demonstration import FEWEST
 from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.variation import changed
 from edgeskel.errors import LabelMismatch, TopologyMismatch
+from edgeskel.models import CausalRecogniser
 from edgeskel.runtime.timeline import paced
 from edgeskel.window import fit_window
 
@@ -74,8 +75,8 @@ def embeddings(recogniser: Recogniser, clips: Iterable[Clip], batch: int = 64) -
     training = recogniser.training
     recogniser.eval()
     with torch.inference_mode():
-        causal = getattr(recogniser.config, "causal", False)
-        found = _by_frame(recogniser, clips) if causal else _by_window(recogniser, clips, batch)
+        found = (_by_frame(recogniser, clips) if isinstance(recogniser, CausalRecogniser)
+                 else _by_window(recogniser, clips, batch))
     recogniser.train(training)
     return found
 
@@ -91,10 +92,10 @@ def _by_window(recogniser: Recogniser, clips: Iterable[Clip], batch: int) -> Flo
     return np.concatenate(found)
 
 
-def _by_frame(recogniser: Recogniser, clips: Iterable[Clip]) -> Float32:
+def _by_frame(recogniser: CausalRecogniser, clips: Iterable[Clip]) -> Float32:
     """All the steps of a clip at once, which is the same as one after the other."""
     config, device = recogniser.config, next(recogniser.parameters()).device
-    step = int(config.frames_per_step)  # type: ignore[attr-defined]
+    step = recogniser.encoder.frames_per_step
     found = []
     for clip in clips:
         frames = list(paced(clip, config.rate_hz))

@@ -115,10 +115,8 @@ def grown(recogniser: Recogniser, memory: Memory, old: Float32,
     config = recogniser.config
     settings = {item.name: getattr(config, item.name) for item in fields(config)}
     settings["labels"] = learner.labels
-    settings["low_rank"] = {name: rank for name, rank in config.low_rank.items() if not name.startswith("classifier")}
     larger = create(recogniser.name, **settings)
-    state = {name: value for name, value in recogniser.state_dict().items() if not name.startswith("classifier")}
-    larger.load_state_dict(state, strict=False)
+    larger.encoder.load_state_dict(recogniser.encoder.state_dict())
     classifier = nn.Linear(knowledge.width, count)
     with torch.no_grad():
         classifier.weight.zero_()

@@ -33,6 +33,7 @@ class Split:
         name: protocol, fold and validation rule, as results should quote them.
         protocol: the protocol's name.
         fold: which of its folds.
+        held_out: the validation rule, as :func:`split` takes it to give this validation part again.
         repeated: those of the test clips whose contents also stand on the training side, under another source. A public
             release can hold copies (95 of N-UCLA's 464 test clips are); a figure should say whether it counts them.
     """
@@ -43,6 +44,7 @@ class Split:
     name: str
     protocol: str
     fold: int
+    held_out: str
     repeated: Indices
 
 
@@ -94,14 +96,14 @@ def split(store: Store, protocol: str | None = None, *, fold: int = 0, validatio
         raise DataError(f"{name} puts {int(test.sum())} of the {len(store)} clips of {store.dataset} in the test part",
                         expected="clips on both sides",
                         remedy=f"protocols for this store: {', '.join(available(store))}")
-    held_out, how = _validation(store, ~test, validation, rule.validate_by, seed)
+    held_out, again, how = _validation(store, ~test, validation, rule.validate_by, seed)
     train = ~test & ~held_out
     if not train.any():
         raise DataError(f"validation {validation!r} leaves no clip of {store.dataset} to train on",
                         remedy="hold out less, or 0 for no validation part")
     parts = [name] + ([f"fold {fold} of {count}"] if count > 1 else []) + [how]
     return Split(np.flatnonzero(train), np.flatnonzero(held_out), np.flatnonzero(test), name=", ".join(parts),
-                 protocol=name, fold=fold,
+                 protocol=name, fold=fold, held_out=again,
                  repeated=np.flatnonzero(test & np.isin(store.index["digest"], store.index["digest"][~test])))
 
 
@@ -253,30 +255,31 @@ PROTOCOLS = {
 }
 
 
-def _validation(store: Store, side: Mask, rule: float | str, by: str, seed: int) -> tuple[Mask, str]:
-    """Mask of the clips to hold out of ``side``, and how it was chosen, in words."""
+def _validation(store: Store, side: Mask, rule: float | str, by: str, seed: int) -> tuple[Mask, str, str]:
+    """Mask of the clips to hold out of ``side``, the rule that does so again, and how they were chosen in words."""
     nothing = np.zeros(len(store), bool)
     if isinstance(rule, str):
         try:
             rule = float(rule)
         except ValueError:
-            return _named_validation(store, side, str(rule))
+            return _named_validation(store, side, str(rule)), str(rule), f"validation {rule}"
     if not 0 <= rule < 1:
         raise UsageError(f"validation {rule}", expected="a share from 0 up to but not including 1")
     if rule == 0:
-        return nothing, "no validation part"
+        return nothing, "0", "no validation part"
     if by == "clip":
-        return _draw_clips(store, side, rule, seed), f"validation {rule:g} of the clips"
+        return _draw_clips(store, side, rule, seed), f"{rule:g}", f"validation {rule:g} of the clips"
     subjects = _subjects(store)
     names = names_in_order(subjects[side])
     if len(names) < 2:
-        return _draw_clips(store, side, rule, seed), f"validation {rule:g} of the clips of the one training subject"
+        return _draw_clips(store, side, rule, seed), f"{rule:g}", f"validation {rule:g} of the clips of the one training subject"
     count = min(len(names) - 1, max(1, round(rule * len(names))))
     chosen = names_in_order(np.random.default_rng(seed).permutation(names)[:count])
-    return side & np.isin(subjects, chosen), "validation subject:" + ",".join(chosen)
+    again = "subject:" + ",".join(chosen)
+    return side & np.isin(subjects, chosen), again, f"validation {again}"
 
 
-def _named_validation(store: Store, side: Mask, rule: str) -> tuple[Mask, str]:
+def _named_validation(store: Store, side: Mask, rule: str) -> Mask:
     field, colon, wanted = rule.partition(":")
     if field not in ("subject", "view") or not colon:
         raise UsageError(f"validation {rule!r}", expected="a share such as 0.2, subject:1,5 or view:2")
@@ -285,7 +288,7 @@ def _named_validation(store: Store, side: Mask, rule: str) -> tuple[Mask, str]:
     for name in wanted.split(","):
         if name not in present:
             raise UnknownChoice(f"training {field} of {store.dataset}", name, present)
-    return side & np.isin(column, wanted.split(",")), f"validation {rule}"
+    return side & np.isin(column, wanted.split(","))
 
 
 def _draw_clips(store: Store, side: Mask, share: float, seed: int) -> Mask:

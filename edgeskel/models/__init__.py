@@ -8,33 +8,28 @@ of this package is imported here, and what it registers is known; other packages
 from importlib import import_module
 from pkgutil import iter_modules
 
-from edgeskel.models import edge, hyperformer
-from edgeskel.models.base import (
-    REGISTRY,
-    Recogniser,
-    RecogniserConfig,
-    count_parameters,
-    create,
-    from_pretrained,
-    names,
-    register,
-    registered,
-    shipped,
-)
+from edgeskel.models.encoder import CausalEncoder, Encoder, RecogniserConfig
+from edgeskel.models.pretrained import encoder_from_pretrained, folder_of, from_pretrained, shipped
+from edgeskel.models.recogniser import CausalRecogniser, Recogniser, count_parameters, recogniser_of
+from edgeskel.models.registry import create, create_encoder, names, register, registered
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
-    "REGISTRY",
+    "CausalEncoder",
+    "CausalRecogniser",
+    "Encoder",
     "Recogniser",
     "RecogniserConfig",
     "count_parameters",
     "create",
-    "edge",
+    "create_encoder",
+    "encoder_from_pretrained",
+    "folder_of",
     "from_pretrained",
-    "hyperformer",
     "names",
+    "recogniser_of",
     "register",
     "registered",
     "shipped",

@@ -16,10 +16,10 @@ __all__ = ["check_common", "check_positive", "check_share", "check_whole", "chec
 
 
 def check_common(config: Any) -> None:
-    """The fields that all recognisers share (:class:`edgeskel.models.base.RecogniserConfig`). Raises ``UsageError``."""
+    """The fields that all recognisers share (:class:`edgeskel.models.encoder.RecogniserConfig`). Raises ``UsageError``."""
     if not isinstance(config.topology, Topology):
         raise UsageError(f"topology = {config.topology!r}", expected="a joint layout")
-    _check_names("labels", config.labels)
+    _check_names("labels", config.labels, least=0)
     _check_names("streams", config.streams)
     for field in ("persons", "source_frames", "frames", "hop"):
         check_whole(field, getattr(config, field))
@@ -52,10 +52,11 @@ def check_share(field: str, value: object) -> None:
         raise UsageError(f"{field} = {value!r}", expected="a share from 0 up to but not including 1")
 
 
-def _check_names(field: str, values: Sequence[object]) -> None:
-    names = list(values) if isinstance(values, (tuple, list)) else []
-    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
-        raise UsageError(f"{field} = {values!r}", expected="names, at least one and each once")
+def _check_names(field: str, values: Sequence[object], least: int = 1) -> None:
+    names = list(values) if isinstance(values, (tuple, list)) else None
+    if names is None or len(names) < least or not all(isinstance(name, str) and name for name in names) \
+            or len(set(names)) < len(names):
+        raise UsageError(f"{field} = {values!r}", expected="names, each once" + (f", at least {least}" if least else ""))
 
 
 def _is_number(value: object) -> bool:

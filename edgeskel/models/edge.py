@@ -6,7 +6,7 @@ Three habits make it cheap where it has to run:
   group is then an ordinary convolution: every engine has it, int8 quantises it per output joint, and it needs no
   Einsum and no batched product with a constant.
 * Time is mixed by depthwise convolutions with explicit padding. Nothing else looks along time but the final mean, so
-  each can run frame by frame with the same weights: with ``causal``, by the layers of :mod:`edgeskel.models.steps`.
+  each can run frame by frame with the same weights: ``edge-live`` does, by the layers of :mod:`edgeskel.models.steps`.
 * Joints are pooled as the channels widen (all joints -> 10 -> 5 learned regions), so that wide layers see few places.
 
 Axes: B bodies, C channels, T frames, V joints (later: regions), G channel groups.
@@ -23,10 +23,10 @@ from torch.nn import functional
 
 from edgeskel.errors import UsageError
 from edgeskel.models import steps
-from edgeskel.models.base import Recogniser, RecogniserConfig, register
 from edgeskel.models.causal_streams import CausalStreams
 from edgeskel.models.checks import check_common, check_positive, check_share, check_whole, check_wholes
-from edgeskel.transforms import Streams
+from edgeskel.models.encoder import CausalEncoder, Encoder, RecogniserConfig, mean_of_maps, mean_of_persons
+from edgeskel.models.registry import register
 
 __all__ = ["Edge", "EdgeConfig", "EdgeLive", "EdgeLiveConfig"]
 
@@ -53,12 +53,6 @@ class EdgeConfig(RecogniserConfig):
     """Frames of a temporal convolution."""
     dropout: float = 0.2
     """Dropout before the classifier."""
-    causal: bool = False
-    """Wait for no frame to come, so that it runs frame by frame too; a window is then taken as it is, not stretched."""
-    align_s: float = 3.0
-    """Causal only: seconds after which a frame counts 1/e in what the body is aligned by."""
-    pool_s: float = 2.0
-    """Causal only: seconds after which a frame counts 1/e in the embedding."""
 
     def __post_init__(self) -> None:
         check_common(self)
@@ -76,10 +70,6 @@ class EdgeConfig(RecogniserConfig):
             raise UsageError(f"widths = {self.widths!r} with groups = {self.groups}", expected="widths that groups divides")
         if self.kernel % 2 == 0:
             raise UsageError(f"kernel = {self.kernel}", expected="an odd number of frames: as many before as after")
-        for field in ("align_s", "pool_s"):
-            check_positive(field, getattr(self, field))
-        if self.causal:
-            self._check_causal()
 
     @property
     def stage_strides(self) -> tuple[int, ...]:
@@ -87,21 +77,9 @@ class EdgeConfig(RecogniserConfig):
         return self.strides or (1, *[2] * (len(self.widths) - 1))
 
     @property
-    def frames_per_step(self) -> int:
-        """Frames for one answer of the causal form: the product of all strides."""
+    def frames_per_map(self) -> int:
+        """Frames of the network behind one of the maps: the product of all strides."""
         return self.stem_stride * math.prod(self.stage_strides)
-
-    def _check_causal(self) -> None:
-        if self.persons != 1:
-            raise UsageError(f"causal with persons = {self.persons}", expected="persons = 1: each person has a state of their own",
-                             remedy="train with --settings persons=1: of each clip the person who moves most counts, and live "
-                                    "each has a state, as edgeskel.runtime.Session does")
-        if self.frames != self.source_frames or self.frames % self.frames_per_step:
-            raise UsageError(f"causal with frames = {self.frames} and source_frames = {self.source_frames}",
-                             expected=f"the same number of both, a multiple of {self.frames_per_step}: nothing is stretched")
-        if max(self.stage_strides) > self.kernel or self.stem_stride > self.stem_kernel:
-            raise UsageError(f"strides {self.stage_strides} and {self.stem_stride} with kernels of {self.kernel} and "
-                             f"{self.stem_kernel} frames", expected="no stride longer than its kernel")
 
 
 class JointMixing(nn.Module):
@@ -145,7 +123,7 @@ class Block(steps.Step):
     states = 1
 
     def __init__(self, width_in: int, width: int, joints: int, regions: int, start: Tensor, stride: int,
-                 config: EdgeConfig) -> None:
+                 config: EdgeConfig, along_frames: AlongFrames) -> None:
         super().__init__()
         self.mixing: JointMixing = JointMixing(width_in, config.groups, joints, regions, start)
         self.expand: nn.Sequential = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
@@ -154,7 +132,7 @@ class Block(steps.Step):
             self.skip = nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width))
         self.pool: nn.Module = nn.Identity() if joints == regions else JointMixing(width_in, config.groups, joints, regions, start)
         self.temporal: steps.Sequential = steps.Sequential(
-            _along_frames(config, width, width, config.kernel, stride, groups=width),
+            along_frames.convolution(width, width, config.kernel, stride, width),
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Conv2d(width, width, 1, bias=False),
@@ -163,7 +141,7 @@ class Block(steps.Step):
         self.every = stride
         self.kept: nn.Module = nn.Identity()  # the frames that the stride keeps
         if stride > 1:
-            self.kept = steps.Last(width, stride) if config.causal else First(width, stride)
+            self.kept = along_frames.kept(width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.within_frames(x)
@@ -196,25 +174,43 @@ class First(nn.Module):
         return functional.conv2d(x, self.ones, stride=(self.stride, 1), groups=x.shape[1])
 
 
-def _along_frames(config: EdgeConfig, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int = 1) -> nn.Conv2d:
-    """A convolution along the frames, centred on its output's frame or, with ``causal``, ending there."""
-    if config.causal:
+class AlongFrames:
+    """How a network looks along time: about each frame."""
+
+    def convolution(self, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int = 1) -> nn.Conv2d:
+        """Centred on its output's frame."""
+        return nn.Conv2d(channels_in, channels_out, (kernel, 1), (stride, 1), (kernel // 2, 0), groups=groups, bias=False)
+
+    def kept(self, channels: int, stride: int) -> nn.Module:
+        """The frames that a stride keeps."""
+        return First(channels, stride)
+
+
+class BehindFrames(AlongFrames):
+    """How a network looks along time that waits for no frame: from each one back."""
+
+    def convolution(self, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int = 1) -> nn.Conv2d:
+        """Ending with its output's frame."""
         return steps.Conv(channels_in, channels_out, kernel, stride, groups=groups, bias=False)
-    return nn.Conv2d(channels_in, channels_out, (kernel, 1), (stride, 1), (kernel // 2, 0), groups=groups, bias=False)
+
+    def kept(self, channels: int, stride: int) -> nn.Module:
+        """The last of each stride."""
+        return steps.Last(channels, stride)
 
 
 @register("edge", EdgeConfig)
-class Edge(Recogniser):
+class Edge(Encoder):
     """See the module's docstring."""
 
     config: EdgeConfig
+    along_frames: AlongFrames = AlongFrames()
 
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__(config)
-        joints = len(config.topology.joints)
+        joints, along = len(config.topology.joints), self.along_frames
         self.stem: steps.Sequential = steps.Sequential(
             nn.BatchNorm2d(self.streams.channels),
-            _along_frames(config, self.streams.channels, config.widths[0], config.stem_kernel, config.stem_stride),
+            along.convolution(self.streams.channels, config.widths[0], config.stem_kernel, config.stem_stride),
             nn.BatchNorm2d(config.widths[0]),
             nn.ReLU(),
         )
@@ -230,55 +226,91 @@ class Edge(Recogniser):
                 if target != joints:
                     # Each region starts as a soft share of the joints and learns which ones it gathers.
                     start = torch.softmax(2 * torch.randn(target, joints), dim=1)
-                blocks.append(Block(width, wide, joints, target, start, 1 if index else config.stage_strides[stage], config))
+                stride = 1 if index else config.stage_strides[stage]
+                blocks.append(Block(width, wide, joints, target, start, stride, config, along))
                 width, joints = wide, target
                 start = torch.eye(joints) if stage else start
         self.blocks: steps.Sequential = steps.Sequential(*blocks)
         self.dropout: nn.Dropout = nn.Dropout(config.dropout)
-        self.classifier: nn.Linear = nn.Linear(width, len(config.labels))
+        self.width, self.places = width, joints
 
-        self.mean: steps.RunningMean = steps.RunningMean(math.exp(-config.frames_per_step / (config.pool_s * config.rate_hz)),
-                                      config.frames // config.frames_per_step if config.causal else 1)
+    def maps(self, streams: Tensor) -> Tensor:
+        x: Tensor = self.blocks(self.stem(streams))
+        return x
+
+    def pool(self, maps: Tensor, presence: Tensor) -> Tensor:
+        return mean_of_persons(self.dropout(mean_of_maps(maps)), presence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeLiveConfig(EdgeConfig):
+    """Sizes of ``edge-live``: an answer every fourth frame."""
+
+    frames: int = 128
+    strides: tuple[int, ...] = (1, 2, 1)
+    align_s: float = 3.0
+    """Seconds after which a frame counts 1/e in what the body is aligned by."""
+    pool_s: float = 2.0
+    """Seconds after which a frame counts 1/e in the embedding."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("align_s", "pool_s"):
+            check_positive(field, getattr(self, field))
+        if self.persons != 1:
+            raise UsageError(f"edge-live with persons = {self.persons}",
+                             expected="persons = 1: each person has a state of their own",
+                             remedy="train with --settings persons=1: of each clip the person who moves most counts, and live "
+                                    "each has a state, as edgeskel.runtime.Session does")
+        if self.frames != self.source_frames or self.frames % self.frames_per_map:
+            raise UsageError(f"edge-live with frames = {self.frames} and source_frames = {self.source_frames}",
+                             expected=f"the same number of both, a multiple of {self.frames_per_map}: nothing is stretched")
+        if max(self.stage_strides) > self.kernel or self.stem_stride > self.stem_kernel:
+            raise UsageError(f"strides {self.stage_strides} and {self.stem_stride} with kernels of {self.kernel} and "
+                             f"{self.stem_kernel} frames", expected="no stride longer than its kernel")
+
+
+@register("edge-live", EdgeLiveConfig)
+class EdgeLive(CausalEncoder, Edge):
+    """``edge`` in its causal form. Its weights have the shapes of ``edge``'s, so a training may start from those."""
+
+    config: EdgeLiveConfig
+    streams: CausalStreams
+    along_frames = BehindFrames()
+
+    def __init__(self, config: EdgeLiveConfig) -> None:
+        super().__init__(config)
+        steps_of_window = config.frames // config.frames_per_map
+        self.mean: steps.RunningMean = steps.RunningMean(math.exp(-config.frames_per_map / (config.pool_s * config.rate_hz)),
+                                                         steps_of_window)
         # Means over places and over frames as products with constants: XNNPACK takes no other mean of theirs.
-        self.register_buffer("each_place", torch.full((1, joints), 1 / joints), persistent=False)
-        self.register_buffer("each_frame", torch.full((1, config.frames_per_step), 1 / config.frames_per_step),
-                             persistent=False)
+        self.register_buffer("each_place", torch.full((1, self.places), 1 / self.places), persistent=False)
+        self.register_buffer("each_frame", torch.full((1, config.frames_per_map), 1 / config.frames_per_map), persistent=False)
 
     each_place: Tensor
     each_frame: Tensor
 
-    def make_streams(self, frames: int) -> Streams:
+    @property
+    def frames_per_step(self) -> int:
+        return self.config.frames_per_map
+
+    def make_streams(self, frames: int) -> CausalStreams:
         config = self.config
-        if not config.causal:
-            return super().make_streams(frames)
         return CausalStreams(config.topology, frames, config.align_s * config.rate_hz, config.streams, config.align,
                              config.confidence_channel)
 
-    def features(self, streams: Tensor) -> Tensor:
-        """(B, C, T, V) -> (B, D), the mean over the frames; causal: (B, D, T'), of each step."""
-        x: Tensor = self.blocks(self.stem(streams))
-        if self.config.causal:
-            return self._over_places(x)
-        pooled: Tensor = self.dropout(x.mean((2, 3), keepdim=True).flatten(1))
+    def pool(self, maps: Tensor, presence: Tensor) -> Tensor:
+        """(B, D, T', V') and (B, T) -> (B, D), as of the last step in which anybody was seen."""
+        pooled: Tensor = self.dropout(self.mean(self._over_places(maps), self._shares(presence))[..., -1])
         return pooled
 
-    def pool(self, features: Tensor, presence: Tensor) -> Tensor:
-        """Causal: (B, D, T') of each step and (B, T) -> (B, D), as of the last step in which anybody was seen."""
-        if not self.config.causal:
-            return super().pool(features, presence)
-        pooled: Tensor = self.dropout(self.mean(features, self._shares(presence))[..., -1])
-        return pooled
-
-    def step(self, joints: Tensor, confidence: Tensor, state: steps.State) -> tuple[Tensor, Tensor, steps.State]:
-        if not self.config.causal:
-            return super().step(joints, confidence, state)
-        assert isinstance(self.streams, CausalStreams)
+    def step(self, joints: Tensor, confidence: Tensor, state: steps.State) -> tuple[Tensor, steps.State]:
         (streams, seen), left = self.streams.step(joints[:, 0], confidence[:, 0], state[:3])
         x, stem = self.stem.step(streams, state[3:4])
         x, middle = self.blocks.step(x, state[4:-2])
         features, mean = self.mean.step_weighted(self._over_places(x), self._shares(seen), state[-2:])
         embedding = features[..., -1] if features.shape[-1] > 1 else features.flatten(1)
-        return self.classifier(embedding), embedding, left + stem + middle + mean
+        return embedding, left + stem + middle + mean
 
     def _over_places(self, x: Tensor) -> Tensor:
         """(B, C, T', V) -> (B, C, T')."""
@@ -286,19 +318,5 @@ class Edge(Recogniser):
 
     def _shares(self, seen: Tensor) -> Tensor:
         """(B, T) -> (B, 1, T'): how much of each step was seen."""
-        shares = functional.linear(seen.reshape(len(seen), -1, self.config.frames_per_step), self.each_frame)
+        shares = functional.linear(seen.reshape(len(seen), -1, self.config.frames_per_map), self.each_frame)
         return shares.reshape(len(seen), 1, -1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeLiveConfig(EdgeConfig):
-    """Sizes of ``edge-live``: ``edge`` that runs frame by frame, an answer every fourth frame."""
-
-    frames: int = 128
-    strides: tuple[int, ...] = (1, 2, 1)
-    causal: bool = True
-
-
-@register("edge-live", EdgeLiveConfig)
-class EdgeLive(Edge):
-    """``edge`` in its causal form. Its weights have the shapes of ``edge``'s, so a training may start from those."""

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeskel.errors import UsageError
-from edgeskel.models.base import Recogniser, RecogniserConfig, register
 from edgeskel.models.checks import check_common, check_whole, check_wholes
+from edgeskel.models.encoder import Encoder, RecogniserConfig
+from edgeskel.models.registry import register
 from edgeskel.skeleton import Topology
 
 __all__ = ["PARTITIONS", "Hyperformer", "HyperformerConfig"]
@@ -211,7 +212,7 @@ class Block(nn.Module):
 
 
 @register("hyperformer", HyperformerConfig)
-class Hyperformer(Recogniser):
+class Hyperformer(Encoder):
     """See the module's docstring."""
 
     config: HyperformerConfig
@@ -224,16 +225,19 @@ class Hyperformer(Recogniser):
         self.blocks: nn.Sequential = nn.Sequential(*(
             Block(width if index > 1 else self.streams.channels, 2 if index in _STRIDED else 1, config, partition)
             for index in range(1, config.blocks + 1)))
-        self.classifier: nn.Linear = nn.Linear(width, len(config.labels))
+        self.width = width
         self.apply(_initialise)
 
-    def features(self, streams: Tensor) -> Tensor:
+    def maps(self, streams: Tensor) -> Tensor:
         bodies, channels, frames, joints = streams.shape
         clips = bodies // self.config.persons
         x = streams.permute(0, 3, 1, 2).reshape(clips, self.config.persons * joints * channels, frames)
         x = self.norm(x).reshape(bodies, joints, channels, frames).permute(0, 3, 1, 2).contiguous()
-        features: Tensor = self.blocks(x).mean((1, 2))
-        return features
+        maps: Tensor = self.blocks(x).permute(0, 3, 1, 2)  # no data moves
+        return maps
+
+    def new_classifier(self, classes: int) -> nn.Module:
+        return super().new_classifier(classes).apply(_initialise)
 
 
 def _initialise(module: nn.Module) -> None:

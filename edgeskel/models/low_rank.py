@@ -56,11 +56,11 @@ def largest_rank(layer: Layer) -> int:
     return max((rows * columns - 1) // (rows + columns), 0)
 
 
-def factorisable(model: nn.Module) -> dict[str, Layer]:
-    """The layers that two factors can shrink, by name.
+def factorisable(encoder: nn.Module) -> dict[str, Layer]:
+    """The layers of an encoder that two factors can shrink, by name.
 
-    Left out: preprocessing, the classifier (its rank is the number of classes), what is in factors already, and layers
-    that their module uses by their weight (``whole`` in its class names them).
+    Left out: preprocessing, what is in factors already, and layers that their module uses by their weight (``whole`` in its
+    class names them). A classifier is no part of an encoder; its rank is the number of classes.
     """
     found: dict[str, Layer] = {}
 
@@ -72,18 +72,17 @@ def factorisable(model: nn.Module) -> dict[str, Layer]:
                 found[prefix + name] = child
             look(child, f"{prefix}{name}.")
 
-    look(model, "")
-    found.pop("classifier", None)
+    look(encoder, "")
     return found
 
 
-def factorise(model: nn.Module, ranks: Mapping[str, int]) -> None:
+def factorise(encoder: nn.Module, ranks: Mapping[str, int]) -> None:
     """Put fresh :class:`Factors` in the place of the layers ``ranks`` names.
 
     Raises:
         ModelError: no such layer, or a rank at which factors would be no smaller.
     """
-    layers = factorisable(model) if ranks else {}
+    layers = factorisable(encoder) if ranks else {}
     for name, rank in ranks.items():
         if name not in layers:
             raise ModelError(f"low_rank names {name!r}, which is no layer that can be factorised",
@@ -91,4 +90,4 @@ def factorise(model: nn.Module, ranks: Mapping[str, int]) -> None:
         if not 1 <= rank <= largest_rank(layers[name]):
             raise ModelError(f"low_rank gives {name!r} the rank {rank}", expected=f"1 to {largest_rank(layers[name])}")
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, Factors(layers[name], rank))
+        setattr(encoder.get_submodule(parent), child, Factors(layers[name], rank))

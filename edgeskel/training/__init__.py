@@ -14,26 +14,38 @@ from edgeskel.training.evaluation import Predictor, SessionPredictor, TorchPredi
 from edgeskel.training.metrics import Metrics
 
 if TYPE_CHECKING:
-    from edgeskel.training.recipes import Augment, Recipe, recipe_for
+    from edgeskel.training.data import Batch
+    from edgeskel.training.methods import Method, Setup, register
+    from edgeskel.training.recipes import Augment, Optimizer, Recipe, recipe_for
     from edgeskel.training.run import Trained, train, train_folds
 
 __all__ = [
     "Augment",
+    "Batch",
+    "Method",
     "Metrics",
+    "Optimizer",
     "Predictor",
     "Recipe",
     "SessionPredictor",
+    "Setup",
     "TorchPredictor",
     "TrainConfig",
     "Trained",
     "evaluate",
     "recipe_for",
+    "register",
     "train",
     "train_folds",
 ]
 
 _LATER = {
     "Augment": "recipes",
+    "Batch": "data",
+    "Method": "methods",
+    "Optimizer": "recipes",
+    "Setup": "methods",
+    "register": "methods",
     "Recipe": "recipes",
     "recipe_for": "recipes",
     "Trained": "run",

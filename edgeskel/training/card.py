@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeskel.models import Recogniser
+    from edgeskel.models import Encoder, Recogniser
 
 __all__ = ["DATA", "render"]
 
@@ -33,23 +33,24 @@ DATA = {
 }
 
 
-def render(run: Mapping[str, Any], recogniser: Recogniser, tested: Mapping[str, Any] | None = None,
+def render(run: Mapping[str, Any], model: Recogniser | Encoder, tested: Mapping[str, Any] | None = None,
            certainty: Mapping[str, Any] | None = None) -> str:
     """The card as Markdown.
 
     Args:
         run: what ``run.json`` holds.
-        recogniser: what was trained.
+        model: what was trained; an encoder alone recognises nothing yet.
         tested: figures on the test part, where it was read already (``Metrics.figures``).
         certainty: what ``certainty.json`` holds, where there is one.
     """
-    config = recogniser.config
+    config = model.config
     what, licence = DATA.get(run["dataset"], (f"The store {run['dataset']!r}.", "As its owner says."))
+    purpose = f"Recognises {len(config.labels)} actions" if config.labels else "An encoder to train further (`--start`)"
     lines = [
         f"# {run['recogniser']}, trained on {run['dataset']}",
         "",
-        f"Recognises {len(config.labels)} actions of up to {config.persons} person(s) from {config.topology.name}"
-        f" skeletons ({len(config.topology.joints)} joints, metres, windows of {config.source_frames} frames at"
+        f"{purpose} of up to {config.persons} person(s) from {config.topology.name} skeletons"
+        f" ({len(config.topology.joints)} joints, metres, windows of {config.source_frames} frames at"
         f" {config.rate_hz:g} Hz). {run['parameters']:,} parameters.",
         "",
         "| | |",
@@ -59,6 +60,7 @@ def render(run: Mapping[str, Any], recogniser: Recogniser, tested: Mapping[str, 
         f"| Data digest | `{run['data_digest']}` |",
         f"| Protocol | {run['split']} |",
         f"| Learned from | {run['clips']['train']} clips |",
+        f"| Method | {run['recipe'].get('method', 'supervised')} |",
         f"| Seed | {run['seed']} |",
         f"| Epochs | {len(run['history'])} |",
         f"| Started from | {run['start'] or 'fresh weights'} |",
@@ -71,6 +73,8 @@ def render(run: Mapping[str, Any], recogniser: Recogniser, tested: Mapping[str, 
     lines += _figures("Validation part", run.get("validation")) + _figures("Test part", tested)
     if lines[-1] == "":
         lines.pop()
+    if not config.labels:
+        return "\n".join(lines[:-2])
     if not run.get("validation") and not tested:
         lines += [
             "Not measured yet: this training held no validation part out, and training never reads the test part.",

@@ -19,6 +19,9 @@ class TrainConfig:
     """Folder of the result; an unfinished training of the same configuration there is resumed."""
     recogniser: str = "edge"
     """Which recogniser: edge, edge-live, hyperformer."""
+    method: str | None = None
+    """What is minimised: supervised, distillation, class-augmentation, or one that another package brings; the recipe's by
+    default, and distillation where there are teachers."""
     protocol: str | None = None
     """Named split, or whom to test on: subject:2,4,6 or view:3; the dataset's own by default. Only its training side is
     read."""
@@ -37,11 +40,13 @@ class TrainConfig:
     teachers: tuple[str, ...] = ()
     """Checkpoint folders or shipped models to learn from besides the labels."""
     patience: int = 0
-    """Stop when so many epochs brought no better validation accuracy, and keep the best epoch; 0 trains to the end."""
+    """Stop when so many epochs brought nothing better on the validation part, and keep the best epoch; 0 trains to the end."""
     precision: Literal["32", "bf16", "16"] = "32"
     """Arithmetic of the network: 32 bits, or mixed with bfloat16 or float16."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
+    tracker: Literal["tensorboard", "csv", "wandb", "mlflow", "none"] = "tensorboard"
+    """Where the curves go; wandb and mlflow must be installed, and are set up by their own environment variables."""
     threads: int | None = None
     """Processor threads; all by default. The result depends on it in the last digits."""
     restart: bool = False

@@ -10,32 +10,54 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Sampler as BatchSampler
 
 from edgeskel.data import Split, Store
-from edgeskel.errors import DataError
+from edgeskel.errors import DataError, UsageError
+from edgeskel.skeleton import Float32
+from edgeskel.training.augment import resample, seen_span
+from edgeskel.training.samplers import Sampler, shuffle
 from edgeskel.window import fit_window
 
-__all__ = ["Batches", "Windows", "check_classes", "loader"]
+__all__ = ["Batch", "Batches", "Windows", "check_classes", "loader"]
 
-Batch = tuple[Tensor, Tensor, Tensor]
+
+class Batch(NamedTuple):
+    """Clips of one step.
+
+    Args:
+        joints: (N, M, S, V, 3) metres.
+        confidence: (N, M, S, V) in 0..1; 0 is missing.
+        labels: (N,) class of the recogniser; None where the method asks for none.
+        index: (N,) place of each clip in its store, by which a method finds what lies beside it: a video, an IMU, a text.
+    """
+
+    joints: Tensor
+    confidence: Tensor
+    labels: Tensor | None
+    index: Tensor  # type: ignore[assignment]  # a tuple's own method of this name says nothing about a batch
+
 
 CACHE_BYTES = 2 << 30
 """Windows up to this size are kept in memory."""
 
 
 def check_classes(store: Store, parts: Split) -> None:
-    """Refuse a training part that lacks a class: it cannot be learned, nor described for a device.
+    """Refuse a store without classes, and a training part that lacks one: it cannot be learned, nor described for a device.
 
     Raises:
         DataError: it does.
     """
+    if not store.labels:
+        raise DataError(f"the clips of {store.dataset} have no labels", expected="a label for each",
+                        remedy="give them labels when importing, or train with a method that needs none")
     shown = np.bincount(store.index["label"][parts.train][store.index["label"][parts.train] >= 0], minlength=len(store.labels))
     lacking = [label for label, clips in zip(store.labels, shown, strict=True) if not clips]
     if lacking:
@@ -53,14 +75,20 @@ class Windows(Dataset[Batch]):
     Args:
         store: the recordings.
         indices: which clips.
-        targets: (K',) class of the recogniser for each label of the store.
+        targets: (K',) class of the recogniser for each label of the store; None gives batches without labels.
         persons: M.
         frames: S.
         cache_bytes: keep all windows in memory if they take no more than this.
+        stretch: let each clip's seen frames fill the window, whose first frame is its first and whose last is its last; else the
+            clip keeps its pace, as :func:`edgeskel.window.fit_window` puts it.
+
+    Raises:
+        DataError: a clip without a label, where labels are asked for.
     """
 
     store: Store
     indices: NDArray[np.int64]
+    labels: NDArray[np.int64]
     persons: int
     frames: int
 
@@ -68,20 +96,25 @@ class Windows(Dataset[Batch]):
         self,
         store: Store,
         indices: NDArray[np.int64],
-        targets: Sequence[int],
+        targets: Sequence[int] | NDArray[np.int64] | None,
         persons: int,
         frames: int,
         cache_bytes: int = CACHE_BYTES,
+        stretch: bool = False,
     ) -> None:
-        self.store, self.indices, self.persons, self.frames = store, np.asarray(indices), persons, frames
+        self._fit = _stretched if stretch else fit_window
+        self.store, self.indices, self.persons, self.frames = store, np.asarray(indices, np.int64), persons, frames
         labels = store.index["label"][self.indices].astype(np.int64)
-        if np.any(labels < 0):
+        if targets is not None and np.any(labels < 0):
             raise DataError(
                 f"{int(np.sum(labels < 0))} clips to learn from have no label",
                 expected="a label for each",
-                remedy="give them labels when importing, or leave them out",
+                remedy="give them labels when importing, leave them out, or train with a method that needs none",
             )
-        self.targets: Any = torch.from_numpy(np.asarray(targets, np.int64)[labels])
+        self.labels = labels if targets is None else np.asarray(targets, np.int64)[labels]
+        """(N,) class of each clip; of the store, and -1 for none, where there are no ``targets``."""
+        self._targets: Tensor | None = None if targets is None else torch.from_numpy(self.labels)
+        self._places: Tensor = torch.from_numpy(self.indices)
         each = persons * frames * len(store.topology.joints) * 16
         self.cached: bool = len(self.indices) * each <= cache_bytes
         self._kept = self._read(range(len(self.indices))) if self.cached else None
@@ -93,11 +126,14 @@ class Windows(Dataset[Batch]):
         return self.__getitems__([item])
 
     def __getitems__(self, items: Sequence[int]) -> Batch:
-        """joints (N, M, S, V, 3), confidence (N, M, S, V), class (N,)."""
+        """One batch of the clips at these places of ``indices``."""
         chosen = torch.as_tensor(items, dtype=torch.int64)
-        if self._kept is None:
-            return *self._read(items), self.targets[chosen]
-        return self._kept[0][chosen], self._kept[1][chosen], self.targets[chosen]
+        joints, confidence = self._read(items) if self._kept is None else (self._kept[0][chosen], self._kept[1][chosen])
+        return Batch(joints, confidence, None if self._targets is None else self._targets[chosen], self._places[chosen])
+
+    def all(self) -> Batch:
+        """Every clip."""
+        return self.__getitems__(range(len(self)))
 
     def _read(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
         size = len(self.store.topology.joints)
@@ -105,7 +141,7 @@ class Windows(Dataset[Batch]):
         confidence = np.empty(joints.shape[:-1], np.float32)
         for row, item in enumerate(items):
             clip = self.store[int(self.indices[item])]
-            joints[row], confidence[row] = fit_window(clip.joints, clip.confidence, self.persons, self.frames)
+            joints[row], confidence[row] = self._fit(clip.joints, clip.confidence, self.persons, self.frames)
         nobody = np.flatnonzero(~confidence.any(axis=(1, 2, 3)))
         if len(nobody):
             names = [self.store.texts("source")[self.indices[items[row]]] for row in nobody[:5].tolist()]
@@ -117,30 +153,47 @@ class Windows(Dataset[Batch]):
         return torch.from_numpy(joints), torch.from_numpy(confidence)
 
 
-class Batches(Sampler[list[int]]):
+def _stretched(joints: Float32, confidence: Float32, persons: int, frames: int) -> tuple[Float32, Float32]:
+    """As :func:`edgeskel.window.fit_window`, with the seen frames over all of the window."""
+    fitted = fit_window(joints, confidence, persons, joints.shape[1])
+    whole, seen = (torch.from_numpy(values)[None] for values in fitted)
+    first, last = seen_span(seen)
+    positions = first[:, None] + (last - first)[:, None] * torch.linspace(0, 1, frames)
+    stretched, there = resample(whole, seen, positions)
+    return stretched[0].numpy(), there[0].numpy()
+
+
+class Batches(BatchSampler[list[int]]):
     """Which clips stand in which batch; depends on seed and epoch alone, so that a resumed run sees what it would have.
 
     Every process works out the same order and takes its share of each batch, so that all take part in the same number
-    of batches. In training all are full: the last one is filled from the start of the order. Without a shuffle the last
-    one may be short, and with fewer clips in it than processes the share of some is empty.
+    of batches. In training all are full: the last one is filled from the start of the order. Without a seed the clips keep their
+    order and the last batch may be short; with fewer clips in it than processes, the share of some is empty.
 
     Args:
-        size: number of clips.
+        labels: (N,) class of each clip, for the sampler.
         batch_size: clips of a batch, over all processes together.
-        seed: of the shuffle; None keeps the order and lets the last batch be short.
+        seed: of the draws; None keeps the order.
         rank, processes: which of how many data-parallel processes this is.
+        sampler: draws an epoch.
     """
 
-    size: int
+    labels: NDArray[np.int64]
     batch_size: int
-    seed: int | None
+    seed: int | tuple[int, ...] | None
     rank: int
     processes: int
+    size: int
+    """Draws of an epoch."""
 
-    def __init__(self, size: int, batch_size: int, seed: int | None = None, rank: int = 0, processes: int = 1) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
+    def __init__(self, labels: NDArray[np.int64], batch_size: int, seed: int | tuple[int, ...] | None = None, rank: int = 0,
+                 processes: int = 1, sampler: Sampler = shuffle) -> None:
+        self.labels, self.batch_size, self.seed = labels, batch_size, seed
         self.rank, self.processes = rank, processes
+        self.draws = sampler
         self.epoch: int = 0
+        self.size = 0  # until the first draw
+        self.size = len(labels) if seed is None else len(self._drawn())
         self.sampler = self  # where the trainer looks for something whose epoch it should set
 
     def set_epoch(self, epoch: int) -> None:
@@ -151,13 +204,19 @@ class Batches(Sampler[list[int]]):
         return -(-self.size // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        if self.seed is None:
-            order = np.arange(self.size)
-        else:
-            shuffled = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
-            order = np.resize(shuffled, len(self) * self.batch_size)
+        order = np.arange(self.size) if self.seed is None else np.resize(self._drawn(), len(self) * self.batch_size)
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size][self.rank :: self.processes].tolist()
+
+    def _drawn(self) -> NDArray[np.int64]:
+        seed = self.seed if isinstance(self.seed, tuple) else (self.seed or 0,)
+        order = np.asarray(self.draws(self.labels, np.random.default_rng((*seed, self.epoch))))
+        clips = len(self.labels)
+        fits = order.ndim == 1 and len(order) and order.min() >= 0 and order.max() < clips
+        if not fits or self.size not in (0, len(order)):
+            raise UsageError(f"a sampler drew {order.shape} places of {clips} clips in epoch {self.epoch + 1}",
+                             expected="places of clips, as many in every epoch")
+        return order
 
 
 def _together(batch: Any) -> Any:

@@ -1,7 +1,7 @@
-"""What to train with: one table of recipes, each a reasoned change of the defaults below.
+"""What to train with: one table of recipes, each a reasoned change of the defaults below. No torch.
 
-A recipe is chosen by recogniser and dataset. ``settings_of`` lists every name that ``--set NAME=VALUE`` may change: the
-fields of :class:`Recipe`, of its :class:`Augment`, and of the recogniser's own config.
+A recipe is chosen by recogniser and dataset. It is data: how clips are changed, how they are drawn, how weights move, and by which
+method, with that method's own settings. :func:`change` puts other values in place by name.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from edgeskel.errors import UnknownChoice, UsageError
 
-__all__ = ["RECIPES", "Augment", "Recipe", "parse_settings", "recipe_for"]
+__all__ = ["RECIPES", "Augment", "Optimizer", "Recipe", "change", "parse_settings", "recipe_for"]
+
+OPTIMIZERS = ("adamw", "sgd")
+PREFIX = "augment_"
+"""Before the name of an augmentation, where the recogniser has a setting of that name."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,10 @@ class Augment:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train one recogniser on one dataset."""
+class Optimizer:
+    """How weights move."""
 
-    epochs: int = 80
-    """Passes over the training part."""
-    batch_size: int = 32
-    """Clips of one step, over all processes together."""
-    optimizer: str = "adamw"
+    name: str = "adamw"
     """adamw or sgd (Nesterov, momentum 0.9)."""
     learning_rate: float = 3e-3
     """Peak, reached after the warm-up."""
@@ -75,31 +75,72 @@ class Recipe:
     """Share of the steps over which the rate rises; it falls as a cosine over all steps."""
     clip_norm: float = 2.0
     """Gradients longer than this are shortened to it."""
-    label_smoothing: float = 0.1
-    """Share of the target spread over all classes."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train one recogniser on one dataset."""
+
+    epochs: int = 80
+    """Passes over the training part."""
+    batch_size: int = 32
+    """Clips of one step, over all processes together."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    """How weights move."""
     average: float = 0.995
     """Decay of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
-    distill: float = 0.5
-    """Share of the loss that follows the teachers, where there are any."""
-    temperature: float = 1.0
-    """Softens teacher and student alike."""
     channels_last: bool = False
     """Memory order of the convolutions. On a CPU the backward pass of BatchNorm is several times slower with it."""
     augment: Augment = field(default_factory=Augment)
     """Changes of the training clips."""
+    sampler: str = "shuffle"
+    """How the clips of an epoch are drawn: shuffle or balanced (:mod:`edgeskel.training.samplers`)."""
     exclude: tuple[str, ...] = ()
     """Clips of the training part not to learn from: shell patterns of their source, such as ``*_s04_*``."""
     mirror: Mapping[str, str] = field(default_factory=dict)
     """Label of the mirrored clip by label; ``{"*": "*"}`` lets every other label stay itself. Empty: no flip."""
-    virtual: bool = False
-    """Train on the mirrored and the reversed form of every action too, each as a class of its own that is dropped after
-    the training. The embedding then tells apart what no label asked for, which is what actions learned later live on."""
+    method: str = "supervised"
+    """What is minimised (:mod:`edgeskel.training.methods`)."""
+    method_settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the method's settings; its defaults for those that are not named."""
     model: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the recogniser's config."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``run.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Recipe:
+        """Inverse of :meth:`to_dict`. What is absent has its default; recipes of earlier versions, whose fields stood in one flat
+        table, are read too.
+
+        Raises:
+            TypeError: a field that no recipe has.
+        """
+        told = _nested(told)
+        told["augment"] = Augment(**told.get("augment", {}))
+        told["optimizer"] = Optimizer(**told.get("optimizer", {}))
+        told["exclude"] = tuple(told.get("exclude", ()))
+        return cls(**told)
+
+
+def _nested(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as plain data, in today's form."""
+    told = dict(told)
+    if not isinstance(told.get("optimizer", "adamw"), str):
+        return told
+    optimizer = {"name": told.pop("optimizer", "adamw")}
+    optimizer |= {item.name: told.pop(item.name) for item in fields(Optimizer) if item.name in told}
+    settings = {name: told.pop(name) for name in ("label_smoothing", "distill", "temperature") if name in told}
+    virtual = told.pop("virtual", False)
+    # Which method it was stands nowhere in an old recipe but for class augmentation: the teachers stood beside it.
+    method = told.get("method", "class-augmentation" if virtual else "supervised")
+    return {**told, "optimizer": optimizer, "method": method, "method_settings": settings}
+
 
 DEFAULT = Recipe()
-LIVE = replace(DEFAULT, epochs=20, learning_rate=1.5e-3, augment=Augment(pace=0.25, rest=30, warp=0.3))
+LIVE = replace(DEFAULT, epochs=20, optimizer=Optimizer(learning_rate=1.5e-3), augment=Augment(pace=0.25, rest=30, warp=0.3))
 
 # (recogniser, dataset) -> recipe; ("edge", "") stands for any other dataset. Values are guided by single-seed trials
 # on held-out training subjects and views, whose differences were mostly within their noise; none was tuned on a test part.
@@ -115,7 +156,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     # Clips keep their pace and may begin and end at rest, as they do in a stream. Meant to start from the weights of the
     # clip form and to learn from it (--start, --teachers), hence the few epochs and the lower rate.
     ("edge-live", ""): LIVE,
-    ("hyperformer", ""): replace(DEFAULT, learning_rate=1e-3),
+    ("hyperformer", ""): replace(DEFAULT, optimizer=Optimizer(learning_rate=1e-3)),
 }
 
 
@@ -142,52 +183,64 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     return parsed
 
 
-def change(recipe: Recipe, settings: Mapping[str, Any], model_fields: Iterable[str]) -> Recipe:
-    """``recipe`` with ``settings`` in place, each given to the recipe, its augmentation or the recogniser.
+def change(recipe: Recipe, settings: Mapping[str, Any], model_fields: Iterable[str] = (),
+           method_fields: Mapping[str, Any] | None = None) -> Recipe:
+    """``recipe`` with ``settings`` in place, each given to the part that has a field of its name.
+
+    Args:
+        recipe: to change.
+        settings: value by name: of the recipe, of its optimizer, its augmentation, its method or the recogniser.
+        model_fields: names of the recogniser's config.
+        method_fields: default by name, of the settings of the recipe's method.
 
     Raises:
         UnknownChoice: no such setting.
-        UsageError: a value of the wrong type or sign.
+        UsageError: a value of the wrong type or size.
     """
-    mine = {item.name: item for item in fields(Recipe) if item.name not in ("augment", "model")}
+    whole = {item.name for item in fields(Recipe)} - {"optimizer", "augment", "method_settings", "model"}
+    optimizer = {item.name for item in fields(Optimizer)} - {"name"}
     augment = {item.name for item in fields(Augment)}
     model = set(model_fields) - {"topology", "labels"}
-    whole: dict[str, Any] = {}
-    changes: dict[str, Any] = {}
-    built = dict(recipe.model)
+    method = dict(method_fields or {})
+    parts: dict[str, dict[str, Any]] = {"recipe": {}, "optimizer": {}, "augment": {}}
+    told, built = dict(recipe.method_settings), dict(recipe.model)
     for name, value in settings.items():
-        if name in mine:
-            whole[name] = _like(getattr(recipe, name), value, name)
-        elif name in augment and name not in model:
-            changes[name] = _like(getattr(recipe.augment, name), value, name)
-        elif name.startswith("augment_") and name[8:] in augment:  # where the recogniser has a field of that name
-            changes[name[8:]] = _like(getattr(recipe.augment, name[8:]), value, name)
+        bare = name[len(PREFIX):] if name.startswith(PREFIX) else name
+        if name in whole:
+            parts["recipe"][name] = _like(getattr(recipe, name), value, name)
+        elif name == "optimizer":
+            parts["optimizer"]["name"] = _like(recipe.optimizer.name, value, name)
+        elif name in optimizer:
+            parts["optimizer"][name] = _like(getattr(recipe.optimizer, name), value, name)
+        elif bare in augment and (bare != name or name not in model):
+            parts["augment"][bare] = _like(getattr(recipe.augment, bare), value, name)
         elif name in model:
             built[name] = tuple(value) if isinstance(value, list) else value
+        elif name in method:
+            told[name] = _like(method[name], value, name)
         else:
-            raise UnknownChoice("setting", name, sorted({*mine, *augment, *model}))
-    changed = replace(recipe, **whole, augment=replace(recipe.augment, **changes), model=built)
+            raise UnknownChoice("setting", name, sorted({*whole, "optimizer", *optimizer, *augment, *method, *model}))
+    changed = replace(recipe, **parts["recipe"], optimizer=replace(recipe.optimizer, **parts["optimizer"]),
+                      augment=replace(recipe.augment, **parts["augment"]), method_settings=told, model=built)
     _check(changed)
     return changed
 
 
 def _check(recipe: Recipe) -> None:
-    if recipe.optimizer not in ("adamw", "sgd"):
-        raise UnknownChoice("optimizer", recipe.optimizer, ("adamw", "sgd"))
-    for name, lowest in (("epochs", 1), ("batch_size", 2), ("temperature", 1e-3)):
+    optimizer = recipe.optimizer
+    if optimizer.name not in OPTIMIZERS:
+        raise UnknownChoice("optimizer", optimizer.name, OPTIMIZERS)
+    for name, lowest in (("epochs", 1), ("batch_size", 2)):
         if getattr(recipe, name) < lowest:
             raise UsageError(f"{name} is {getattr(recipe, name)}", expected=f"at least {lowest}")
-    for name, highest in (("label_smoothing", 1), ("average", 1), ("warmup", 1), ("distill", 1)):
-        if not 0 <= getattr(recipe, name) <= highest:
-            raise UsageError(f"{name} is {getattr(recipe, name)}", expected=f"0 to {highest}")
-    if recipe.learning_rate <= 0:
-        raise UsageError(f"learning_rate is {recipe.learning_rate}", expected="above 0")
-    if recipe.virtual and recipe.mirror:
-        raise UsageError("virtual and mirror", expected="one of them",
-                         remedy="virtual makes a class of every mirrored action; mirror gives it a label")
+    for name, value in (("average", recipe.average), ("warmup", optimizer.warmup)):
+        if not 0 <= value <= 1:
+            raise UsageError(f"{name} is {value}", expected="0 to 1")
+    if optimizer.learning_rate <= 0:
+        raise UsageError(f"learning_rate is {optimizer.learning_rate}", expected="above 0")
     for name in ("weight_decay", "clip_norm"):
-        if getattr(recipe, name) < 0:
-            raise UsageError(f"{name} is {getattr(recipe, name)}", expected="0 (off) or more")
+        if getattr(optimizer, name) < 0:
+            raise UsageError(f"{name} is {getattr(optimizer, name)}", expected="0 (off) or more")
     for item in fields(Augment):
         if getattr(recipe.augment, item.name) < 0:
             raise UsageError(f"{item.name} is {getattr(recipe.augment, item.name)}", expected="0 (off) or more")

@@ -20,7 +20,7 @@ from edgeskel.data import Split, Store, split
 from edgeskel.data.importers import PUBLISHED
 from edgeskel.errors import CorruptFile, UsageError
 
-__all__ = ["FILE", "Training", "check_finished", "check_split", "check_unseen", "parts_for", "read"]
+__all__ = ["FILE", "IN_BUNDLE", "Training", "check_finished", "check_split", "check_unseen", "parts_for", "read"]
 
 FILE = "run.json"
 
@@ -31,6 +31,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "protocol": (str,),
     "fold": (int,),
     "split": (str,),
+    "held_out": (str,),
     "clips": (dict,),
     "seed": (int,),
     "start": (str, type(None)),
@@ -43,6 +44,8 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "versions": (dict,),
     "compression": (dict,),
 }
+IN_BUNDLE = ("dataset", "data_digest", "split", "protocol", "fold", "held_out", "clips", "seed")
+"""What a bundle's manifest tells of the training."""
 _ROW = ("epoch", "loss", "learning_rate")  # of every epoch in the history
 _KINDS = {str: "text", int: "a whole number", dict: "a table", list: "a list", type(None): "null"}
 
@@ -118,13 +121,16 @@ class Training:
         """From a ``run.json``, or from the part of it that a bundle's manifest holds; None where that is too little."""
         if not {"dataset", "data_digest", "split"} <= told.keys():
             return None
-        # ``Split.name`` is protocol, fold (where there are several) and the rule of the validation part.
+        rule = told.get("held_out")
+        if isinstance(rule, str) and {"protocol", "fold"} <= told.keys():
+            return cls(told["dataset"], told["data_digest"], told["protocol"], told["fold"], rule, _learned_from(told))
+        # Earlier versions recorded the name of the split alone: protocol, fold (where there are several) and validation part.
         parts = re.fullmatch(r"(?P<protocol>.+?)(?:, fold (?P<fold>\d+) of \d+)?, (?P<rule>(no )?validation .+)", told["split"])
         if parts is None:
             return None
-        rule = re.fullmatch(r"validation (.+?)( of the clips.*)?", parts["rule"])
+        named = re.fullmatch(r"validation (.+?)( of the clips.*)?", parts["rule"])
         return cls(told["dataset"], told["data_digest"], parts["protocol"], int(parts["fold"] or 0),
-                   rule[1] if rule else "0", int(told.get("clips", {}).get("train", 0)))
+                   named[1] if named else "0", _learned_from(told))
 
     @classmethod
     def of_bundle(cls, manifest: Mapping[str, Any]) -> Training | None:
@@ -145,6 +151,10 @@ class Training:
     def split(self, store: Store) -> Split:
         """Its own split of the store that it learned from."""
         return split(store, self.protocol, fold=self.fold, validation=self.validation)
+
+
+def _learned_from(told: Mapping[str, Any]) -> int:
+    return int(told.get("clips", {}).get("train", 0))
 
 
 def parts_for(

@@ -1,33 +1,43 @@
-"""What the library's loop is given: checkpoints that are whole or absent, progress, early stop, processes."""
+"""The one trainer: a method, an encoder and clips in, what is to be kept out. Everything that no method should know lives here.
+
+Lightning runs the loop. Its remarks that do not apply here are filtered, each with its reason.
+"""
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
+import signal
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch import nn
 
-from edgeskel.console import Progress, open_console
-from edgeskel.errors import CorruptFile
-from edgeskel.files import atomic_write
+from edgeskel.errors import UsageError
+from edgeskel.models import Encoder
+from edgeskel.training.callbacks import EarlyStopping, KeepLast, ProgressBar
+from edgeskel.training.data import Batches, Windows, loader
+from edgeskel.training.methods import Method
 from edgeskel.training.module import TrainingModule
+from edgeskel.training.recipes import Recipe
+from edgeskel.training.samplers import Sampler, sampler_named
+from edgeskel.training.state import AtomicCheckpoints, load_state
+from edgeskel.training.trackers import tracker_named
 
-__all__ = [
-    "AtomicCheckpoints", "Bar", "Best", "KeepLast", "fit", "keep_memory", "load_state", "processes", "quiet_library",
-    "strategy",
-]
+__all__ = ["Fitted", "Running", "fit", "keep_memory", "processes", "quiet_library"]
 
+_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 # Remarks of the library that do not apply, each with the reason.
@@ -43,6 +53,135 @@ _REMARKS = (
     ".*It is recommended to use `self.log\\(.*sync_dist=True\\).*",  # the figures are reduced before they are logged
     ".*Found .* module\\(s\\) in eval mode at the start of training.*",  # the average and the teachers
 )
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a training runs, which changes its result in the last digits only.
+
+    Args:
+        folder: for the state to resume from and for the curves; None keeps neither.
+        identity: of the run, stored in the state.
+        state: to go on from.
+        device: auto, cpu or cuda.
+        precision: 32, bf16 or 16.
+        tracker: see :func:`edgeskel.training.trackers.tracker_named`.
+        progress: show a bar on stderr.
+        callbacks: of Lightning, for whoever has more to do after a step or an epoch.
+    """
+
+    folder: Path | None = None
+    identity: Mapping[str, Any] | None = None
+    state: Path | None = None
+    device: str = "auto"
+    precision: str = "32"
+    tracker: str = "tensorboard"
+    progress: bool = False
+    callbacks: Sequence[Callback] = ()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of it.
+
+    Args:
+        result: of the method, with the weights to keep: on the CPU, in evaluation mode.
+        history: figures of each epoch.
+        resumed_at: epochs that were in the state already.
+    """
+
+    result: nn.Module
+    history: list[dict[str, float]]
+    resumed_at: int
+
+
+def fit(
+    encoder: Encoder,
+    method: Method,
+    recipe: Recipe,
+    clips: Windows,
+    validation: Windows | None = None,
+    *,
+    seed: int | tuple[int, ...] = 0,
+    sampler: Sampler | None = None,
+    patience: int = 0,
+    running: Running | None = None,
+) -> Fitted:
+    """Train ``encoder`` by ``method``.
+
+    Args:
+        encoder: learns in place.
+        method: what is minimised.
+        recipe: epochs, batches, optimizer, average.
+        clips: to learn from.
+        validation: to measure on after every epoch.
+        seed: of every draw.
+        sampler: draws the clips of an epoch; the recipe's by default.
+        patience: stop when so many epochs brought nothing better, and keep the best one; 0 trains to the end.
+        running: folder, device and the like.
+
+    Raises:
+        UsageError: a batch that cannot be shared by the processes, or a sampler that draws nonsense.
+        ModelError: the training has diverged; what is in the folder is the state before.
+        CorruptFile: the state to go on from.
+        KeyboardInterrupt: stopped; the last finished epoch is on disk.
+    """
+    running = running or Running()
+    rank, count = processes()
+    if recipe.batch_size % count:
+        raise UsageError(
+            f"a batch of {recipe.batch_size} over {count} processes",
+            expected="equal shares",
+            remedy=f"pass --settings batch_size={-(-recipe.batch_size // count) * count}",
+        )
+    order = Batches(clips.labels, recipe.batch_size, seed, rank, count, sampler or sampler_named(recipe.sampler))
+    module = TrainingModule(encoder, method, recipe, steps=recipe.epochs * len(order), seed=seed)
+    module.train()  # the library leaves every module in the mode in which it finds it, and trained weights come in evaluation mode
+    held_out = None
+    if validation is not None and len(validation):
+        held_out = loader(validation, Batches(validation.labels, recipe.batch_size, None, rank, count))
+    resumed_at = 0 if running.state is None else len(load_state(running.state)["history"])
+    order.set_epoch(resumed_at)
+    best = EarlyStopping(patience) if patience else None
+    keep_memory()
+    chosen, here, machines = _strategy()
+    with quiet_library():
+        trainer = lightning.Trainer(
+            accelerator={"cuda": "gpu"}.get(running.device, running.device),
+            devices=here,
+            num_nodes=machines,
+            strategy=chosen,
+            precision=_PRECISIONS[running.precision],
+            max_epochs=recipe.epochs,
+            gradient_clip_val=recipe.optimizer.clip_norm or None,
+            callbacks=_callbacks(recipe, best, running),
+            plugins=[AtomicCheckpoints()],
+            logger=running.folder is not None
+            and tracker_named(running.tracker, running.folder, resumed_at, running.identity),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=running.folder is not None,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=1_000_000,
+            deterministic="warn" if torch.cuda.is_available() else None,
+            default_root_dir=running.folder,
+        )
+        _run(trainer, module, loader(clips, order), held_out, running.state)
+    weights = best.weights if best is not None else module.result.state_dict()
+    result = method.result(encoder).cpu()
+    result.load_state_dict(weights)
+    result.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return Fitted(result, module.history, resumed_at)
+
+
+def _callbacks(recipe: Recipe, best: EarlyStopping | None, running: Running) -> list[Callback]:
+    kept: list[Callback] = [] if best is None else [best]
+    if running.folder is not None:
+        kept.append(KeepLast(running.folder, running.identity or {}))
+    if running.progress:
+        kept.append(ProgressBar(recipe.epochs))
+    return [*kept, *running.callbacks]
 
 
 @contextmanager
@@ -64,145 +203,18 @@ def quiet_library() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all, and are read without unpickling objects."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write under a temporary name, flush, rename.
-
-        From memory, so that what the disk refuses is an ``OSError`` and not an error inside torch's own writer.
-        """
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        with atomic_write(path) as file:
-            file.write(content.getbuffer())
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read tensors and plain values only."""
-        return load_state(Path(path))
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """The state of an unfinished training.
-
-    Raises:
-        CorruptFile: it cannot be read, a checksum in it is wrong, or it holds anything but tensors and plain values.
-    """
-    remedy = f"pass --restart to train from the start, or delete {path}"
+def _run(trainer: lightning.Trainer, module: TrainingModule, clips: Any, validation: Any, state: Path | None) -> None:
+    """``trainer.fit`` that lets an interrupt through as what it is."""
+    previous = signal.getsignal(signal.SIGINT)
     try:
-        with zipfile.ZipFile(path) as archive:  # torch writes checksums and does not read them
-            if (damaged := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CorruptFile(
-            path,
-            f"unreadable training state ({reason[:200]})",
-            expected="the state of an interrupted training",
-            remedy=remedy,
-        ) from error
-    if not isinstance(state, dict) or "edgeskel_run" not in state:
-        raise CorruptFile(path, "not a training state of edgeskel", remedy=remedy)
-    return state
-
-
-class KeepLast(ModelCheckpoint):
-    """After every epoch, the state from which the run can go on, under one name.
-
-    Args:
-        folder: where.
-        run: what identifies the run; it is stored in the state and compared on resuming.
-    """
-
-    def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
-        super().__init__(
-            folder,
-            filename="last",
-            every_n_epochs=1,
-            save_top_k=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-        self.run: dict[str, Any] = dict(run)
-
-    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Add the identity of the run."""
-        checkpoint["edgeskel_run"] = self.run
-
-
-class Best(Checkpoint):
-    """Early stop: keeps the weights of the best epoch on the validation part, and ends when none was better for long.
-
-    A ``Checkpoint``, because those run last in an epoch, when the module knows its figures.
-
-    Args:
-        patience: epochs to wait for a better one.
-    """
-
-    epoch: Any
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-        self.epoch = 0
-        self.key: tuple[float, float] | None = None
-        self.weights: dict[str, torch.Tensor] = {}
-
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Compare by accuracy, then by loss."""
-        row = module.history[-1]
-        key = (row["validation_top1"], -row["validation_loss"])
-        if self.key is None or key > self.key:
-            self.key, self.epoch = key, int(row["epoch"])
-            self.weights = {name: value.detach().cpu().clone() for name, value in module.result.state_dict().items()}
-        elif row["epoch"] - self.epoch >= self.patience:
-            trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"epoch": self.epoch, "key": self.key, "weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Inverse of :meth:`state_dict`."""
-        self.epoch, self.weights = state_dict["epoch"], state_dict["weights"]
-        self.key = None if state_dict["key"] is None else tuple(state_dict["key"])
-
-
-class Bar(Callback):
-    """Progress on stderr: epochs, loss, validation accuracy, time left."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-        self._progress: Progress | None = None
-
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        """Show it."""
-        if trainer.global_rank:
-            return
-        self._progress = Progress(open_console(stderr=True), keep=True)
-        self._task = self._progress.add_task("epoch", total=self.epochs, completed=trainer.current_epoch)
-        self._progress.start()
-
-    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-        """Show the epoch before."""
-        if self._progress is None or not module.history:
-            return
-        row = module.history[-1]
-        text = f"epoch, loss {row['loss']:.3f}"
-        if "validation_top1" in row:
-            text += f", validation {row['validation_top1']:.1f} %"
-        self._progress.update(self._task, completed=int(row["epoch"]), description=text)
-
-    def on_train_end(self, trainer: Any, module: Any) -> None:
-        """Leave the last state on the screen."""
-        self.on_train_epoch_start(trainer, module)
-        if self._progress is not None:
-            self._progress.stop()
-
-    def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
-        """Give the terminal back."""
-        if self._progress is not None:
-            self._progress.stop()
+        trainer.fit(module, clips, validation, ckpt_path=None if state is None else str(state), weights_only=True)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if previous is not None and signal.getsignal(signal.SIGINT) is not previous:
+            signal.signal(signal.SIGINT, previous)
 
 
 def processes() -> tuple[int, int]:
@@ -210,7 +222,7 @@ def processes() -> tuple[int, int]:
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
-def strategy() -> tuple[Strategy | str, int, int]:
+def _strategy() -> tuple[Strategy | str, int, int]:
     """(strategy, processes on this machine, machines) as ``torchrun`` set them up; one process without it."""
     _, number = processes()
     if number == 1:
@@ -232,23 +244,3 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-
-
-def fit(trainer: lightning.Trainer, module: TrainingModule, train: Any, validation: Any, state: Path | None) -> None:
-    """``trainer.fit`` that lets an interrupt through as what it is.
-
-    Raises:
-        KeyboardInterrupt: the user stopped it; the last finished epoch is on disk.
-    """
-    import signal
-
-    previous = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module, train, validation, ckpt_path=None if state is None else str(state), weights_only=True)
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        if previous is not None and signal.getsignal(signal.SIGINT) is not previous:
-            signal.signal(signal.SIGINT, previous)

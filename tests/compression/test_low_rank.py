@@ -43,13 +43,13 @@ def answers(model: Recogniser, windows: Any) -> torch.Tensor:
 
 
 def test_the_largest_rank_that_pays_keeps_what_a_low_rank_layer_says(model: Recogniser, windows: Any) -> None:
-    ranks = {name: max(largest_rank(layer) // 2, 1) for name, layer in factorisable(model).items()}
+    ranks = {name: max(largest_rank(layer) // 2, 1) for name, layer in factorisable(model.encoder).items()}
     smaller = compress(model, ranks)
     full = compress(model, {})
     # Put the product of the factors back into the whole model: both must then agree.
     for name in ranks:
-        first, second = smaller.get_submodule(name)
-        layer: Any = full.get_submodule(name)
+        first, second = smaller.encoder.get_submodule(name)
+        layer: Any = full.encoder.get_submodule(name)
         groups = 1 if isinstance(layer, torch.nn.Linear) else layer.groups
         inner = first.weight.reshape(groups, -1, first.weight[0].numel())
         outer = second.weight.reshape(groups, -1, inner.shape[1])
@@ -59,7 +59,7 @@ def test_the_largest_rank_that_pays_keeps_what_a_low_rank_layer_says(model: Reco
 
 def test_a_weight_of_low_rank_loses_nothing(windows: Any) -> None:
     model = model_of("hyperformer")
-    name, layer = next((n, x) for n, x in factorisable(model).items() if n.endswith("key_value") and "1" in n)
+    name, layer = next((n, x) for n, x in factorisable(model.encoder).items() if n.endswith("key_value") and "1" in n)
     layer.weight.data = torch.randn(layer.weight.shape[0], 5) @ torch.randn(5, layer.weight.shape[1]) / 10
     before = answers(model, windows[:4])
     assert choose_ranks(model, energy=0.99999)[name] == 5
@@ -116,7 +116,7 @@ def test_looking_at_recorded_clips_beats_looking_at_weights(windows: Any) -> Non
 
 def test_each_layer_alone_is_the_best_of_its_rank_over_the_clips(model: Recogniser, windows: Any) -> None:
     seen = covariances(model, windows[:6])
-    for name, layer in list(factorisable(model).items())[:12]:
+    for name, layer in list(factorisable(model.encoder).items())[:12]:
         outputs = _outputs(model, name, windows[:6])
         ranks = {name: max(largest_rank(layer) // 3, 1)}
         plain = (_outputs(compress(model, ranks), name, windows[:6]) - outputs).square().mean()
@@ -127,7 +127,7 @@ def test_each_layer_alone_is_the_best_of_its_rank_over_the_clips(model: Recognis
 @torch.no_grad()
 def _outputs(model: Recogniser, name: str, windows: Any) -> torch.Tensor:
     kept: list[torch.Tensor] = []
-    hook = model.get_submodule(name).register_forward_hook(lambda module, inputs, output: kept.append(output.flatten()))
+    hook = model.encoder.get_submodule(name).register_forward_hook(lambda module, inputs, output: kept.append(output.flatten()))
     answers(model, windows)
     hook.remove()
     return torch.cat(kept)
@@ -154,8 +154,8 @@ def test_batch_norm_folds_into_factors(windows: Any) -> None:
 
 def test_layers_used_by_their_weight_and_preprocessing_stay_whole() -> None:
     model = model_of("edge")
-    assert not any("mix" in name.split(".")[-1] or name.startswith("streams") for name in factorisable(model))
-    assert "classifier" not in factorisable(model)
+    assert not any("mix" in name.split(".")[-1] or name.startswith("streams") for name in factorisable(model.encoder))
+    assert "classifier" not in factorisable(model.encoder)
 
 
 def test_wrong_rules_and_ranks_are_refused(model: Recogniser) -> None:
@@ -164,9 +164,9 @@ def test_wrong_rules_and_ranks_are_refused(model: Recogniser) -> None:
             choose_ranks(model, **rule)
     with pytest.raises(UsageError, match="clips"):
         covariances(model, [])
-    name, layer = next(iter(factorisable(model).items()))
+    name, layer = next(iter(factorisable(model.encoder).items()))
     with pytest.raises(ModelError, match="rank"):
-        factorise(model, {name: largest_rank(layer) + 1})
+        factorise(model.encoder, {name: largest_rank(layer) + 1})
     with pytest.raises(ModelError, match="no layer"):
         compress(model, {"streams": 3})
 

@@ -16,7 +16,7 @@ NEW = ("catch", "throw", "draw_triangle", "bowling", "squat")
 
 @pytest.fixture(scope="session")
 def base_folder() -> Path:
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of
 
     return folder_of(BASE)
 

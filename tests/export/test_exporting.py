@@ -63,13 +63,13 @@ def test_a_users_profile_says_its_releases(tmp_path: Path) -> None:
 class Contracted(Edge):
     """With a sum over two letters, which stays one operator in ONNX."""
 
-    def features(self, streams: Tensor) -> Tensor:
-        return torch.einsum("bd,de->be", super().features(streams), torch.eye(self.config.widths[-1]))
+    def pool(self, maps: Tensor, presence: Tensor) -> Tensor:
+        return torch.einsum("bd,de->be", super().pool(maps, presence), torch.eye(self.config.widths[-1]))
 
 
 def test_an_einsum_is_refused_for_a_jetson_and_for_nobody_else(tmp_path: Path) -> None:
     model = small_recogniser()
-    model.__class__ = Contracted
+    model.encoder.__class__ = Contracted
     with pytest.raises(ExportError, match=r"TensorRT 10\.3 cannot take this graph: Einsum"):
         export.export_bundle(model, tmp_path / "jetson", replace(targets.get("jetson"), artifacts=("onnx-fp32",)))
     made = export.export_bundle(model, tmp_path / "host", HOST)

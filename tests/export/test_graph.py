@@ -61,8 +61,8 @@ def test_any_batch_norm_folds_or_becomes_scale_and_shift() -> None:
 
 def test_a_batch_norm_that_depends_on_the_batch_is_refused() -> None:
     model = small_recogniser()
-    model.stem.append(nn.BatchNorm2d(8, track_running_stats=False))
-    model.stem.insert(len(model.stem) - 1, nn.ReLU())
+    model.encoder.stem.append(nn.BatchNorm2d(8, track_running_stats=False))
+    model.encoder.stem.insert(len(model.encoder.stem) - 1, nn.ReLU())
     with pytest.raises(ExportError, match="running statistics"):
         fold_batch_norm(model)
 

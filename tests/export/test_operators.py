@@ -160,7 +160,7 @@ def test_artifacts_keep_their_promises(bundle_folder: Path) -> None:
         assert properties["name"] == "small" and properties["hop"] == "8" and '"wave"' in properties["labels"]
         assert not any(entry.key for node in model.graph.node for entry in node.metadata_props)  # no paths of this machine
     check_quantization(int8)
-    weights = [tensor for tensor in fp16.graph.initializer if tensor.name.startswith("recogniser.blocks")]
+    weights = [tensor for tensor in fp16.graph.initializer if tensor.name.startswith("recogniser.encoder.blocks")]
     assert weights and all(tensor.data_type == TensorProto.FLOAT16 for tensor in weights)
     matrix = [node for node in fp16.graph.node if node.op_type == "Sqrt"]  # lengths of bones: preprocessing
     halves = {output for node in fp16.graph.node if node.op_type == "Cast" for output in node.output}

@@ -19,7 +19,7 @@ from tests.export.conftest import small_recogniser
 
 def small_live() -> models.Recogniser:
     clip = small_recogniser(source_frames=48, frames=48)
-    live = models.create("edge-live", **{**vars(clip.config), "strides": (1, 2), "causal": True})
+    live = models.create("edge-live", **{**vars(clip.config), "strides": (1, 2)})
     live.load_state_dict(clip.state_dict())
     return live.eval()
 

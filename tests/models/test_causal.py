@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from edgeskel import topologies
-from edgeskel.errors import ModelError, UsageError
-from edgeskel.models import create, steps
+from edgeskel.errors import UsageError
+from edgeskel.models import CausalEncoder, CausalRecogniser, create, steps
 from edgeskel.models.causal_streams import CausalStreams
 
 KINECT = topologies.get("kinect-v1")
@@ -118,7 +118,7 @@ def test_settings_that_cannot_be_causal_are_refused(changes: dict[str, Any]) -> 
         create("edge-live", **{**SMALL, **changes})
 
 
-def test_a_recogniser_of_whole_windows_says_so() -> None:
-    model = create("edge", **{**SMALL, "frames": 24})
-    with pytest.raises(ModelError, match="takes whole windows"):
-        model.step(*body(4), ())
+def test_being_causal_is_a_type() -> None:
+    assert isinstance(small(), CausalRecogniser) and isinstance(small().encoder, CausalEncoder)
+    clip = create("edge", **{**SMALL, "frames": 24})
+    assert not isinstance(clip, CausalRecogniser) and not hasattr(clip, "step")

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from edgeskel.errors import UnknownChoice, UsageError
-from edgeskel.training.recipes import RECIPES, Augment, Recipe, change, parse_settings, recipe_for
+from edgeskel.training.recipes import RECIPES, Augment, Optimizer, Recipe, change, parse_settings, recipe_for
 
 
 def test_settings_are_toml_or_text():
@@ -58,4 +58,4 @@ def test_every_recogniser_has_a_recipe_for_any_dataset():
 
 
 def test_no_recipe_field_shadows_an_augmentation():
-    assert not {item.name for item in fields(Recipe)} & {item.name for item in fields(Augment)}
+    assert not {item.name for owner in (Recipe, Optimizer) for item in fields(owner)} & {item.name for item in fields(Augment)}

@@ -24,7 +24,7 @@ from edgeskel.errors import CorruptFile, DataError, LabelMismatch, ModelError, U
 from edgeskel.models import from_pretrained
 from edgeskel.skeleton import Clip
 from edgeskel.topologies import get
-from edgeskel.training import evaluate, module, run, train, train_folds, trainer
+from edgeskel.training import evaluate, module, state, train, train_folds, trainer
 from tests.training.conftest import TINY
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -69,19 +69,19 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from edgeskel.training import TrainConfig, train, trainer
+from edgeskel.training import TrainConfig, state, train
 
 torch.set_num_threads(1)
 saves = 0
 def save(self, checkpoint, path, storage_options=None):
     global saves
     saves += 1
-    with trainer.atomic_write(path) as file:
+    with state.atomic_write(path) as file:
         torch.save(checkpoint, file)
         if saves == 3:  # in the middle of the third epoch's write
             file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-trainer.AtomicCheckpoints.save_checkpoint = save
+state.AtomicCheckpoints.save_checkpoint = save
 train(TrainConfig(data=Path(sys.argv[1]), out=Path(sys.argv[2]), epochs=4, device="cpu", settings=tuple(sys.argv[3:])))
 """
 
@@ -137,7 +137,7 @@ def test_a_disk_that_fills_while_the_state_is_written_is_told_as_such(six, confi
         def write(self, content):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trainer, "atomic_write", lambda path: nullcontext(Full()))
+    monkeypatch.setattr(state, "atomic_write", lambda path: nullcontext(Full()))
     words = ["--data", str(six.path), "--out", str(tmp_path / "out"), "--epochs", "1", "--device", "cpu", "--quiet"]
     assert main(["train", *words, "--json", "--settings", *config().settings]) == 1
     error = json.loads(capsys.readouterr().out)["error"]
@@ -415,8 +415,7 @@ def test_library_remarks_are_silenced_by_name_only():
             warnings.warn("something new", stacklevel=1)
 
 
-def test_the_identity_of_a_run_is_plain_data(config):
-    assert run._differences({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b was 1 and is now 2"]
+def test_a_configuration_travels_to_other_processes(config):
     assert pickle.loads(pickle.dumps(config())) == config()
 
 

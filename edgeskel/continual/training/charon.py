@@ -17,19 +17,21 @@ Axes: N clips, B bodies, D width of the embedding, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from edgeskel.continual.training.buffer import Reservoir
 from edgeskel.continual.training.clips import Clips
 from edgeskel.continual.training.masking import Decoder, draw_tuples, reconstruction_error, take_tuples, tuple_frames
-from edgeskel.continual.training.method import Settings
+from edgeskel.continual.training.method import TaskSetup
 from edgeskel.continual.training.replay import DarkReplay, DarkSettings
 from edgeskel.errors import UsageError
-from edgeskel.models.edge import Edge
+from edgeskel.models import Encoder
+from edgeskel.training.data import Batch
 
 __all__ = ["Charon", "CharonSettings"]
 
@@ -52,7 +54,6 @@ class CharonSettings(DarkSettings):
     """Of the linear probe's AdamW."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.step < 1:
             raise UsageError(f"step is {self.step}", expected="at least 1: every frame")
         if self.mask_ratio >= 1:
@@ -63,18 +64,19 @@ class Charon(DarkReplay):
     """See the module's docstring."""
 
     name = "charon"
-    settings_type: type[Settings] = CharonSettings
+    Settings: ClassVar[type] = CharonSettings
     settings: CharonSettings
 
-    def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
-        assert isinstance(settings, CharonSettings)
-        self.decoder: Decoder | None = Decoder(recogniser).to(device) if settings.gamma else None
-        self.tuple_frames: int = tuple_frames(recogniser)
-        super().__init__(recogniser, settings, budget, device)
+    def __init__(self, setup: TaskSetup) -> None:
+        decoder = Decoder(setup.encoder) if setup.settings.gamma else None
+        held = 0 if decoder is None else sum(value.nbytes for value in decoder.parameters())
+        super().__init__(replace(setup, budget=setup.budget - held))  # in what the decoder leaves of the budget
+        self.decoder: Decoder | None = decoder
+        self.tuple_frames: int = tuple_frames(setup.encoder)
 
     def make_buffer(self, budget: int) -> Reservoir:
-        """Of compressed clips with their logits, in what the decoder leaves of the budget."""
-        return Reservoir(budget - self._decoder_bytes, self.shape, step=self.settings.step, classes=self.classes)
+        """Of compressed clips with their logits."""
+        return Reservoir(budget, self.shape, step=self.settings.step, classes=self.classes)
 
     @property
     def _decoder_bytes(self) -> int:
@@ -85,22 +87,19 @@ class Charon(DarkReplay):
         """The buffer's and the decoder's."""
         return self.buffer.bytes + self._decoder_bytes
 
-    def modules(self) -> nn.ModuleList:
-        """The recogniser and the decoder."""
-        return nn.ModuleList([self.recogniser] if self.decoder is None else [self.recogniser, self.decoder])
-
-    def loss(self, batch: Clips) -> Tensor:
+    def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
         """Each term of DER++ with the reconstruction of its clips:
         CE(new) + γR(new) + α(MSE(first draw) + γR(first draw)) + β(CE(second draw) + γR(second draw))."""
-        how = self.settings
+        how, clips = self.settings, Clips.of(batch)
         if not len(self.buffer):
-            (logits,), (error,) = self.masked([batch])
-            return self.classify(logits, batch.targets) + how.gamma * error
-        held, named = (self.buffer.draw(how.batch_size) for _ in range(2))
-        (new, old, again), errors = self.masked([batch, held.clips, named.clips])
-        return (self.classify(new, batch.targets) + how.gamma * errors[0]
-                + how.alpha * (functional.mse_loss(old, held.logits.to(self.device)) + how.gamma * errors[1])
-                + how.beta * (self.classify(again, named.clips.targets) + how.gamma * errors[2]))
+            (logits,), (error,) = self.masked([clips])
+            return {"new": self.classify(logits, clips.targets), "reconstruction": how.gamma * error}
+        held, named = (self.buffer.draw(self.recipe.batch_size) for _ in range(2))
+        (new, old, again), errors = self.masked([clips, held.clips, named.clips])
+        return {"new": self.classify(new, clips.targets),
+                "logits": how.alpha * functional.mse_loss(old, held.logits.to(self.device)),
+                "old": how.beta * self.classify(again, named.clips.targets),
+                "reconstruction": how.gamma * (errors[0] + how.alpha * errors[1] + how.beta * errors[2])}
 
     def masked(self, parts: Sequence[Clips]) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """Logits (N, K) and reconstruction error of each part; the encoder sees the kept tuples only."""
@@ -109,11 +108,10 @@ class Charon(DarkReplay):
         tuples = streams.shape[2] // self.tuple_frames
         kept = draw_tuples(clips, tuples, self.settings.mask_ratio).to(self.device)
         kept = kept.repeat_interleave(persons, 0)
-        network = self.recogniser
-        maps = network.blocks(network.stem(take_tuples(streams, kept, self.tuple_frames)))  # (B, D, P, R)
-        features = network.pool(network.dropout(maps.mean((2, 3))), presence)
+        encoder = self.recogniser.encoder
+        maps = encoder.maps(take_tuples(streams, kept, self.tuple_frames))  # (B, D, P, R)
         sizes = [len(part) for part in parts]
-        logits = torch.split(network.classifier(features), sizes)
+        logits = torch.split(self.classifier(encoder.pool(maps, presence)), sizes)
         if self.decoder is None:
             return logits, [torch.zeros((), device=self.device)] * len(parts)
         bodies = [size * persons for size in sizes]
@@ -129,17 +127,17 @@ class Charon(DarkReplay):
 
     def probe(self, clips: Clips) -> None:
         """Train the classifier alone, on embeddings of whole clips, with the terms of DER++."""
-        how, head = self.settings, self.recogniser.classifier
+        how, head, batch = self.settings, self.classifier, self.recipe.batch_size
         new = self.embed(clips).to(self.device)
         stored = self.buffer.at(slice(None))
         old = self.embed(stored.clips).to(self.device) if len(self.buffer) else new[:0]
         answers, targets = stored.logits.to(self.device), stored.clips.targets.to(self.device)
-        optimizer = torch.optim.AdamW(head.parameters(), how.probe_learning_rate, weight_decay=how.weight_decay)
+        optimizer = torch.optim.AdamW(head.parameters(), how.probe_learning_rate, weight_decay=self.recipe.optimizer.weight_decay)
         for _ in range(how.probe_epochs):
-            for rows in torch.split(torch.randperm(len(new)), how.batch_size):
+            for rows in torch.split(torch.randperm(len(new)), batch):
                 loss = self.classify(head(new[rows]), clips.targets[rows])
                 if len(old):
-                    held, named = (torch.randperm(len(old))[: how.batch_size] for _ in range(2))
+                    held, named = (torch.randperm(len(old))[:batch] for _ in range(2))
                     loss = loss + how.alpha * functional.mse_loss(head(old[held]), answers[held])
                     loss = loss + how.beta * self.classify(head(old[named]), targets[named])
                 optimizer.zero_grad()

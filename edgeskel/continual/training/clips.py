@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeskel.data import Store
-from edgeskel.training.augment import resample, seen_span
-from edgeskel.window import fit_window
+from edgeskel.training.augment import resample
+from edgeskel.training.data import Batch
 
-__all__ = ["Clips", "concatenate", "every", "interpolate", "read"]
+__all__ = ["Clips", "concatenate", "every", "interpolate"]
 
 
 class Clips(NamedTuple):
-    """Labelled clips.
+    """Labelled clips, without their place in a store: those that were kept are in none.
 
     Args:
         joints: (N, M, S, V, 3) metres.
@@ -33,8 +30,18 @@ class Clips(NamedTuple):
     confidence: Tensor
     targets: Tensor
 
+    @classmethod
+    def of(cls, batch: Batch) -> Clips:
+        """Those of a batch."""
+        assert batch.labels is not None
+        return cls(batch.joints, batch.confidence, batch.labels)
+
     def __len__(self) -> int:
         return len(self.targets)
+
+    def to(self, device: torch.device) -> Clips:
+        """On another device."""
+        return Clips(*(values.to(device) for values in self))
 
     def take(self, items: Tensor | slice) -> Clips:
         """Some of them."""
@@ -44,30 +51,6 @@ class Clips(NamedTuple):
 def concatenate(parts: Sequence[Clips]) -> Clips:
     """One behind the other."""
     return Clips(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
-
-
-def read(store: Store, indices: NDArray[np.int64], targets: NDArray[np.int64], persons: int, frames: int) -> Clips:
-    """Clips of a store, each stretched over the window: its first seen frame is frame 0, its last one frame S - 1.
-
-    Args:
-        store: the recordings.
-        indices: which clips.
-        targets: (K',) class of each label of the store.
-        persons: M; the most visible ones where a clip has more.
-        frames: S.
-    """
-    size = len(store.topology.joints)
-    joints = torch.empty(len(indices), persons, frames, size, 3)
-    confidence = torch.empty(len(indices), persons, frames, size)
-    for row, index in enumerate(indices):
-        clip = store[int(index)]
-        window = fit_window(clip.joints, clip.confidence, persons, clip.joints.shape[1])
-        whole, seen = torch.from_numpy(window[0])[None], torch.from_numpy(window[1])[None]
-        first, last = seen_span(seen)
-        positions = first[:, None] + (last - first)[:, None] * torch.linspace(0, 1, frames)
-        joints[row], confidence[row] = (values[0] for values in resample(whole, seen, positions))
-    classes = targets[store.index["label"][indices].astype(np.int64)]
-    return Clips(joints, confidence, torch.from_numpy(classes))
 
 
 def every(joints: Tensor, confidence: Tensor, step: int) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from edgeskel.continual.training.buffer import clip_bytes
 from edgeskel.continual.training.clips import Clips, concatenate
-from edgeskel.continual.training.method import Method, Settings, answer
+from edgeskel.continual.training.method import Method, TaskSetup, answer
 from edgeskel.continual.training.regularised import frozen
 from edgeskel.errors import UsageError
-from edgeskel.models.edge import Edge
+from edgeskel.models import Encoder, Recogniser
+from edgeskel.training.data import Batch
 
 __all__ = ["Exemplars", "herd"]
 
@@ -53,38 +54,39 @@ class Exemplars(Method):
 
     name = "icarl"
 
-    def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
-        super().__init__(recogniser, settings, budget, device)
-        each = clip_bytes(*self.shape)
+    def __init__(self, setup: TaskSetup) -> None:
+        super().__init__(setup)
+        each, budget = clip_bytes(*self.shape), setup.budget
         self.capacity: int = budget // each
         if self.capacity < self.classes:
             raise UsageError(f"a buffer of {budget} bytes for {self.classes} classes",
                              expected=f"at least {self.classes * each}, one exemplar each", remedy="raise --bytes")
         self.exemplars: list[Clips] = []  # by class, best first
-        self.before: Edge | None = None
+        self.before: tuple[Recogniser, ...] = ()  # in a tuple: it is neither learned nor saved
         self.means: Tensor | None = None
 
     def begin(self, new: range) -> None:
-        """Remember the network."""
+        """Keep the network."""
         super().begin(new)
-        self.before = frozen(self.recogniser) if new.start else None
+        self.before = (frozen(self.recogniser),) if new.start else ()
 
-    def loss(self, batch: Clips) -> Tensor:
+    def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
         """Binary cross-entropy over the classes seen, summed over classes."""
-        clips = batch
+        clips = Clips.of(batch).to(self.device)
         if self.exemplars:
             stored = concatenate(self.exemplars)
-            clips = concatenate([batch, stored.take(torch.randperm(len(stored))[: self.settings.batch_size])])
+            drawn = stored.take(torch.randperm(len(stored))[: self.recipe.batch_size])
+            clips = concatenate([clips, drawn.to(self.device)])
         streams, presence = self.inputs([clips])
         logits = answer(self.recogniser, streams, presence)
-        wanted = functional.one_hot(clips.targets, self.classes).float().to(self.device)
-        if self.before is not None:
+        wanted = functional.one_hot(clips.targets, self.classes).float()
+        for before in self.before:
             with torch.no_grad():
-                answers = answer(self.before, streams, presence)
+                answers = answer(before.to(self.device), streams, presence)
             wanted[:, : self.new.start] = answers[:, : self.new.start].sigmoid()
         losses = functional.binary_cross_entropy_with_logits(
             logits[:, : self.seen], wanted[:, : self.seen], reduction="none")
-        return losses.sum(1).mean()
+        return {"binary": losses.sum(1).mean()}
 
     def end(self, clips: Clips) -> None:
         """Cut the exemplars of the old classes, herd those of the new ones, and find the means."""
@@ -98,7 +100,7 @@ class Exemplars(Method):
     @torch.no_grad()
     def finish(self) -> None:
         """The nearest mean as a linear classifier: with means of length 1 the embedding's own length decides nothing."""
-        head = self.recogniser.classifier
+        head = self.classifier
         assert isinstance(head, nn.Linear)
         head.weight.zero_()
         head.bias.zero_()
@@ -119,11 +121,11 @@ class Exemplars(Method):
         """The exemplars'."""
         return sum(value.nbytes for kept in self.exemplars for value in kept)
 
-    def state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> dict[str, Any]:
         """The exemplars."""
         return {"exemplars": [tuple(kept) for kept in self.exemplars]}
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state`."""
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`get_extra_state`."""
         self.exemplars = [Clips(*kept) for kept in state["exemplars"]]
         self.means = None

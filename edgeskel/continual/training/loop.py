@@ -1,43 +1,40 @@
-"""One loop for every method: task after task, measured after each, resumed after the last finished one.
+"""Task after task for every method, each by the Trainer; measured after each, resumed after the last finished one.
 
 Axes: T tasks, K classes.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import platform
 import statistics
-import time
 from collections.abc import Callable, Mapping
-from functools import partial
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
 
-import edgeskel
-from edgeskel.continual.training import folder
 from edgeskel.continual.training.buffer import clip_bytes
-from edgeskel.continual.training.clips import Clips, concatenate, read
+from edgeskel.continual.training.clips import Clips
 from edgeskel.continual.training.config import ContinualConfig
-from edgeskel.continual.training.cost import peak_bytes
-from edgeskel.continual.training.method import Method
-from edgeskel.continual.training.methods import method_named, settings_of
+from edgeskel.continual.training.cost import StepCost
+from edgeskel.continual.training.method import Method, TaskSetup, recipe_for
+from edgeskel.continual.training.methods import method_named
 from edgeskel.continual.training.protocols import Sequence, sequence
 from edgeskel.data import Store
 from edgeskel.data.bodies import persons_of
-from edgeskel.errors import ModelError
-from edgeskel.files import atomic_write
-from edgeskel.models import count_parameters, create
-from edgeskel.models.edge import Edge
-from edgeskel.training.recipes import parse_settings
-from edgeskel.training.trainer import keep_memory
+from edgeskel.models import Recogniser, count_parameters, create
+from edgeskel.training.data import Windows
+from edgeskel.training.methods import settings_of
+from edgeskel.training.recipes import Recipe, parse_settings
+from edgeskel.training.run import versions
+from edgeskel.training.run_folder import RunFolder
+from edgeskel.training.state import IDENTITY, load_state, save_state
+from edgeskel.training.trainer import Running, fit
 
-__all__ = ["MODEL", "Outcome", "figures", "learn", "make_method"]
+__all__ = ["MODEL", "Outcome", "figures", "learn", "make_method", "windows"]
 
 MODEL: Mapping[str, Any] = {
     "source_frames": 64, "frames": 48, "widths": (16, 32, 64), "regions": (0, 10, 5), "blocks": (1, 1, 1), "groups": 4,
@@ -51,7 +48,7 @@ Progress = Callable[[int, int, float], None]
 """Called with (tasks done, of how many, share of the present task done)."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Outcome:
     """A finished sequence.
 
@@ -79,50 +76,51 @@ def learn(config: ContinualConfig, progress: Progress | None = None) -> Outcome:
     kind = method_named(config.method)
     steps = sequence(store, config.protocol, order=config.order, base=config.split, fold=config.fold,
                      validation=config.validation, tasks=config.tasks)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    keep_memory()
+    recipe = recipe_for(kind, parse_settings(config.settings))
     persons = min(2, persons_of(store))
     model = {**MODEL, "persons": persons}
-    torch.manual_seed(config.seed)
-    recogniser = create("edge", topology=store.topology, labels=steps.labels, rate_hz=store.rate_hz, **model)
-    assert isinstance(recogniser, Edge)
-    settings = settings_of(kind, parse_settings(config.settings))
     budget = config.bytes
     if budget is None:
         clips = sum(len(task.train) for task in steps.tasks)
         budget = -(-clips // _SHARE) * clip_bytes(persons, MODEL["source_frames"], len(store.topology.joints))
-    identity = folder.identity(config, store, steps, dataclasses.asdict(settings), model, budget)
-    finished, state = folder.found(config, identity)
+    folder = RunFolder(config.out, _identity(config, store, steps, recipe, model, budget), restart=config.restart)
+    finished, state = folder.found()
     if finished is not None:
         return Outcome(config.out, finished, len(finished["accuracies"]))
-    run = _Run(make_method(kind, recogniser, settings, budget), store, steps, config.seed)
-    resumed_at = 0 if state is None else run.load(state)
-    for number in range(resumed_at, run.rounds):
-        run.task(number, progress)
-        folder.save(config.out, {"edgeskel_run": identity, **run.state()})
-    method = run.method
-    result = {
-        **identity,
-        "accuracies": run.accuracies,
-        "figures": {**figures(run.accuracies), "bytes": run.bytes, "ms_per_step": statistics.median(run.times),
-                    "peak_step_bytes": run.peak},
-        "parameters": count_parameters(recogniser),
-        "versions": {"edgeskel": edgeskel.__version__, "python": platform.python_version(),
-                     **{name: metadata.version(name) for name in ("torch", "numpy")}},
-        "threads": torch.get_num_threads(),
-    }
-    method.finish()
-    recogniser.cpu().eval().save_pretrained(config.out)
-    with atomic_write(config.out / "run.json") as file:  # last: it says that all the rest is there
-        file.write((json.dumps(result, indent=1) + "\n").encode())
-    (config.out / folder.STATE).unlink(missing_ok=True)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    recogniser = create("edge", topology=store.topology, labels=steps.labels, rate_hz=store.rate_hz, **model)
+    run = _Run(make_method(kind, recogniser, recipe, store, budget), store, steps, config.seed)
+    with folder.training():
+        resumed_at = 0 if state is None else run.load(load_state(state))
+        for number in range(resumed_at, run.rounds):
+            run.task(number, progress)
+            save_state({IDENTITY: folder.identity, **run.state()}, folder.state)
+        run.method.finish()
+        recogniser.cpu().eval().save_pretrained(config.out)
+        result = {
+            **folder.identity,
+            "accuracies": run.accuracies,
+            "figures": {**figures(run.accuracies), "bytes": run.bytes, "ms_per_step": statistics.median(run.times),
+                        "peak_step_bytes": run.peak},
+            "parameters": count_parameters(recogniser),
+            "versions": versions("torch", "lightning", "numpy"),
+            "threads": torch.get_num_threads(),
+        }
+        folder.finish(result)
     return Outcome(config.out, result, resumed_at)
 
 
-def make_method(kind: type[Method], recogniser: Edge, settings: Any, budget: int) -> Method:
-    """The method on a GPU where there is one."""
-    return kind(recogniser, settings, budget, "cuda" if torch.cuda.is_available() else "cpu")
+def make_method(kind: type[Method], recogniser: Recogniser, recipe: Recipe, store: Store, budget: int) -> Method:
+    """The method around a recogniser, which learns in place."""
+    return kind(TaskSetup(recogniser.encoder, recogniser.classifier, recipe, settings_of(kind, recipe.method_settings), store,
+                          np.arange(len(store)), budget=budget))
+
+
+def windows(store: Store, indices: NDArray[np.int64], steps: Sequence, model: Recogniser) -> Windows:
+    """Clips as all methods see them: each stretched over the window."""
+    return Windows(store, indices, steps.targets, model.config.persons, model.config.source_frames, stretch=True)
 
 
 def figures(accuracies: list[list[float]]) -> dict[str, float]:
@@ -136,6 +134,38 @@ def figures(accuracies: list[list[float]]) -> dict[str, float]:
     drops = [max(row[task] for row in accuracies[:-1] if task < len(row)) - last[task] for task in range(len(last) - 1)
              ] if len(accuracies) > 1 else []
     return {"final_accuracy": statistics.fmean(last), "forgetting": statistics.fmean(drops) if drops else 0.0}
+
+
+def _identity(config: ContinualConfig, store: Store, steps: Sequence, recipe: Recipe, model: Mapping[str, Any],
+              budget: int) -> dict[str, Any]:
+    """What makes two runs the same; plain values, under the names that ``evaluate`` looks for in a run.json."""
+    return {
+        "recogniser": "edge",
+        "dataset": store.dataset,
+        "data_digest": store.digest,
+        "protocol": steps.split.protocol,
+        "fold": steps.split.fold,
+        "held_out": steps.split.held_out,
+        "split": steps.split.name,
+        "clips": {"train": sum(len(task.train) for task in steps.tasks),
+                  steps.part: sum(len(task.evaluation) for task in steps.tasks)},
+        "seed": config.seed,
+        "recipe": recipe.to_dict(),
+        "continual": {"method": config.method, "protocol": steps.name, "order": config.order, "measured_on": steps.part,
+                      "tasks": [[steps.labels[place] for place in task.classes] for task in steps.tasks],
+                      "budget": budget, "model": dict(model)},
+    }
+
+
+class _Share(Callback):
+    """Tells how much of a task is done."""
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """After an epoch."""
+        self._tell((trainer.current_epoch + 1) / trainer.max_epochs)
 
 
 class _Run:
@@ -152,81 +182,38 @@ class _Run:
 
     def task(self, number: int, progress: Progress | None) -> None:
         """Learn one task and measure on all so far."""
-        tasks = self.steps.tasks if self.method.at_once else self.steps.tasks[number : number + 1]
-        clips = concatenate([self._read(task.train) for task in tasks])
-        self.method.begin(range(tasks[0].classes.start, tasks[-1].classes.stop))
-        self._train(clips, number, progress)
-        self._draw(number, -1)
-        self.method.end(clips)
-        self.bytes = max(self.bytes, sum(value.nbytes for value in clips) if self.method.at_once else self.method.stored_bytes)
-        self.accuracies.append([100 * float((self.method.predict(held) == held.targets).float().mean())
+        method = self.method
+        tasks = self.steps.tasks if method.at_once else self.steps.tasks[number : number + 1]
+        shown = windows(self.store, np.concatenate([task.train for task in tasks]), self.steps, method.recogniser)
+        method.begin(range(tasks[0].classes.start, tasks[-1].classes.stop))
+        cost = StepCost(profile=number == self.rounds - 1)  # where most is replayed
+        callbacks: list[Callback] = [cost]
+        if progress is not None:
+            callbacks.append(_Share(lambda share: progress(number, self.rounds, share)))
+        fit(method.recogniser.encoder, method, method.recipe, shown, seed=(self.seed, number), running=Running(callbacks=callbacks))
+        self.times, self.peak = cost.times, cost.peak
+        # Seeded by where it is drawn, so that a resumed run repeats what it would have.
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0]))
+        clips = Clips.of(shown.all())
+        method.end(clips)
+        self.bytes = max(self.bytes, sum(value.nbytes for value in clips) if method.at_once else method.stored_bytes)
+        self.accuracies.append([100 * float((method.predict(held) == held.targets).float().mean())
                                 for held in self._held_out(len(tasks) + number)])
-
-    def _train(self, clips: Clips, number: int, progress: Progress | None) -> None:
-        how, method = self.method.settings, self.method
-        learned = method.modules()
-        learned.train()
-        weights = list(learned.parameters())
-        each = -(-len(clips) // how.batch_size)
-        steps = how.epochs * each
-        optimizer = torch.optim.AdamW(weights, how.learning_rate, weight_decay=how.weight_decay)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        self.times = []
-
-        def step(batch: Clips) -> None:
-            loss = method.loss(batch)
-            if not loss.isfinite():
-                raise ModelError(f"the training has diverged in task {number + 1}: the loss is {loss.item()}",
-                                 expected="a finite loss", remedy="lower learning_rate")
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(weights, how.clip_norm)
-            optimizer.step()
-
-        for epoch in range(how.epochs):
-            # The last batch is filled from the start of the order: none is too small to normalise by.
-            order = np.resize(np.random.default_rng((self.seed, number, epoch)).permutation(len(clips)), each * how.batch_size)
-            for index, rows in enumerate(torch.split(torch.from_numpy(order), how.batch_size)):
-                self._draw(number, epoch * each + index)
-                batch = clips.take(rows)
-                start = time.perf_counter()
-                # Once, where most is replayed; the profiler slows the step, so that its time does not count.
-                profiled = number == self.rounds - 1 and epoch * each + index == min(1, steps - 1)
-                if profiled:
-                    self.peak = peak_bytes(partial(step, batch), method.device)
-                else:
-                    step(batch)
-                if method.device == "cuda":
-                    torch.cuda.synchronize()
-                if not profiled or steps == 1:
-                    self.times.append(1e3 * (time.perf_counter() - start))
-                schedule.step()
-            if progress is not None:
-                progress(number, self.rounds, (epoch + 1) / how.epochs)
-
-    def _draw(self, number: int, step: int) -> None:
-        """Seed what is drawn by where it is drawn, so that a resumed run repeats what it would have."""
-        draws = np.random.SeedSequence((self.seed, number, step + 1))
-        torch.manual_seed(int(draws.generate_state(1)[0]))
 
     def _held_out(self, count: int) -> list[Clips]:
         for task in self.steps.tasks[len(self._evaluation) : count]:
-            self._evaluation.append(self._read(task.evaluation))
+            self._evaluation.append(Clips.of(windows(self.store, task.evaluation, self.steps, self.method.recogniser).all()))
         return self._evaluation[:count]
-
-    def _read(self, indices: Any) -> Clips:
-        persons, frames, _ = self.method.shape
-        return read(self.store, indices, self.steps.targets, persons, frames)
 
     def state(self) -> dict[str, Any]:
         """All that going on needs."""
-        return {"learned": self.method.modules().state_dict(), "method": self.method.state(), "bytes": self.bytes,
+        return {"encoder": self.method.recogniser.encoder.state_dict(), "method": self.method.state_dict(), "bytes": self.bytes,
                 "accuracies": self.accuracies, "times": self.times, "peak": self.peak}
 
     def load(self, state: Mapping[str, Any]) -> int:
         """Inverse of :meth:`state`; returns how many tasks are done."""
-        self.method.modules().load_state_dict(state["learned"])
-        self.method.load(state["method"])
+        self.method.recogniser.encoder.load_state_dict(state["encoder"])
+        self.method.load_state_dict(state["method"])
         self.bytes, self.accuracies = state["bytes"], state["accuracies"]
         self.times, self.peak = state["times"], state["peak"]
         done = len(self.accuracies)

@@ -18,18 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from edgeskel.errors import UsageError
-from edgeskel.models.edge import Edge
+from edgeskel.models import Encoder
+from edgeskel.models.edge import EdgeConfig
 
 __all__ = ["Decoder", "draw_tuples", "reconstruction_error", "take_tuples", "tuple_frames"]
 
 
-def tuple_frames(recogniser: Edge) -> int:
+def tuple_frames(encoder: Encoder) -> int:
     """G: frames of the network's input behind one output step.
 
     Raises:
         UsageError: they do not divide the clip.
     """
-    config = recogniser.config
+    config = encoder.config
+    assert isinstance(config, EdgeConfig)
     frames = config.stem_stride << len(config.widths) - 1  # the stem's stride, and 2 for each later stage
     if config.frames % frames or config.frames == frames:
         raise UsageError(f"clips of {config.frames} frames in tuples of {frames}", expected=f"a multiple of {frames}, above it",
@@ -55,16 +57,17 @@ class Decoder(nn.Module):
     """From the encoder's maps of the kept tuples to the coordinates of all frames.
 
     Args:
-        recogniser: whose maps.
+        encoder: whose maps.
         width: W.
     """
 
     position: Tensor
 
-    def __init__(self, recogniser: Edge, width: int = 32) -> None:
+    def __init__(self, encoder: Encoder, width: int = 32) -> None:
         super().__init__()
-        config = recogniser.config
-        self.frames: int = tuple_frames(recogniser)
+        config = encoder.config
+        assert isinstance(config, EdgeConfig)
+        self.frames: int = tuple_frames(encoder)
         self.tuples: int = config.frames // self.frames
         joints = len(config.topology.joints)
         self.enter: nn.Conv2d = nn.Conv2d(config.widths[-1], width, 1)

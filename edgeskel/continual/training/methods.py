@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from edgeskel.continual.training.charon import Charon
 from edgeskel.continual.training.config import METHODS
 from edgeskel.continual.training.icarl import Exemplars
-from edgeskel.continual.training.method import Method, Settings, changed
+from edgeskel.continual.training.method import Method
 from edgeskel.continual.training.regularised import WeightConsolidation, WithoutForgetting
 from edgeskel.continual.training.replay import DarkReplay, Replay, ReplayAsymmetric
 from edgeskel.errors import UnknownChoice
 
-__all__ = ["Joint", "method_named", "settings_of"]
+__all__ = ["Joint", "method_named"]
 
 
 class Joint(Method):
@@ -34,8 +31,3 @@ def method_named(name: str) -> type[Method]:
     if name not in _BY_NAME:
         raise UnknownChoice("method", name, METHODS)
     return _BY_NAME[name]
-
-
-def settings_of(kind: type[Method], changes: Mapping[str, Any]) -> Settings:
-    """The method's settings with ``changes`` in place. Raises as :func:`changed`."""
-    return changed(kind.settings_type(), changes)

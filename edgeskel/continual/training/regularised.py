@@ -8,26 +8,27 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from edgeskel.continual.training.clips import Clips
-from edgeskel.continual.training.method import Method, Settings, answer
-from edgeskel.models.edge import Edge
+from edgeskel.continual.training.method import Method, TaskSetup, answer
+from edgeskel.models import Encoder, Recogniser
+from edgeskel.training.data import Batch
 
 __all__ = ["EwcSettings", "LwfSettings", "WeightConsolidation", "WithoutForgetting", "frozen"]
 
 
-def frozen(recogniser: Edge) -> Edge:
+def frozen(recogniser: Recogniser) -> Recogniser:
     """A copy that no longer learns."""
     return copy.deepcopy(recogniser).requires_grad_(False).eval()
 
 
 @dataclass(frozen=True, kw_only=True)
-class LwfSettings(Settings):
+class LwfSettings:
     """LwF."""
 
     alpha: float = 1.0
@@ -43,32 +44,37 @@ class WithoutForgetting(Method):
     """
 
     name = "lwf"
-    settings_type: type[Settings] = LwfSettings
+    Settings: ClassVar[type] = LwfSettings
     settings: LwfSettings
-    before: Edge | None = None
+
+    def __init__(self, setup: TaskSetup) -> None:
+        super().__init__(setup)
+        # In a tuple: it is neither learned nor saved.
+        self.before: tuple[Recogniser, ...] = ()
 
     def begin(self, new: range) -> None:
-        """Remember the network."""
+        """Keep the network."""
         super().begin(new)
-        self.before = frozen(self.recogniser) if new.start else None
+        self.before = (frozen(self.recogniser),) if new.start else ()
 
-    def loss(self, batch: Clips) -> Tensor:
+    def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy among the classes seen, plus the divergence from the old answers."""
-        streams, presence = self.inputs([batch])
+        clips = Clips.of(batch)
+        streams, presence = self.inputs([clips])
         logits = answer(self.recogniser, streams, presence)
-        new = self.classify(logits[:, : self.seen], batch.targets)
-        if self.before is None:
-            return new
+        new = self.classify(logits[:, : self.seen], clips.targets)
+        if not self.before:
+            return {"new": new}
         with torch.no_grad():
-            answers = answer(self.before, streams, presence)
+            answers = answer(self.before[0].to(self.device), streams, presence)
         heat, old = self.settings.temperature, self.new.start
         stay = functional.kl_div((logits[:, :old] / heat).log_softmax(1), (answers[:, :old] / heat).softmax(1),
                                  reduction="batchmean") * heat**2
-        return new + self.settings.alpha * stay
+        return {"new": new, "old": self.settings.alpha * stay}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EwcSettings(Settings):
+class EwcSettings:
     """EWC."""
 
     strength: float = 100.0
@@ -87,11 +93,11 @@ class WeightConsolidation(Method):
     """
 
     name = "ewc"
-    settings_type: type[Settings] = EwcSettings
+    Settings: ClassVar[type] = EwcSettings
     settings: EwcSettings
 
-    def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
-        super().__init__(recogniser, settings, budget, device)
+    def __init__(self, setup: TaskSetup) -> None:
+        super().__init__(setup)
         self.importance: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
 
@@ -100,14 +106,14 @@ class WeightConsolidation(Method):
         super().begin(new)
         self.anchor = {name: value.detach().clone() for name, value in self.recogniser.named_parameters()}
 
-    def loss(self, batch: Clips) -> Tensor:
+    def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy plus the pull of the anchor."""
-        return super().loss(batch) + self.settings.strength / 2 * self.penalty()
+        return {**super().loss(encoder, batch), "anchor": self.settings.strength / 2 * self.penalty()}
 
     def penalty(self) -> Tensor:
         """Sum over the weights of importance times squared distance from the anchor."""
         weights = dict(self.recogniser.named_parameters())
-        pulls = [(importance * (weights[name] - self.anchor[name]) ** 2).sum()
+        pulls = [(importance.to(self.device) * (weights[name] - self.anchor[name].to(self.device)) ** 2).sum()
                  for name, importance in self.importance.items()]
         return torch.stack(pulls).sum() if pulls else torch.zeros((), device=self.device)
 
@@ -124,17 +130,18 @@ class WeightConsolidation(Method):
                 square += gradient**2 / len(chosen)
         self.recogniser.train()
         for name, square in total.items():
-            self.importance[name] = square + self.settings.decay * self.importance.get(name, torch.zeros_like(square))
+            before = self.importance.get(name, torch.zeros_like(square))
+            self.importance[name] = square + self.settings.decay * before.to(square.device)
 
     @property
     def stored_bytes(self) -> int:
         """The importance's."""
         return sum(value.nbytes for value in self.importance.values())
 
-    def state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> dict[str, Any]:
         """The importance."""
         return {"importance": {name: value.cpu() for name, value in self.importance.items()}}
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state`."""
-        self.importance = {name: value.to(self.device) for name, value in state["importance"].items()}
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.importance = dict(state["importance"])

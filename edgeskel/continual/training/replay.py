@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from edgeskel.continual.training.buffer import Reservoir
 from edgeskel.continual.training.clips import Clips
-from edgeskel.continual.training.method import Method, Settings
-from edgeskel.models.edge import Edge
+from edgeskel.continual.training.method import Method, TaskSetup
+from edgeskel.models import Encoder
+from edgeskel.training.data import Batch
 
 __all__ = ["DarkReplay", "DarkSettings", "Replay", "ReplayAsymmetric"]
 
@@ -29,25 +30,25 @@ class Replay(Method):
 
     name = "er"
 
-    def __init__(self, recogniser: Edge, settings: Settings, budget: int, device: str = "cpu") -> None:
-        super().__init__(recogniser, settings, budget, device)
-        self.buffer: Reservoir = self.make_buffer(budget)
+    def __init__(self, setup: TaskSetup) -> None:
+        super().__init__(setup)
+        self.buffer: Reservoir = self.make_buffer(setup.budget)
 
     def make_buffer(self, budget: int) -> Reservoir:
         """Of whole clips."""
         return Reservoir(budget, self.shape)
 
-    def loss(self, batch: Clips) -> Tensor:
-        """The mean over new and stored clips."""
+    def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
         if not len(self.buffer):
-            return super().loss(batch)
-        old = self.buffer.draw(self.settings.batch_size).clips
-        new_logits, old_logits = self.recognise([batch, old])
-        return self.terms(new_logits, batch, old_logits, old)
+            return super().loss(encoder, batch)
+        new, old = Clips.of(batch), self.buffer.draw(self.recipe.batch_size).clips
+        new_logits, old_logits = self.recognise([new, old])
+        return self.terms(new_logits, new, old_logits, old)
 
-    def terms(self, new_logits: Tensor, new: Clips, old_logits: Tensor, old: Clips) -> Tensor:
+    def terms(self, new_logits: Tensor, new: Clips, old_logits: Tensor, old: Clips) -> dict[str, Tensor]:
         """Cross-entropy over all of them together."""
-        return self.classify(torch.cat((new_logits, old_logits)), torch.cat((new.targets, old.targets)))
+        targets = torch.cat((new.targets.to(self.device), old.targets.to(self.device)))
+        return {"all": self.classify(torch.cat((new_logits, old_logits)), targets)}
 
     def end(self, clips: Clips) -> None:
         """Fill the reservoir."""
@@ -58,12 +59,12 @@ class Replay(Method):
         """The buffer's."""
         return self.buffer.bytes
 
-    def state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> dict[str, Any]:
         """The buffer."""
         return {"buffer": self.buffer.state(), "offered": self.buffer.offered}
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state`."""
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`get_extra_state`."""
         self.buffer.load(state["buffer"], state["offered"])
 
 
@@ -73,15 +74,15 @@ class ReplayAsymmetric(Replay):
 
     name = "er-ace"
 
-    def terms(self, new_logits: Tensor, new: Clips, old_logits: Tensor, old: Clips) -> Tensor:
+    def terms(self, new_logits: Tensor, new: Clips, old_logits: Tensor, old: Clips) -> dict[str, Tensor]:
         """Cross-entropy of the new clips among the task's classes, plus that of the stored ones."""
         others = torch.full_like(new_logits, -torch.inf)
         others[:, self.new] = new_logits[:, self.new]
-        return self.classify(others, new.targets) + self.classify(old_logits, old.targets)
+        return {"new": self.classify(others, new.targets), "old": self.classify(old_logits, old.targets)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DarkSettings(Settings):
+class DarkSettings:
     """DER++."""
 
     alpha: float = 1.0
@@ -95,22 +96,23 @@ class DarkReplay(Replay):
     to, and with their labels; two draws, one for each."""
 
     name = "der++"
-    settings_type: type[Settings] = DarkSettings
+    Settings: ClassVar[type] = DarkSettings
     settings: DarkSettings
 
     def make_buffer(self, budget: int) -> Reservoir:
         """Of whole clips with their logits."""
         return Reservoir(budget, self.shape, classes=self.classes)
 
-    def loss(self, batch: Clips) -> Tensor:
+    def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
         """CE(new) + alpha MSE(first draw, its logits) + beta CE(second draw)."""
         if not len(self.buffer):
-            return Method.loss(self, batch)
-        held, named = (self.buffer.draw(self.settings.batch_size) for _ in range(2))
-        new, old, again = self.recognise([batch, held.clips, named.clips])
-        return (self.classify(new, batch.targets)
-                + self.settings.alpha * functional.mse_loss(old, held.logits.to(self.device))
-                + self.settings.beta * self.classify(again, named.clips.targets))
+            return Method.loss(self, encoder, batch)
+        clips = Clips.of(batch)
+        held, named = (self.buffer.draw(self.recipe.batch_size) for _ in range(2))
+        new, old, again = self.recognise([clips, held.clips, named.clips])
+        return {"new": self.classify(new, clips.targets),
+                "logits": self.settings.alpha * functional.mse_loss(old, held.logits.to(self.device)),
+                "old": self.settings.beta * self.classify(again, named.clips.targets)}
 
     def end(self, clips: Clips) -> None:
         """Fill the reservoir, with the logits that the network gives now."""

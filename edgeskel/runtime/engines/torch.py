@@ -58,18 +58,21 @@ class TorchEngine:
 
     def step_form(self) -> StepForm | None:
         """How the recogniser runs frame by frame; None where it does not."""
-        from edgeskel.models import steps
+        from edgeskel.models import CausalRecogniser, steps
 
-        config = self.model.config
-        if not getattr(config, "causal", False):
+        model = self.model
+        if not isinstance(model, CausalRecogniser):
             return None
-        frames = int(config.frames_per_step)  # type: ignore[attr-defined]
-        joints = self._torch.zeros(1, 1, frames, len(config.topology.joints), 3)
-        state = steps.fresh(lambda state: self.model.step(joints, joints[..., 0], state)[1:])
+        frames = model.encoder.frames_per_step
+        joints = self._torch.zeros(1, 1, frames, len(model.config.topology.joints), 3)
+        state = steps.fresh(lambda state: model.step(joints, joints[..., 0], state)[1:])
         return StepForm(frames, 0, 0, tuple(tuple(tensor.shape) for tensor in state))
 
     def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        from edgeskel.models import CausalRecogniser
+
         torch = self._torch
+        assert isinstance(self.model, CausalRecogniser)
         with torch.inference_mode():
             seen = torch.from_numpy(blank_missing(joints, confidence))
             before = tuple(map(torch.from_numpy, state))

@@ -12,8 +12,7 @@ import pytest
 from benchmarks.live import played
 from edgeskel.continual.device import Demonstration, Knowledge, Memory, knowledge, with_learned
 from edgeskel.continual.embedding import embeddings
-from edgeskel.models import from_pretrained
-from edgeskel.models.base import folder_of
+from edgeskel.models import folder_of, from_pretrained
 from edgeskel.runtime import Event, Session, event_config, session_of
 from edgeskel.runtime.bundle import read_certainty
 from edgeskel.skeleton import Clip, Frame

@@ -9,21 +9,18 @@ import torch
 
 from edgeskel import topologies
 from edgeskel.continual.training.clips import Clips
-from edgeskel.models import create
-from edgeskel.models.edge import Edge
+from edgeskel.models import Recogniser, create
 
 CLASSES = 6
 FRAMES = 24
 
 
 @pytest.fixture
-def recogniser() -> Edge:
+def recogniser() -> Recogniser:
     """For 6 classes, clips of 24 frames, in 3 tuples of 8."""
     torch.manual_seed(0)
-    made = create("edge", topology=topologies.get("kinect-v1"), labels=tuple("abcdef"), source_frames=FRAMES, frames=FRAMES,
+    return create("edge", topology=topologies.get("kinect-v1"), labels=tuple("abcdef"), source_frames=FRAMES, frames=FRAMES,
                   widths=(8, 16, 16), regions=(0, 6, 4), blocks=(1, 1, 1), groups=4, dropout=0.0)
-    assert isinstance(made, Edge)
-    return made
 
 
 @pytest.fixture

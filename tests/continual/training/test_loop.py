@@ -13,10 +13,8 @@ import pytest
 
 from edgeskel.cli.main import main
 from edgeskel.continual.training.buffer import clip_bytes
-from edgeskel.continual.training.clips import read
 from edgeskel.continual.training.config import ContinualConfig
-from edgeskel.continual.training.folder import STATE
-from edgeskel.continual.training.loop import MODEL, figures, learn
+from edgeskel.continual.training.loop import figures, learn, windows
 from edgeskel.continual.training.protocols import sequence
 from edgeskel.data import Store, split
 from edgeskel.errors import CorruptFile, UsageError
@@ -48,20 +46,21 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(config: Conti
     stopped = replace(config, out=tmp_path / "stopped")
     with pytest.raises(KeyboardInterrupt):
         learn(stopped, stop)
-    assert (stopped.out / STATE).is_file() and not (stopped.out / "run.json").exists()
+    assert (stopped.out / "training/last.ckpt").is_file() and not (stopped.out / "run.json").exists()
     again = learn(stopped)
     assert again.resumed_at == 1
     assert again.run["accuracies"] == whole.run["accuracies"]
     first, second = ((folder / "model.safetensors").read_bytes() for folder in (config.out, stopped.out))
     assert first == second
-    assert not (stopped.out / STATE).exists()
+    assert not (stopped.out / "training/last.ckpt").exists()
     # What is finished is not learned again, and nothing else is written over it.
     assert learn(config, stop).run == whole.run
-    with pytest.raises(UsageError, match="its seed is 0, not 1"):
+    with pytest.raises(UsageError, match="seed was 0 and is now 1"):
         learn(replace(config, seed=1))
-    (stopped.out / "run.json").unlink()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
     with pytest.raises(UsageError, match="something else"):
-        learn(stopped)
+        learn(replace(config, out=tmp_path / "other"))
 
 
 def test_what_is_written_is_a_recogniser_that_knows_its_split(config: ContinualConfig, utd_store: Store) -> None:
@@ -71,9 +70,9 @@ def test_what_is_written_is_a_recogniser_that_knows_its_split(config: ContinualC
     assert model.config.labels == steps.labels == utd_store.labels[:6]
     last = []
     for task in steps.tasks:
-        held = read(utd_store, task.evaluation, steps.targets, 1, MODEL["source_frames"])
+        held = windows(utd_store, task.evaluation, steps, model).all()
         answers = model(held.joints, held.confidence).argmax(1)
-        last.append(100 * float((answers == held.targets).float().mean()))
+        last.append(100 * float((answers == held.labels).float().mean()))
     assert last == pytest.approx(run["accuracies"][-1])
     trained = record.Training.of(record.read(config.out))
     assert trained is not None and trained.knows(utd_store)
@@ -87,7 +86,7 @@ def test_a_damaged_state_is_named_and_restart_begins_anew(config: ContinualConfi
 
     with pytest.raises(KeyboardInterrupt):
         learn(config, stop)
-    state = config.out / STATE
+    state = config.out / "training/last.ckpt"
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 0xFF
     state.write_bytes(bytes(content))

@@ -1,7 +1,8 @@
-"""Virtual classes: what is drawn, and that nothing of it is left in what is kept."""
+"""Class augmentation: what is drawn, and that nothing of it is left in what is kept."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import torch
 from edgeskel import topologies
 from edgeskel.errors import UsageError
 from edgeskel.models import create
-from edgeskel.training.virtual import FORMS, Virtual, reverse
+from edgeskel.training import recipe_for
+from edgeskel.training.methods import Setup, settings_of
+from edgeskel.training.methods import create as make
+from edgeskel.training.methods.class_augmentation import FORMS, reverse
 
 
 def window(clips: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,11 +38,14 @@ def test_reversing_plays_the_seen_span_backwards_in_its_place() -> None:
     assert torch.equal(again, joints)
 
 
-def test_every_form_is_a_class_of_its_own() -> None:
+def test_every_form_is_a_class_of_its_own(utd_store: Any) -> None:
     recogniser = create("edge", topology=topologies.get("kinect-v1"), labels=("a", "b", "c"))
     joints, confidence = window()
     targets = torch.nn.functional.one_hot(torch.arange(64) % 3, 3).float()
-    moved, _, spread = Virtual(recogniser)(joints, confidence, targets)
+    recipe = replace(recipe_for("edge", ""), method="class-augmentation")
+    method: Any = make(Setup(recogniser.encoder, recogniser.classifier, recipe, settings_of("class-augmentation"), utd_store,
+                             np.arange(1)))
+    moved, _, spread = method.in_forms(joints, confidence, targets)
     assert spread.shape == (64, FORMS * 3) and torch.equal(spread.sum(1), torch.ones(64))
     forms, classes = spread.argmax(1) // 3, spread.argmax(1) % 3
     assert torch.equal(classes, torch.arange(64) % 3)
@@ -55,13 +62,21 @@ def test_what_is_kept_knows_its_own_classes_only(tmp_path: Path, utd_store: Any)
     from edgeskel.continual.device import Knowledge, knowledge
     from edgeskel.training import TrainConfig, train
 
-    small = ("virtual=true", "widths=[8, 8, 8]", "blocks=[1, 1, 1]")
-    trained = train(TrainConfig(data=utd_store.path, out=tmp_path / "small", epochs=1, settings=small, threads=1))
+    small = ("widths=[8, 8, 8]", "blocks=[1, 1, 1]")
+
+    def config(name: str, *settings: str, **more: Any) -> TrainConfig:
+        return TrainConfig(data=utd_store.path, out=tmp_path / name, epochs=1, settings=(*small, *settings), threads=1,
+                           **{"method": "class-augmentation", **more})
+
+    trained = train(config("small"))
     assert trained.recogniser.config.labels == utd_store.labels
     known = Knowledge.load(tmp_path / "small" / knowledge.FILE)
     assert known.labels == utd_store.labels and known.width == 8 and known.clips == trained.run["clips"]["train"]
     assert known.varied is not None and np.linalg.eigvalsh(known.varied).max() > 0  # what learners on a device go by
     with pytest.raises(UsageError, match="teachers"):
-        train(TrainConfig(data=utd_store.path, out=tmp_path / "taught", epochs=1, settings=small, teachers=("edge-utd-mhad",)))
-    with pytest.raises(UsageError, match="virtual and mirror"):
-        train(TrainConfig(data=utd_store.path, out=tmp_path / "flipped", epochs=1, settings=(*small, 'mirror={"*"="*"}')))
+        train(config("taught", teachers=("edge-utd-mhad",)))
+    with pytest.raises(UsageError, match="'class-augmentation' and mirror"):
+        train(config("flipped", 'mirror={"*"="*"}'))
+    with pytest.warns(FutureWarning, match="--method class-augmentation"):  # as earlier versions spelt it
+        again = train(config("small", "virtual=true", method=None))
+    assert again.resumed_at == 1, "the same training"

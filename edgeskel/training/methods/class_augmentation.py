@@ -1,4 +1,4 @@
-"""Virtual classes: the mirrored and the reversed form of every action, told apart in training and then dropped.
+"""``class-augmentation``: the mirrored and the reversed form of every action are classes of their own, and dropped afterwards.
 
 A recogniser that only has to tell its own classes apart lets go of whatever does not help there, and a class that comes
 later finds its clips mixed with others. Held to tell apart four times as many motions, it keeps more of them in its
@@ -15,10 +15,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeskel.models import Recogniser
+from edgeskel.errors import UsageError
+from edgeskel.models import Encoder
 from edgeskel.training.augment import flip, seen_span
+from edgeskel.training.data import Batch
+from edgeskel.training.methods.base import Setup, register
+from edgeskel.training.methods.supervised import Supervised
 
-__all__ = ["FORMS", "Virtual", "reverse"]
+__all__ = ["FORMS", "ClassAugmentation", "reverse"]
 
 FORMS = 4
 """As recorded, reversed, mirrored, both."""
@@ -26,22 +30,28 @@ PLAIN = 0.25
 """Share of the clips that stay as recorded; the others are drawn from all four forms alike."""
 
 
-class Virtual(nn.Module):
-    """Draws a form for each clip, and holds the classifier of the virtual classes.
-
-    Args:
-        recogniser: whose classes and joints they are.
-    """
+@register("class-augmentation")
+class ClassAugmentation(Supervised):
+    """Draws a form for each clip, and holds the classifier of the further classes."""
 
     mirrored_joints: Tensor
 
-    def __init__(self, recogniser: Recogniser) -> None:
-        super().__init__()
-        width = next(module.in_features for module in recogniser.classifier.modules() if isinstance(module, nn.Linear))
-        self.classifier: nn.Linear = nn.Linear(width, (FORMS - 1) * len(recogniser.config.labels))
-        self.register_buffer("mirrored_joints", torch.tensor(recogniser.config.topology.mirror), persistent=False)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        if setup.recipe.mirror:
+            raise UsageError(f"the method {self.name!r} and mirror", expected="one of them",
+                             remedy="it makes a class of every mirrored action; mirror gives it a label")
+        self.further: nn.Linear = nn.Linear(setup.encoder.width, (FORMS - 1) * self.classes)
+        self.register_buffer("mirrored_joints", torch.tensor(setup.encoder.config.topology.mirror), persistent=False)
 
-    def forward(self, joints: Tensor, confidence: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad(), torch.autocast(batch.joints.device.type, enabled=False):
+            joints, confidence, targets = self.augment(*self.in_forms(batch.joints, batch.confidence, self.targets(batch)))
+        embedding = encoder.embed(joints, confidence)
+        logits = torch.cat((self.classifier(embedding), self.further(embedding)), -1).float()
+        return {"cross_entropy": self.cross_entropy(logits, targets)}
+
+    def in_forms(self, joints: Tensor, confidence: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One batch in drawn forms.
 
         Args:
