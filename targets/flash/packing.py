@@ -28,7 +28,8 @@ __all__ = ["Settings", "pack", "program_files", "tool_bytes"]
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry in the tool: its bytes depend on its content alone
 _SHEBANG = b"#!/usr/bin/env python3\n"
 
-# What the service needs of ours, by package folder. Nothing that imports more than numpy is among it.
+# What the service needs of ours, by package folder. Nothing that imports more than numpy and the engine is among it, and nothing that
+# trains: a service recognises. tests/targets/travels.txt lists every file.
 _EDGESKEL = (
     "__init__.py",
     "errors.py",
@@ -42,10 +43,8 @@ _EDGESKEL = (
     "window.py",
     "runtime",
     "topologies",
-    "continual",
 )
 _BRIDGE_LEFT_OUT = ("firmware", "testing")
-_EXPORT = ("__init__.py", "verify.py")
 
 _PROGRAM = '''"""The service of a release."""
 
@@ -162,7 +161,6 @@ def program_files() -> dict[str, bytes]:
     found = {"__main__.py": _PROGRAM.encode(), "targets/__init__.py": _PACKAGE.encode()}
     found.update(_sources("edgeskel", _EDGESKEL))
     found.update(_sources("firmware_bridge", _all_but("firmware_bridge", _BRIDGE_LEFT_OUT)))
-    found.update(_sources("export", _EXPORT))
     found.update(_sources("targets", ("service",)))
     return found
 

@@ -15,7 +15,8 @@ from edgeskel.data import split
 from edgeskel.errors import BundleError, LabelMismatch, TopologyMismatch
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import MANIFEST, Bundle, file_digest, manifest_digest
-from export.verify import as_rows, describe, require_agreement, run_windows, verify
+from edgeskel.runtime.comparison import describe, run_windows
+from export.verify import as_rows, require_agreement, verify
 from export.windows import Windows, calibration_windows, test_windows
 from tests.conftest import ROOT
 from tests.runtime.conftest import seal, write_bundle
