@@ -17,8 +17,8 @@ from tests.targets import travels
 ENGINE_FILES = "edgeskel/runtime/engines/"
 TRAINING = ("edgeskel/training", "edgeskel/continual", "edgeskel/compression", "edgeskel/models", "edgeskel/data", "edgeskel/cli",
             "export", "benchmarks", "tests")
-HEAVY = {"torch", "torchvision", "torchao", "lightning", "tensorboard", "onnx", "onnxsim", "onnxscript", "executorch", "safetensors",
-         "scipy", "optuna"}
+HEAVY = {"torch", "torchvision", "torchao", "lightning", "tensorboard", "onnx", "onnxsim", "onnxscript", "executorch",
+         "safetensors", "scipy", "optuna"}
 
 
 def sent() -> dict[str, bytes]:
