@@ -1,5 +1,5 @@
-"""Whether the same frames give the same events everywhere: Python's ``Session.step``, alone and in a device's service, and the Kotlin
-and the Swift package.
+"""Whether the same frames give the same events everywhere: Python's ``Session.step``, alone and in a device's service, the Kotlin
+package and the Swift package.
 
 Every live stream of ``tests/targets/live_streams.json`` (recorded and made; gaps, several persons, irregular times) is played by
 each of them with the network's answers replayed.

@@ -67,6 +67,8 @@ def manifests() -> Iterator[dict[str, Any]]:
         yield {"what": f"without {field}", **sealed(json.dumps(content)), "taken": False, "says": field}
     old = manifest(schema=1)
     yield verdict("of schema 1", json.dumps(old | {"digest": content_digest(old)}, indent=1), None) | facts
+    kept = (Path(__file__).parents[1] / "runtime/bundle_of_schema_1/manifest.json").read_text("utf-8")
+    yield verdict("of a bundle of version 0.1.0", kept, None) | {"labels": ["left", "up", "front"], "hop": 4}
     for segmenter in ({}, {"start": 0.4, "stop": 0.2, "still_s": 1.5, "longest_s": 9}, {"start": 0.2, "stop": 0.3},
                       {"still_s": 0.01}, {"start": "slow"}, {"later": True}, [], None):
         yield _optional("segmenter", segmenter, _segmenter)

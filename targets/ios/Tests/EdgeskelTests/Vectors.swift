@@ -65,7 +65,7 @@ enum Vectors {
         if let labels = item["labels"] {
             try same("labels", labels.items.map { Array($0.string!.unicodeScalars) }, seen.labels.map { Array($0.unicodeScalars) })
             try same("hop", item["hop"]!.int, seen.window.hop)
-            try same("artifact", item["artifact"]!.string, try seen.artifact().file)
+            if let artifact = item["artifact"] { try same("artifact", artifact.string, try seen.artifact().file) }
         }
         if let temperature = item["temperature"] {
             try same("temperature", temperature.double, seen.calibration.temperature)

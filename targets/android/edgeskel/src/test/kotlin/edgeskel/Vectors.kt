@@ -66,7 +66,7 @@ object Vectors {
         if (seen != null && case.has("labels")) {
             same("labels", case.texts("labels"), seen.labels)
             same("hop", case.getInt("hop"), seen.window.hop)
-            same("artifact", case.getString("artifact"), seen.artifact().file)
+            if (case.has("artifact")) same("artifact", case.getString("artifact"), seen.artifact().file)
         }
         if (seen != null && case.has("temperature")) {
             same("temperature", case.getDouble("temperature"), seen.calibration.temperature)
