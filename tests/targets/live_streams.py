@@ -243,11 +243,11 @@ def synthetic() -> list[Stream]:
     return [stream(name, mode, **dict(case)) for name, mode, case in cases()]
 
 
-def text(recorded: Sequence[Stream]) -> str:
-    """The file: every stream with what Python makes of it. What two modes are given alike stands there once."""
+def text(all_streams: Sequence[Stream]) -> str:
+    """A file of these streams, each with what Python makes of it. What two modes are given alike stands there once."""
     recordings: list[Stream] = []
     streams = []
-    for one in (*synthetic(), *recorded):
+    for one in all_streams:
         recording = {name: one[name] for name in RECORDING}
         if recording not in recordings:
             recordings.append(recording)
@@ -270,7 +270,7 @@ def read(path: Path = FILE) -> list[Stream]:
 
 def write(recorded: Sequence[Stream]) -> None:
     """The file anew, with these recorded streams."""
-    FILE.write_text(text(recorded), encoding="utf-8")
+    FILE.write_text(text([*synthetic(), *recorded]), encoding="utf-8")
     sys.stdout.write(f"wrote {FILE}\n")
 
 

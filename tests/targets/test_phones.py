@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgeskel.runtime import ranges
-from tests.targets import live_streams, manifest_vectors, phones, service_streams, vectors
+from tests.targets import live_streams, manifest_vectors, phones, random_streams, service_streams, vectors
 from tests.targets.phones import KOTLIN, ROOT, SWIFT
 
 RANGED = 14 * len(ranges.RANGES) + 8  # manifests with a number in or out of its range
@@ -123,6 +123,25 @@ def test_kotlin_gives_the_events_of_the_streams(kotlin: phones.Kotlin) -> None:
 def test_swift_gives_the_events_of_the_streams(swift: phones.Swift) -> None:
     seen = swift.play(live_streams.FILE)
     assert [found for one in live_streams.read() for found in live_streams.mismatches(one, seen[one["name"]])] == []
+
+
+@pytest.fixture(scope="session")
+def by_chance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty streams of any mixture, with what Python makes of them."""
+    path = tmp_path_factory.mktemp("streams") / "random.json"
+    path.write_text(live_streams.text([random_streams.random_stream(seed) for seed in range(60)]), encoding="utf-8")
+    assert sum(len(one["expected"]["events"]) for one in live_streams.read(path)) > 200
+    return path
+
+
+def test_kotlin_gives_the_events_of_streams_by_chance(kotlin: phones.Kotlin, by_chance: Path) -> None:
+    seen = kotlin.play(by_chance)
+    assert [found for one in live_streams.read(by_chance) for found in live_streams.mismatches(one, seen[one["name"]])] == []
+
+
+def test_swift_gives_the_events_of_streams_by_chance(swift: phones.Swift, by_chance: Path) -> None:
+    seen = swift.play(by_chance)
+    assert [found for one in live_streams.read(by_chance) for found in live_streams.mismatches(one, seen[one["name"]])] == []
 
 
 @pytest.mark.parametrize(("field", "value"), [
