@@ -23,7 +23,7 @@ def played(stream: Stream) -> dict[str, Any]:
     with redirect_stdout(out):
         recogniser = Recogniser(cast(Checked, engine), bundle, {}, health)
         for frame in live_streams.frames_of(stream):
-            recogniser.push(frame)
+            recogniser.step(frame)
         recogniser.finish()
     events = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
     return {"events": events, "inputs": engine.inputs, "refused": dict(sorted(health.counts.refused.items()))}

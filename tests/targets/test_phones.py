@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from tests.targets.phones import KOTLIN, ROOT, SWIFT
 RANGED = 14 * len(ranges.RANGES) + 8  # manifests with a number in or out of its range
 
 
-def _made(kind: type[phones.Kotlin] | type[phones.Swift], factory: pytest.TempPathFactory) -> Any:
+def _made(kind: type[phones.Kotlin] | type[phones.Swift], once: Callable[..., Path]) -> Any:
+    def compiled(folder: Path) -> None:
+        folder.mkdir()
+        kind(folder)
+
     try:
-        return kind(factory.mktemp(kind.name))
+        return kind(once(kind.name, compiled))
     except phones.Absent as absent:
         if os.environ.get("CI") == "true":
             pytest.fail(str(absent), pytrace=False)
@@ -28,13 +33,13 @@ def _made(kind: type[phones.Kotlin] | type[phones.Swift], factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def kotlin(tmp_path_factory: pytest.TempPathFactory) -> phones.Kotlin:
-    return _made(phones.Kotlin, tmp_path_factory)  # type: ignore[no-any-return]
+def kotlin(once: Callable[..., Path]) -> phones.Kotlin:
+    return _made(phones.Kotlin, once)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
-def swift(tmp_path_factory: pytest.TempPathFactory) -> phones.Swift:
-    return _made(phones.Swift, tmp_path_factory)  # type: ignore[no-any-return]
+def swift(once: Callable[..., Path]) -> phones.Swift:
+    return _made(phones.Swift, once)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("path", vectors.FILES, ids=lambda path: str(path.relative_to(ROOT)))
