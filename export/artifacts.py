@@ -21,6 +21,7 @@ from edgeskel.errors import ExportError, LabelMismatch
 from edgeskel.models import CausalRecogniser
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Artifact, Golden, Window, step_form
+from edgeskel.runtime.comparison import compare, describe, run_windows
 from edgeskel.runtime.stepping import Stepper
 from export.bundle import Entry, write_golden
 from export.graph import DeployableGraph, StepGraph, export_program
@@ -29,7 +30,7 @@ from export.quiet import quiet
 from export.ranges import FILE as RANGES
 from export.ranges import Ranges, apply_scales, read_scales, weights_digest
 from export.source import Source
-from export.verify import compare, describe, latent_artifact, run_windows
+from export.verify import latent_artifact
 from export.windows import Windows, synthetic_windows
 
 __all__ = ["CALIBRATION", "TOLERANCE", "ArtifactMaker"]

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from edgeskel.runtime.bundle import MANIFEST, SCHEMA, Bundle, Golden, Window, file_digest, manifest_digest
+from edgeskel.runtime.bundle import MANIFEST, SCHEMA, SEAL, Bundle, Golden, Window, file_digest
+from edgeskel.runtime.manifest import seal_of
 from edgeskel.skeleton import Topology
 
-__all__ = ["Bundle", "Content", "Entry", "seal", "write_golden"]
+__all__ = ["Bundle", "Content", "Entry", "seal", "write_golden", "write_manifest"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,12 @@ def seal(folder: Path, content: Content, entries: list[Entry]) -> Bundle:
         "files": files,
         **content.more,
     }
-    manifest["digest"] = manifest_digest(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_manifest(folder, manifest)
     return Bundle.open(folder)
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write ``manifest.json`` and, beside it, the digest of its bytes."""
+    content = (json.dumps(manifest, indent=1) + "\n").encode()
+    (folder / MANIFEST).write_bytes(content)
+    (folder / SEAL).write_text(seal_of(content), encoding="utf-8")

@@ -63,7 +63,7 @@ class Fusion:
         fusion.push_camera(frame)
         fusion.calibrate("n-pose", (12.0, 14.0), {"raise arms": (15.0, 18.0)})
         for fused in fusion.frames(time.monotonic_ns()):
-            session.push(fused.frame)
+            session.step(fused.frame)
 
     Not thread-safe: drive it from one loop. Memory is bounded; nothing waits. The readings between two frames are gathered
     and worked through together when the frame is due, or when somebody asks: one by one they cost twice as much.

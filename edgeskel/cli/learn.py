@@ -182,20 +182,20 @@ def _live(config: Learn, session: Session, memory: Memory) -> Iterator[Callable[
         number, moving = 1, False
         _invite(config, number)
         for frame in source:
-            clip = enrolment.push(convert(frame))
+            clips = enrolment.step(convert(frame))
             if enrolment.moving and not moving:
                 console.print("  moving ...", style="dim")
             moving = enrolment.moving
-            if clip is None:
-                continue
+            for clip in clips:
+                yield lambda clip=clip: clip  # type: ignore[misc]
+                number += 1
+                if number > config.demonstrations + _EXTRA or (number > config.demonstrations and not _asks(config, memory)):
+                    return
+                _invite(config, number)
+        for clip in enrolment.finish():
             yield lambda clip=clip: clip  # type: ignore[misc]
-            number += 1
-            if number > config.demonstrations + _EXTRA or (number > config.demonstrations and not _asks(config, memory)):
-                return
-            _invite(config, number)
-        if (clip := enrolment.finish()) is not None:
-            last = clip
-            yield lambda: last
+        for reason, count in enrolment.refused.items():
+            console.print(f"left out, {reason}: {count}", style="yellow")
 
 
 def _asks(config: Learn, memory: Memory) -> bool:

@@ -39,7 +39,8 @@ def verify(config: Verify) -> Report:
     from edgeskel.console import Progress
     from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle
-    from export.verify import as_rows, describe
+    from edgeskel.runtime.comparison import describe
+    from export.verify import as_rows
     from export.verify import verify as run
 
     engines.check_threads(config.threads)

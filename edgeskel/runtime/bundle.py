@@ -21,25 +21,22 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import BundleError, CorruptFile, EdgeskelError
-from edgeskel.files import open_regular, read_regular
+from edgeskel.files import open_regular
 from edgeskel.printable import printable
 from edgeskel.runtime import ranges
+from edgeskel.runtime.manifest import AGAIN, MANIFEST, SCHEMA, SEAL, read_manifest
 from edgeskel.runtime.motion import SegmenterConfig
 from edgeskel.runtime.segmentation import segmenter_of
 from edgeskel.skeleton import Float32, Topology
 from edgeskel.values import ByValue
 
 __all__ = [
-    "CERTAINTY", "MANIFEST", "SCHEMA", "Artifact", "Bundle", "Certainty", "Golden", "StepForm", "Window", "certainty_of",
-    "file_digest", "manifest_digest", "read_certainty", "step_form",
+    "CERTAINTY", "MANIFEST", "SCHEMA", "SEAL", "Artifact", "Bundle", "Certainty", "Golden", "StepForm", "Window", "certainty_of",
+    "file_digest", "read_certainty", "step_form",
 ]
 
-MANIFEST = "manifest.json"
 CERTAINTY = "certainty.json"
 """File of a checkpoint folder: what validation data said about its probabilities."""
-SCHEMA = 1
-_AGAIN = "copy the bundle again or export anew"
-_MANIFEST_LIMIT = 16 << 20  # bytes
 _NAME_LIMIT = 200  # letters of a label, a joint, a name
 
 
@@ -139,18 +136,14 @@ def file_digest(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of what a manifest says (its field ``digest`` aside), however it is indented or ordered."""
-    content = {key: value for key, value in manifest.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Bundle(ByValue):
     """An opened bundle: every file that its manifest lists is there, whole and unaltered."""
 
     path: Path
     manifest: Mapping[str, Any]
+    digest: str
+    """SHA-256 that its manifest was checked by: another one is another bundle."""
     name: str
     target: str
     topology: Topology
@@ -185,7 +178,7 @@ class Bundle(ByValue):
             BundleError: not a bundle, another schema, a file missing or altered, or a manifest that lacks a field.
         """
         path = Path(path)
-        manifest = _read_manifest(path / MANIFEST)
+        manifest, digest = read_manifest(path)
         try:
             ranges.check_numbers(manifest, str(path / MANIFEST))
             _check_names(manifest, str(path / MANIFEST))
@@ -194,6 +187,7 @@ class Bundle(ByValue):
             bundle = cls(
                 path=path,
                 manifest=manifest,
+                digest=digest,
                 name=str(manifest["name"]),
                 target=str(manifest["target"]),
                 topology=Topology.from_dict(manifest["topology"]),
@@ -218,17 +212,23 @@ class Bundle(ByValue):
         except BundleError:
             raise
         except EdgeskelError as error:  # a topology that contradicts itself
-            raise BundleError(f"{path / MANIFEST}: {error.seen}", expected=error.expected, remedy=_AGAIN) from error
+            raise BundleError(f"{path / MANIFEST}: {error.seen}", expected=error.expected, remedy=AGAIN) from error
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
             raise BundleError(
                 f"{path / MANIFEST}: incomplete or malformed ({type(error).__name__}: {printable(str(error), 200)})",
                 expected=f"a manifest of schema {SCHEMA}",
-                remedy=_AGAIN,
+                remedy=AGAIN,
             ) from error
         values = 3 * bundle.window.persons * bundle.window.frames * len(bundle.topology.joints)
         states = sum(math.prod(shape) for shape in bundle.step.states) if bundle.step is not None else 0
         ranges.check_size(values, states, str(path / MANIFEST))
         return bundle
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Every file of it, by name: the manifest, its digest and what the manifest lists."""
+        seal = (SEAL,) if self.manifest["schema"] == SCHEMA else ()
+        return (MANIFEST, *seal, *self.manifest["files"])
 
     def file(self, name: str) -> Path:
         """Path of a file that the manifest lists (and whose digest was checked).
@@ -275,7 +275,7 @@ class Bundle(ByValue):
             zlib.error,
         ) as error:
             raise BundleError(
-                f"{path}: unreadable ({error})", expected="golden inputs and outputs", remedy=_AGAIN
+                f"{path}: unreadable ({error})", expected="golden inputs and outputs", remedy=AGAIN
             ) from error
         if (
             golden.joints.shape[1:] != (*size, 3)
@@ -285,7 +285,7 @@ class Bundle(ByValue):
             raise BundleError(
                 f"{path}: joints {golden.joints.shape}, probabilities {golden.probabilities.shape}",
                 expected=f"windows of {size} and {len(self.labels)} classes",
-                remedy=_AGAIN,
+                remedy=AGAIN,
             )
         return golden
 
@@ -327,35 +327,6 @@ def read_certainty(folder: str | Path) -> Certainty:
                           remedy="delete it to go without") from error
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(read_regular(path, _MANIFEST_LIMIT, follow=True).decode("utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BundleError(
-            f"{path.parent} holds no {MANIFEST}",
-            expected="the folder of a bundle",
-            remedy="make one with: edgeskel export MODEL --target host --out DIR",
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: unreadable ({error})", expected="a manifest in JSON", remedy=_AGAIN) from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        seen = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
-        raise BundleError(
-            f"{path}: schema {seen!r}",
-            expected=f"schema {SCHEMA}",
-            remedy="export anew with this version of edgeskel, or install the version that wrote it",
-        )
-    try:
-        digest = manifest_digest(manifest)
-    except RecursionError as error:
-        raise BundleError(f"{path}: nested too deep", expected="a manifest in JSON", remedy=_AGAIN) from error
-    if manifest.get("digest") != digest:
-        raise BundleError(
-            f"{path}: its content does not match its own digest", expected="an unaltered manifest", remedy=_AGAIN
-        )
-    return manifest
-
-
 def _check_names(manifest: Mapping[str, Any], where: str) -> None:
     """Labels and joints are texts of some letters that can be written anywhere, and there are not too many of them."""
     for place, names, most in (("labels", manifest["labels"], ranges.LABELS),
@@ -363,18 +334,18 @@ def _check_names(manifest: Mapping[str, Any], where: str) -> None:
         if not isinstance(names, list) or not 1 <= len(names) <= most:
             seen = f"{len(names)} entries" if isinstance(names, list) else type(names).__name__
             raise BundleError(f"{where}: malformed: {place} is {seen}",
-                              expected=f"a list of 1 to {most} names", remedy=_AGAIN)
+                              expected=f"a list of 1 to {most} names", remedy=AGAIN)
     for name in (manifest["name"], manifest["target"], *manifest["labels"], *manifest["topology"]["joints"]):
         if not isinstance(name, str) or not 1 <= len(name) <= _NAME_LIMIT or any("\ud800" <= letter <= "\udfff" for letter in name):
             raise BundleError(f"{where}: malformed: the name {printable(repr(name), 60)}",
-                              expected=f"1 to {_NAME_LIMIT} letters", remedy=_AGAIN)
+                              expected=f"1 to {_NAME_LIMIT} letters", remedy=AGAIN)
 
 
 def _check_files(folder: Path, files: Mapping[str, str], artifacts: list[Mapping[str, Any]]) -> None:
     """Every listed file is inside the folder, present and unaltered, and every artifact is listed."""
     for entry in artifacts:
         if entry["file"] not in files:
-            raise BundleError(f"{folder / MANIFEST}: artifact {entry['file']} is not among its files", remedy=_AGAIN)
+            raise BundleError(f"{folder / MANIFEST}: artifact {entry['file']} is not among its files", remedy=AGAIN)
     for name, expected in files.items():
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or "\\" in name:
@@ -383,11 +354,11 @@ def _check_files(folder: Path, files: Mapping[str, str], artifacts: list[Mapping
             seen = file_digest(folder / name)
         except OSError as error:
             raise BundleError(
-                f"{folder / printable(name, 100)}: {error.strerror}", expected="every file that the manifest lists", remedy=_AGAIN
+                f"{folder / printable(name, 100)}: {error.strerror}", expected="every file that the manifest lists", remedy=AGAIN
             ) from error
         if seen != expected:
             raise BundleError(
                 f"{folder / name}: SHA-256 is {seen[:12]}…",
                 expected=f"{str(expected)[:12]}… as the manifest says",
-                remedy=_AGAIN,
+                remedy=AGAIN,
             )

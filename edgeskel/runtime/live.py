@@ -65,6 +65,8 @@ class Doing:
             return None
         if pushed is None or not -2 * PATIENCE_S <= settled - pushed <= self.resampler.period:
             return f"frames up to {settled:g} s, of a source that has come to {pushed} s"
+        if self.resampler.due is None or self.resampler.due <= settled:
+            return f"frames up to {settled:g} s, and the next one of {self.resampler.due} s"
         return None
 
     def push(self, frame: Frame, replaced: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None) -> list[Event]:

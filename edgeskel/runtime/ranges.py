@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeskel.errors import BundleError
+from edgeskel.runtime.segmentation import RANGES as SEGMENTER
 
 __all__ = ["JOINTS", "LABELS", "RANGES", "Range", "check_numbers", "check_size"]
 
@@ -58,6 +59,7 @@ RANGES: Mapping[str, Range] = {
     "artifacts[].measured[].agreement": _SHARE,
     "artifacts[].measured[].median_ms": _MS,
     "parameters": _COUNT,
+    **{f"segmenter.{name}": Range(*bounds, whole=False) for name, bounds in SEGMENTER.items()},
 }
 """Place -> range. What stands in a list is at ``[]``. Everywhere else a number is finite and at most 1e30."""
 _ELSEWHERE = Range(-1e30, 1e30, whole=False)

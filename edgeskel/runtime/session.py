@@ -6,7 +6,6 @@ embedding.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
@@ -22,9 +21,8 @@ from edgeskel.runtime.live import Doing, Live
 from edgeskel.runtime.recognising import ByFrame, ByWindow, Recognising
 from edgeskel.runtime.snapshot import pack, plain, unpack
 from edgeskel.runtime.stepping import Stepper
-from edgeskel.runtime.timeline import Resampler, Ring, paced
-from edgeskel.runtime.tracking import MOST_PERSONS, Slots
-from edgeskel.skeleton import LATEST_S, Clip, Float32, Frame, Topology, check_window, unit_of, unit_of_step
+from edgeskel.runtime.timeline import paced
+from edgeskel.skeleton import Clip, Float32, Frame, Topology, check_window, unit_of_step
 from edgeskel.values import ByValue
 from edgeskel.window import check_axes, fit_window
 
@@ -33,29 +31,27 @@ __all__ = ["Recognition", "Session"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recognition(ByValue):
-    """What one window shows.
+    """What a clip shows.
 
     Args:
         label: the most probable class.
         probability: of that class.
         probabilities: (K,).
         embedding: (D,).
-        time: seconds, the end of the window on the source's clock; None for a clip.
     """
 
     label: str
     probability: float
     probabilities: Float32
     embedding: Float32
-    time: float | None = None
 
     def __str__(self) -> str:
         """Label and probability."""
-        return f"{self.label!r} {self.probability:.0%}" + ("" if self.time is None else f" at {self.time:.3f} s")
+        return f"{self.label!r} {self.probability:.0%}"
 
 
 class Session:
-    """Recognises clips (:meth:`recognise`) and live frames (:meth:`step`, or :meth:`push` for single windows).
+    """Recognises clips (:meth:`recognise`) and live frames (:meth:`step`).
 
     Args:
         engine: runs one window.
@@ -81,7 +77,6 @@ class Session:
         self.config: EventConfig = config or EventConfig()
         self.most = most
         self._live = self._fresh()
-        self.reset()
 
     def __repr__(self) -> str:
         """One line."""
@@ -106,11 +101,6 @@ class Session:
 
     def reset(self) -> None:
         """Forget the live frames: a source starts anew, its clock may start anew too."""
-        self._slots = Slots(self.window.persons, self.topology)
-        self._resampler = Resampler(self.window.rate_hz)
-        self._ring = Ring(self.window.persons, self.window.frames, len(self.topology.joints))
-        self._latest = -math.inf
-        self._waiting = 0  # frames since the last recognition
         tap, self._live = self._live.tap, self._fresh()
         self._live.tap = tap
 
@@ -263,64 +253,6 @@ class Session:
         best = int(np.argmax(answer[0]))
         return Recognition(self.labels[best], float(answer[0][best]), *answer)
 
-    def push(self, frame: Frame) -> Recognition | None:
-        """Take a live frame; every ``hop`` frames of the window's clock, recognise the last S of them.
-
-        Frames may come at any rate and with jitter. Until S have been seen, the graph stretches those that there are.
-        None in between, and while nobody is in the window.
-
-        Args:
-            frame: of one instant, (P, V, 3), any P, later than the one before.
-
-        Raises:
-            InvalidClip: the frame breaks the contract, or its time does not increase.
-            TopologyMismatch: another number of joints.
-        """
-        due = False
-        for settled in self.settle(frame):
-            self._waiting += 1
-            if self._waiting >= self.window.hop:
-                self._waiting, due = 0, True
-            time = settled.time
-        if not due:
-            return None
-        joints, confidence = self._ring.window()
-        return self._run(joints, confidence, time) if confidence.any() else None
-
-    def settle(self, frame: Frame) -> list[Frame]:
-        """Take a live frame into the window without recognising; see :meth:`push`.
-
-        Returns:
-            the frames that it settled, at the window's rate, M persons in their slots.
-        """
-        self._check(frame)
-        if frame.time - self._latest > self.window.frames / self.window.rate_hz:
-            self.reset()  # nothing of what was seen before the pause is in the window any more
-        self._latest = frame.time
-        placed, fresh = self._slots.assign(frame)
-        for slot in np.flatnonzero(fresh):
-            self._ring.forget(int(slot))
-        settled = list(self._resampler.push(placed, fresh))
-        for item in settled:
-            self._ring.push(item)
-        return settled
-
-    def _check(self, frame: Frame) -> None:
-        if abs(frame.time) > LATEST_S and math.isfinite(frame.time):
-            raise InvalidClip(f"a frame of time {frame.time:.6g}, which looks like {unit_of(frame.time)}", expected="seconds",
-                              remedy="divide the times by their unit")
-        if len(frame.joints) > MOST_PERSONS:
-            raise InvalidClip(f"a frame of {len(frame.joints)} persons", expected=f"{MOST_PERSONS} at most")
-        if not math.isfinite(frame.time) or frame.time <= self._latest:
-            raise InvalidClip(
-                f"a frame of time {frame.time} s follows one of {self._latest} s",
-                expected="time that increases",
-                remedy="call reset() when a source starts again",
-            )
-        if len(frame.joints):
-            check_window(frame.joints[:, None], frame.confidence[:, None], f"frame at {frame.time:.3f} s")
-            self._check_size(frame.joints.shape[1])
-
     def _check_size(self, joints: int) -> None:
         if joints != len(self.topology.joints):
             raise TopologyMismatch(
@@ -329,7 +261,7 @@ class Session:
                 remedy="remap them by name first: edgeskel.topologies.remap",
             )
 
-    def _run(self, joints: Float32, confidence: Float32, time: float | None = None) -> Recognition:
+    def _run(self, joints: Float32, confidence: Float32) -> Recognition:
         probabilities, embedding = self.engine(joints, confidence)
         if not np.isfinite(probabilities).all():
             raise EngineError(
@@ -338,4 +270,4 @@ class Session:
                 remedy="run: edgeskel verify BUNDLE",
             )
         best = int(np.argmax(probabilities))
-        return Recognition(self.labels[best], float(probabilities[best]), probabilities, embedding, time)
+        return Recognition(self.labels[best], float(probabilities[best]), probabilities, embedding)

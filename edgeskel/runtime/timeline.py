@@ -1,10 +1,10 @@
-"""Live frames onto the window's own clock.
+"""Live frames onto the recogniser's own clock.
 
 A camera delivers 15, 30 or 60 frames per second, with jitter and pauses; a recogniser was trained at one rate. Each
 frame that arrives settles the instants of a regular grid up to its time stamp: they are interpolated between it and
 the frame before, or missing when the pause between the two was longer than the source's habit.
 
-Axes: M persons, S frames of the window, V joints.
+Axes: M persons, V joints.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgeskel.runtime.snapshot import frame as frame_of
 from edgeskel.skeleton import Clip, Float32, Frame
 from edgeskel.window import who_acts
 
-__all__ = ["Resampler", "Ring", "paced"]
+__all__ = ["Resampler", "paced"]
 
 _LONGEST = 0.5
 """Seconds: a longer pause is a gap however slow the source is."""
@@ -56,10 +56,16 @@ class Resampler:
         if self._start is None or self._before is None:
             nothing = self._start is None and self._before is None and not self._count
             return None if nothing else "a grid without a frame"
-        ahead = self._start + self._count * self.period - self._before.time
+        assert self.due is not None
+        ahead = self.due - self._before.time
         if not -2 * _LONGEST - self.period <= ahead <= 2 * self.period:  # behind only where an engine failed in a pause
             return f"the next instant of the grid {ahead:g} s after the latest frame"
         return None
+
+    @property
+    def due(self) -> float | None:
+        """The next instant of the grid, in seconds; None before the first frame."""
+        return None if self._start is None else self._start + self._count * self.period
 
     @property
     def latest(self) -> float | None:
@@ -126,43 +132,3 @@ def _mix(
         + np.where((weight_after > 0)[..., None], after.joints, 0) * (weight_after * scale)[..., None]
     )
     return Frame(time, mixed.astype(np.float32), np.minimum(confidence, 1).astype(np.float32))
-
-
-class Ring:
-    """The last S frames, ready as one window.
-
-    Every frame is written twice, S places apart, so that the window is always one contiguous piece.
-
-    Args:
-        persons, frames, joints: M, S, V.
-    """
-
-    seen: int
-
-    def __init__(self, persons: int, frames: int, joints: int) -> None:
-        self.frames = frames
-        self.seen = 0
-        self._joints = np.zeros((persons, 2 * frames, joints, 3), np.float32)
-        self._confidence = np.zeros((persons, 2 * frames, joints), np.float32)
-
-    def push(self, frame: Frame) -> None:
-        """Add the newest frame; the oldest one leaves."""
-        for place in (self.seen % self.frames, self.seen % self.frames + self.frames):
-            self._joints[:, place] = frame.joints
-            self._confidence[:, place] = frame.confidence
-        self.seen += 1
-
-    def forget(self, slot: int) -> None:
-        """Another person stands in ``slot`` now: what the former did is missing."""
-        self._confidence[slot] = 0
-        self._joints[slot] = 0
-
-    def window(self) -> tuple[Float32, Float32]:
-        """The last S frames, oldest first; those not seen yet follow with confidence 0.
-
-        Returns:
-            joints (1, M, S, V, 3) and confidence (1, M, S, V), copies.
-        """
-        start = self.seen % self.frames if self.seen >= self.frames else 0
-        part = slice(start, start + self.frames)
-        return self._joints[None, :, part].copy(), self._confidence[None, :, part].copy()

@@ -81,7 +81,7 @@ def _visible(frame: Frame, hips: list[int]) -> dict[int, NDArray[np.float64]]:
 
 
 def _best_seen_first(frame: Frame, indices: Iterable[int]) -> list[int]:
-    return sorted(indices, key=lambda index: (-float(frame.confidence[index].sum()), index))
+    return sorted(indices, key=lambda index: (-float(frame.confidence[index].sum(dtype=np.float64)), index))
 
 
 class Slots:

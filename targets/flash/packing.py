@@ -18,7 +18,7 @@ from pathlib import Path
 import edgeskel
 from edgeskel.errors import UsageError
 from edgeskel.files import atomic_folder
-from edgeskel.runtime.bundle import MANIFEST, Bundle
+from edgeskel.runtime.bundle import Bundle
 from targets.device.release import DESCRIPTOR, SCHEMA, SIGNATURE, TOOL, Release
 from targets.flash import wheels as packages
 from targets.flash.signing import Key
@@ -28,7 +28,8 @@ __all__ = ["Settings", "pack", "program_files", "tool_bytes"]
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry in the tool: its bytes depend on its content alone
 _SHEBANG = b"#!/usr/bin/env python3\n"
 
-# What the service needs of ours, by package folder. Nothing that imports more than numpy is among it.
+# What the service needs of ours, by package folder. Nothing that imports more than numpy and the engine is among it, and nothing
+# that trains: a service recognises. tests/targets/travels.txt lists every file.
 _EDGESKEL = (
     "__init__.py",
     "errors.py",
@@ -42,10 +43,8 @@ _EDGESKEL = (
     "window.py",
     "runtime",
     "topologies",
-    "continual",
 )
 _BRIDGE_LEFT_OUT = ("firmware", "testing")
-_EXPORT = ("__init__.py", "verify.py")
 
 _PROGRAM = '''"""The service of a release."""
 
@@ -120,13 +119,13 @@ def pack(
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in contents.items()
     }
-    for name in (MANIFEST, *bundle.manifest["files"]):
+    for name in bundle.content:
         content = (bundle.path / name).read_bytes()
         listed[f"bundle/{name}"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     facts = {
         "schema": SCHEMA,
         "name": _name(bundle.name),
-        "bundle": str(bundle.manifest["digest"]),
+        "bundle": bundle.digest,
         "created": str(bundle.manifest.get("created", "")),
         "program": edgeskel.__version__,
         "target": bundle.target,
@@ -142,7 +141,7 @@ def pack(
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         (folder / TOOL).chmod(0o755)
-        for name in (MANIFEST, *bundle.manifest["files"]):
+        for name in bundle.content:
             (folder / "bundle" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.path / name, folder / "bundle" / name)
         (folder / SIGNATURE).write_bytes(key.sign(descriptor))
@@ -162,7 +161,6 @@ def program_files() -> dict[str, bytes]:
     found = {"__main__.py": _PROGRAM.encode(), "targets/__init__.py": _PACKAGE.encode()}
     found.update(_sources("edgeskel", _EDGESKEL))
     found.update(_sources("firmware_bridge", _all_but("firmware_bridge", _BRIDGE_LEFT_OUT)))
-    found.update(_sources("export", _EXPORT))
     found.update(_sources("targets", ("service",)))
     return found
 

@@ -15,9 +15,9 @@ import numpy as np
 from edgeskel.errors import EngineError, VerificationFailed
 from edgeskel.runtime import choose
 from edgeskel.runtime.bundle import Artifact, Bundle
+from edgeskel.runtime.comparison import Outcome, compare, describe, run_windows
 from edgeskel.runtime.engines import Engine
 from edgeskel.runtime.stepping import Stepper, open_windows
-from export.verify import Outcome, compare, describe, run_windows
 
 __all__ = ["build", "candidates", "prove", "verify"]
 

@@ -132,7 +132,7 @@ class Recogniser:
         self._refused: Counter[str] = Counter()  # of the sources before
         self._session.tap(self._taken)
 
-    def push(self, frame: Frame) -> None:
+    def step(self, frame: Frame) -> None:
         """Take a live frame. Raises ``EngineError``."""
         events = self._session.step(frame)
         self._health.counts.moving += any(doing.segmenter.moving for doing in self._session.persons.values())
@@ -210,7 +210,7 @@ def _step(feed: Feed, recogniser: Recogniser) -> None:
     if frame is None:
         recogniser.start_afresh()
     else:
-        recogniser.push(frame)
+        recogniser.step(frame)
 
 
 def _build(release: Release) -> None:

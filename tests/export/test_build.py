@@ -100,7 +100,7 @@ def test_a_full_disk_or_an_interrupt_leaves_nothing(tmp_path: Path, stub: None, 
 
 def test_an_interrupt_keeps_the_older_bundle(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "b"
-    before = build.build(source(), out, target="host", kinds=("onnx-fp32",)).manifest["digest"]
+    before = build.build(source(), out, target="host", kinds=("onnx-fp32",)).digest
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -108,7 +108,7 @@ def test_an_interrupt_keeps_the_older_bundle(tmp_path: Path, stub: None, monkeyp
     monkeypatch.setattr(build, "seal", stop)
     with pytest.raises(KeyboardInterrupt):
         build.build(source(persons=2), out, target="host", kinds=("onnx-fp32",))
-    assert Bundle.open(out).manifest["digest"] == before
+    assert Bundle.open(out).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 

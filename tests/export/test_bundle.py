@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from edgeskel.errors import BundleError
 from edgeskel.runtime.bundle import Bundle
 
-FILES = ("manifest.json", "model.onnx", "model.int8.pte", "golden.npz", "checkpoint/model.safetensors", "checkpoint/config.json",
+FILES = ("manifest.json", "manifest.sha256",
+         "model.onnx", "model.int8.pte", "golden.npz", "checkpoint/model.safetensors", "checkpoint/config.json",
          "MODEL_CARD.md", "LICENSE", "build_engine.py")
 
 
@@ -27,7 +28,7 @@ def test_the_manifest_says_it_all(bundle_folder: Path) -> None:
     bundle = Bundle.open(bundle_folder)
     manifest = bundle.manifest
     assert (bundle.name, bundle.target, bundle.topology.name) == ("small", "host", "kinect-v1")
-    assert set(FILES) - {"manifest.json"} <= set(manifest["files"])
+    assert set(FILES) - {"manifest.json", "manifest.sha256"} <= set(manifest["files"])
     assert manifest["inputs"][0]["shape"] == [1, 1, 32, 20, 3] and manifest["outputs"][0]["shape"] == [1, 6]
     assert {"torch", "onnx", "executorch", "python"} <= set(manifest["tools"])
     assert manifest["data"]["calibration"]["clips"] > 0 and len(manifest["data"]["calibration"]["digest"]) == 64
@@ -42,13 +43,6 @@ def test_the_manifest_says_it_all(bundle_folder: Path) -> None:
     assert "Apache License" in (bundle_folder / "LICENSE").read_text("utf-8")
 
 
-def says(text: bytes) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(FILES), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_found(copy_of: Path, name: str, place: float, bit: int) -> None:
@@ -56,8 +50,6 @@ def test_every_flipped_bit_is_found(copy_of: Path, name: str, place: float, bit:
     whole = path.read_bytes()
     position = int(place * len(whole))
     altered = whole[:position] + bytes([whole[position] ^ (1 << bit)]) + whole[position + 1 :]
-    if name == "manifest.json" and says(altered) == says(whole):
-        return  # indentation, or 1E-05 for 1e-05: another spelling of the same
     path.write_bytes(altered)
     try:
         with pytest.raises(BundleError):
@@ -89,7 +81,7 @@ def test_a_missing_file_and_a_forged_manifest_are_refused(copy_of: Path) -> None
     manifest = json.loads(whole)
     manifest["labels"][0], manifest["labels"][1] = manifest["labels"][1], manifest["labels"][0]
     path.write_text(json.dumps(manifest), "utf-8")
-    with pytest.raises(BundleError, match="digest"):
+    with pytest.raises(BundleError, match="an unaltered manifest"):
         Bundle.open(copy_of)
     path.write_text(whole, "utf-8")
     Bundle.open(copy_of)

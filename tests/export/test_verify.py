@@ -14,8 +14,10 @@ from edgeskel.cli.main import main
 from edgeskel.data import split
 from edgeskel.errors import BundleError, LabelMismatch, TopologyMismatch
 from edgeskel.runtime import engines
-from edgeskel.runtime.bundle import MANIFEST, Bundle, file_digest, manifest_digest
-from export.verify import as_rows, describe, require_agreement, run_windows, verify
+from edgeskel.runtime.bundle import MANIFEST, Bundle, file_digest
+from edgeskel.runtime.comparison import describe, run_windows
+from export.bundle import write_manifest
+from export.verify import as_rows, require_agreement, verify
 from export.windows import Windows, calibration_windows, test_windows
 from tests.conftest import ROOT
 from tests.runtime.conftest import seal, write_bundle
@@ -83,8 +85,7 @@ def altered(bundle_folder: Path, tmp_path: Path, file: str, content: bytes) -> P
     (copy / file).write_bytes(content)
     manifest = json.loads((copy / MANIFEST).read_text("utf-8"))
     manifest["files"][file] = file_digest(copy / file)
-    manifest["digest"] = manifest_digest(manifest)
-    (copy / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    write_manifest(copy, manifest)
     return copy
 
 

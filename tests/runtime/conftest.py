@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgeskel import topologies
-from edgeskel.runtime.bundle import file_digest, manifest_digest
+from edgeskel.runtime.bundle import file_digest
+from export.bundle import write_manifest
 
 PERSONS, FRAMES, RATE, HOP = 2, 32, 30.0, 4
 LABELS = ("left", "up", "front")  # the class is the axis along which the body stands farthest
@@ -46,9 +46,9 @@ def write_graph(path: Path, joints: int) -> None:
 def seal(folder: Path, **changes: Any) -> None:
     """Write the manifest of what lies in ``folder``."""
     topology = topologies.get("kinect-v1")
-    files = {path.name: file_digest(path) for path in folder.iterdir() if path.name != "manifest.json"}
+    files = {path.name: file_digest(path) for path in folder.iterdir() if path.suffix != ".sha256" and path.name != "manifest.json"}
     manifest: dict[str, Any] = {
-        "schema": 1,
+        "schema": 2,
         "name": "tiny",
         "target": "host",
         "topology": topology.to_dict(),
@@ -60,7 +60,7 @@ def seal(folder: Path, **changes: Any) -> None:
         "files": files,
         **changes,
     }
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "digest": manifest_digest(manifest)}))
+    write_manifest(folder, manifest)
 
 
 def write_bundle(folder: Path) -> None:

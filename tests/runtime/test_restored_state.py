@@ -81,6 +81,7 @@ def test_a_crafted_state_is_refused_or_harmless(way: str, data: st.DataObject) -
 @pytest.mark.parametrize(("path", "new"), [
     (("live", "all", "now"), 1.7e9), (("live", "all", "arrivals", "last"), 1e10), (("live", "all", "tracks", "next"), 0),
     (("live", "persons", 0, "resampler", "_count"), 10), (("live", "persons", 0, "resampler", "_start"), -1e6),
+    (("live", "persons", 0, "resampler", "_start"), -0.9),
     (("live", "persons", 0, "segmenter", "_frames"), []), (("live", "persons", 0, "segmenter", "_began"), 900.0),
     (("live", "persons", 0, "naming", "_leader"), 3), (("live", "persons", 0, "naming", "label"), "juggle"),
     (("live", "persons"), {5: {}}), (("live", "persons", 0), {}), (("live",), None), (("session", "labels"), np.zeros(3)),

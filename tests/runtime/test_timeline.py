@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeskel.runtime.timeline import Resampler, Ring
+from edgeskel.runtime.timeline import Resampler
 from edgeskel.skeleton import Frame
 
 JOINTS = 5
@@ -72,29 +68,3 @@ def test_a_missing_joint_keeps_its_neighbours_clean() -> None:
         assert np.abs(got.joints - expected.joints)[seen].max() < 0.12  # the neighbour's value, held for half a step
     assert not settled[8].confidence[0, 2]
     assert 0 < settled[7].confidence[0, 2] < 1
-
-
-@given(seen=st.integers(1, 70))
-@settings(max_examples=30)
-def test_the_ring_holds_the_last_frames_in_order(seen: int) -> None:
-    ring = Ring(1, 16, 1)
-    for index in range(seen):
-        ring.push(Frame(0.0, np.full((1, 1, 3), index + 1, np.float32), np.ones((1, 1), np.float32)))
-    joints, confidence = ring.window()
-    kept = min(seen, 16)
-    assert joints[0, 0, :kept, 0, 0].tolist() == list(range(seen - kept + 1, seen + 1))
-    assert confidence[0, 0].sum() == kept  # the rest of the window is missing
-
-
-@pytest.mark.parametrize("rate", [15, 30, 60])
-def test_sessions_at_any_rate_recognise_equally_often(make_session: Callable[..., Any], rate: int) -> None:
-    session = make_session(frames=32, hop=4)
-    times = np.arange(4 * rate) / rate
-    body = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-    for t in times:
-        session.push(Frame(t, body[None] + np.float32(0.1 * t), np.ones((1, 20), np.float32)))
-    assert len(session.engine.windows) in (29, 30)
-    joints, confidence = session.engine.windows[-1]
-    assert confidence.min() == 1
-    steps = np.diff(joints[0, 0, :, 0, 0])
-    np.testing.assert_allclose(steps, 0.1 / 30, atol=1e-4)

@@ -12,7 +12,9 @@ from typing import Any
 
 from edgeskel.errors import BundleError
 from edgeskel.runtime import ranges
-from edgeskel.runtime.bundle import MANIFEST, SCHEMA, _read_manifest, certainty_of, manifest_digest, step_form
+from edgeskel.runtime.bundle import MANIFEST, SCHEMA, SEAL, certainty_of, step_form
+from edgeskel.runtime.manifest import content_digest, read_manifest, seal_of
+from edgeskel.runtime.segmentation import segmenter_of
 from edgeskel.skeleton import Topology
 
 JOINTS = ("head", "left_hand", "right_hand")
@@ -26,7 +28,7 @@ def window(persons: int = PERSONS) -> dict[str, Any]:
 
 def manifest(**changes: Any) -> dict[str, Any]:
     model = hashlib.sha256(b"the model").hexdigest()
-    content: dict[str, Any] = {
+    return {
         "schema": SCHEMA, "name": "edge", "version": "0.1", "target": "android",
         "topology": TOPOLOGY.to_dict(),
         "labels": ["wave", "クラップ", "tab\tquote\"slash\\ \u007f \U0001f600"],
@@ -37,27 +39,39 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "files": {"model.int8.pte": model, "model.safetensors": model},
         "tools": {"executorch": "1.4.1"}, "é": 1, "\ue000": 2, "\U0001f600": 3, "z": -0.5, **changes,
     }
-    return content | {"digest": manifest_digest(content)}
+
+
+def sealed(text: str) -> dict[str, str]:
+    """The text of a manifest, and what stands in ``manifest.sha256`` beside it."""
+    return {"text": text, "seal": seal_of(text.encode())}
 
 
 def manifests() -> Iterator[dict[str, Any]]:
     """Texts of manifests and whether the Python reader takes each."""
     whole = manifest()
     facts = {"labels": whole["labels"], "hop": HOP, "artifact": "model.int8.pte"}
+    text = json.dumps(whole)
     yield verdict("as written", json.dumps(whole, indent=1) + "\n") | facts
     yield verdict("other order and spaces", json.dumps(dict(reversed(list(whole.items()))), ensure_ascii=False)) | facts
-    yield verdict("a label altered", json.dumps(whole).replace("wave", "wove"))
-    yield verdict("a number altered", json.dumps(whole).replace("1e-05", "2e-05"))
+    yield verdict("a label altered", text.replace("wave", "wove"), seal_of(text.encode()))
+    yield verdict("a space more", text + " ", seal_of(text.encode()))
     yield verdict("another schema", json.dumps(manifest(schema=SCHEMA + 1)))
-    yield verdict("no digest", json.dumps({key: value for key, value in whole.items() if key != "digest"}))
-    yield verdict("cut short", json.dumps(whole)[:-40])
+    yield verdict("no digest", text, None)
+    yield verdict("half a digest", text, seal_of(text.encode())[:40])
+    yield verdict("a digest alone", text, seal_of(text.encode()).split()[0])
+    yield verdict("cut short", text[:-40])
     yield verdict("no object", "[1]")
     yield verdict("nothing", "")
-    yield verdict("text behind", json.dumps(whole) + "x")
     for field in ("labels", "window", "files", "artifacts", "topology"):  # the digest fits, a field that is needed is absent
-        content = {key: value for key, value in whole.items() if key not in (field, "digest")}
-        yield {"what": f"without {field}", "text": json.dumps(content | {"digest": manifest_digest(content)}), "taken": False,
-               "says": field}
+        content = {key: value for key, value in whole.items() if key != field}
+        yield {"what": f"without {field}", **sealed(json.dumps(content)), "taken": False, "says": field}
+    old = manifest(schema=1)
+    yield verdict("of schema 1", json.dumps(old | {"digest": content_digest(old)}, indent=1), None) | facts
+    kept = (Path(__file__).parents[1] / "runtime/bundle_of_schema_1/manifest.json").read_text("utf-8")
+    yield verdict("of a bundle of version 0.1.0", kept, None) | {"labels": ["left", "up", "front"], "hop": 4}
+    for segmenter in ({}, {"start": 0.4, "stop": 0.2, "still_s": 1.5, "longest_s": 9}, {"start": 0.2, "stop": 0.3},
+                      {"still_s": 0.01}, {"start": "slow"}, {"later": True}, [], None):
+        yield _optional("segmenter", segmenter, _segmenter)
     for certainty in ({}, {"temperature": 0.604, "threshold": 0.605, "from": {"clips": 108}}, {"temperature": 2}, {"threshold": 0},
                       {"threshold": 1}, {"temperature": 0}, {"temperature": -0.5}, {"temperature": None}, {"temperature": [1]},
                       {"temperature": math.inf}, {"temperature": "warm"}, {"threshold": -0.01}, {"threshold": 1.01},
@@ -68,7 +82,6 @@ def manifests() -> Iterator[dict[str, Any]]:
     for step in (steps, steps | {"states": []}, steps | {"frames": 0}, steps | {"states": [{"shape": [1, 0]}]},
                  steps | {"states": [{"name": "a"}]}, steps | {"states": 3}, {"frames": 2}, [], None):
         yield _optional("step", step, _step)
-    yield {"what": "a field twice", "text": '{"schema": 1, ' + json.dumps(whole)[1:], "taken": False}
     yield verdict("too deep", "[" * 2000)
 
 
@@ -76,7 +89,7 @@ def ranged() -> Iterator[dict[str, Any]]:
     """Manifests with one number at an end of its range, beyond it, or no number; judged by ``edgeskel.runtime.ranges``."""
     step = {"frames": 2, "look_ahead": 0, "delay": 0, "states": [{"name": "a", "shape": [1, 3]}]}
     whole = manifest(window=window(1), step=step, certainty={"temperature": 1, "threshold": 0.5}, budget={"p95_ms": 9},
-                     parameters=7)
+                     parameters=7, segmenter={"start": 10, "stop": 0.02, "still_s": 1, "longest_s": 9})
     whole["artifacts"][0]["tolerance"]["top1_drop"] = 1
     whole["artifacts"][0]["measured"] = [{"agreement": 1, "median_ms": 0.5}]
     for place, allowed in ranges.RANGES.items():
@@ -85,7 +98,8 @@ def ranged() -> Iterator[dict[str, Any]]:
         for number in (*inside, *outside, True, None, "1"):
             yield _judged(f"{place} of {number!r}", place, _with(whole, place.replace("[]", ".0").split("."), number))
     for number in (1e31, -1e31, 1e30, -1e30, 10**400, 0):
-        yield _judged(f"another number of {number!r}"[:60], "z", _with(whole, ["z"], number))
+        says = "z" if abs(number) < 1 << 1000 else "manifest.json"  # what no double holds, JSON readers refuse without its place
+        yield _judged(f"another number of {number!r}"[:60], says, _with(whole, ["z"], number))
     many = _with(_with(whole, ["window", "frames"], 10_000), ["window", "persons"], 64)
     yield _judged("windows that are too large", "window", _with(many, ["topology", "joints"], [str(i) for i in range(6)]))
     yield _judged("a state that is too large", "state", _with(whole, ["step", "states", "0", "shape"], [10_000, 1_001]))
@@ -102,14 +116,13 @@ def _with(manifest: Any, place: Sequence[str], value: object) -> Any:
 
 def _judged(what: str, says: str, content: dict[str, Any]) -> dict[str, Any]:
     """A vector: whether Python's ranges take this manifest, whose digest fits."""
-    content = content | {"digest": manifest_digest(content)}
     size = 3 * int(content["window"]["persons"] or 0) * int(content["window"]["frames"] or 0) * len(content["topology"]["joints"])
     try:
         ranges.check_numbers(content, MANIFEST)
         ranges.check_size(size, sum(math.prod(state["shape"]) for state in content["step"]["states"]), MANIFEST)
     except BundleError:
-        return {"what": what, "text": json.dumps(content), "taken": False, "says": says}
-    return {"what": what, "text": json.dumps(content), "taken": True}
+        return {"what": what, **sealed(json.dumps(content)), "taken": False, "says": says}
+    return {"what": what, **sealed(json.dumps(content)), "taken": True}
 
 
 def choices() -> Iterator[dict[str, Any]]:
@@ -119,25 +132,31 @@ def choices() -> Iterator[dict[str, Any]]:
     stepping = [("model.step.pte", "fp32", "executorch", "step"), *plain]
     expected = {(None, None): ("model.int8.pte", "model.step.pte"), ("fp32", None): ("model.pte", "model.step.pte"),
                 ("int8", None): ("model.int8.pte", "model.int8.pte"), ("fp16", None): (None, None),
-                (None, "WINDOW"): ("model.int8.pte", "model.int8.pte"), ("fp32", "WINDOW"): ("model.pte", "model.pte"),
-                (None, "FRAME"): (None, "model.step.pte"), ("int8", "FRAME"): (None, None)}
+                (None, "SLIDING_WINDOW"): ("model.int8.pte", "model.int8.pte"),
+                ("fp32", "SLIDING_WINDOW"): ("model.pte", "model.pte"),
+                (None, "STREAMING"): (None, "model.step.pte"), ("int8", "STREAMING"): (None, None)}
     for index, listed in enumerate((plain, stepping)):
         artifacts = [{"file": file, "precision": precision, "engines": [engine]} | ({} if form is None else {"form": form})
                      for file, precision, engine, form in listed]
         text = json.dumps(manifest(artifacts=artifacts, files={entry["file"]: "0" * 64 for entry in artifacts}))
-        for (precision, way), files in expected.items():
-            yield {"manifest": text, "precision": precision, "way": way, "file": files[index]}
+        for (precision, mode), files in expected.items():
+            yield {**sealed(text), "precision": precision, "mode": mode, "file": files[index]}
 
 
-def unsteppable() -> list[str]:
+def unsteppable() -> list[dict[str, str]]:
     """Manifests of which no steps can be run: they do not say how, or for several persons."""
     step = {"frames": 1, "look_ahead": 0, "delay": 0, "states": []}
-    return [json.dumps(manifest(window=window(1))), json.dumps(manifest(step=step))]
+    return [sealed(json.dumps(manifest(window=window(1)))), sealed(json.dumps(manifest(step=step)))]
 
 
 def _certainty(entry: Any) -> dict[str, Any]:
     found = certainty_of(entry)
     return {"temperature": found.temperature, "threshold": found.threshold}
+
+
+def _segmenter(entry: Any) -> dict[str, Any]:
+    found = segmenter_of(entry)
+    return {"segmenter": [found.start, found.stop, found.still_s, found.longest_s]}
 
 
 def _step(entry: Any) -> dict[str, Any]:
@@ -147,27 +166,30 @@ def _step(entry: Any) -> dict[str, Any]:
 
 def _optional(field: str, entry: Any, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     """A vector: a whole manifest with an entry that a bundle need not have, and what Python reads there."""
-    vector = {"what": f"{field} {json.dumps(entry)}", "text": json.dumps(manifest(**{field: entry}))}
+    vector = {"what": f"{field} {json.dumps(entry)}", **sealed(json.dumps(manifest(**{field: entry})))}
     try:
+        ranges.check_numbers(manifest(**{field: entry}), MANIFEST)
         return vector | {"taken": True} | read(entry)
-    except (KeyError, TypeError, ValueError, AttributeError):  # what Bundle.open refuses
+    except (KeyError, TypeError, ValueError, AttributeError, BundleError):  # what Bundle.open refuses
         return vector | {"taken": False} | ({} if "Infinity" in vector["text"] or "NaN" in vector["text"] else {"says": field})
 
 
-def verdict(what: str, text: str) -> dict[str, Any]:
-    """A vector: what ``edgeskel.runtime.bundle`` makes of this manifest."""
+def verdict(what: str, text: str, seal: str | None = "fits") -> dict[str, Any]:
+    """A vector: what ``edgeskel.runtime.manifest`` makes of this manifest, with that digest beside it; None is none."""
+    seal = seal_of(text.encode()) if seal == "fits" else seal
     with TemporaryDirectory() as folder:
-        path = Path(folder) / MANIFEST
-        path.write_text(text, encoding="utf-8")
+        (Path(folder) / MANIFEST).write_bytes(text.encode())
+        if seal is not None:
+            (Path(folder) / SEAL).write_bytes(seal.encode())
         try:
-            _read_manifest(path)
+            read_manifest(Path(folder))
         except BundleError:
-            return {"what": what, "text": text, "taken": False}
-    return {"what": what, "text": text, "taken": True}
+            return {"what": what, "text": text, "seal": seal, "taken": False}
+    return {"what": what, "text": text, "seal": seal, "taken": True}
 
 
 def files() -> Iterator[dict[str, Any]]:
     text = json.dumps(manifest())
     for name, content, taken in (("model.int8.pte", "the model", True), ("model.int8.pte", "the modem", False),
                                  ("model.int8.pte", "", False), ("other.pte", "the model", False)):
-        yield {"manifest": text, "name": name, "content": content, "taken": taken}
+        yield {**sealed(text), "name": name, "content": content, "taken": taken}

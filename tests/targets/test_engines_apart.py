@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from edgeskel.runtime.bundle import Bundle, file_digest, manifest_digest
+from edgeskel.runtime.bundle import Bundle, file_digest
+from export.bundle import write_manifest
 from targets.flash import packing, signing
 
 
@@ -34,8 +35,7 @@ def resealed(folder: Path) -> None:
     manifest["files"] = {name: file_digest(folder / name) for name in manifest["files"]}
     for artifact in manifest["artifacts"]:
         artifact["sha256"] = manifest["files"][artifact["file"]]
-    manifest["digest"] = manifest_digest(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    write_manifest(folder, manifest)
 
 
 def called(release: Path, verb: str, *arguments: object) -> tuple[int, dict[str, Any]]:

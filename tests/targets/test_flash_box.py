@@ -215,13 +215,12 @@ def made_in(bundle: Path, out: Path, created: str) -> Path:
     """The same bundle with another date."""
     import shutil
 
-    from edgeskel.runtime.bundle import manifest_digest
+    from export.bundle import write_manifest
 
     shutil.copytree(bundle, out)
     manifest = json.loads((out / "manifest.json").read_text("utf-8"))
     manifest["created"] = created
-    manifest["digest"] = manifest_digest(manifest)
-    (out / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    write_manifest(out, manifest)
     return out
 
 

@@ -128,14 +128,13 @@ def test_a_port_without_a_server(flash: Run, loopback: Loopback) -> None:
 def test_a_bundle_for_a_phone_is_refused_before_anything_changes(
     flash: Run, loopback: Loopback, host_bundle: Path, tmp_path: Path
 ) -> None:
-    from edgeskel.runtime.bundle import manifest_digest
+    from export.bundle import write_manifest
 
     for target, seen in (("android", "made for android"), ("jetson", "made for jetson")):
         other = Path(shutil.copytree(host_bundle, tmp_path / target))
         manifest = json.loads((other / "manifest.json").read_text("utf-8"))
         manifest["target"] = target
-        manifest["digest"] = manifest_digest(manifest)
-        (other / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        write_manifest(other, manifest)
         assert seen in flash("--scope", "none", bundle=other, status=1)["error"]["seen"]
     assert not (loopback.home / "data").exists()
 

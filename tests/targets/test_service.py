@@ -20,7 +20,8 @@ import pytest
 
 from edgeskel.errors import EngineError, VerificationFailed
 from edgeskel.runtime import UNKNOWN, engines
-from edgeskel.runtime.bundle import Bundle, manifest_digest
+from edgeskel.runtime.bundle import Bundle
+from export.bundle import write_manifest
 from targets.flash import packing, signing
 from targets.service import prove, serve, sources
 from targets.service.health import Health, notify
@@ -224,8 +225,7 @@ def jetson_bundle(host_bundle: Path, out: Path) -> Bundle:
         if entry["format"] == "onnx":
             entry["engines"] = ["tensorrt", "onnxruntime"]
     manifest["files"]["build_engine.py"] = file_digest(out / "build_engine.py")
-    manifest["digest"] = manifest_digest(manifest)
-    (out / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    write_manifest(out, manifest)
     return Bundle.open(out)
 
 
@@ -318,8 +318,7 @@ def test_what_is_not_certain_enough_is_unknown(
     bundle = Path(shutil.copytree(host_bundle, tmp_path / "bundle"))
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     manifest["certainty"] = certainty
-    manifest["digest"] = manifest_digest(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    write_manifest(bundle, manifest)
     settings = packing.Settings("golden:?speed=0", threshold=threshold)
     with served(bundle, key_path, tmp_path, settings) as (process, health):
         said = awaited(health, lambda said: said["actions"] + said["unknown"] > 2)

@@ -19,20 +19,16 @@ from edgeskel.runtime import ranges
 from edgeskel.skeleton import Frame
 from edgeskel.topologies.remap import Remap
 from firmware_bridge.cameras import mediapipe_pose
-from tests.targets.live_vectors import frame_vector, namings, numbers, resampler_vector, ring_vector, stepped, windows
 from tests.targets.manifest_vectors import choices, files, manifests, unsteppable
+from tests.targets.part_vectors import frame_vector, namings, numbers, resampler_vector
 
 ROOT = Path(__file__).resolve().parents[2] / "targets"
-SURE = {"temperature": 0.4, "threshold": 0.7}
-MODEST = {"temperature": 2.5, "threshold": 0.9}
 
 
 def golden() -> str:
     """Every vector, as JSON."""
     data = {
-        "resampler": [resampler_vector(seed) for seed in range(3)], "ring": [ring_vector()], "naming": list(namings()),
-        "session": [windows(0.5, 0.5, 1), windows(0.2, 0.0, 2), windows(None, 0.5, 3, SURE), windows(0.35, 0.25, 4, MODEST)],
-        "step": [stepped(2, 0.2, 0.5, 6), stepped(1, None, 0.5, 7, {"temperature": 0.5, "threshold": 0.55})],
+        "resampler": [resampler_vector(seed) for seed in range(3)], "naming": list(namings()),
         "manifest": list(manifests()), "choice": list(choices()), "unsteppable": unsteppable(), "file": list(files()),
         "landmarks": [_landmarks(name) for name in ("kinect-v1", "coco-17", "mediapipe-33")],
     }

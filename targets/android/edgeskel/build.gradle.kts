@@ -17,4 +17,5 @@ android {
 dependencies {
     api("org.pytorch:executorch-android:${property("executorchVersion")}")
     testImplementation("junit:junit:4.13.2")
+    testImplementation("org.json:json:20240303") // Android's own is a stub in local tests
 }

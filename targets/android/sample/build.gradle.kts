@@ -35,7 +35,7 @@ dependencies {
 val models = tasks.register("checkModels") {
     val assets = layout.projectDirectory.dir("src/main/assets")
     doLast {
-        for (file in listOf("edgeskel/manifest.json", "pose_landmarker_lite.task")) {
+        for (file in listOf("edgeskel/manifest.json", "edgeskel/manifest.sha256", "pose_landmarker_lite.task")) {
             check(assets.file(file).asFile.isFile) { "src/main/assets/$file is missing: see README.md" }
         }
     }

@@ -7,9 +7,9 @@ import MediaPipeTasksVision
 final class Watcher: NSObject, ObservableObject, AVCaptureVideoDataOutputSampleBufferDelegate {
     @Published private(set) var words = "..."
     let session = AVCaptureSession()
-    private let work = DispatchQueue(label: "edgeskel") // the landmarker's, the recogniser's: one queue, in order
+    private let work = DispatchQueue(label: "edgeskel") // the landmarker's, the recognition's: one queue, in order
     private var landmarker: PoseLandmarker?
-    private var recogniser: Recogniser?
+    private var recognition: Session?
     private var pose: PoseJoints?
 
     func start() async {
@@ -32,14 +32,14 @@ final class Watcher: NSObject, ObservableObject, AVCaptureVideoDataOutputSampleB
               let camera = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: .back) else {
             throw BadBundle("the bundle, the pose model or the camera is missing: see README.md")
         }
-        let recogniser = try Recogniser(bundle: bundle)
+        let recognition = try Session(bundle: bundle)
         let options = PoseLandmarkerOptions()
         options.baseOptions.modelAssetPath = model
         options.runningMode = .video
         options.numPoses = 1
         landmarker = try PoseLandmarker(options: options)
-        pose = PoseJoints(recogniser.manifest.joints)
-        self.recogniser = recogniser
+        pose = PoseJoints(recognition.manifest.joints)
+        self.recognition = recognition
         let output = AVCaptureVideoDataOutput()
         output.videoSettings = [kCVPixelBufferPixelFormatTypeKey as String: kCVPixelFormatType_32BGRA]
         output.alwaysDiscardsLateVideoFrames = true
@@ -52,19 +52,24 @@ final class Watcher: NSObject, ObservableObject, AVCaptureVideoDataOutputSampleB
     }
 
     func captureOutput(_ output: AVCaptureOutput, didOutput sample: CMSampleBuffer, from connection: AVCaptureConnection) {
-        guard let landmarker, let recogniser, let pose else { return }
+        guard let landmarker, let recognition, let pose else { return }
         let time = CMSampleBufferGetPresentationTimeStamp(sample).seconds
         do {
             let image = try MPImage(sampleBuffer: sample)
             let result = try landmarker.detect(videoFrame: image, timestampInMilliseconds: Int(time * 1000))
             var world = [Float](repeating: 0, count: 33 * 3)
-            var visibility = [Float](repeating: 0, count: 33) // nobody: everything is missing
-            for (index, landmark) in (result.worldLandmarks.first ?? []).enumerated() {
+            var visibility = [Float](repeating: 0, count: 33)
+            let person = result.worldLandmarks.first
+            for (index, landmark) in (person ?? []).enumerated() {
                 world.replaceSubrange(3 * index..<3 * index + 3, with: [landmark.x, landmark.y, landmark.z])
                 visibility[index] = min(max(landmark.visibility?.floatValue ?? 1, 0), 1)
             }
-            if let seen = try recogniser.push(pose.frame(time: time, world: world, visibility: visibility)) {
-                say("\(seen.label)  \(Int((100 * seen.probability).rounded())) %")
+            let nobody = Frame(time: time, joints: [], confidence: [])
+            let frame = person == nil ? nobody : pose.frame(time: time, world: world, visibility: visibility)
+            for event in try recognition.step(frame) {
+                let sure = "\(event.label)  \(Int((100 * event.confidence).rounded())) %"
+                let seconds = event.end.map { String(format: ", %.1f s", $0 - event.start) }
+                say(sure + (seconds ?? " ..."))
             }
         } catch {
             say("\(error)")

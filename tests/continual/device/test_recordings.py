@@ -14,7 +14,7 @@ from edgeskel.continual.device import Demonstration, Knowledge, Memory, with_lea
 from edgeskel.continual.device.enrolment import Enrolment
 from edgeskel.continual.device.travel import merge, send, write_store
 from edgeskel.errors import DataError, InvalidClip, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
-from edgeskel.skeleton import Clip, Frame
+from edgeskel.skeleton import Clip
 
 ClipsOf = Callable[[str, str], list[Clip]]
 TRAIN, TEST = "1,3,5,7", "2,4,6,8"
@@ -73,12 +73,27 @@ def test_performances_are_cut_out_of_live_frames(base_session: Any, clips_of: Cl
     clips = clips_of("squat", "1")[:3]
     frames, spans = played(clips, np.random.default_rng(0))
     enrolment = Enrolment(base_session, "camera")
-    found = [enrolment.push(Frame(frame.time, frame.joints, frame.confidence)) for frame in frames] + [enrolment.finish()]
-    cut = [clip for clip in found if clip is not None]
+    cut = [clip for frame in frames for clip in enrolment.step(frame)] + enrolment.finish()
     assert len(cut) == len(spans)
     for clip, (start, end, _) in zip(cut, spans, strict=True):
         overlap = min(end, clip.time[-1]) - max(start, clip.time[0])
         assert overlap > 0.6 * (end - start)
+
+
+def test_a_demonstration_is_cut_where_the_action_would_be_recognised(base_session: Any, clips_of: ClipsOf) -> None:
+    """Late, repeated and wild frames are left out by both, and both begin and end at the same frames."""
+    from benchmarks.live import played
+
+    frames, _ = played(clips_of("throw", "3")[:3], np.random.default_rng(1))
+    frames.insert(50, frames[49])
+    frames.insert(70, replace(frames[70], time=frames[70].time + 1e6))
+    enrolment = Enrolment(base_session, "camera")
+    cut = [clip for frame in frames for clip in enrolment.step(frame)] + enrolment.finish()
+    base_session.reset()
+    events = [event for frame in frames for event in base_session.step(frame)] + base_session.finish()
+    ended = [(event.start, event.end) for event in events if event.kind == "ended"]
+    assert [(clip.time[0], clip.time[-1]) for clip in cut] == ended and len(cut) >= 3
+    assert enrolment.refused == base_session.refused and enrolment.refused.total() == 2
 
 
 def test_a_learned_state_travels(tmp_path: Path, base_session: Any, base_knowledge: Knowledge, clips_of: ClipsOf) -> None:

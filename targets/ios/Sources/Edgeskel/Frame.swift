@@ -1,12 +1,13 @@
 /// The joints of all persons at one instant.
 ///
-/// Axes: M persons, V joints; arrays are flat, the last axis fastest. Persons keep their places from frame to frame.
+/// Axes: P persons, V joints; arrays are flat, the last axis fastest. P may change from frame to frame, and the persons may stand in any
+/// order.
 public struct Frame: Sendable {
     /// Seconds on the source's clock.
     public let time: Double
-    /// M * V * 3 metres, right-handed, y up; a missing joint may hold anything.
+    /// P * V * 3 metres, right-handed, y up; a missing joint may hold anything.
     public let joints: [Float]
-    /// M * V, 0 is missing and 1 is certain.
+    /// P * V, 0 is missing and 1 is certain.
     public let confidence: [Float]
 
     public init(time: Double, joints: [Float], confidence: [Float]) {
@@ -15,26 +16,14 @@ public struct Frame: Sendable {
         self.confidence = confidence
     }
 
-    /// Refuses another number of joints, a confidence outside 0...1, and a seen joint that is not finite.
-    func check(persons: Int, joints count: Int) throws {
-        let size = persons * count
-        guard confidence.count == size, joints.count == 3 * size else {
-            throw BadInput("a frame of \(joints.count) coordinates and \(confidence.count) confidences; expected "
-                + "\(3 * size) and \(size): \(persons) persons of \(count) joints")
-        }
-        for joint in 0..<size {
-            let trust = confidence[joint]
-            guard trust >= 0, trust <= 1 else { // also false for NaN
-                throw BadInput("a confidence of \(trust) at joint \(joint); expected 0 to 1")
-            }
-            for axis in 3 * joint..<3 * joint + 3 where trust > 0 && !joints[axis].isFinite {
-                throw BadInput("joint \(joint) is \(joints[axis]) with confidence \(trust); set the confidence of a missing joint to 0")
-            }
-        }
+    /// One of the persons alone.
+    func person(_ index: Int, joints size: Int) -> Frame {
+        Frame(time: time, joints: Array(joints[3 * index * size..<3 * (index + 1) * size]),
+              confidence: Array(confidence[index * size..<(index + 1) * size]))
     }
 }
 
-/// The app fed something that breaks the contract; the message says what.
+/// The app gave something that breaks the contract; the message says what.
 public struct BadInput: Error, CustomStringConvertible {
     public let description: String
 

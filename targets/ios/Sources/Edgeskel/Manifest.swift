@@ -17,16 +17,16 @@ public struct Artifact: Sendable {
     public let form: String
 }
 
-/// How live frames are recognised: frame by frame with a state, or a window again and again.
-public enum Way: Sendable {
-    case frame
-    case window
+/// How live frames are recognised: frame by frame with a state, or the motion so far again and again.
+public enum Mode: String, Sendable {
+    case streaming
+    case slidingWindow
 
-    var form: String { self == .frame ? "step" : "clip" }
+    var form: String { self == .streaming ? "step" : "clip" }
 }
 
 /// What validation data said about the probabilities; the neutral values where there was none.
-public struct Certainty: Sendable {
+public struct Calibration: Sendable {
     /// The logits are divided by it. The artifacts do not do it themselves.
     public let temperature: Double
     /// Calibrated probability under which an action is unknown.
@@ -35,8 +35,10 @@ public struct Certainty: Sendable {
 
 /// What the bundle says about itself; a manifest that was altered is refused.
 public struct Manifest: Sendable {
-    /// The schema that this reads.
-    public static let schema = 1
+    /// The schema that this reads; bundles of schema 1 are read, too.
+    public static let schema = 2
+    /// The file beside `manifest.json` that holds the digest of its bytes.
+    public static let seal = "manifest.sha256"
 
     public let name: String
     public let target: String
@@ -44,7 +46,9 @@ public struct Manifest: Sendable {
     public let joints: [String]
     public let labels: [String]
     public let window: Window
-    public let certainty: Certainty
+    public let calibration: Calibration
+    /// When a body counts as moving, as the recogniser's training clips taught.
+    public let segmenter: SegmenterConfig
     /// How the artifacts that take steps are fed; nil where there are none.
     public let step: StepForm?
     public let artifacts: [Artifact]
@@ -53,16 +57,22 @@ public struct Manifest: Sendable {
     /// Versions of what made the artifacts, such as `executorch`.
     public let tools: [String: String]
 
-    /// Reads the text of `manifest.json`. Throws `BadBundle`: not JSON, another schema, altered, or a field is missing.
-    public init(_ text: String) throws {
-        let data = try Json.read(text)
+    /// Reads the content of `manifest.json`; `seal` is that of `manifest.sha256`.
+    ///
+    /// Nil where there is none, as in bundles of schema 1: the digest inside their manifests is over a form that Foundation does not
+    /// keep, so it is not checked here. That of every file is. Throws `BadBundle`: not JSON, another schema, altered, or a field is missing.
+    public init(_ content: Data, seal: String?) throws {
+        let digest = sha256(content)
+        if let seal, seal != "\(digest)  manifest.json\n" {
+            throw BadBundle("manifest.json: SHA-256 is \(digest.prefix(12))..., \(Manifest.seal) says \(seal.prefix(12))...; "
+                + "copy the bundle again or export anew")
+        }
+        let data = try JsonValue.read(content)
         guard case .table = data else { throw BadBundle("manifest.json holds no object") }
-        guard case .number(let schema)? = data["schema"], schema == String(Manifest.schema) else {
-            throw BadBundle("the manifest has another schema; expected \(Manifest.schema): export anew, or update this package")
+        guard let schema = data["schema"]?.number, [1, Double(Manifest.schema)].contains(schema) else {
+            throw BadBundle("the manifest has another schema; expected \(Manifest.schema) or 1: export anew, or update this package")
         }
-        guard case .text(let digest)? = data["digest"], digest == sha256(Data(data.without("digest").canonical.utf8)) else {
-            throw BadBundle("manifest.json does not match its own digest; copy the bundle again or export anew")
-        }
+        if seal == nil, schema != 1 { throw BadBundle("\(Manifest.seal) is missing beside manifest.json; copy the bundle again") }
         try checkNumbers(data)
         name = try data.text("name")
         target = try data.text("target")
@@ -73,7 +83,8 @@ public struct Manifest: Sendable {
         let size = try data.need("window")
         window = Window(persons: try size.size("persons"), frames: try size.size("frames"),
                         rateHz: try size.number("rate_hz"), hop: try size.size("hop"))
-        certainty = try data["certainty"].map(readCertainty) ?? Certainty(temperature: 1, threshold: 0.5)
+        calibration = try data["certainty"].map(readCalibration) ?? Calibration(temperature: 1, threshold: 0.5)
+        segmenter = try data["segmenter"].map(readSegmenter) ?? SegmenterConfig()
         step = try data["step"].map(readStep)
         let files = try data.need("files").allTexts("files")
         artifacts = try data.items("artifacts").map { entry in
@@ -87,16 +98,22 @@ public struct Manifest: Sendable {
         try checkSize(window, joints: joints.count, states: step?.states ?? [])
     }
 
-    /// The artifact to run: of a precision (fp32, int8), or the one that the bundle lists first for ExecuTorch; `way` nil takes
-    /// frame by frame where the bundle has an artifact for it, else windows. Throws `BadBundle` when there is none.
-    public func artifact(_ precision: String? = nil, way: Way? = nil) throws -> Artifact {
+    /// The artifact to run: of a precision (fp32, int8), or the one that the bundle lists first for ExecuTorch; `mode` nil
+    /// streams where the bundle has an artifact for it, else takes windows. Throws `BadBundle` when there is none.
+    public func artifact(_ precision: String? = nil, mode: Mode? = nil) throws -> Artifact {
         let fit = artifacts.filter { $0.engines.contains("executorch") && (precision == nil || $0.precision == precision) }
-        for one in way.map({ [$0] }) ?? [.frame, .window] {
+        for one in mode.map({ [$0] }) ?? [.streaming, .slidingWindow] {
             if let found = fit.first(where: { $0.form == one.form }) { return found }
         }
-        let wanted = (precision.map { " in \($0)" } ?? "") + (way.map { " of the form '\($0.form)'" } ?? "")
+        let wanted = (precision.map { " in \($0)" } ?? "") + (mode.map { " of the form '\($0.form)'" } ?? "")
         let listed = artifacts.map { "\($0.file) (\($0.precision), \($0.form))" }.joined(separator: ", ")
         throw BadBundle("the bundle \(name) has no artifact for ExecuTorch\(wanted); it has \(listed): export one with --target ios")
+    }
+
+    /// When scores become events, as the bundle says; `threshold` takes the place of the bundle's own. Throws `BadInput` outside 0...1.
+    public func events(threshold: Double? = nil) throws -> EventConfig {
+        let least = threshold ?? calibration.threshold
+        return try EventConfig(temperature: calibration.temperature, threshold: least, begin: max(least, 0.7), segmenter: segmenter)
     }
 
     /// Compares the SHA-256 of a file of the bundle with the manifest's. Throws `BadBundle` when it was altered.
@@ -113,13 +130,25 @@ private func missing(_ field: String) -> BadBundle {
     BadBundle("manifest.json: the field '\(field)' is missing or malformed; export anew")
 }
 
-private func readCertainty(_ entry: Json) throws -> Certainty {
+private func readCalibration(_ entry: JsonValue) throws -> Calibration {
     guard case .table = entry else { throw missing("certainty") }
-    return Certainty(temperature: entry["temperature"] == nil ? 1 : try entry.number("temperature", "certainty."),
-                     threshold: entry["threshold"] == nil ? 0.5 : try entry.number("threshold", "certainty."))
+    return Calibration(temperature: entry["temperature"] == nil ? 1 : try entry.number("temperature", "certainty."),
+                       threshold: entry["threshold"] == nil ? 0.5 : try entry.number("threshold", "certainty."))
 }
 
-private func readStep(_ entry: Json) throws -> StepForm {
+/// Its numbers were checked by `checkNumbers`.
+private func readSegmenter(_ entry: JsonValue) throws -> SegmenterConfig {
+    guard case .table = entry else { throw missing("segmenter") }
+    var found = SegmenterConfig()
+    if entry["start"] != nil { found.start = try entry.number("start", "segmenter.") }
+    if entry["stop"] != nil { found.stop = try entry.number("stop", "segmenter.") }
+    if entry["still_s"] != nil { found.stillS = try entry.number("still_s", "segmenter.") }
+    if entry["longest_s"] != nil { found.longestS = try entry.number("longest_s", "segmenter.") }
+    if found.stop > found.start { throw missing("segmenter.stop") }
+    return found
+}
+
+private func readStep(_ entry: JsonValue) throws -> StepForm {
     guard case .table = entry else { throw missing("step") }
     guard let frames = entry["frames"]?.positive else { throw missing("step.frames") }
     guard case .list(let states)? = entry["states"] else { throw missing("step.states") }
@@ -132,14 +161,21 @@ private func readStep(_ entry: Json) throws -> StepForm {
     })
 }
 
-private extension Json {
+extension JsonValue {
+    var number: Double? {
+        guard case .number(let value) = self else { return nil }
+        return value
+    }
+}
+
+private extension JsonValue {
     /// The number, where it is a whole one above 0.
     var positive: Int? {
-        guard case .number(let digits) = self, let value = Double(digits), value >= 1, value <= Double(Int32.max) else { return nil }
+        guard let value = number, value >= 1, value <= Double(Int32.max) else { return nil }
         return Int(value)
     }
 
-    func need(_ field: String) throws -> Json {
+    func need(_ field: String) throws -> JsonValue {
         guard let value = self[field], case .table = value else { throw missing(field) }
         return value
     }
@@ -149,7 +185,7 @@ private extension Json {
         return value
     }
 
-    func items(_ field: String) throws -> [Json] {
+    func items(_ field: String) throws -> [JsonValue] {
         guard case .list(let values)? = self[field] else { throw missing(field) }
         return values
     }
@@ -169,15 +205,15 @@ private extension Json {
     }
 
     func number(_ field: String, _ parent: String = "") throws -> Double {
-        guard case .number(let digits)? = self[field], let value = Double(digits) else { throw missing(parent + field) }
+        guard let value = self[field]?.number else { throw missing(parent + field) }
         return value
     }
 
     func allTexts(_ field: String) throws -> [String: String] {
         guard case .table(let fields) = self else { throw missing(field) }
-        return try Dictionary(fields.map { entry in
-            guard case .text(let value) = entry.value else { throw missing(field) }
-            return (entry.name, value)
-        }, uniquingKeysWith: { _, _ in throw missing(field) })
+        return try fields.mapValues { value in
+            guard case .text(let text) = value else { throw missing(field) }
+            return text
+        }
     }
 }

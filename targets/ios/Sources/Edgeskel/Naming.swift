@@ -1,72 +1,69 @@
 import Foundation
 
-/// When a recognition counts.
-public struct Thresholds: Sendable {
-    /// Calibrated probability under which the answer is `Recognition.unknown`; nil takes the bundle's own threshold.
-    public let probability: Double?
-    /// Share of the earlier answers in the present one; the default is that of `edgeskel.runtime.EventConfig`.
-    public let smoothing: Float
-
-    /// Throws `BadInput` outside 0...1.
-    public init(probability: Double?, smoothing: Float = 0.5) throws {
-        guard (0...1).contains(probability ?? 0), (0...1).contains(smoothing) else {
-            throw BadInput("a threshold of \(probability ?? 0) and a smoothing of \(smoothing); expected 0 to 1")
-        }
-        self.probability = probability
-        self.smoothing = smoothing
-    }
-
-    public init() {
-        probability = nil
-        smoothing = 0.5
-    }
+/// A label and the calibrated probability of the likeliest class.
+struct Named {
+    let label: String
+    let confidence: Float
 }
 
-/// From the network's answers to labels: calibrated, smoothed over the answers, unknown under the threshold. It computes what
-/// `calibrated` and `Naming` of `edgeskel.runtime.events` do, to the bit.
+/// The name of the action that goes on, with hysteresis: the twin of `edgeskel.runtime.events.Naming`.
 struct Naming {
     private let labels: [String]
-    private let temperature: Double
-    private let threshold: Double
-    private let kept: Float
-    private var smooth: [Float]?
+    private let config: EventConfig
+    /// Of the action that goes on, once it was named.
+    private(set) var label: String?
+    /// K, calibrated and smoothed over the answers to the action that goes on.
+    private(set) var smooth: [Float]?
+    private var leader = -1
+    private var agreed = 0
 
-    init(labels: [String], certainty: Certainty, thresholds: Thresholds) {
+    init(_ labels: [String], _ config: EventConfig) {
         self.labels = labels
-        temperature = certainty.temperature
-        threshold = thresholds.probability ?? certainty.threshold
-        kept = thresholds.smoothing
+        self.config = config
     }
 
-    /// The next answer is about somebody else, or comes after nobody was there.
+    /// The next action is another one.
     mutating func clear() {
+        label = nil
         smooth = nil
+        leader = -1
+        agreed = 0
     }
 
-    /// `time` in seconds, the end of what the network saw.
-    mutating func push(_ output: Output, _ time: Double) -> Recognition {
-        let sure = calibrated(output.probabilities, temperature)
-        var present = sure
-        if let earlier = smooth {
-            for index in present.indices {
-                present[index] = kept * earlier[index] + (1 - kept) * sure[index]
-            }
-        }
+    /// Takes an answer, K calibrated; the label and its probability when they are new.
+    mutating func push(_ probabilities: [Float]) -> Named? {
+        let kept = Float(config.smoothing)
+        let present = smooth.map { earlier in zip(earlier, probabilities).map { kept * $0 + (1 - kept) * $1 } } ?? probabilities
         smooth = present
-        var best = 0
-        for index in present.indices where present[index] > present[best] {
-            best = index
+        let first = largest(present)
+        if Double(present[first]) < config.begin {
+            agreed = 0
+            return nil
         }
-        let label = Double(present[best]) >= threshold ? labels[best] : Recognition.unknown
-        return Recognition(label: label, probability: present[best], probabilities: present, embedding: output.embedding, time: time)
+        agreed = first == leader ? agreed + 1 : 1
+        leader = first
+        if agreed < config.confirm || labels[first] == label { return nil }
+        label = labels[first]
+        return Named(label: labels[first], confidence: present[first])
+    }
+
+    /// What an action was that ended with this answer, K calibrated.
+    func last(_ probabilities: [Float]) -> Named {
+        let best = largest(probabilities)
+        return Named(label: Double(probabilities[best]) >= config.threshold ? labels[best] : Event.unknown, confidence: probabilities[best])
+    }
+
+    private func largest(_ values: [Float]) -> Int {
+        var best = 0
+        for index in values.indices where values[index] > values[best] { best = index }
+        return best
     }
 }
 
 /// As if the logits had been divided by the temperature (Guo et al. 2017, arXiv 1706.04599).
 func calibrated(_ probabilities: [Float], _ temperature: Double) -> [Float] {
     if temperature == 1 { return probabilities }
-    let least: Float = 1e-30 // the logarithm of 0 is none
-    let logits = probabilities.map { log(Double(max($0, least))) }
+    let logits = probabilities.map { log(Double(max($0, 1e-30))) } // the logarithm of 0 is none
     let top = logits.max() ?? 0
     let powers = logits.map { exp(($0 - top) / temperature) }
     let total = powers.reduce(0, +)

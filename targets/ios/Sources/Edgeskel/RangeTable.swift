@@ -20,4 +20,8 @@ let rangeTable: [String: Range] = [
     "artifacts[].measured[].agreement": Range(least: 0.0, most: 1.0, whole: false),
     "artifacts[].measured[].median_ms": Range(least: 0.0, most: 600000.0, whole: false),
     "parameters": Range(least: 0.0, most: 1000000000000.0, whole: true),
+    "segmenter.start": Range(least: 0.05, most: 10.0, whole: false),
+    "segmenter.stop": Range(least: 0.02, most: 5.0, whole: false),
+    "segmenter.still_s": Range(least: 0.1, most: 3.0, whole: false),
+    "segmenter.longest_s": Range(least: 1.0, most: 60.0, whole: false),
 ]

@@ -23,19 +23,18 @@ private let mostValues = 10_000_000.0 // of one window, or of the state of one p
 
 /// What the numbers of a manifest may be, as `edgeskel.runtime.ranges` has it: a number outside its range is a damaged or a made-up
 /// manifest, which would fail far from here, or never end. Throws `BadBundle`; the message names its place.
-func checkNumbers(_ value: Json, _ place: String = "") throws {
+func checkNumbers(_ value: JsonValue, _ place: String = "") throws {
     switch value {
     case .table(let fields):
-        for field in fields { try checkNumbers(field.value, place.isEmpty ? field.name : "\(place).\(field.name)") }
+        for (name, item) in fields { try checkNumbers(item, place.isEmpty ? name : "\(place).\(name)") }
     case .list(let items):
         for item in items { try checkNumbers(item, "\(place)[]") }
     case .null, .bool, .text, .number:
         let known = rangeTable[place]
-        var number: Double?
-        if case .number(let digits) = value { number = Double(digits) ?? .infinity } else if known == nil { return }
+        if value.number == nil && known == nil { return }
         if case .null = value, place.hasPrefix(free) { return }
-        guard let number, (known ?? elsewhere).contains(number) else {
-            throw BadBundle("manifest.json: malformed: \(place) is \(value.canonical.prefix(40)); expected "
+        guard let number = value.number, (known ?? elsewhere).contains(number) else {
+            throw BadBundle("manifest.json: malformed: \(place) is \("\(value)".prefix(40)); expected "
                 + "\(known?.description ?? "a finite number"): copy the bundle again or export anew")
         }
     }

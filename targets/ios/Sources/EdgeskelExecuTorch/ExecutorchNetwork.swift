@@ -58,21 +58,24 @@ private func scalars(_ value: Value) throws -> [Float] {
     return tensor.scalars()
 }
 
-public extension Recogniser {
+public extension Session {
     /// A bundle's folder, such as one among the app's resources: checks the manifest and the artifact, loads the network.
     ///
-    /// Only `manifest.json` and the artifact are needed: the other files of a bundle may stay out of the app. `precision`
-    /// is fp32 or int8; nil takes the one that the bundle lists first. `way` nil goes frame by frame where the bundle has an
-    /// artifact for it (`model.step.pte`), else by window. Throws `BadBundle` when something was altered.
-    convenience init(bundle: URL, precision: String? = nil, thresholds: Thresholds = Thresholds(), way: Way? = nil) throws {
-        let manifest = try Manifest(String(contentsOf: bundle.appendingPathComponent("manifest.json"), encoding: .utf8))
-        let artifact = try manifest.artifact(precision, way: way)
+    /// Only `manifest.json`, `manifest.sha256` and the artifact are needed: the other files of a bundle may stay out of the app.
+    /// `precision` is fp32 or int8; nil takes the one that the bundle lists first. `threshold` nil is the bundle's own. `mode` nil streams
+    /// where the bundle has an artifact for it (`model.step.pte`), else takes windows. `most` persons are followed at a time, where the
+    /// recogniser sees one at a time. Throws `BadBundle` when something was altered.
+    convenience init(bundle: URL, precision: String? = nil, threshold: Double? = nil, mode: Mode? = nil, most: Int = 4) throws {
+        let seal = try? String(contentsOf: bundle.appendingPathComponent(Manifest.seal), encoding: .utf8)
+        let manifest = try Manifest(Data(contentsOf: bundle.appendingPathComponent("manifest.json")), seal: seal)
+        let artifact = try manifest.artifact(precision, mode: mode)
         let file = bundle.appendingPathComponent(artifact.file)
         try manifest.check(artifact.file, Data(contentsOf: file, options: .mappedIfSafe))
+        let config = try manifest.events(threshold: threshold)
         if artifact.form == "step" {
-            try self.init(manifest, stepping: ExecutorchStepNetwork(file, manifest), thresholds)
+            try self.init(manifest, stepping: ExecutorchStepNetwork(file, manifest), config: config, most: most)
         } else {
-            self.init(manifest, try ExecutorchNetwork(file, manifest), thresholds)
+            try self.init(manifest, ExecutorchNetwork(file, manifest), config: config, most: most)
         }
     }
 }

@@ -1,48 +1,59 @@
 package edgeskel
 
-/** The label of what is none of the actions that the recogniser learned. */
-const val UNKNOWN = "unknown"
+/** A label and the calibrated probability of the likeliest class. */
+internal class Named(val label: String, val confidence: Float)
 
-/**
- * When a recognition counts.
- *
- * @param probability calibrated, under which the answer is [UNKNOWN]; null takes the bundle's own threshold.
- * @param smoothing share of the earlier answers in the present one, 0 to 1; the default is that of `edgeskel.runtime.EventConfig`.
- */
-class Thresholds(val probability: Double? = null, val smoothing: Float = 0.5f) {
-    init {
-        if (!(probability == null || probability >= 0 && probability <= 1) || !(smoothing >= 0f && smoothing <= 1f)) {
-            throw BadInput("a threshold of $probability and a smoothing of $smoothing; expected 0 to 1")
-        }
-    }
-}
+/** The name of the action that goes on, with hysteresis: the twin of `edgeskel.runtime.events.Naming`. */
+internal class Naming(private val labels: List<String>, private val config: EventConfig) {
+    /** Of the action that goes on, once it was named. */
+    var label: String? = null
+        private set
 
-/**
- * From the network's answers to labels: calibrated, smoothed over the answers, unknown under the threshold. It computes what
- * `calibrated` and `Naming` of `edgeskel.runtime.events` do, to the bit.
- */
-internal class Naming(private val labels: List<String>, private val certainty: Certainty, thresholds: Thresholds) {
-    private val threshold = thresholds.probability ?: certainty.threshold
-    private val kept = thresholds.smoothing
-    private var smooth: FloatArray? = null
+    /** K, calibrated and smoothed over the answers to the action that goes on. */
+    var smooth: FloatArray? = null
+        private set
+    private var leader = -1
+    private var agreed = 0
 
-    /** The next answer is about somebody else, or comes after nobody was there. */
+    /** The next action is another one. */
     fun clear() {
+        label = null
         smooth = null
+        leader = -1
+        agreed = 0
     }
 
-    /** @param time seconds, the end of what the network saw. */
-    fun push(output: Output, time: Double): Recognition {
-        val sure = calibrated(output.probabilities, certainty.temperature)
+    /** Takes an answer, K calibrated; the label and its probability when they are new. */
+    fun push(probabilities: FloatArray): Named? {
+        val kept = config.smoothing.toFloat()
         val earlier = smooth
-        val present = if (earlier == null) sure else FloatArray(sure.size) { kept * earlier[it] + (1 - kept) * sure[it] }
+        val present = if (earlier == null) probabilities else
+            FloatArray(probabilities.size) { kept * earlier[it] + (1 - kept) * probabilities[it] }
         smooth = present
-        var best = 0
-        for (index in present.indices) {
-            if (present[index] > present[best]) best = index
+        val first = largest(present)
+        if (present[first].toDouble() < config.begin) {
+            agreed = 0
+            return null
         }
-        val label = if (present[best].toDouble() >= threshold) labels[best] else UNKNOWN
-        return Recognition(label, present[best], present, output.embedding, time)
+        agreed = if (first == leader) agreed + 1 else 1
+        leader = first
+        if (agreed < config.confirm || labels[first] == label) return null
+        label = labels[first]
+        return Named(labels[first], present[first])
+    }
+
+    /** What an action was that ended with this answer, K calibrated. */
+    fun last(probabilities: FloatArray): Named {
+        val best = largest(probabilities)
+        return Named(if (probabilities[best].toDouble() >= config.threshold) labels[best] else UNKNOWN, probabilities[best])
+    }
+
+    private fun largest(values: FloatArray): Int {
+        var best = 0
+        for (index in values.indices) {
+            if (values[index] > values[best]) best = index
+        }
+        return best
     }
 }
 

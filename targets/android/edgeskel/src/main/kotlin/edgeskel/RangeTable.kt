@@ -21,5 +21,9 @@ internal val RANGE_TABLE = mapOf(
     "artifacts[].tolerance.top1_drop" to Range(0.0, 100.0, false),
     "artifacts[].measured[].agreement" to Range(0.0, 1.0, false),
     "artifacts[].measured[].median_ms" to Range(0.0, 600000.0, false),
-    "parameters" to Range(0.0, 1000000000000.0, true)
+    "parameters" to Range(0.0, 1000000000000.0, true),
+    "segmenter.start" to Range(0.05, 10.0, false),
+    "segmenter.stop" to Range(0.02, 5.0, false),
+    "segmenter.still_s" to Range(0.1, 3.0, false),
+    "segmenter.longest_s" to Range(1.0, 60.0, false)
 )

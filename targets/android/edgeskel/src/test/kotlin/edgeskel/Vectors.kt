@@ -2,141 +2,104 @@ package edgeskel
 
 import java.io.File
 import kotlin.system.exitProcess
+import org.json.JSONArray
+import org.json.JSONObject
 
 /**
  * Holds this package against golden vectors that `edgeskel.runtime` computed (python -m tests.targets.vectors).
  *
- * Needs nothing but the Kotlin compiler: `main` runs a file of them and ends with status 1 at the first that differs.
+ * Needs nothing but the Kotlin compiler and org.json: `main` runs a file of them and ends with status 1 at the first that differs.
  */
 object Vectors {
     /** @return how many comparisons were made. */
     fun run(text: String): Int {
-        val all = Json.read(text).table()
+        val all = JSONObject(text)
         var count = 0
-        for (case in all["resampler"].list()) count += resampler(case.table())
-        for (case in all["ring"].list()) count += ring(case.table())
-        for (case in all["naming"].list()) count += naming(case.table())
-        for (case in all["session"].list()) count += session(case.table()) { manifest, thresholds ->
-            Recogniser(manifest, Shares(manifest), thresholds)
-        }
-        for (case in all["step"].list()) count += session(case.table()) { manifest, thresholds ->
-            Recogniser(manifest, Traces(manifest.joints.size), thresholds)
-        }
-        for (case in all["manifest"].list()) count += manifest(case.table())
-        for (case in all["choice"].list()) count += choice(case.table())
-        for (item in all["unsteppable"].list()) count += unsteppable(item as String)
-        for (case in all["file"].list()) count += file(case.table())
+        for (case in all.objects("resampler")) count += resampler(case)
+        for (case in all.objects("naming")) count += naming(case)
+        for (case in all.objects("manifest")) count += manifest(case)
+        for (case in all.objects("choice")) count += choice(case)
+        for (case in all.objects("unsteppable")) count += unsteppable(case)
+        for (case in all.objects("file")) count += file(case)
         return count
     }
 
-    private fun resampler(case: Map<*, *>): Int {
-        val resampler = Resampler(case["rate_hz"].double(), case["persons"].int(), case["joints"].int())
+    private fun resampler(case: JSONObject): Int {
+        val resampler = Resampler(case.getDouble("rate_hz"), case.getInt("persons"), case.getInt("joints"))
         var count = 0
-        for ((push, expected) in case["frames"].list().zip(case["settled"].list())) {
-            val settled = resampler.push(frame(push.table()), push.table()["replaced"]?.booleans())
-            same("number of settled frames", expected.list().size, settled.size)
-            for ((want, seen) in expected.list().zip(settled)) {
-                same("time", want.table()["time"].double(), seen.time)
-                same("joints", want.table()["joints"].floats(), seen.joints)
-                same("confidence", want.table()["confidence"].floats(), seen.confidence)
+        for ((push, expected) in case.objects("frames").zip(case.getJSONArray("settled").items())) {
+            val settled = resampler.push(frame(push), push.optJSONArray("replaced")?.items()?.map { it as Boolean }?.toBooleanArray())
+            val wanted = (expected as JSONArray).items().map { it as JSONObject }
+            same("number of settled frames", wanted.size, settled.size)
+            for ((want, seen) in wanted.zip(settled)) {
+                same("time", want.getDouble("time"), seen.time)
+                same("joints", want.floats("joints"), seen.joints)
+                same("confidence", want.floats("confidence"), seen.confidence)
                 count += 1
             }
         }
         return count
     }
 
-    private fun ring(case: Map<*, *>): Int {
-        val ring = Ring(case["persons"].int(), case["frames"].int(), case["joints"].int())
-        var count = 0
-        for (step in case["steps"].list().map { it.table() }) {
-            if (step["forget"] != null) ring.forget(step["forget"].int())
-            if (step["push"] != null) ring.push(frame(step["push"].table()))
-            val window = ring.window()
-            same("joints of the window", step["joints"].floats(), window.joints)
-            same("confidence of the window", step["confidence"].floats(), window.confidence)
-            count += 1
+    private fun naming(case: JSONObject): Int {
+        val config = EventConfig(case.getDouble("temperature"), case.getDouble("threshold"), case.getDouble("begin"),
+            case.getInt("confirm"), case.getDouble("smoothing"))
+        val naming = Naming(case.texts("labels"), config)
+        for (step in case.objects("steps")) {
+            val sure = calibrated(step.floats("answer"), config.temperature)
+            same("what it is named", step.text("named"), naming.push(sure)?.label)
+            same("label at ${config.threshold}", step.text("last"), naming.last(sure).label)
+            same("smoothed probabilities", step.floats("smooth"), naming.smooth!!)
         }
-        return count
+        return case.getJSONArray("steps").length()
     }
 
-    private fun naming(case: Map<*, *>): Int {
-        val certainty = Certainty(case["temperature"].double(), case["threshold"].double())
-        val thresholds = Thresholds(smoothing = case["smoothing"].double().toFloat())
-        val naming = Naming(case["labels"].list().map { it as String }, certainty, thresholds)
-        for (step in case["steps"].list().map { it.table() }) {
-            val seen = naming.push(Output(step["answer"].floats(), FloatArray(0)), 0.0)
-            same("label at ${certainty.threshold}", step["label"], seen.label)
-            same("calibrated probabilities", step["probabilities"].floats(), seen.probabilities)
-        }
-        return case["steps"].list().size
-    }
-
-    private fun session(case: Map<*, *>, open: (Manifest, Thresholds) -> Recogniser): Int {
-        val manifest = Manifest.read(case["manifest"] as String)
-        val recogniser = open(manifest, Thresholds(case["threshold"]?.double(), case["smoothing"].double().toFloat()))
-        for (step in case["steps"].list().map { it.table() }) {
-            val seen = try {
-                recogniser.push(frame(step["frame"].table()), step["replaced"]?.booleans())
-            } catch (error: BadInput) {
-                same("a refusal", true, step["refused"])
-                continue
-            } catch (error: BadBundle) {
-                same("a broken answer", true, step["broken"])
-                continue
-            }
-            same("no refusal", null, step["refused"] ?: step["broken"])
-            val expected = step["recognition"] as Map<*, *>?
-            same("a recognition at ${step["frame"].table()["time"]}", expected == null, seen == null)
-            if (expected != null && seen != null) {
-                same("label", expected["label"], seen.label)
-                same("time", expected["time"].double(), seen.time)
-                same("probabilities", expected["probabilities"].floats(), seen.probabilities)
-                same("whether ${seen.probability} is the largest", true, seen.probabilities.all { it <= seen.probability })
-                same("embedding", expected["embedding"].floats(), seen.embedding)
-            }
-        }
-        return case["steps"].list().size
-    }
-
-    private fun manifest(case: Map<*, *>): Int {
+    private fun manifest(case: JSONObject): Int {
         val seen = try {
-            Manifest.read(case["text"] as String)
+            read(case)
         } catch (error: BadBundle) {
             val said = error.message.orEmpty()
-            if ("says" in case) same("whether '$said' names ${case["says"]}", true, "${case["says"]}" in said)
+            if (case.has("says")) same("whether '$said' names ${case["says"]}", true, case.getString("says") in said)
             null
         }
-        same("whether the manifest is taken (${case["what"]})", case["taken"], seen != null)
-        if (seen != null && case["labels"] != null) {
-            same("labels", case["labels"].list(), seen.labels)
-            same("hop", case["hop"].int(), seen.window.hop)
-            same("artifact", case["artifact"], seen.artifact().file)
+        same("whether the manifest is taken (${case["what"]})", case.getBoolean("taken"), seen != null)
+        if (seen != null && case.has("labels")) {
+            same("labels", case.texts("labels"), seen.labels)
+            same("hop", case.getInt("hop"), seen.window.hop)
+            if (case.has("artifact")) same("artifact", case.getString("artifact"), seen.artifact().file)
         }
-        if (seen != null && "temperature" in case) {
-            same("temperature", case["temperature"].double(), seen.certainty.temperature)
-            same("threshold", case["threshold"].double(), seen.certainty.threshold)
+        if (seen != null && case.has("temperature")) {
+            same("temperature", case.getDouble("temperature"), seen.calibration.temperature)
+            same("threshold", case.getDouble("threshold"), seen.events().threshold)
         }
-        if (seen != null && "states" in case) {
-            same("frames of a step", case["step_frames"].int(), seen.step?.frames)
-            same("states", case["states"].list().map { shape -> shape.list().map { it.int() } }, seen.step?.states?.map { it.toList() })
+        if (seen != null && case.has("segmenter")) {
+            val found = seen.events().segmenter
+            same("segmenter", case.getJSONArray("segmenter").items().map { (it as Number).toDouble() },
+                listOf(found.start, found.stop, found.stillS, found.longestS))
+        }
+        if (seen != null && case.has("states")) {
+            same("frames of a step", case.getInt("step_frames"), seen.step?.frames)
+            same("states", case.getJSONArray("states").items().map { (it as JSONArray).items() }, seen.step?.states?.map { it.toList() })
         }
         return 1
     }
 
-    private fun choice(case: Map<*, *>): Int {
+    private fun choice(case: JSONObject): Int {
         val seen = try {
-            Manifest.read(case["manifest"] as String).artifact(case["precision"] as String?, (case["way"] as String?)?.let { Way.valueOf(it) }).file
+            read(case).artifact(case.text("precision"), case.text("mode")?.let { Mode.valueOf(it) }).file
         } catch (error: BadBundle) {
             null
         }
-        same("artifact in ${case["precision"]} by ${case["way"]}", case["file"], seen)
+        same("artifact in ${case["precision"]} by ${case["mode"]}", case.text("file"), seen)
         return 1
     }
 
-    private fun unsteppable(text: String): Int {
-        val manifest = Manifest.read(text)
+    private fun unsteppable(case: JSONObject): Int {
+        val never = object : StepNetwork {
+            override fun step(input: Input, state: List<FloatArray>) = throw AssertionError("a step of a bundle without them")
+        }
         val taken = try {
-            Recogniser(manifest, Traces(manifest.joints.size))
+            Session(read(case), never)
             true
         } catch (error: BadBundle) {
             false
@@ -145,69 +108,38 @@ object Vectors {
         return 1
     }
 
-    private fun file(case: Map<*, *>): Int {
-        val manifest = Manifest.read(case["manifest"] as String)
-        val content = (case["content"] as String).toByteArray(Charsets.UTF_8)
+    private fun file(case: JSONObject): Int {
+        val content = case.getString("content").toByteArray(Charsets.UTF_8)
         val taken = try {
-            manifest.check(case["name"] as String, content.inputStream())
+            read(case).check(case.getString("name"), content.inputStream())
             true
         } catch (error: BadBundle) {
             false
         }
-        same("whether the file is taken (${case["name"]})", case["taken"], taken)
+        same("whether the file is taken (${case["name"]})", case.getBoolean("taken"), taken)
         return 1
     }
 
-    /** A network whose answer a test can compute: class k is seen as much as joint k. */
-    private class Shares(private val manifest: Manifest) : Network {
-        override fun run(input: Input): Output {
-            val shares = DoubleArray(manifest.labels.size)
-            for ((index, trust) in input.confidence.withIndex()) {
-                val joint = index % manifest.joints.size
-                if (joint < shares.size) shares[joint] += trust.toDouble()
-            }
-            val total = shares.sum()
-            val middle = input.joints.map { it.toDouble() }.sum() / input.joints.size
-            return Output(FloatArray(shares.size) { (shares[it] / total).toFloat() }, floatArrayOf(middle.toFloat()))
-        }
+    private fun read(case: JSONObject) = Manifest.read(case.getString("text").toByteArray(Charsets.UTF_8), case.text("seal"))
+
+    internal fun frame(data: JSONObject) = Frame(data.getDouble("time"), data.floats("joints"), data.floats("confidence"))
+
+    internal fun JSONObject.objects(field: String) = getJSONArray(field).items().map { it as JSONObject }
+
+    internal fun JSONObject.texts(field: String) = getJSONArray(field).items().map { it as String }
+
+    internal fun JSONObject.floats(field: String): FloatArray {
+        val values = getJSONArray(field).items()
+        return FloatArray(values.size) { (values[it] as? Number)?.toFloat() ?: Float.NaN }
     }
 
-    /** A step network whose answer a test can compute: the state is a fading trace of each joint's confidence and position. A joint that is very far away spoils it. */
-    private class Traces(private val joints: Int) : StepNetwork {
-        override fun step(input: Input, state: List<FloatArray>): StepOutput {
-            val seen = state[0].copyOf()
-            val place = state[1].copyOf()
-            for (frame in 0 until input.confidence.size / joints) {
-                for (joint in seen.indices) seen[joint] = 0.5f * seen[joint] + input.confidence[frame * joints + joint]
-                for (index in place.indices) place[index] = 0.5f * place[index] + input.joints[frame * joints * 3 + index]
-            }
-            val spoilt = input.joints.any { Math.abs(it) >= 1e6f }
-            val shares = seen.map { if (spoilt) Double.NaN else it.toDouble() + 0.01 }
-            val probabilities = FloatArray(joints) { (shares[it] / shares.sum()).toFloat() }
-            return StepOutput(Output(probabilities, place.copyOf()), listOf(seen, place))
-        }
-    }
-
-    internal fun frame(data: Map<*, *>) =
-        Frame(data["time"].double(), data["joints"].floats(), data["confidence"].floats())
-
-    internal fun Any?.table() = this as Map<*, *>
-
-    internal fun Any?.list() = this as List<*>
-
-    internal fun Any?.double() = (this as JsonNumber).text.toDouble()
-
-    internal fun Any?.int() = (this as JsonNumber).text.toInt()
-
-    internal fun Any?.floats() = FloatArray(list().size) { if (list()[it] == null) Float.NaN else list()[it].double().toFloat() }
-
-    private fun Any?.booleans() = BooleanArray(list().size) { list()[it] as Boolean }
+    private fun JSONObject.text(field: String) = if (isNull(field)) null else getString(field)
 
     private fun same(what: String, expected: Any?, seen: Any?) {
         if (expected != seen) throw AssertionError("$what: expected $expected, seen $seen")
     }
 
-    internal fun same(what: String, expected: FloatArray, seen: FloatArray) {
+    private fun same(what: String, expected: FloatArray, seen: FloatArray) {
         if (!expected.contentEquals(seen)) throw AssertionError("$what: expected ${expected.toList()}, seen ${seen.toList()}")
     }
 }

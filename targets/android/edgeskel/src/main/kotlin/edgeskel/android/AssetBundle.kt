@@ -2,15 +2,15 @@ package edgeskel.android
 
 import android.content.Context
 import edgeskel.Manifest
-import edgeskel.Recogniser
-import edgeskel.Thresholds
-import edgeskel.Way
+import edgeskel.Mode
+import edgeskel.Session
 import java.io.File
+import java.io.FileNotFoundException
 
 /**
  * A bundle among the app's assets. ExecuTorch loads files, so the artifact is copied out once for each manifest.
  *
- * Only `manifest.json` and the artifact are needed: the other files of a bundle may stay out of the app.
+ * Only `manifest.json`, `manifest.sha256` and the artifact are needed: the other files of a bundle may stay out of the app.
  */
 object AssetBundle {
     /**
@@ -18,18 +18,21 @@ object AssetBundle {
      *
      * @param folder of the bundle, under `assets`.
      * @param precision fp32 or int8; null takes the one that the bundle lists first.
-     * @param way null goes frame by frame where the bundle has an artifact for it (`model.step.pte`), else by window.
+     * @param threshold calibrated probability under which an action is unknown; null is the bundle's own.
+     * @param mode null streams where the bundle has an artifact for it (`model.step.pte`), else takes windows.
+     * @param most persons that are followed at a time, where the recogniser sees one at a time.
      * @throws edgeskel.BadBundle the manifest or the artifact was altered or is not for this package.
      */
     fun open(
         context: Context,
         folder: String = "edgeskel",
         precision: String? = null,
-        thresholds: Thresholds = Thresholds(),
-        way: Way? = null
-    ): Recogniser {
-        val manifest = Manifest.read(context.assets.open("$folder/manifest.json").use { String(it.readBytes(), Charsets.UTF_8) })
-        val chosen = manifest.artifact(precision, way)
+        threshold: Double? = null,
+        mode: Mode? = null,
+        most: Int = 4
+    ): Session {
+        val manifest = Manifest.read(context.assets.open("$folder/manifest.json").use { it.readBytes() }, seal(context, folder))
+        val chosen = manifest.artifact(precision, mode)
         val artifact = chosen.file
         val copy = File(File(context.noBackupFilesDir, "edgeskel"), "${manifest.digests.getValue(artifact)}.pte")
         if (!copy.isFile) {
@@ -40,7 +43,14 @@ object AssetBundle {
             if (!part.renameTo(copy)) throw java.io.IOException("cannot rename $part to $copy")
         }
         copy.inputStream().use { manifest.check(artifact, it) }
-        return if (chosen.form == "step") Recogniser(manifest, ExecutorchStepNetwork(copy, manifest), thresholds)
-        else Recogniser(manifest, ExecutorchNetwork(copy, manifest), thresholds)
+        val config = manifest.events(threshold)
+        return if (chosen.form == "step") Session(manifest, ExecutorchStepNetwork(copy, manifest), config, most)
+        else Session(manifest, ExecutorchNetwork(copy, manifest), config, most)
+    }
+
+    private fun seal(context: Context, folder: String): String? = try {
+        context.assets.open("$folder/${Manifest.SEAL}").use { String(it.readBytes(), Charsets.UTF_8) }
+    } catch (error: FileNotFoundException) {
+        null // of schema 1, or Manifest.read says that it is missing
     }
 }

@@ -25,17 +25,20 @@ import com.google.mediapipe.tasks.core.BaseOptions
 import com.google.mediapipe.tasks.vision.core.RunningMode
 import com.google.mediapipe.tasks.vision.poselandmarker.PoseLandmarker
 import com.google.mediapipe.tasks.vision.poselandmarker.PoseLandmarkerResult
-import edgeskel.Recogniser
+import edgeskel.Event
+import edgeskel.Frame
+import edgeskel.Kind
+import edgeskel.Session
 import edgeskel.android.AssetBundle
 import java.util.concurrent.Executors
 
 /** The back camera's picture, and over it the action that the person in it does. */
 class MainActivity : ComponentActivity() {
-    private val work = Executors.newSingleThreadExecutor() // the landmarker's, the recogniser's: one thread, in order
+    private val work = Executors.newSingleThreadExecutor() // the landmarker's, the session's: one thread, in order
     private lateinit var preview: PreviewView
     private lateinit var text: TextView
     private lateinit var landmarker: PoseLandmarker
-    private lateinit var recogniser: Recogniser
+    private lateinit var session: Session
     private lateinit var pose: PoseJoints
 
     private val ask = registerForActivityResult(ActivityResultContracts.RequestPermission()) { granted ->
@@ -67,8 +70,8 @@ class MainActivity : ComponentActivity() {
     private fun start() {
         work.execute {
             try {
-                recogniser = AssetBundle.open(this)
-                pose = PoseJoints(recogniser.manifest.joints)
+                session = AssetBundle.open(this)
+                pose = PoseJoints(session.manifest.joints)
                 landmarker = PoseLandmarker.createFromOptions(
                     this,
                     PoseLandmarker.PoseLandmarkerOptions.builder()
@@ -108,15 +111,21 @@ class MainActivity : ComponentActivity() {
 
     private fun recognise(time: Double, result: PoseLandmarkerResult) {
         val world = FloatArray(3 * LANDMARK_COUNT)
-        val visibility = FloatArray(LANDMARK_COUNT) // nobody: everything is missing
-        result.worldLandmarks().firstOrNull()?.forEachIndexed { index, landmark ->
+        val visibility = FloatArray(LANDMARK_COUNT)
+        val person = result.worldLandmarks().firstOrNull()
+        person?.forEachIndexed { index, landmark ->
             world[3 * index] = landmark.x()
             world[3 * index + 1] = landmark.y()
             world[3 * index + 2] = landmark.z()
             visibility[index] = landmark.visibility().orElse(1f).coerceIn(0f, 1f)
         }
-        val seen = recogniser.push(pose.frame(time, world, visibility)) ?: return
-        say("${seen.label}  ${Math.round(100 * seen.probability)} %")
+        val nobody = Frame(time, FloatArray(0), FloatArray(0))
+        for (event in session.step(if (person == null) nobody else pose.frame(time, world, visibility))) show(event)
+    }
+
+    private fun show(event: Event) {
+        val sure = "${event.label}  ${Math.round(100 * event.confidence)} %"
+        say(if (event.kind == Kind.ENDED) String.format("%s, %.1f s", sure, event.end!! - event.start) else "$sure ...")
     }
 
     private fun say(words: String) = runOnUiThread { text.text = words }
