@@ -2,7 +2,7 @@
 
     transport --chunks--> codec --readings--> ledger --samples, gaps, reboots--> outbox --> whoever reads
 
-:class:`Link` is one device; :class:`Links` is all of them, read together. A link works with anything that has the
+A link works with anything that has the
 members of :class:`firmware_bridge.transports.Transport`. What a transport may have beside them:
 
     identity       "ble:AA:...", "serial:NUMBER": who the device is (see firmware_bridge.enrolment), once it is known
@@ -34,9 +34,10 @@ from firmware_bridge.link.events import (
     Stalled,
 )
 from firmware_bridge.link.ledger import Ledger, Verdict
-from firmware_bridge.link.links import Links, open_link, protocol_of
+from firmware_bridge.link.opening import open_link, protocol_of
+from firmware_bridge.link.wakeup import Wakeup
 
 __all__ = [
-    "Backoff", "Event", "Gap", "Health", "Ignored", "Item", "Ledger", "Link", "Links", "Lost", "Overflow", "Reboot",
-    "Recovered", "Refused", "Report", "Sample", "Stalled", "Verdict", "open_link", "protocol_of",
+    "Backoff", "Event", "Gap", "Health", "Ignored", "Item", "Ledger", "Link", "Lost", "Overflow", "Reboot",
+    "Recovered", "Refused", "Report", "Sample", "Stalled", "Verdict", "Wakeup", "open_link", "protocol_of",
 ]

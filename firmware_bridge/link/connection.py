@@ -30,6 +30,7 @@ from firmware_bridge.link.events import (
 from firmware_bridge.link.gate import Gate
 from firmware_bridge.link.intake import Intake
 from firmware_bridge.link.outbox import Outbox
+from firmware_bridge.link.wakeup import Wakeup
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Transport
 
@@ -68,7 +69,7 @@ class Link:
         backoff: waits between attempts.
         open_s: see :data:`OPEN_S`.
         clock: nanoseconds, as the transport's ``host_ns``; replaced by tests in virtual time, together with ``sleep``.
-        wake: an event that is set when something arrives; links may share one.
+        wakeup: what the reader sleeps on; links may share one.
         seed: of the random part of the backoff.
     """
 
@@ -76,14 +77,14 @@ class Link:
                  rate_hz: float | None = None, enrolment: Enrolment | None = None, limit: int = 8192,
                  tap: Callable[[Chunk], None] | None = None, backoff: Backoff | None = None, open_s: float = OPEN_S,
                  clock: Callable[[], int] = time.monotonic_ns, sleep: Sleep = asyncio.sleep,
-                 wake: asyncio.Event | None = None, seed: int | None = None) -> None:
+                 wakeup: Wakeup | None = None, seed: int | None = None) -> None:
         self.address = address
         self._codec, self._transport = codec, transport
         self._rate_hz, self._open_s = rate_hz, open_s
         self._backoff = backoff or Backoff()
         self._clock, self._sleep = clock, sleep
         self._chance = random.Random(seed)
-        self.outbox: Outbox = Outbox(address, limit, wake)
+        self.outbox: Outbox = Outbox(address, limit, wakeup)
         self._gate = Gate(address, enrolment, self.outbox, clock)
         self._intake = Intake(address, codec, self._gate, self.outbox, rate_hz=rate_hz, tap=tap, clock=clock,
                               arrived=self._arrived, owe=self._queue_writes)
@@ -124,7 +125,7 @@ class Link:
             with suppress(asyncio.CancelledError):
                 await task
         self._state = "closed"
-        self.outbox.wake.set()
+        self.outbox.wakeup.set()
 
     @property
     def ended(self) -> bool:
@@ -143,14 +144,14 @@ class Link:
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while True:
-            self.outbox.wake.clear()
+            self.outbox.wakeup.clear()
             items = self.drain()
             for item in items:
                 yield item
             if not items:
                 if self.ended:
                     return
-                await self.outbox.wake.wait()
+                await self.outbox.wakeup.wait()
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Send commands to the device now.
@@ -220,7 +221,7 @@ class Link:
                 self._reopened += 1
         finally:
             self._state = "closed"
-            self.outbox.wake.set()
+            self.outbox.wakeup.set()
 
     async def _connected(self) -> bool:
         """One connection from opening to its end; True when there will be no other (the end of a replay)."""

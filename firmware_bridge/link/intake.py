@@ -84,7 +84,7 @@ class Intake:
         self.undecoded.append(chunk)
         if len(self.undecoded) >= MOST_TOGETHER:
             self.catch_up()
-        self._outbox.announce()
+        self._outbox.wakeup.arrived(self._address)
 
     def catch_up(self) -> None:
         """Decode what was kept."""
