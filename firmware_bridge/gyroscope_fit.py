@@ -75,8 +75,8 @@ PATIENCE, REST = 60, 12
 after each: motion that tells more will come or it will not."""
 PENDING_S = 1.5 * WINDOW_S
 """Readings of so long wait at most for somebody to call :meth:`GyroscopeFit.judge` in a quiet moment."""
-FASTEST, FAST_S = 40.0, 0.4
-"""rad/s for so many seconds on end: above the range of the sensors in use, and of limbs."""
+FASTEST_SQUARE, FAST_S = 40.0**2, 0.4
+"""(rad/s)² for so many seconds on end: above the range of the sensors in use, and of limbs."""
 
 
 class _Fault(NamedTuple):
@@ -171,7 +171,7 @@ class GyroscopeFit:
         """Nothing that comes can change the judgement any more; what is pushed costs nothing."""
         self._time = self._since = -math.inf
         self._readings: list[tuple[float, Vector, Vector]] = []  # seconds, rad/s, m/s²
-        self._fast = 0
+        self._slow = -math.inf  # when it turned as limbs do, last
         self._windows: deque[_Window] = deque(maxlen=WINDOWS)
         self._bias: Float64 | None = None
         self._against = np.zeros(len(FAULTS))
@@ -198,6 +198,12 @@ class GyroscopeFit:
             self._begin(time)
         self._time, self._unsure = time, bias_rad_s
         self._readings.append((time, rate, acceleration))
+        x, y, z = rate
+        if x * x + y * y + z * z < FASTEST_SQUARE:
+            self._slow = time
+        elif time - self._slow > FAST_S:
+            self.judgement, self.settled = "refused", True
+            raise self._misfit(FAULTS[_DEGREES])
         if time - self._since > PENDING_S:
             self.judge()
 
@@ -220,7 +226,6 @@ class GyroscopeFit:
         if not self.waits:
             return
         steps = self._steps()
-        self._check_fastest(steps[:, 1:4])
         if self._resting:
             self._resting -= 1
             return
@@ -237,7 +242,7 @@ class GyroscopeFit:
             raise
 
     def _begin(self, time: float) -> None:
-        self._since = time
+        self._since = self._slow = time
         self._readings = []
         self._windows.clear()
 
@@ -255,14 +260,6 @@ class GyroscopeFit:
         self._since = since
         means = np.add.reduceat(measured, ends[:-1], axis=0) / np.diff(ends)[:, None]
         return np.concatenate([np.array(passed)[:, None], means], axis=1)
-
-    def _check_fastest(self, rates: Float64) -> None:
-        """Refuse (K, 3) rad/s that no limb reaches for so long."""
-        for fast in (np.square(rates).sum(axis=-1) > FASTEST**2).tolist():
-            self._fast = self._fast + 1 if fast else 0
-            if self._fast * STEP_S > FAST_S:
-                self.judgement, self.settled = "refused", True
-                raise self._misfit(FAULTS[_DEGREES])
 
     def _window(self, steps: Float64) -> _Window:
         """Steps (K, 7) as :meth:`_steps` has them, led back to the axes of their beginning in every way."""
