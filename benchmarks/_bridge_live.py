@@ -8,6 +8,7 @@ process; there is no radio.
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -39,11 +40,13 @@ LIMIT_S = 60.0
 
 
 class _Kept(Feed):
-    """A feed whose batches are kept, to be looked at when the measurement is over."""
+    """A feed whose batches are kept, to be looked at when the measurement is over; until ``counting`` is set."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.batches: list[Batch] = []
+        self.counting = False
+        self.items = 0
 
     def __enter__(self) -> Feed:
         return self.feed.__enter__()
@@ -53,7 +56,9 @@ class _Kept(Feed):
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.feed:
-            self.batches.append(batch)
+            self.items += len(batch[1])
+            if not self.counting:
+                self.batches.append(batch)
             self.health = self.feed.health
             yield batch
 
@@ -87,40 +92,53 @@ async def wearable(seconds: float) -> dict[str, Any]:
 
 
 def _run(session: SessionFile, calibration: Calibration, seconds: float) -> dict[str, Any]:
+    """Frames for so long with everything kept, for their latency, then for so long without, for the processor time."""
     feed = _Kept(feed_of(session))
     source = Wearable(session, feed, calibration=calibration)
-    made: list[tuple[float, Fused]] = []
-    begin = cpu = 0.0
-    begun = 0
+    made: list[tuple[float, float]] = []  # when, and the frame's own time
     with source:
+        frames = source.fused()
         limit = time.monotonic() + LIMIT_S
-        warm = None
-        for fused in source.fused():
-            now = time.monotonic()
-            if begin:
-                made.append((now, fused))
-                if now >= begin + seconds:
-                    break
-            elif warm is None and fused.measured.sum() == SENSORS:
-                warm = now + WARM_S
-            elif warm is not None and now > warm:
-                begun, begin, cpu = len(feed.batches), now, time.process_time()
-            elif now > limit:
+        while next(frames).measured.sum() < SENSORS:
+            if time.monotonic() > limit:
                 raise TimeoutError(f"not all devices stream: {source.health}")
-        elapsed, cpu = time.monotonic() - begin, time.process_time() - cpu
+        _frames(frames, WARM_S)
+        begun = len(feed.batches)
+        made = _frames(frames, seconds)
+        kept, feed.counting = feed.batches, True
+        gc.collect()  # the kept ones need not be looked at again, which would count as ours
+        gc.freeze()
+        items, begin, cpu = feed.items, time.monotonic(), time.process_time()
+        counted = len(_frames(frames, seconds))
+        elapsed, cpu, items = time.monotonic() - begin, time.process_time() - cpu, feed.items - items
+        gc.unfreeze()
         health = source.health
-    samples = [item for _, items in feed.batches[begun:] for item in items if isinstance(item, Sample)]
-    numbers: dict[str, list[int]] = {}
-    for sample in samples:
-        numbers.setdefault(sample.device, []).append(sample.reading.sequence or 0)
-    absent = sum((b - a - 1) % 2**16 for each in numbers.values() for a, b in zip(each, each[1:], strict=False))
-    due = due_times(session, calibration, feed.batches, begun)
-    late = np.array([1e3 * (now - due[fused.frame.time]) for now, fused in made if fused.frame.time in due])
+    due = due_times(session, calibration, kept, begun)
+    late = np.array([1e3 * (at - due[own]) for at, own in made if own in due])
     low, high = np.percentile(late, [50, 99])
-    return {"ble_17x100_lost": absent + sum(h.dropped for h in health), "ble_17x100_readings": len(samples),
-            "ble_frames": len(made), "latency_p50_ms": float(low), "latency_p99_ms": float(high),
-            "latency_frames": len(late), "client_cpu_fraction": cpu / len(samples) * SENSORS * RATE_HZ,
-            "ble_reopened": sum(h.reopened for h in health), "frames_per_second": len(made) / elapsed}
+    numbers: dict[str, list[int]] = {}
+    for _, batch in kept[begun:]:
+        for item in batch:
+            if isinstance(item, Sample):
+                numbers.setdefault(item.device, []).append(item.reading.sequence or 0)
+    absent = sum((b - a - 1) % 2**16 for each in numbers.values() for a, b in zip(each, each[1:], strict=False))
+    return {"ble_17x100_lost": absent + sum(h.lost + h.dropped for h in health),
+            "ble_17x100_readings": sum(map(len, numbers.values())) + items, "ble_frames": len(made) + counted,
+            "latency_p50_ms": float(low), "latency_p99_ms": float(high), "latency_frames": len(late),
+            "client_cpu_fraction": cpu / items * SENSORS * RATE_HZ, "ble_reopened": sum(h.reopened for h in health),
+            "frames_per_second": counted / elapsed}
+
+
+def _frames(frames: Iterator[Fused], seconds: float) -> list[tuple[float, float]]:
+    """When each frame of so long came, and its own time."""
+    made = []
+    end = time.monotonic() + seconds
+    for fused in frames:
+        now = time.monotonic()
+        made.append((now, fused.frame.time))
+        if now >= end:
+            break
+    return made
 
 
 def due_times(session: SessionFile, calibration: Calibration, batches: list[Batch], begun: int) -> dict[float, float]:
@@ -150,7 +168,7 @@ async def bare_reader(addresses: list[str], seconds: float) -> float:
         nonlocal received
         received += 1
 
-    clients = []
+    clients: list[Any] = []
     for address in addresses:
         name = address.partition("?")[0].removeprefix("ble:")
         device = await BleakScanner.find_device_by_address(name)

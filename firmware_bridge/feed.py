@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 from edgeskel.errors import EdgeskelError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.enrolment import Enrolment
+from firmware_bridge.gathering import new_loop
 from firmware_bridge.link import Health, Item, Link, Sample, Wakeup, open_link, protocol_of
 from firmware_bridge.mcap import Recorder
 from firmware_bridge.samples import Chunk
@@ -42,7 +43,8 @@ WAIT_S = 0.02
 and kept for it at least so often, while it is busy."""
 LONGEST_S = 0.2
 """And to one that says it."""
-BUSY: tuple[float, frozenset[str] | None] = math.inf, frozenset()
+NONE: frozenset[str] = frozenset()
+BUSY: tuple[float, frozenset[str] | None] = math.inf, NONE
 """What a reader needs that is at work on a batch: nothing."""
 GATHER_S = 0.002
 """Readings that come so close together are handed over at once: waking another thread costs more than a reading."""
@@ -114,7 +116,7 @@ class LiveFeed(Feed):
         self.camera = camera
         self._wakeup = Wakeup()
         self._expected: tuple[float, frozenset[str] | None] | None = None  # None while the reader says nothing
-        self.links: list[Link] = [self._link(address, rate_hz, enrolment) for address, rate_hz in devices.items()]
+        self.links: list[Link] = [self._link(address, rate_hz, enrolment, recorded=record is not None) for address, rate_hz in devices.items()]
         self.health = [link.health for link in self.links]
         self._box: deque[Item | CameraFrame | Said] = deque()
         self._due = False  # the reader is to go on, even if nothing waits
@@ -141,7 +143,7 @@ class LiveFeed(Feed):
         except BaseException:
             self._close_recorder()
             raise
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._selector = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
         self._thread.start()
         self._call(self._start())
@@ -224,13 +226,13 @@ class LiveFeed(Feed):
             with self._recording:
                 self._recorder.frame(frame, topology, name)
 
-    def _link(self, address: str, rate_hz: float | None, enrolment: Enrolment | None) -> Link:
+    def _link(self, address: str, rate_hz: float | None, enrolment: Enrolment | None, *, recorded: bool) -> Link:
         protocol = protocol_of(address)
 
         def tap(chunk: Chunk) -> None:
             self._write(lambda recorder: recorder.chunk(address, protocol, chunk, link.identity or ""))
 
-        link = open_link(address, rate_hz=rate_hz, enrolment=enrolment, tap=tap, wakeup=self._wakeup)
+        link = open_link(address, rate_hz=rate_hz, enrolment=enrolment, tap=tap if recorded else None, wakeup=self._wakeup)
         return link
 
     def _write(self, write: Callable[[Recorder], None]) -> None:
@@ -268,13 +270,14 @@ class LiveFeed(Feed):
                 looked_s, self.health = time.monotonic(), [link.health for link in self.links]
             if items or due:
                 if self._expected is not None:
-                    self._expected = BUSY
+                    self._expected, self._selector.gather_s = BUSY, GATHER_S
                 self._put(items)
 
     async def _needed(self) -> bool:
         """Wait for what the reader needs; whether it is to go on even if nothing has come."""
         while True:
             expected, now = self._expected, asyncio.get_running_loop().time()
+            self._selector.gather_s = GATHER_S if expected is not None and expected[1] == NONE else 0.0
             if expected is None:
                 await self._wakeup.wait(now + HEALTH_S)
                 await asyncio.sleep(GATHER_S)

@@ -217,16 +217,15 @@ class Orientation:
         compass, pace = self.mode == "9-axis", self._pace
         assert pace is not None, "the first second is over"
         for stamp, reading in readings:
-            gyroscope, acceleration = reading.angular_velocity, reading.acceleration
+            gyroscope, acceleration, last = reading.angular_velocity, reading.acceleration, self._last
             assert gyroscope is not None and acceleration is not None, "they are complete"
-            last = self._last
-            if last is not None and gyroscope == last[0] and acceleration == last[1]:
-                if self._moved and pace.repeats(stamp):
-                    self.dropped += 1  # the same packet once more
-                    continue
-                self._moved = False  # it sends the same all the time
-            else:
+            if last is None or gyroscope != last[0] or acceleration != last[1]:
                 self._moved = True
+            elif self._moved and pace.repeats(stamp):
+                self.dropped += 1  # the same packet once more
+                continue
+            else:
+                self._moved = False  # it sends the same all the time
             count = pace.push(stamp, reading.sequence)
             if not count:
                 self.dropped += 1
@@ -238,25 +237,25 @@ class Orientation:
                 self._bridge(count, gyroscope, acceleration, magnetic)
             self._last = (gyroscope, acceleration)
             self._step(gyroscope, pace.step / self._period, acceleration, magnetic)
-            a, b, c, d = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
-            # By UPS["+z"], for VQF's own world: two of four parts are zero.
-            quaternion = (_HALF * a + _HALF * b, _HALF * b - _HALF * a, _HALF * c + _HALF * d, _HALF * d - _HALF * c)
+            vqf = self._filter
+            a, b, c, d = (vqf.getQuat9D() if compass else vqf.getQuat6D()).tolist()
+            a, b, c, d = _HALF * a, _HALF * b, _HALF * c, _HALF * d
+            quaternion = (a + b, b - a, c + d, d - c)  # by UPS["+z"], for VQF's own world: two of four parts are zero
             if self._guess is not None:
                 self._world, self._guess = turn_to_heading(self._guess, quaternion), None
             if self._world is not None:
                 quaternion = product(self._world, quaternion)
-            bias, sigma = self._filter.getBiasEstimate()
+            bias, sigma = vqf.getBiasEstimate()
             x, y, z = bias.tolist()
-            rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
-            if not self.fit.settled:
-                # As it was measured: what a gyroscope says too small by far, VQF takes for its bias.
-                self.fit.push(pace.time, gyroscope, acceleration, math.hypot(x, y, z) + 2 * sigma)
             time = pace.time
             if time <= self._time:  # readings that were taken for missing came after all
                 time = self._time + LEAST_STEP_S
             self._time, self._latest = time, quaternion
+            if not self.fit.settled:
+                # As it was measured: what a gyroscope says too small by far, VQF takes for its bias.
+                self.fit.push(time, gyroscope, acceleration, math.hypot(x, y, z) + 2 * sigma)
             self._history.append((gyroscope, quaternion))
-            done.append(_oriented((time, quaternion, rate, self.epoch)))
+            done.append(_oriented((time, quaternion, (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z), self.epoch)))
         return done
 
     def _bridge(self, count: int, gyroscope: Vector, acceleration: Vector, magnetic: Vector | None) -> None:
