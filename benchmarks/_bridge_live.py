@@ -142,8 +142,8 @@ def _frames(frames: Iterator[Fused], seconds: float) -> list[tuple[float, float]
 
 
 def due_times(session: SessionFile, calibration: Calibration, batches: list[Batch], begun: int) -> dict[float, float]:
-    """Seconds at which each frame could be made at the earliest, by its own time: by somebody who looks at every reading in the very
-    moment in which its bytes were there, and takes no time for it."""
+    """Seconds at which each frame could be made at the earliest, by its own time: by somebody who looks at every reading in the
+    very moment in which its bytes were there, and takes no time for it."""
     assembly = Assembly(session, None, calibration)
     for _, items in batches[:begun]:  # as it was taken, so that the frames are those of the run
         for item in items:

@@ -77,7 +77,7 @@ class Feed(ABC):
     health: list[Health]
     """One for each device, as of the last event in a batch; a live feed's is a fifth of a second old at most."""
 
-    def expect(self, until_s: float, devices: Collection[str] | None) -> None:
+    def expect(self, until_s: float, devices: Collection[str] | None) -> None:  # noqa: B027 (a recording waits for nobody)
         """What the reader needs next, said before it asks for each batch, so that a live feed need not wake it for every reading.
 
         Args:
@@ -116,7 +116,8 @@ class LiveFeed(Feed):
         self.camera = camera
         self._wakeup = Wakeup()
         self._expected: tuple[float, frozenset[str] | None] | None = None  # None while the reader says nothing
-        self.links: list[Link] = [self._link(address, rate_hz, enrolment, recorded=record is not None) for address, rate_hz in devices.items()]
+        self.links: list[Link] = [self._link(address, rate_hz, enrolment, recorded=record is not None)
+                                  for address, rate_hz in devices.items()]
         self.health = [link.health for link in self.links]
         self._box: deque[Item | CameraFrame | Said] = deque()
         self._due = False  # the reader is to go on, even if nothing waits

@@ -50,8 +50,8 @@ Float64 = NDArray[np.float64]
 LIVE_S = 0.5
 """A frame waits for sensors that have sent something within so long."""
 AHEAD_S = 0.004
-"""A reader is called so long before a frame can be due: timers of an event loop are a millisecond late, and what has come by then is
-worked through while the last readings are on their way."""
+"""A reader is called so long before a frame can be due: timers of an event loop are a millisecond late, and what has come by then
+is worked through while the last readings are on their way."""
 GATHERED = 16
 """Readings of a sensor that wait at most to be worked through at once; mostly the next frame comes first."""
 

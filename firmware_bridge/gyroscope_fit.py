@@ -247,7 +247,7 @@ class GyroscopeFit:
         self._windows.clear()
 
     def _steps(self) -> Float64:
-        """(K, 7) seconds, rad/s and m/s² of the steps of the window that is over, of the readings that are kept; those are let go."""
+        """(K, 7) seconds, rad/s and m/s² of the steps of the window that is over; its readings are let go."""
         times = [reading[0] for reading in self._readings]
         since, ends, passed = self._since, [0], []
         while since < self._since + WINDOW_S - 1e-6:
@@ -277,7 +277,8 @@ class GyroscopeFit:
         rising = np.sin(0.5 * np.pi * (ends - 0.5 * passed) / ends[-1]) ** 2 * passed / ends[-1]
         weights = np.stack([rising, passed / ends[-1] - rising, np.full(len(steps), 1 / len(steps))])
         weighted = (weights[:, :, None] * forces).transpose(1, 0, 2).reshape(len(steps), 9)
-        sums = (led.reshape(len(steps), -1).T @ weighted).reshape(len(_SCALES), 3, 3, 3, 3)  # scale, axes of led, weights, axis felt
+        # By scale, the two axes of what leads, weights, and the axis of what is felt.
+        sums = (led.reshape(len(steps), -1).T @ weighted).reshape(len(_SCALES), 3, 3, 3, 3)
         felt = (sums[_SCALE[:, None], :, _ORDER, :, _AXES] * _SIGN[:, :, None, None]).sum(axis=1)  # (F, 3, weights)
         sway = float(np.square(forces).sum() / len(forces) - np.square(felt[..., 2]).sum(axis=-1).max()) / STANDARD_GRAVITY**2
         return _Window(felt[..., :2], end, sway, False)

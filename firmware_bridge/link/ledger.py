@@ -112,8 +112,8 @@ class Ledger:
         return verdict
 
     def follows(self, reading: Reading, host_ns: int) -> bool:
-        """Book a reading if it is plainly the next one, as nearly all are: what :meth:`enter` would find, at a fraction of the cost.
-        False, and nothing is booked, where it takes a closer look."""
+        """Book a reading if it is plainly the next one, as nearly all are: what :meth:`enter` would find, at a fraction of the
+        cost. False, and nothing is booked, where it takes a closer look."""
         sequence, device_us = reading.sequence, reading.device_us
         if sequence is None or device_us is None or self._sequence is None or self._device_us is None or reading.flags is not PLAIN:
             return False
