@@ -16,14 +16,16 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from firmware_bridge.body.calibration import Track
-from firmware_bridge.body.segments import Float64
-from firmware_bridge.orientation import Oriented
+from firmware_bridge.oriented import Oriented
 from firmware_bridge.quaternion import between, conjugate, exponential, from_axes, heading, multiply, slerp
 from firmware_bridge.samples import Quaternion, Vector
+from firmware_bridge.track import Track
 
 __all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "bone_velocity", "camera_offset", "orientations", "resample"]
+
+Float64 = NDArray[np.float64]
 
 EXTRAPOLATED_S = 0.1
 """An orientation is carried on by the gyroscope for so long; limbs change their speed faster than that."""

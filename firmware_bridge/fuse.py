@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from edgeskel.errors import DeviceError, UnknownChoice
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.align import orientations
-from firmware_bridge.body.calibration import Calibration, Track, calibrate
+from firmware_bridge.body.calibration import Calibration, calibrate
 from firmware_bridge.body.camera import CameraSide, Seen, check_frame
 from firmware_bridge.body.heading import FASTEST, Headings
 from firmware_bridge.body.kinematics import Skeleton
@@ -41,6 +41,7 @@ from firmware_bridge.fused import STALE_S, Fused, Origin, origins
 from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
+from firmware_bridge.track import Track
 from firmware_bridge.worn import Worn, WornSensor
 
 __all__ = ["Fused", "Fusion", "Origin"]

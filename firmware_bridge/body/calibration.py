@@ -41,11 +41,11 @@ from firmware_bridge.quaternion import (
     exponential,
     from_axes,
     heading,
-    logarithm,
     multiply,
     rotate,
     wrap,
 )
+from firmware_bridge.track import Track
 
 __all__ = ["MOVEMENTS", "POSES", "RESTING", "Calibration", "Track", "calibrate", "check_limbs", "hinge_axis"]
 
@@ -102,31 +102,6 @@ SWUNG = 0.25
 """Share of all turning that is about level axes, below which a segment twisted and did not swing."""
 ACROSS = math.radians(40)
 """The lateral axis is level in the pose; it may lie so far off before something is wrong."""
-
-
-@dataclass(frozen=True)
-class Track:
-    """A stretch of one sensor.
-
-    Args:
-        time: (K,) seconds.
-        orientation: (K, 4) sensor -> world.
-        rate: (K, 3) rad/s, sensor axes.
-    """
-
-    time: Float64
-    orientation: Float64
-    rate: Float64
-
-    def between(self, start: float, end: float) -> Track:
-        """The samples of ``start <= time <= end``."""
-        inside = (self.time >= start) & (self.time <= end)
-        return Track(self.time[inside], self.orientation[inside], self.rate[inside])
-
-    def turned(self) -> float:
-        """Radians from its first orientation to the farthest one."""
-        away = logarithm(multiply(conjugate(self.orientation[:1]), self.orientation))
-        return float(np.linalg.norm(away, axis=-1).max())
 
 
 @dataclass(frozen=True)

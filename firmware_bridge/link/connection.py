@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any
 
 from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
+from firmware_bridge.bounded import Sleep, within
 from firmware_bridge.codecs import Codec, Write
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.link.backoff import Backoff
 from firmware_bridge.link.books import Arrivals
-from firmware_bridge.link.bounded import Sleep, within
 from firmware_bridge.link.events import (
     Health,
     Ignored,
@@ -229,19 +229,18 @@ class Link:
         session = self._session = object()
         transport = self._transport()
         intake = self._intake
-        intake.senders_apart, intake.ordered = getattr(transport, "senders_apart", False), getattr(transport, "ordered", True)
+        traits = transport.traits
+        intake.senders_apart, intake.ordered = traits.senders_apart, traits.ordered
         if intake.senders_apart:
             self._codec().start(self._rate_hz)  # a rate that there is not is refused now, not at each sender's first datagram
-        together = getattr(transport, "together", False)
-        if hasattr(transport, "room"):
-            setattr(transport, "room", self.outbox.room)  # noqa: B010 (not in the protocol: a file can be held up)
+        transport.room = self.outbox.room
         ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
         def received(chunk: Chunk) -> None:
             if self._session is session:  # an abandoned transport may still speak
                 if self._gate.identity is None:
-                    intake.know(getattr(transport, "identity", None))
-                if together and self._state == "streaming":
+                    intake.know(transport.identity)
+                if traits.together and self._state == "streaming":
                     intake.keep(chunk)
                 else:
                     intake.take(chunk)
@@ -257,11 +256,10 @@ class Link:
             for books in intake.senders.values():
                 books.reopened()
             self._gate.open(lost)
-            limit_s = getattr(transport, "open_limit_s", self._open_s)
             opening = transport.open(received, lost)
-            await (within(limit_s, opening, self._sleep) if limit_s < math.inf else opening)
+            await (opening if traits.bounds_opening else within(self._open_s, opening, self._sleep))
             self._open = transport
-            intake.know(getattr(transport, "identity", None))
+            intake.know(transport.identity)
             writer = asyncio.create_task(self._write_replies(transport, lost))
             if not intake.senders_apart:
                 await self._send(transport, intake.books("").codec.start(self._rate_hz), "")
@@ -278,15 +276,15 @@ class Link:
                 await self._say_goodbye(transport)
             self._open = None
             # Looking for a serial port costs nothing, so it may be done often; connecting over the air is not so.
-            self._most_wait_s = getattr(transport, "most_wait_s", math.inf)
+            self._most_wait_s = transport.most_wait_s
             with suppress(Exception):
                 await within(CLOSE_S, transport.close(), self._sleep)
 
     async def _watch(self, transport: Transport, ended: asyncio.Future[BaseException | None]) -> bool:
         """Until the transport ends or falls silent. bleak says "connected" of a dead daemon, so silence decides."""
-        opened_ns, on_silence = self._clock(), getattr(transport, "on_silence", "reopen")
+        opened_ns, on_silence = self._clock(), transport.traits.on_silence
         while True:
-            self._name_ignored(getattr(transport, "refused", {}))
+            self._name_ignored(transport.refused)
             silence_s, allowed_s = self._silence(opened_ns)
             if silence_s >= allowed_s and on_silence != "ignore":
                 self._fall_silent(silence_s)

@@ -21,11 +21,11 @@ def _spoken(address: str) -> tuple[str, dict[str, str]]:
     """Protocol and options of its codec."""
     scheme, _, options = split_address(address)
     transport = open_transport(address)  # refuses a wrong address now, not at the first attempt
-    protocol = options.get("protocol") or DEFAULT_PROTOCOL.get(scheme) or getattr(transport, "protocol", None)
+    protocol = options.get("protocol") or DEFAULT_PROTOCOL.get(scheme) or transport.protocol
     if not protocol:
         raise UsageError(f"{address} names no protocol", expected="protocol=NAME with NAME one of " + ", ".join(names()))
     check_way(protocol, scheme)
-    options = getattr(transport, "codec_options", {}) | options
+    options = {**transport.codec_options, **options}
     chosen = {name: value for name, value in options.items() if name in options_of(protocol)}
     create(protocol, chosen)  # likewise
     return protocol, chosen
