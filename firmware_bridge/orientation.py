@@ -32,6 +32,7 @@ import numpy as np
 
 from edgeskel.errors import DeviceError, MissingExtra
 from firmware_bridge.dejitter import Dejitter, Late
+from firmware_bridge.early_steps import EarlySteps
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.orientation_mode import check_complete, choose_mode, column, device_up
@@ -98,6 +99,7 @@ class Orientation:
         self._guess: Quaternion | None = None  # which way it may look after a gap
         self._world: Quaternion | None = None  # how the filter's world is turned about up since then
         self._vectors = (np.zeros(3), np.zeros(3), np.zeros(3))
+        self._early: EarlySteps | None = None  # what was filtered since the beginning, while the period is not known well
         self._turn: Quaternion = UPS["+y"]
         self._turned_from: tuple[float, Quaternion] | None = None
         self._rate: Vector | None = None
@@ -186,6 +188,7 @@ class Orientation:
             self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
             self._period = self._pace.step
             self._filter = _vqf(self._period)
+            self._early = EarlySteps(self._pace.period, mode == "9-axis")
         self.mode = mode
         return True
 
@@ -235,6 +238,8 @@ class Orientation:
                 self._put_in(pace.found, gyroscope, acceleration)
             if count > 1 and self._last is not None:
                 self._bridge(count, gyroscope, acceleration, magnetic)
+            if self._early is not None:
+                self._filter_again()
             self._last = (gyroscope, acceleration)
             self._step(gyroscope, pace.step / self._period, acceleration, magnetic)
             vqf = self._filter
@@ -274,16 +279,28 @@ class Orientation:
         earlier = self._history[-2][0] if len(self._history) > 1 else before
         self._mistrust(doubt(earlier, before, gyroscope, pace.period, seconds))
 
+    def _filter_again(self) -> None:
+        """Turn by what was turned since the beginning once more, when the period has become known better."""
+        early, pace = self._early, self._pace
+        assert early is not None and pace is not None, "it has begun"
+        if pace.exact or early.is_over:
+            self._early = None
+        elif early.is_due(pace.period):
+            self._filter = _vqf(self._period)
+            early.filter_by(self._filter, pace.period, self._period)
+
     def _mistrust(self, angle: float) -> None:
         """It may have turned by so many radians otherwise than it was taken to."""
         if angle > DOUBTFUL_RAD:
             self.epoch += 1
+            self._early = None
             self._filter.state = relearnt(self._filter.state, angle, self._period)
 
     def _put_in(self, late: Late, gyroscope: Vector, acceleration: Vector) -> None:
         """Turn by what was missing (or too much) some readings ago, about the axis as it lies now."""
         pace, history = self._pace, self._history
         assert pace is not None, "it found it"
+        self._early = None
         if late.spread and abs(pace.period / self._period - 1) > OTHER_RATE:
             state = self._filter.state
             self._period = pace.period
@@ -307,6 +324,8 @@ class Orientation:
             self._mistrust(doubt(earlier, before, after, pace.period, late.seconds + pace.period))
 
     def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:
+        if self._early is not None:
+            self._early.add(gyroscope, acceleration, magnetic)
         turn, force, field = self._vectors  # one by one is the cheapest way of three numbers into an array
         turn[0], turn[1], turn[2] = gyroscope[0] * scale, gyroscope[1] * scale, gyroscope[2] * scale
         force[0], force[1], force[2] = acceleration
@@ -347,6 +366,7 @@ class Orientation:
     def _lose_heading(self, guess: Quaternion | None) -> None:
         """Begin anew with the bias as it is; without a compass the heading goes on from the guess."""
         self.epoch += 1
+        self._early = None
         if self._filter is not None:
             bias, sigma = self._filter.getBiasEstimate()
             self._filter.resetState()
