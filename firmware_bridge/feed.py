@@ -83,7 +83,7 @@ class Feed(ABC):
         Args:
             until_s: host second (``time.monotonic()``) after which a batch comes in any case, if it is an empty one.
             devices: addresses; it comes when each of them has sent something. None: when anything has come. None of them: the
-                time alone counts. What happens to a device does not wait.
+                time alone counts. What happens to a device does not wait, nor does what was taken up before this was said.
         """
 
     def __enter__(self) -> Feed:
