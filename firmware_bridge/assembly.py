@@ -67,18 +67,16 @@ class Assembly:
 
     def take(self, item: Item | CameraFrame | Said) -> None:
         """Give in what a feed brought; never raises for what a device or camera sent."""
-        if isinstance(item, Said):
-            self.said.append(item.text)
-            return
-        if isinstance(item, CameraFrame):
-            self._film(item)
-            return
-        if not isinstance(item, Sample) or item.reading.flags is not PLAIN:
-            text = self.notices.of(item)
-            if text:
-                self.said.append(text)
         if isinstance(item, Sample):
+            if item.reading.flags is not PLAIN:
+                self._tell(item)
             self._feel(item)
+        elif isinstance(item, Said):
+            self.said.append(item.text)
+        elif isinstance(item, CameraFrame):
+            self._film(item)
+        else:
+            self._tell(item)
 
     def frames(self, now_ns: int) -> list[Fused]:
         """Frames that are due at ``now_ns``, oldest first."""
@@ -98,6 +96,11 @@ class Assembly:
                     self._say_once(place, "dropped", f"{place}: {sensor.orientation.dropped} readings were left out by now: they "
                                    "repeat others, are older than others, or have no acceleration near them")
         return made
+
+    def _tell(self, item: Item) -> None:
+        text = self.notices.of(item)
+        if text:
+            self.said.append(text)
 
     def _film(self, item: CameraFrame) -> None:
         try:

@@ -155,11 +155,6 @@ class Dejitter:
         """Seconds, standard deviation of the last stamps."""
         return self._jitter
 
-    @property
-    def exact(self) -> bool:
-        """Whether stamps are as good as numbers can be: what passes between two of them is a step then."""
-        return self._exact
-
     def push(self, stamp: float, sequence: int | None = None, readings: int = 1) -> int:
         """Take the stamp of the next reading.
 

@@ -6,6 +6,7 @@ was turned until then was turned too far by as much, and a filter takes seconds 
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["EarlySteps"]
 
 LONGEST_S = 12.0
 """After so long the period is known, by stamps that jitter by one, to a ten-thousandth."""
+KNOWN = 1e-4
+"""Share to which it need not be known any better."""
 MOVED = 2e-4
 """Share by which the period has to have changed, and"""
 LONGER = 1.1
@@ -32,27 +35,30 @@ class EarlySteps:
         compass: there is a magnetic field, too.
     """
 
+    count: int
+    """How many there are."""
+
     def __init__(self, period: float, compass: bool) -> None:
         self._period, self._compass = period, compass
         self._values = array("d")
         self._width = 9 if compass else 6
-        self._before = 0
+        self._before = self.count = 0
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the period is as well known as it need be."""
-        return len(self._values) * self._period > self._width * LONGEST_S
+    def is_over(self, jitter: float) -> bool:
+        """Whether the period is as well known as it need be, by stamps that jitter by so many seconds (standard deviation)."""
+        known = jitter * math.sqrt(12 / self.count**3) < KNOWN * self._period  # of the slope of a line through them
+        return known or self.count * self._period > LONGEST_S
 
     def add(self, gyroscope: Sequence[float], acceleration: Vector, magnetic: Vector | None) -> None:
         """Keep a step: rad/s, m/s² and, where there is a compass, µT."""
-        self._values.extend(gyroscope)
-        self._values.extend(acceleration)
+        self.count += 1
+        self._values.extend((*gyroscope, *acceleration))
         if self._compass:
             self._values.extend(magnetic if magnetic is not None else self._values[-9:-6])
 
     def is_due(self, period: float) -> bool:
         """Whether the period has changed by more than what has come since the last time is worth."""
-        return abs(period / self._period - 1) > MOVED and len(self._values) > LONGER * self._before
+        return abs(period / self._period - 1) > MOVED and self.count > LONGER * self._before
 
     def filter_by(self, vqf: Any, period: float, filter_period: float) -> None:
         """Give all steps to a fresh filter.
@@ -65,4 +71,4 @@ class EarlySteps:
         steps = np.frombuffer(self._values).reshape(-1, self._width)
         turns = steps[:, :3] * (period / filter_period)
         vqf.updateBatch(turns, *(np.ascontiguousarray(steps[:, at:at + 3]) for at in range(3, self._width, 3)))
-        self._period, self._before = period, len(self._values)
+        self._period, self._before = period, self.count

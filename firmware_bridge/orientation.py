@@ -58,6 +58,8 @@ REMEMBERED = 512
 """Readings back to which one that was missing can be put in: jitter hides it for so long at most."""
 OTHER_RATE = 0.1
 """By such a share the period may move before the filter's own constants follow."""
+LOOKED_AGAIN = 16
+"""Steps after which it is looked whether the period has become known better."""
 LEAST_STEP_S = 1e-6
 """Two orientations lie at least so far apart."""
 
@@ -238,7 +240,7 @@ class Orientation:
                 self._put_in(pace.found, gyroscope, acceleration)
             if count > 1 and self._last is not None:
                 self._bridge(count, gyroscope, acceleration, magnetic)
-            if self._early is not None:
+            if self._early is not None and self._early.count % LOOKED_AGAIN == LOOKED_AGAIN - 1:
                 self._filter_again()
             self._last = (gyroscope, acceleration)
             self._step(gyroscope, pace.step / self._period, acceleration, magnetic)
@@ -283,7 +285,7 @@ class Orientation:
         """Turn by what was turned since the beginning once more, when the period has become known better."""
         early, pace = self._early, self._pace
         assert early is not None and pace is not None, "it has begun"
-        if pace.exact or early.is_over:
+        if early.is_over(pace.jitter):
             self._early = None
         elif early.is_due(pace.period):
             self._filter = _vqf(self._period)

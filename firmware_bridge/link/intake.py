@@ -99,15 +99,18 @@ class Intake:
             self._tap(chunk)
         self.catch_up()
         self._decode(chunk, self._clock())
+        self._outbox.wakeup.arrived(self._address)
 
     def _decode(self, chunk: Chunk, now_ns: int) -> None:
         if self.senders_apart and not self._gate.admit(chunk.channel):
             return
         try:
-            fresh = self.senders_apart and chunk.channel not in self.senders
-            books = self.books(chunk.channel)
-            if fresh:
-                self._owe(books.codec.start(self._rate_hz), chunk.channel)
+            books = self.senders.get("") if not self.senders_apart else None  # of "", where they are not told apart
+            if books is None:
+                fresh = self.senders_apart and chunk.channel not in self.senders
+                books = self.books(chunk.channel)
+                if fresh:
+                    self._owe(books.codec.start(self._rate_hz), chunk.channel)
             decoded = books.codec.decode(chunk)
             if writes := books.codec.reply(chunk):
                 self._owe(writes, chunk.channel)

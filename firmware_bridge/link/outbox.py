@@ -26,7 +26,7 @@ class Outbox:
         self.dropped = 0
         self.wakeup: Wakeup = wakeup or Wakeup()
         self._device = device
-        self._limit = limit
+        self._limit, self._half = limit, limit // 2
         self.waiting: deque[Item] = deque()
         """What waits, oldest first; to look at only."""
         self._unreported = 0
@@ -37,15 +37,15 @@ class Outbox:
         return len(self.waiting)
 
     def put(self, item: Item) -> None:
-        """Append; at the limit drop the oldest sample (an event only where nothing but events waits)."""
-        if len(self.waiting) >= self._limit:
+        """Append; at the limit drop the oldest sample (an event only where nothing but events waits). An event wakes the reader;
+        that bytes have come is said by whoever takes them."""
+        waiting = len(self.waiting)
+        if waiting >= self._limit:
             self._drop()
         self.waiting.append(item)
-        if 2 * len(self.waiting) >= self._limit:
+        if waiting >= self._half:
             self._room.clear()
-        if type(item) is Sample:
-            self.wakeup.arrived(self._device)
-        else:
+        if type(item) is not Sample:
             self.wakeup.set()
 
     def drain(self) -> list[Item]:
