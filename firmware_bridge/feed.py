@@ -48,6 +48,9 @@ BUSY: tuple[float, frozenset[str] | None] = math.inf, NONE
 """What a reader needs that is at work on a batch: nothing."""
 GATHER_S = 0.002
 """Readings that come so close together are handed over at once: waking another thread costs more than a reading."""
+GATHER_SMALL_S = 0.005
+"""And for so long where all devices send small packets, over Bluetooth, whose own intervals are longer: arrivals are seen later by
+so much then, but for those that a reader waits for, and from those the clocks are known."""
 HEALTH_S = 0.2
 """The links' state is looked at so often, and whenever something happens: of 17 devices it costs as much as ten readings."""
 KEPT = 1 << 15
@@ -271,14 +274,18 @@ class LiveFeed(Feed):
                 looked_s, self.health = time.monotonic(), [link.health for link in self.links]
             if items or due:
                 if self._expected is not None:
-                    self._expected, self._selector.gather_s = BUSY, GATHER_S
+                    self._expected, self._selector.gather_s = BUSY, self._gather_s()
                 self._put(items)
+
+    def _gather_s(self) -> float:
+        """For how long packets may gather while nobody waits for them."""
+        return GATHER_SMALL_S if all(link.together for link in self.links) else GATHER_S
 
     async def _needed(self) -> bool:
         """Wait for what the reader needs; whether it is to go on even if nothing has come."""
         while True:
             expected, now = self._expected, asyncio.get_running_loop().time()
-            self._selector.gather_s = GATHER_S if expected is not None and expected[1] == NONE else 0.0
+            self._selector.gather_s = self._gather_s() if expected is not None and expected[1] == NONE else 0.0
             if expected is None:
                 await self._wakeup.wait(now + HEALTH_S)
                 await asyncio.sleep(GATHER_S)

@@ -142,6 +142,11 @@ class Link:
         """Whether something waits for :meth:`drain`."""
         return bool(self._intake.undecoded or self.outbox.waiting)
 
+    @property
+    def together(self) -> bool:
+        """Whether its bytes come in small chunks, of which several may be read at once; False while it is not connected."""
+        return self._open is not None and self._open.traits.together
+
     async def __aiter__(self) -> AsyncIterator[Item]:
         while True:
             self.outbox.wakeup.clear()
