@@ -27,6 +27,7 @@ __all__ = [
     "LONGEST_STUFFED",
     "MISSING",
     "MOST_SENSORS",
+    "Message",
     "Order",
     "PER_METRE_PER_SECOND_SQUARED",
     "PER_MICROTESLA",
@@ -217,7 +218,11 @@ def body_of(stuffed: bytes) -> bytes | None:
     return body if body and crc_hqx(body, 0xFFFF) == int.from_bytes(data[-2:], "little") else None
 
 
-def parse(body: bytes) -> Samples | StatusBody | Command | Acknowledgement | None:
+Message = Samples | StatusBody | Command | Acknowledgement
+"""What a body may say."""
+
+
+def parse(body: bytes) -> Message | None:
     """What a body says; None where its length or a value is impossible. Never raises."""
     kind = body[0] if body else 0
     if kind == _KIND_OF_SAMPLES:
