@@ -197,7 +197,7 @@ class LiveFeed(Feed):
         """See :meth:`Feed.expect`."""
         self._expected = until_s, None if devices is None else frozenset(devices)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wakeup.set)
+            self._loop.call_soon_threadsafe(self._wakeup.nudge)
 
     def _take(self) -> list[Item | CameraFrame | Said]:
         """What waits; where the reader says nothing, after :data:`WAIT_S` at the latest."""
@@ -284,10 +284,12 @@ class LiveFeed(Feed):
     async def _needed(self) -> bool:
         """Wait for what the reader needs; whether it is to go on even if nothing has come."""
         while True:
+            if not self._wakeup.urgent:
+                self._wakeup.clear()  # of what is not urgent, ``unread`` tells
             expected, now = self._expected, asyncio.get_running_loop().time()
             self._selector.gather_s = self._gather_s() if expected is not None and expected[1] == NONE else 0.0
             if expected is None:
-                await self._wakeup.wait(now + HEALTH_S)
+                await self._wakeup.wait(now + HEALTH_S, None, [link.address for link in self.links if link.unread])
                 await asyncio.sleep(GATHER_S)
                 return False
             until_s, devices = expected
@@ -295,9 +297,10 @@ class LiveFeed(Feed):
             latest = now + (WAIT_S if busy else LONGEST_S)
             unread = [link.address for link in self.links if link.unread] if devices or devices is None else ()
             await self._wakeup.wait(min(until_s, latest), devices, unread)
-            if self._expected is expected:
+            if devices is None:
+                await asyncio.sleep(GATHER_S)
+            if self._expected is expected or self._wakeup.urgent:  # else it has said meanwhile that it needs something else
                 return not busy
-            self._wakeup.clear()  # it has asked for something else meanwhile
 
     async def _stop(self) -> None:
         if self._pumping is not None:

@@ -17,15 +17,23 @@ class Wakeup:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self.urgent = False
+        """Whether something happened that is not to wait, since the reader has taken everything."""
         self._absent: set[str] = set()
         """Devices whose readings the reader waits for; empty where any will do."""
 
     def set(self) -> None:
         """Something happened that is not to wait: wake the reader."""
+        self.urgent = True
+        self._event.set()
+
+    def nudge(self) -> None:
+        """Let the reader look again at what it waits for."""
         self._event.set()
 
     def clear(self) -> None:
         """The reader has taken everything."""
+        self.urgent = False
         self._event.clear()
 
     def arrived(self, device: str) -> None:
@@ -54,7 +62,7 @@ class Wakeup:
             self._absent = absent or {NOBODY}
         timer = None
         if until_s < math.inf:
-            timer = asyncio.get_running_loop().call_at(until_s, self._event.set)
+            timer = asyncio.get_running_loop().call_at(until_s, self.nudge)
         try:
             await self._event.wait()
         finally:
