@@ -1,15 +1,19 @@
 """The bridge under load: what it loses, how late it is, what it costs, and how it comes back.
 
-Serial: a simulated node with 17 sensors behind a pseudo-terminal, in a process of its own. BLE: 17 nodes behind a fake
-org.bluez on a private bus, in another process, under bleak's real BlueZ backend; all that follows is ours and in this
-process: link, codec, accounting, VQF (6-axis) and the fused skeleton. There is no radio and no baud rate in these figures.
+Serial: a simulated node with 17 sensors behind a pseudo-terminal, in a process of its own, read by the feed that the product reads.
+BLE: 17 nodes behind a fake org.bluez on a private bus, in another process, under bleak's real BlueZ backend; all that follows is
+what ``wearable:FILE`` runs, in this process: feed, links, codecs, accounting, VQF (6-axis), the fused skeleton. There is no radio
+and no baud rate in these figures.
 
-- ``serial_17x400_lost``, ``ble_17x100_lost``: readings that were sent and did not come out of the links; ``bumble_17x100_lost``
-  likewise over bumble's link layer and a radio model with 10 % errors, in virtual time (full runs only).
-- ``latency_p99_ms``: of each frame, from the transport's callback of the last reading that it waited for to the frame. What
-  the reader leaves undecoded until a frame can be due is worked off in it; the wait that the fusion chooses (its jitter buffer)
-  is not work and not in it.
-- ``client_cpu_fraction``: processor time of this process for each reading over BLE with all of that, times 17 x 100 a second.
+- ``path``: what the BLE figures were measured on: ``wearable``.
+- ``serial_17x400_lost``, ``ble_17x100_lost``: readings that were sent and did not come out; ``bumble_17x100_lost`` of links over
+  bumble's link layer and a radio model with 10 % errors, in virtual time (full runs only).
+- ``latency_p99_ms``: of each frame, from the moment at which it was due to the one at which ``wearable:`` gave it. Due it is when
+  the bytes of the last reading that it waits for were there, or at the end of the longest wait (``delay``), whichever is first;
+  found out afterwards by putting the same readings through the fusion one by one.
+- ``client_cpu_fraction``: processor time of this process, all its threads, for each reading over BLE, times 17 x 100 a second; from
+  the beginning, when gyroscopes are still judged. ``bare_reader_cpu_fraction``: of a program that has bleak call an empty function
+  for the same packets, in the same process right after; ``client_over_bare_reader`` is their ratio.
 - ``resync_frames_per_error``: frames of our own format lost for each isolated error in a stream of 250-byte frames;
   ``resync_frames_per_burst`` for bursts of 2 to 200 random bytes.
 - ``false_accepts``: frames of our own format accepted in noise; ``weak_false_accepts`` of the worse weak protocol.
@@ -33,23 +37,20 @@ import random
 import statistics
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 
 from benchmarks._bench import main
+from benchmarks._bridge_live import SENSORS, wearable
 from benchmarks.codecs import false_accepts
-from edgeskel import topologies
 from edgeskel.cli.report import console
-from firmware_bridge.body.calibration import Calibration
-from firmware_bridge.body.segments import SEGMENTS
-from firmware_bridge.clock import Clock
 from firmware_bridge.codecs.node import COMMANDS, NOTIFICATIONS, SERVICE, NodeCodec
 from firmware_bridge.codecs.node_frame import frame_of
-from firmware_bridge.fuse import Fusion
-from firmware_bridge.link import Item, Link, Links, Lost, Sample, Stalled, open_link
-from firmware_bridge.orientation import Settings
+from firmware_bridge.feed import LiveFeed
+from firmware_bridge.link import Item, Link, Lost, Sample, Stalled, open_link
 from firmware_bridge.samples import Chunk
 from firmware_bridge.testing.bluez import FakeBluez, FakePeripheral
 from firmware_bridge.testing.node import SimulatedNode
@@ -58,12 +59,11 @@ from firmware_bridge.testing.processes import DeviceProcess, node_packets
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice, SimulatedTransport
 from firmware_bridge.testing.virtual_time import run
-from firmware_bridge.worn import Worn
 
 __all__ = ["measure"]
 
-SENSORS = 17
 SEED = 0
+Links = Sequence[Link]
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def measure(quick: bool) -> dict[str, Any]:
     parts: list[tuple[str, Callable[[], dict[str, Any]]]] = []
     if not quick:  # a link layer in Python takes longer than a quick run has
         parts.append(("bumble", lambda: run(bumble)))
-    for name, part in (*parts, ("serial", lambda: asyncio.run(serial(4.0 if quick else 60.0))),
-                       ("ble", lambda: asyncio.run(ble(6.5 if quick else 60.0))),
+    for name, part in (*parts, ("serial", lambda: serial(4.0 if quick else 60.0)),
+                       ("ble", lambda: asyncio.run(wearable(4.0 if quick else 60.0))),
                        ("resync", lambda: resync(1000 if quick else 4000)),
                        ("noise", lambda: noise(6 if quick else 60)),
                        ("return", lambda: asyncio.run(returns(3 if quick else 20))),
@@ -85,36 +85,52 @@ def measure(quick: bool) -> dict[str, Any]:
     return figures
 
 
+@asynccontextmanager
+async def started(*links: Link) -> AsyncIterator[Links]:
+    """Links that are started, and closed in the end."""
+    for link in links:
+        link.start()
+    try:
+        yield links
+    finally:
+        await asyncio.gather(*(link.close() for link in links))
+
+
+def drain(links: Links) -> list[Item]:
+    """What waits in all of them."""
+    return [item for link in links for item in link.drain()]
+
+
 async def settle(links: Links, limit_s: float = 60.0) -> None:
     """Wait until every link streams."""
     end = time.monotonic() + limit_s
-    while not all(health.state == "streaming" for health in links.health):
+    while not all(link.health.state == "streaming" for link in links):
         if time.monotonic() > end:
-            raise TimeoutError(f"not all devices stream: {links.health}")
+            raise TimeoutError(f"not all devices stream: {[link.health for link in links]}")
         await asyncio.sleep(0.02)
 
 
-async def serial(seconds: float) -> dict[str, Any]:
+def serial(seconds: float) -> dict[str, Any]:
     """17 sensors at 400 Hz through a pseudo-terminal."""
     with DeviceProcess("serial", devices=SENSORS, rate=400) as node:
-        async with Links([open_link(node.addresses[0], limit=1 << 20)]) as links:
-            await settle(links)
-            links.drain()
-            before, cpu = links.health[0], time.process_time()
-            begin = time.monotonic()
-            items: list[Item] = []
-            while time.monotonic() < begin + seconds:
-                await asyncio.sleep(0.01)
-                items += links.drain()
-            elapsed = time.monotonic() - begin
-            cpu = time.process_time() - cpu
-            after = links.health[0]
+        items: list[Item] = []
+        with LiveFeed({node.addresses[0]: None}) as feed:
+            begin = cpu = 0.0
+            for _, batch in feed:
+                if begin:
+                    items += [item for item in batch if isinstance(item, Sample)]
+                    if time.monotonic() > begin + seconds:
+                        break
+                elif feed.health[0].state == "streaming":
+                    begin, cpu, before = time.monotonic(), time.process_time(), feed.health[0]
+            elapsed, cpu = time.monotonic() - begin, time.process_time() - cpu
+            after = feed.health[0]
         sent = node.stop()["numbers"]
     numbers: dict[str, list[int]] = {}
     for item in items:
         if isinstance(item, Sample):
             numbers.setdefault(item.reading.sensor, []).append(item.reading.sequence or 0)
-    # Against what the node wrote, not by the ledger: its own mistakes would show.
+    # Against what the node wrote, not by our own accounting: its mistakes would show.
     absent = holes = 0
     for each in numbers.values():
         written = sent[sent.index(each[0]):sent.index(each[-1]) + 1]
@@ -125,60 +141,6 @@ async def serial(seconds: float) -> dict[str, Any]:
             "serial_17x400_missed_by_node": holes, "serial_17x400_reported": after.lost - before.lost,
             "serial_bad_frames": after.bad - before.bad, "serial_cpu_fraction": cpu / elapsed,
             "serial_rate_hz": received / SENSORS / elapsed}
-
-
-def fusion() -> Fusion:
-    """17 sensors with VQF on a body; how they sit is made up, which costs the same."""
-    worn = {f"edge-{n}": Worn(segment, Clock(clock_bits=32), Settings(mode="6-axis")) for n, segment in enumerate(SEGMENTS)}
-    still = np.array([1.0, 0.0, 0.0, 0.0])
-    calibration = Calibration({segment: still for segment in SEGMENTS}, dict.fromkeys(SEGMENTS, 0.0),
-                              dict.fromkeys(SEGMENTS, "movement"))
-    return Fusion(topologies.get("imu-17"), worn, calibration=calibration)
-
-
-async def ble(seconds: float) -> dict[str, Any]:
-    """17 nodes at 100 Hz over D-Bus, fused; latency of each reading and processor time."""
-    async with PrivateBus():
-        with DeviceProcess("bluez", devices=SENSORS, rate=100) as devices:
-            links = Links([open_link(address) for address in devices.addresses])
-            names = {address: f"edge-{n}" for n, address in enumerate(devices.addresses)}
-            async with links:
-                await settle(links)
-                fused = fusion()
-                at = {name: address for address, name in names.items()}
-                late: list[int] = []
-                numbers: dict[str, list[int]] = {address: [] for address in names}
-                frames = received = newest = 0
-                warm = time.monotonic() + 1.5  # VQF looks at a second before it begins
-                begin, cpu = 0.0, 0.0
-                while not begin or time.monotonic() < begin + seconds:
-                    for item in links.drain():
-                        if not isinstance(item, Sample):
-                            continue
-                        fused.push_reading(names[item.device], item.reading, item.host_ns)
-                        newest = max(newest, item.host_ns)
-                        made = len(fused.frames())
-                        if begin:
-                            received += 1
-                            frames += made
-                            late += made * [time.monotonic_ns() - newest]
-                            numbers[item.device].append(item.reading.sequence or 0)
-                    if not begin and time.monotonic() > warm:
-                        begin, cpu = time.monotonic(), time.process_time()
-                    until_s, sensors = fused.waits_for(time.monotonic_ns())
-                    if sensors is None or sensors:
-                        fused.catch_up()
-                    elif until_s - time.monotonic() > 0.005:
-                        fused.judge()
-                    await links.wait(until_s, None if sensors is None else [at[sensor] for sensor in sensors])
-                elapsed, cpu = time.monotonic() - begin, time.process_time() - cpu
-                health = links.health
-    absent = sum((b - a - 1) % 2**16 for each in numbers.values() for a, b in zip(each, each[1:], strict=False))
-    frames_per_second = frames / elapsed
-    low, high = np.percentile(np.array(late) / 1e6, [50, 99])
-    return {"ble_17x100_lost": absent + sum(h.dropped for h in health), "ble_17x100_readings": received, "ble_frames": frames,
-            "latency_p50_ms": float(low), "latency_p99_ms": float(high), "client_cpu_fraction": cpu / received * SENSORS * 100,
-            "ble_reopened": sum(h.reopened for h in health), "frames_per_second": frames_per_second}
 
 
 async def bumble(clock: Callable[[], int]) -> dict[str, Any]:
@@ -194,18 +156,17 @@ async def bumble(clock: Callable[[], int]) -> dict[str, Any]:
     peripherals = [await world.add(f"F0:00:00:00:00:{n:02X}", f"n{n}", gatt, SimulatedDevice(
         lambda sequence, _: packet(sequence), model=RadioModel(packet_error=0.1, seed=n), clock=clock),
         write=(COMMANDS,)) for n in range(SENSORS)]
-    links = Links([Link(f"ble:n{n}", NodeCodec, lambda n=n: BleTransport(f"n{n}", gatt, radio=radio),  # type: ignore[misc]
-                        clock=clock) for n in range(SENSORS)])
     received = 0
-    async with links:
-        while not all(health.state == "streaming" for health in links.health):
+    async with started(*(Link(f"ble:n{n}", NodeCodec, lambda n=n: BleTransport(f"n{n}", gatt, radio=radio),  # type: ignore[misc]
+                              clock=clock) for n in range(SENSORS))) as links:
+        while not all(link.health.state == "streaming" for link in links):
             await asyncio.sleep(0.05)
         end = clock() + 6_500_000_000
         while clock() < end:
             await asyncio.sleep(0.05)
-            received += sum(isinstance(item, Sample) for item in links.drain())
+            received += sum(isinstance(item, Sample) for item in drain(links))
         refused = sum(peripheral.channel.refused for peripheral in peripherals if peripheral.channel)
-        lost = sum(health.lost + health.dropped for health in links.health) - refused
+        lost = sum(link.health.lost + link.health.dropped for link in links) - refused
     await world.stop()
     await asyncio.sleep(0.1)
     return {"bumble_17x100_lost": lost, "bumble_17x100_readings": received}
@@ -263,11 +224,11 @@ async def returns(rounds: int) -> dict[str, Any]:
     async with PrivateBus():
         bluez = FakeBluez(peripherals)
         await bluez.start()
-        async with Links([open_link(f"ble:{peripherals[0].address}?protocol=node")]) as links:
+        async with started(open_link(f"ble:{peripherals[0].address}?protocol=node")) as links:
             await settle(links)  # what bleak opens once and keeps is open now
         gc.collect()
         tasks, descriptors = len(asyncio.all_tasks()), _descriptors()
-        async with Links([open_link(f"ble:{p.address}?protocol=node", seed=SEED) for p in peripherals]) as links:
+        async with started(*(open_link(f"ble:{p.address}?protocol=node", seed=SEED) for p in peripherals)) as links:
             await settle(links)
             for number in range(rounds):
                 one.append(await _one_return(bluez, peripherals[number % SENSORS], links, 0.3 + 0.1 * number))
@@ -280,7 +241,7 @@ async def returns(rounds: int) -> dict[str, Any]:
                     peripheral.present = True
                 many.append(await _timed(settle(links)))
             for _ in range(max(1, rounds // 4)):
-                links.drain()
+                drain(links)
                 await asyncio.sleep(0.3)
                 bluez.freeze()
                 stalls.append(await _timed(_until(links, lambda item: isinstance(item, Stalled | Lost))))
@@ -307,11 +268,11 @@ async def serial_returns(rounds: int) -> dict[str, Any]:
     """From plugging in to the first reading."""
     times = []
     with PtyNode(sensors=1, rate_hz=100) as node:
-        async with Links([open_link(node.address, seed=SEED)]) as links:
+        async with started(open_link(node.address, seed=SEED)) as links:
             await settle(links)
             for number in range(rounds):
                 node.unplug()
-                while links.health[0].state == "streaming":
+                while links[0].health.state == "streaming":
                     await asyncio.sleep(0.001)
                 await asyncio.sleep(0.3 + 0.1 * number)
                 node.plug_in()
@@ -327,7 +288,7 @@ async def _timed(work: Awaitable[None]) -> float:
 
 async def _until(links: Links, wanted: Callable[[Item], bool]) -> None:
     end = time.monotonic() + 30
-    while not any(wanted(item) for item in links.drain()):
+    while not any(wanted(item) for item in drain(links)):
         if time.monotonic() > end:
             raise TimeoutError("nothing was reported")
         await asyncio.sleep(0.002)
@@ -358,15 +319,14 @@ async def _soak(clock: Callable[[], int], seconds: float) -> dict[str, Any]:
         ways[number] = SimulatedTransport(devices[number], f"node-{number}", channel=NOTIFICATIONS)
         return ways[number]
 
-    links = Links([Link(f"node-{n}", NodeCodec, lambda n=n: way(n), clock=clock, seed=n)  # type: ignore[misc]
-                   for n in range(SENSORS)])
     descriptors, received, lost = _descriptors(), 0, 0
     resident = warm = 0.0
-    async with links:
+    async with started(*(Link(f"node-{n}", NodeCodec, lambda n=n: way(n), clock=clock, seed=n)  # type: ignore[misc]
+                         for n in range(SENSORS))) as links:
         begin = clock()
         while clock() < begin + seconds * 1e9:
             await asyncio.sleep(1.0)
-            for item in links.drain():
+            for item in drain(links):
                 received += isinstance(item, Sample)
             if chance.random() < 0.1:
                 number = chance.randrange(SENSORS)
@@ -378,7 +338,7 @@ async def _soak(clock: Callable[[], int], seconds: float) -> dict[str, Any]:
                 warm = _resident_mb()
         gc.collect()
         resident = _resident_mb()
-        lost = sum(health.lost for health in links.health)
+        lost = sum(link.health.lost for link in links)
     await asyncio.sleep(3.0)  # what was abandoned has ended by now
     tasks = len(asyncio.all_tasks()) - 1
     return {"soak_growth_mb": max(0.0, resident - warm), "soak_readings": received, "soak_lost_reported": lost,

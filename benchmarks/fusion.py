@@ -46,10 +46,10 @@ from edgeskel.data.synthetic.style import random_style
 from edgeskel.data.synthetic.takes import play
 from edgeskel.skeleton import Frame, Inertial
 from firmware_bridge.body import SEGMENTS, Body, calibrate
-from firmware_bridge.body.calibration import Track
 from firmware_bridge.fuse import Fused, Fusion
 from firmware_bridge.orientation import Orientation, Settings
 from firmware_bridge.samples import Reading
+from firmware_bridge.track import Track
 from firmware_bridge.worn import Worn
 
 Float64 = NDArray[np.float64]

@@ -11,18 +11,21 @@ Axes: K samples, L bones.
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from firmware_bridge.body.calibration import Track
-from firmware_bridge.body.segments import Float64
-from firmware_bridge.orientation import Oriented
+from firmware_bridge.oriented import Oriented
 from firmware_bridge.quaternion import between, conjugate, exponential, from_axes, heading, multiply, slerp
 from firmware_bridge.samples import Quaternion, Vector
+from firmware_bridge.track import Track
 
 __all__ = ["CameraTilt", "JitterBuffer", "bone_speed", "bone_velocity", "camera_offset", "orientations", "resample"]
+
+Float64 = NDArray[np.float64]
 
 EXTRAPOLATED_S = 0.1
 """An orientation is carried on by the gyroscope for so long; limbs change their speed faster than that."""
@@ -46,7 +49,7 @@ class JitterBuffer:
         self._data = np.full((2 * size, 8), np.nan)
         self._count = 0
         self._recent: deque[Oriented] = deque(maxlen=min(RECENT, size))
-        self._unwritten: list[Oriented] = []  # to ``_data``: many at once cost hardly more than one
+        self._unwritten = array("d")  # the last rows of ``_data``, as they are cheapest to keep
         self.newest: float = -math.inf
         """Seconds of the newest reading; -inf before the first."""
 
@@ -63,16 +66,18 @@ class JitterBuffer:
             return
         self._recent.extend(oriented)
         self.newest = oriented[-1].time
-        self._unwritten += oriented
+        keep = self._unwritten.extend
+        for one in oriented:
+            keep((one.time, *one.quaternion, *(one.rate or UNKNOWN)))
         self._count += len(oriented)
-        if len(self._unwritten) >= RECENT:
+        if len(self._unwritten) >= 8 * RECENT:
             self._write()
 
     def clear(self) -> None:
         """Forget all: what came before does not compare with what comes."""
         self._count = 0
         self._recent.clear()
-        self._unwritten.clear()
+        self._unwritten = array("d")
         self.newest = -math.inf
 
     def around(self, time: float) -> tuple[Oriented, Oriented] | None:
@@ -98,8 +103,7 @@ class JitterBuffer:
         return Track(view[inside, 0].copy(), view[inside, 1:5].copy(), view[inside, 5:8].copy())
 
     def _write(self) -> None:
-        data = np.array([(one.time, *one.quaternion, *(one.rate or UNKNOWN)) for one in self._unwritten[-self._size:]])
-        self._unwritten.clear()
+        data, self._unwritten = np.frombuffer(self._unwritten).reshape(-1, 8)[-self._size:], array("d")
         begin = (self._count - len(data)) % self._size
         fit = self._size - begin
         for part, row in ((data[:fit], begin), (data[fit:], 0)):

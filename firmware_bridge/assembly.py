@@ -17,6 +17,7 @@ from firmware_bridge.feed import CameraFrame, Said
 from firmware_bridge.fuse import Fused, Fusion
 from firmware_bridge.link import Item, Sample
 from firmware_bridge.notices import Notices
+from firmware_bridge.samples import Flags
 from firmware_bridge.session_file import SessionFile
 from firmware_bridge.worn import Worn
 
@@ -24,6 +25,7 @@ __all__ = ["Assembly"]
 
 UNJUDGED_NS = 60_000_000_000
 """After a minute it is said once whose sensors are not judged yet."""
+PLAIN = Flags.NONE  # found at once; an enum's members are looked up by its metaclass
 MANY_DROPPED = 100
 """Readings of a sensor that were left out, of which the user is told."""
 
@@ -65,16 +67,16 @@ class Assembly:
 
     def take(self, item: Item | CameraFrame | Said) -> None:
         """Give in what a feed brought; never raises for what a device or camera sent."""
-        if isinstance(item, Said):
+        if isinstance(item, Sample):
+            if item.reading.flags is not PLAIN:
+                self._tell(item)
+            self._feel(item)
+        elif isinstance(item, Said):
             self.said.append(item.text)
         elif isinstance(item, CameraFrame):
             self._film(item)
         else:
-            text = self.notices.of(item)
-            if text:
-                self.said.append(text)
-            if isinstance(item, Sample):
-                self._feel(item)
+            self._tell(item)
 
     def frames(self, now_ns: int) -> list[Fused]:
         """Frames that are due at ``now_ns``, oldest first."""
@@ -95,6 +97,11 @@ class Assembly:
                                    "repeat others, are older than others, or have no acceleration near them")
         return made
 
+    def _tell(self, item: Item) -> None:
+        text = self.notices.of(item)
+        if text:
+            self.said.append(text)
+
     def _film(self, item: CameraFrame) -> None:
         try:
             self.fusion.push_camera(item.frame)
@@ -106,12 +113,12 @@ class Assembly:
         if place is None:
             self._unknown(sample)
             return
-        # Two senders must not share a segment; one that began anew has another port.
-        host = sample.channel.rpartition(":")[0] if sample.device.startswith("udp:") else ""
-        if self._senders.setdefault((sample.device, sample.reading.sensor), host) != host:
-            self._say_once(sample.device, host, f"{sample.device}: {host} sends as well; give each sender a [[device]] of its own, "
-                           f"with from={host} in its address")
-            return
+        if sample.device.startswith("udp:"):  # two senders must not share a segment; one that began anew has another port
+            host = sample.channel.rpartition(":")[0]
+            if self._senders.setdefault((sample.device, sample.reading.sensor), host) != host:
+                self._say_once(sample.device, host, f"{sample.device}: {host} sends as well; give each sender a [[device]] of its "
+                               f"own, with from={host} in its address")
+                return
         self.heard.add(place)
         try:
             self.fusion.push_reading(place, sample.reading, sample.host_ns)

@@ -104,7 +104,7 @@ class _Series:
         self._total += count
         self._host = host
         if self._pace is None:
-            self._learn(host, passed)
+            self._learn(host, passed, count)
         elif passed > 0:
             self._watch(host, passed, self._wrap is not None and reading.sequence is not None)
         if not self._period:
@@ -178,12 +178,12 @@ class _Series:
         self._of_number, self._in_packet, self._sequence = self._in_packet, 1, sequence
         return 1 + (numbers - 1) * self._of_number, 0
 
-    def _learn(self, host: float, passed: float) -> None:
+    def _learn(self, host: float, passed: float, count: int) -> None:
         """The period from the first packets, better with each: what came between their last readings has filled the time."""
         if passed <= 0:
             return
         packets = self._packets
-        packets.append((host - passed, self._total - 1))
+        packets.append((host - passed, self._total - count))
         begin, counted = packets[0]
         seconds, readings = packets[-1][0] - begin, packets[-1][1] - counted
         period = seconds / readings if readings else passed / self._total
@@ -200,7 +200,9 @@ class _Series:
             for at, count in packets:
                 self.hull.push((count - counted) * period, at - begin)
         if known:
-            late = [at - begin - (count - counted) * period for at, count in packets]
+            # The pace is that of the packets' first readings: this one and those before.
+            firsts = [(at, before + 1) for (_, before), (at, _) in zip(packets, packets[1:], strict=False)] + [(host, self._total)]
+            late = [at - begin - (count - counted) * self._period for at, count in firsts]
             self._pace = Dejitter(self._period, pstdev(late), len(late), late=late[-1] - mean(late))
             self._pace.in_order = True
             self._pace.push(host)

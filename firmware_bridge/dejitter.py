@@ -42,15 +42,14 @@ PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
 part of a period, it may have a long tail."""
 OLD, OLD_AMONG_JITTER = 4.0, 6.0
 """And by which one is early that is older than the one before, and no new one."""
-MOST_ALIKE, BY_CHANCE = 0.9, 0.25
-"""Correlation of neighbouring deviations that is allowed for at most, of ten readings that came in one packet; and what jitter
-without any shows of it in :data:`SETTLING` readings."""
+MOST_ALIKE = 0.9
+"""Correlation of neighbouring deviations that is allowed for at most, of ten readings that came in one packet."""
 BLOCK = 16
 """Readings by which a changed rate is noticed."""
 CHANGED = 0.1
 """A period that is off by such a share is another rate, if the readings of a block are that even."""
-NOMINAL_SLACK, ROUND_SLACK = 0.1, 0.015
-"""A nominal rate may be off by so much, and what is taken for a multiple of 5 Hz."""
+NOMINAL_SLACK = 0.1
+"""A nominal rate may be off by so much."""
 LIKELY = 3.5
 """Standard deviations of what was seen within which the nominal rate, or a multiple of 5 Hz, is the better guess; it is kept until
 what is followed differs by more."""
@@ -140,7 +139,7 @@ class Dejitter:
                 if jitter < 1e-6 * period:
                     period, behind = float((stamps[-1] - stamps[0]) / counts[-1]), 0.0
                 likely = nominal_s or _round_rate(period)
-                fits = _fits(period, likely, _uncertain(jitter, len(stamps), alike_then), nominal_s)
+                fits = _fits(period, likely, _uncertain(jitter, len(stamps), alike_then))
                 return cls(period, jitter, len(stamps), late=behind, known=len(stamps), likely=likely if fits else None)
         if nominal_s is not None and slope > (1 + NOMINAL_SLACK) * nominal_s:
             return cls(nominal_s, even, 4)  # some are missing, who knows which
@@ -148,7 +147,7 @@ class Dejitter:
             slope = max(float(stamps.max() - stamps.min()) / len(stamps), LEAST_PERIOD_S)
         count = len(stamps)
         likely = nominal_s or _round_rate(slope)
-        fits = _fits(slope, likely, _uncertain(even, count, alike), nominal_s)
+        fits = _fits(slope, likely, _uncertain(even, count, alike))
         return cls(slope, even, count, late=late, known=count, likely=likely if fits else None)
 
     @property
@@ -345,9 +344,10 @@ class Dejitter:
         self._period_gain = min(max(swift * swift, 6 / self._learnt**2), STEEPEST_GAIN)
         # The loop knows the period as a line through so many readings would.
         known = math.sqrt(6 / self._period_gain)
-        if self._doubted and abs(self._free_period) > LIKELY * _uncertain(self._jitter, known, max(0.0, alike - BY_CHANCE)):
+        if self._doubted and abs(self._free_period) > LIKELY * _uncertain(self._jitter, known, alike):
             self.period += self._free_period
             self.time += self._free_time
+            self._late -= self._free_time  # of a first stamp that is still to come
             self._doubted = False
 
 
@@ -357,13 +357,13 @@ def round_period(counts: Float64, stamps: Float64) -> tuple[float, bool]:
     slope, jitter, _, alike = _line(counts, stamps)
     step = float(counts[-1] - counts[0]) / (len(counts) - 1)
     likely = _round_rate(slope)
-    fits = _fits(slope, likely, _uncertain(jitter, len(counts), alike) / step, None)
+    fits = _fits(slope, likely, _uncertain(jitter, len(counts), alike) / step)
     return (likely, True) if fits else (slope, False)
 
 
-def _fits(period: float, likely: float, uncertain: float, nominal_s: float | None) -> bool:
+def _fits(period: float, likely: float, uncertain: float) -> bool:
     """Whether what was seen may well be the likely period, all seconds."""
-    return abs(period - likely) < min(LIKELY * uncertain, likely * (ROUND_SLACK if nominal_s is None else NOMINAL_SLACK))
+    return abs(period - likely) < min(LIKELY * uncertain, likely * NOMINAL_SLACK)
 
 
 def _round_rate(period: float) -> float:

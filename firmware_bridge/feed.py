@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -26,7 +27,8 @@ from typing import Any, NamedTuple, TypeVar
 from edgeskel.errors import EdgeskelError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.link import Health, Item, Link, Sample, open_link, protocol_of
+from firmware_bridge.gathering import new_loop
+from firmware_bridge.link import Health, Item, Link, Sample, Wakeup, open_link, protocol_of
 from firmware_bridge.mcap import Recorder
 from firmware_bridge.samples import Chunk
 from firmware_bridge.source import Source
@@ -37,9 +39,18 @@ log: logging.Logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 WAIT_S = 0.02
-"""A batch comes at least so often, however quiet it is: frames are due without readings, too."""
+"""A batch comes at least so often, however quiet it is, to a reader that does not say what it needs; and what comes is recorded
+and kept for it at least so often, while it is busy."""
+LONGEST_S = 0.2
+"""And to one that says it."""
+NONE: frozenset[str] = frozenset()
+BUSY: tuple[float, frozenset[str] | None] = math.inf, NONE
+"""What a reader needs that is at work on a batch: nothing."""
 GATHER_S = 0.002
 """Readings that come so close together are handed over at once: waking another thread costs more than a reading."""
+GATHER_SMALL_S = 0.005
+"""And for so long where all devices send small packets, over Bluetooth, whose own intervals are longer: arrivals are seen later by
+so much then, but for those that a reader waits for, and from those the clocks are known."""
 HEALTH_S = 0.2
 """The links' state is looked at so often, and whenever something happens: of 17 devices it costs as much as ten readings."""
 KEPT = 1 << 15
@@ -68,8 +79,15 @@ class Feed(ABC):
 
     health: list[Health]
     """One for each device, as of the last event in a batch; a live feed's is a fifth of a second old at most."""
-    quiet_until_s: float = 0.0
-    """The reader may say until which host second (``time.monotonic()``) it needs nothing: a live feed then gathers for longer."""
+
+    def expect(self, until_s: float, devices: Collection[str] | None) -> None:  # noqa: B027 (a recording waits for nobody)
+        """What the reader needs next, said before it asks for each batch, so that a live feed need not wake it for every reading.
+
+        Args:
+            until_s: host second (``time.monotonic()``) after which a batch comes in any case, if it is an empty one.
+            devices: addresses; it comes when each of them has sent something. None: when anything has come. None of them: the
+                time alone counts. What happens to a device does not wait, nor does what was taken up before this was said.
+        """
 
     def __enter__(self) -> Feed:
         return self
@@ -99,10 +117,13 @@ class LiveFeed(Feed):
     def __init__(self, devices: Mapping[str, float | None], camera: Source | None = None, *,
                  enrolment: Enrolment | None = None, record: str | os.PathLike[str] | None = None) -> None:
         self.camera = camera
-        self._wake = asyncio.Event()
-        self.links: list[Link] = [self._link(address, rate_hz, enrolment) for address, rate_hz in devices.items()]
+        self._wakeup = Wakeup()
+        self._expected: tuple[float, frozenset[str] | None] | None = None  # None while the reader says nothing
+        self.links: list[Link] = [self._link(address, rate_hz, enrolment, recorded=record is not None)
+                                  for address, rate_hz in devices.items()]
         self.health = [link.health for link in self.links]
         self._box: deque[Item | CameraFrame | Said] = deque()
+        self._due = False  # the reader is to go on, even if nothing waits
         self._unread = 0
         self._news = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -126,7 +147,7 @@ class LiveFeed(Feed):
         except BaseException:
             self._close_recorder()
             raise
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._selector = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
         self._thread.start()
         self._call(self._start())
@@ -172,12 +193,18 @@ class LiveFeed(Feed):
             if over and not items:
                 return
 
+    def expect(self, until_s: float, devices: Collection[str] | None) -> None:
+        """See :meth:`Feed.expect`."""
+        self._expected = until_s, None if devices is None else frozenset(devices)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wakeup.nudge)
+
     def _take(self) -> list[Item | CameraFrame | Said]:
-        """What waits; after :data:`WAIT_S` at the latest."""
+        """What waits; where the reader says nothing, after :data:`WAIT_S` at the latest."""
         with self._news:
-            if not self._box:
-                self._news.wait(WAIT_S)
-            items, self._box = list(self._box), deque()
+            if not self._box and not self._due:
+                self._news.wait(WAIT_S if self._expected is None else LONGEST_S)
+            items, self._box, self._due = list(self._box), deque(), False
             unread, self._unread = self._unread, 0
         if unread:
             items.insert(0, Said(f"this computer is too slow: {unread} readings were not looked at"
@@ -187,6 +214,7 @@ class LiveFeed(Feed):
     def _put(self, items: Iterable[Item | CameraFrame | Said]) -> None:
         with self._news:
             self._box.extend(items)
+            self._due = True
             while len(self._box) > KEPT:
                 self._box.popleft()
                 self._unread += 1
@@ -202,13 +230,13 @@ class LiveFeed(Feed):
             with self._recording:
                 self._recorder.frame(frame, topology, name)
 
-    def _link(self, address: str, rate_hz: float | None, enrolment: Enrolment | None) -> Link:
+    def _link(self, address: str, rate_hz: float | None, enrolment: Enrolment | None, *, recorded: bool) -> Link:
         protocol = protocol_of(address)
 
         def tap(chunk: Chunk) -> None:
             self._write(lambda recorder: recorder.chunk(address, protocol, chunk, link.identity or ""))
 
-        link = open_link(address, rate_hz=rate_hz, enrolment=enrolment, tap=tap, wake=self._wake)
+        link = open_link(address, rate_hz=rate_hz, enrolment=enrolment, tap=tap if recorded else None, wakeup=self._wakeup)
         return link
 
     def _write(self, write: Callable[[Recorder], None]) -> None:
@@ -235,23 +263,48 @@ class LiveFeed(Feed):
         self._pumping = asyncio.create_task(self._pump())
 
     async def _pump(self) -> None:
-        """Record readings and hand them over, as soon as they are there."""
+        """Record readings and hand them over, when the reader needs them."""
         looked_s = 0.0
         while not self._closed.is_set():
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), HEALTH_S)
-            await asyncio.sleep(max(GATHER_S, min(self.quiet_until_s - time.monotonic(), WAIT_S)))
+            due = await self._needed()
             items = self._drain()
-            self._wake.clear()  # only now: bytes that were decoded when they were drained have set it
+            self._wakeup.clear()  # only now: bytes that were decoded when they were drained have set it
             self._record_samples(items)
-            if time.monotonic() >= looked_s + HEALTH_S or not all(isinstance(item, Sample) for item in items):
+            if time.monotonic() >= looked_s + HEALTH_S or not all(type(item) is Sample for item in items):
                 looked_s, self.health = time.monotonic(), [link.health for link in self.links]
-            if items:
+            if items or due:
+                if self._expected is not None:
+                    self._expected, self._selector.gather_s = BUSY, self._gather_s()
                 self._put(items)
+
+    def _gather_s(self) -> float:
+        """For how long packets may gather while nobody waits for them."""
+        return GATHER_SMALL_S if all(link.together for link in self.links) else GATHER_S
+
+    async def _needed(self) -> bool:
+        """Wait for what the reader needs; whether it is to go on even if nothing has come."""
+        while True:
+            if not self._wakeup.urgent:
+                self._wakeup.clear()  # of what is not urgent, ``unread`` tells
+            expected, now = self._expected, asyncio.get_running_loop().time()
+            self._selector.gather_s = self._gather_s() if expected is not None and expected[1] == NONE else 0.0
+            if expected is None:
+                await self._wakeup.wait(now + HEALTH_S, None, [link.address for link in self.links if link.unread])
+                await asyncio.sleep(GATHER_S)
+                return False
+            until_s, devices = expected
+            busy = expected is BUSY
+            latest = now + (WAIT_S if busy else LONGEST_S)
+            unread = [link.address for link in self.links if link.unread] if devices or devices is None else ()
+            await self._wakeup.wait(min(until_s, latest), devices, unread)
+            if devices is None:
+                await asyncio.sleep(GATHER_S)
+            if self._expected is expected or self._wakeup.urgent:  # else it has said meanwhile that it needs something else
+                return not busy
 
     async def _stop(self) -> None:
         if self._pumping is not None:
-            self._wake.set()
+            self._wakeup.set()
             await self._pumping  # not cancelled: wait_for of Python 3.10 and 3.11 may swallow that
         before = [link.health for link in self.links]
         await asyncio.gather(*(link.close() for link in self.links))
@@ -263,9 +316,11 @@ class LiveFeed(Feed):
         await asyncio.sleep(0)  # what was still being opened is closed by its callback
 
     def _drain(self) -> list[Item]:
-        return [item for link in self.links for item in link.drain()]
+        return [item for link in self.links if link.unread for item in link.drain()]
 
     def _record_samples(self, items: list[Item]) -> None:
+        if self._recorder is None:
+            return
         for item in items:
             if isinstance(item, Sample):
                 sample = item

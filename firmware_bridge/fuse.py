@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from edgeskel.errors import DeviceError, UnknownChoice
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.align import orientations
-from firmware_bridge.body.calibration import Calibration, Track, calibrate
+from firmware_bridge.body.calibration import Calibration, calibrate
 from firmware_bridge.body.camera import CameraSide, Seen, check_frame
 from firmware_bridge.body.heading import FASTEST, Headings
 from firmware_bridge.body.kinematics import Skeleton
@@ -41,6 +41,7 @@ from firmware_bridge.fused import STALE_S, Fused, Origin, origins
 from firmware_bridge.gyroscope_fit import Judgement
 from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
+from firmware_bridge.track import Track
 from firmware_bridge.worn import Worn, WornSensor
 
 __all__ = ["Fused", "Fusion", "Origin"]
@@ -49,8 +50,9 @@ Float64 = NDArray[np.float64]
 
 LIVE_S = 0.5
 """A frame waits for sensors that have sent something within so long."""
-AHEAD_S = 0.002
-"""A reader is called so long before a frame can be due: timers of an event loop are a millisecond late."""
+AHEAD_S = 0.004
+"""A reader is called so long before a frame can be due: timers of an event loop are a millisecond late, and what has come by then
+is worked through while the last readings are on their way."""
 GATHERED = 16
 """Readings of a sensor that wait at most to be worked through at once; mostly the next frame comes first."""
 

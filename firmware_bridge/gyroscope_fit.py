@@ -22,11 +22,12 @@ Ann. Math. Statist. 16 (1945), 10.1214/aoms/1177731118, with a slack as in Page,
 
 A device's own quaternion is judged likewise, by the rate at which it turns: conjugated, or with axes of its own, it does not fit.
 
-Axes: F faults and, first, none; K steps; W windows of a comparison.
+Axes: F faults and, first, none; H scales among them; K steps; W windows of a comparison.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections import deque
@@ -72,10 +73,10 @@ REFUSED, FITS = 3.0, 3.0
 PATIENCE, REST = 60, 12
 """After so many comparisons that have told nothing, as of a sensor that turns about the vertical only, so many windows are left out
 after each: motion that tells more will come or it will not."""
-PENDING = round(1.5 * WINDOW_S / STEP_S)
-"""Steps that wait at most for somebody to call :meth:`GyroscopeFit.judge` in a quiet moment."""
-FASTEST, FAST_S = 40.0, 0.4
-"""rad/s for so many seconds on end: above the range of the sensors in use, and of limbs."""
+PENDING_S = 1.5 * WINDOW_S
+"""Readings of so long wait at most for somebody to call :meth:`GyroscopeFit.judge` in a quiet moment."""
+FASTEST_SQUARE, FAST_S = 40.0**2, 0.4
+"""(rad/s)² for so many seconds on end: above the range of the sensors in use, and of limbs."""
 
 
 class _Fault(NamedTuple):
@@ -112,18 +113,41 @@ def _faults() -> tuple[_Fault, ...]:
 FAULTS = _faults()
 """What is tried: a wrong sign of all axes, degrees, scales, and every other order and sign of axes. No scale nearer than these: a
 limb that swings slowly feels its own acceleration as a quarter more or less of its turn."""
-_UNDONE = np.stack([np.eye(3), *(fault.undone for fault in FAULTS)])
 _DEGREES = 1
-_CROSS = np.zeros((3, 9))  # rotation vector -> its cross product as a matrix
+
+
+def _parts() -> tuple[Float64, NDArray[np.int64], NDArray[np.int64], Float64]:
+    """Every way, the one without a fault first, as a scale and then a turn of the axes: (H,) scales that there are, (F,) which of
+    them, (F, 3) the axis that each axis becomes, and (F, 3) with which sign.
+
+    An order and signs of axes are a turn P of them, where they stay right-handed, or a turn of them and the scale -1. Turned axes
+    need no sum of their own: exp(P w) is P exp(w) P^T.
+    """
+    scales: list[float] = []
+    which, orders, signs = [], [], []
+    for undone in (np.eye(3), *(fault.undone for fault in FAULTS)):
+        scale = float(np.cbrt(np.linalg.det(undone)))
+        turn = undone / scale if scale else np.eye(3)
+        known = [at for at, other in enumerate(scales) if math.isclose(scale, other, abs_tol=1e-12)]
+        which.append(known[0] if known else len(scales))
+        if not known:
+            scales.append(scale)
+        orders.append(np.abs(turn).argmax(axis=1))
+        signs.append(turn.sum(axis=1).round())
+    return np.array(scales), np.array(which), np.array(orders), np.array(signs)
+
+
+_SCALES, _SCALE, _ORDER, _SIGN = _parts()
+_ANGLES = np.concatenate([0.5 * _SCALES, _SCALES])
+_CROSS = np.zeros((3, 9))  # a vector -> its cross product as a matrix
 for _axis, _at, _sign in ((0, 5, -1), (0, 7, 1), (1, 2, 1), (1, 6, -1), (2, 1, -1), (2, 3, 1)):
     _CROSS[_axis, _at] = _sign
-_EYE = np.eye(3).reshape(9)
+_AXES = np.arange(3)
 
 
 class _Window(NamedTuple):
-    rising: Float64  # (F, 3) m/s² in the axes of its beginning, weighted towards its end
-    falling: Float64  # and towards its beginning
-    turn: Float64  # (F, 3, 3) from its end to its beginning
+    felt: Float64  # (F, 3, 2) m/s² in the axes of its beginning but for their turn, weighted towards its end, and its beginning
+    turn: Float64  # (H, 3, 3) from its end to its beginning
     sway: float  # variance of the acceleration, in g, in the axes in which it varies least
     still: bool
 
@@ -146,11 +170,8 @@ class GyroscopeFit:
         self.settled = False
         """Nothing that comes can change the judgement any more; what is pushed costs nothing."""
         self._time = self._since = -math.inf
-        self._sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        self._count = 0
-        self._steps: list[tuple[float, ...]] = []  # seconds, rad/s, m/s²
-        self._seconds = 0.0
-        self._fast = 0
+        self._readings: list[tuple[float, Vector, Vector]] = []  # seconds, rad/s, m/s²
+        self._slow = -math.inf  # when it turned as limbs do, last
         self._windows: deque[_Window] = deque(maxlen=WINDOWS)
         self._bias: Float64 | None = None
         self._against = np.zeros(len(FAULTS))
@@ -163,7 +184,7 @@ class GyroscopeFit:
     @property
     def waits(self) -> bool:
         """Whether :meth:`judge` has something to do."""
-        return not self.settled and self._seconds > WINDOW_S
+        return self._time - self._since > WINDOW_S + STEP_S and not self.settled
 
     def push(self, time: float, rate: Vector, acceleration: Vector, bias_rad_s: float = BIAS_RAD_S[1]) -> None:
         """Take a reading: seconds, rad/s, m/s²; and how large a bias the rate may have.
@@ -171,28 +192,19 @@ class GyroscopeFit:
         Raises:
             DeviceError: as :meth:`judge`.
         """
-        if self.settled:
+        if self.settled or time <= self._time:
             return
         if not time - self._time <= GAP_S:
             self._begin(time)
-        self._time = time
-        a, b, c, d, e, f = self._sums  # scalars: numpy's calls would cost more than the filter
-        self._sums = (a + rate[0], b + rate[1], c + rate[2], d + acceleration[0], e + acceleration[1], f + acceleration[2])
-        self._count += 1
-        self._unsure = bias_rad_s
-        passed = time - self._since
-        if passed < STEP_S - 1e-6:
-            return
-        count = self._count
-        self._steps.append((passed, *(total / count for total in self._sums)))
-        self._sums, self._count, self._since = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0, time
-        self._seconds += passed
-        _, p, q, r, *_ = self._steps[-1]
-        self._fast = self._fast + 1 if p * p + q * q + r * r > FASTEST**2 else 0
-        if self._fast * STEP_S > FAST_S:
+        self._time, self._unsure = time, bias_rad_s
+        self._readings.append((time, rate, acceleration))
+        x, y, z = rate
+        if x * x + y * y + z * z < FASTEST_SQUARE:
+            self._slow = time
+        elif time - self._slow > FAST_S:
             self.judgement, self.settled = "refused", True
             raise self._misfit(FAULTS[_DEGREES])
-        if len(self._steps) >= PENDING:
+        if time - self._since > PENDING_S:
             self.judge()
 
     def push_orientation(self, time: float, orientation: Quaternion, acceleration: Vector) -> None:
@@ -213,15 +225,12 @@ class GyroscopeFit:
         """
         if not self.waits:
             return
-        steps = np.array(self._steps)
-        count = int(np.searchsorted(np.cumsum(steps[:, 0]), WINDOW_S - 1e-6)) + 1
-        self._seconds -= float(steps[:count, 0].sum())
-        del self._steps[:count]
+        steps = self._steps()
         if self._resting:
             self._resting -= 1
             return
         try:
-            self._windows.append(self._window(steps[:count]))
+            self._windows.append(self._window(steps))
             if len(self._windows) == WINDOWS:
                 self._compare()
                 self._compared += 1
@@ -233,45 +242,62 @@ class GyroscopeFit:
             raise
 
     def _begin(self, time: float) -> None:
-        self._since = time
-        self._sums, self._count = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0
-        self._steps, self._seconds = [], 0.0
+        self._since = self._slow = time
+        self._readings = []
         self._windows.clear()
 
+    def _steps(self) -> Float64:
+        """(K, 7) seconds, rad/s and m/s² of the steps of the window that is over; its readings are let go."""
+        times = [reading[0] for reading in self._readings]
+        since, ends, passed = self._since, [0], []
+        while since < self._since + WINDOW_S - 1e-6:
+            end = bisect.bisect_left(times, since + STEP_S - 1e-6, ends[-1])
+            passed.append(times[end] - since)
+            since = times[end]
+            ends.append(end + 1)
+        measured = np.array([(*rate, *acceleration) for _, rate, acceleration in self._readings[:ends[-1]]])
+        del self._readings[:ends[-1]]
+        self._since = since
+        means = np.add.reduceat(measured, ends[:-1], axis=0) / np.diff(ends)[:, None]
+        return np.concatenate([np.array(passed)[:, None], means], axis=1)
+
     def _window(self, steps: Float64) -> _Window:
-        """Steps (K, 7) as :attr:`_steps` has them, led back to the axes of their beginning in every way."""
-        passed, rates, forces = steps[:, :1], steps[:, 1:4], steps[:, 4:]
-        speed = float(np.median(np.linalg.norm(rates, axis=-1)))
-        if speed < SLOW and rates.std(axis=0).max() < STILL[0] and forces.std(axis=0).max() < STILL[1]:
-            check_at_rest(self.name, forces.mean(axis=0))
+        """Steps (K, 7) as :meth:`_steps` has them, led back to the axes of their beginning in every way."""
+        passed, rates, forces = steps[:, 0], steps[:, 1:4], steps[:, 4:]
+        spread = steps[:, 1:].std(axis=0).tolist()
+        if max(spread[:3]) < STILL[0] and max(spread[3:]) < STILL[1] and np.median(np.linalg.norm(rates, axis=-1)) < SLOW:
+            mean = forces.mean(axis=0)
+            check_at_rest(self.name, mean)
             self._bias = rates.mean(axis=0)
-            one = np.broadcast_to(np.eye(3), _UNDONE.shape)
-            half = np.broadcast_to(0.5 * forces.mean(axis=0), (len(one), 3))
-            return _Window(half, half, one, 0.0, True)
-        turns = passed * (rates if self._bias is None else rates - self._bias)
-        halves = _rotations(0.5 * turns @ _UNDONE.transpose(0, 2, 1))  # (F, K, 3, 3)
-        led = np.broadcast_to(np.eye(3), _UNDONE.shape)
-        felt = np.empty((len(steps), len(_UNDONE), 3))
-        for step, force in enumerate(forces):
-            led = led @ halves[:, step]
-            felt[step] = led @ force  # the mean of a step belongs to its middle
-            led = led @ halves[:, step]
+            half = np.where(_AXES == _ORDER[:, :, None], (0.5 * _SIGN * mean)[:, :, None], 0.0).sum(axis=1)
+            return _Window(np.stack([half, half], axis=-1), np.broadcast_to(np.eye(3), (len(_SCALES), 3, 3)), 0.0, True)
+        turns = passed[:, None] * (rates if self._bias is None else rates - self._bias)
+        led, end = _led(turns)
         ends = np.cumsum(passed)
-        rising = np.sin(0.5 * np.pi * (ends - 0.5 * passed[:, 0]) / ends[-1]) ** 2 * passed[:, 0] / ends[-1]
-        sway = float(felt.var(axis=0).sum(axis=-1).min()) / STANDARD_GRAVITY**2
-        return _Window(np.tensordot(rising, felt, 1), np.tensordot(passed[:, 0] / ends[-1] - rising, felt, 1), led, sway, False)
+        rising = np.sin(0.5 * np.pi * (ends - 0.5 * passed) / ends[-1]) ** 2 * passed / ends[-1]
+        weights = np.stack([rising, passed / ends[-1] - rising, np.full(len(steps), 1 / len(steps))])
+        weighted = (weights[:, :, None] * forces).transpose(1, 0, 2).reshape(len(steps), 9)
+        # By scale, the two axes of what leads, weights, and the axis of what is felt.
+        sums = (led.reshape(len(steps), -1).T @ weighted).reshape(len(_SCALES), 3, 3, 3, 3)
+        felt = (sums[_SCALE[:, None], :, _ORDER, :, _AXES] * _SIGN[:, :, None, None]).sum(axis=1)  # (F, 3, weights)
+        sway = float(np.square(forces).sum() / len(forces) - np.square(felt[..., 2]).sum(axis=-1).max()) / STANDARD_GRAVITY**2
+        return _Window(felt[..., :2], end, sway, False)
 
     def _compare(self) -> None:
         if all(window.still for window in self._windows):
             return
-        rising, falling, led = [], [], np.eye(3)[None]
-        for window in self._windows:
-            rising.append((led @ window.rising[:, :, None])[:, :, 0])
-            falling.append((led @ window.falling[:, :, None])[:, :, 0])
-            led = led @ window.turn
-        mean = (np.stack(rising[:-1]) + np.stack(falling[1:])) / STANDARD_GRAVITY
+        led = np.empty((WINDOWS, len(_SCALES), 3, 3))
+        felt = np.empty((WINDOWS, len(_SCALE), 3, 2))
+        led[0] = np.eye(3)
+        for number, window in enumerate(self._windows):
+            felt[number] = window.felt
+            if number + 1 < WINDOWS:
+                led[number + 1] = led[number] @ window.turn
+        felt = led[:, _SCALE] @ felt
+        mean = (felt[:-1, ..., 0] + felt[1:, ..., 1]) / STANDARD_GRAVITY
         # By how much the windows differ from the one gravity of 1 g that fits them best.
-        apart = np.maximum(0.0, (mean**2).sum(axis=-1).mean(axis=0) + 1 - 2 * np.linalg.norm(mean.mean(axis=0), axis=-1))
+        common = mean.sum(axis=0) / len(mean)
+        apart = np.maximum(0.0, np.square(mean).sum(axis=(0, 2)) / len(mean) + 1 - 2 * np.sqrt(np.square(common).sum(axis=-1)))
         noise = NOISE + SWAYING * sum(window.sway for window in self._windows) / WINDOWS
         known, unknown = BIAS_RAD_S
         bias = known if self._bias is not None else min(max(self._unsure, known), unknown)
@@ -300,9 +326,18 @@ class GyroscopeFit:
                            expected="rad/s about the accelerometer's own axes", remedy=fault.remedy)
 
 
-def _rotations(vectors: Float64) -> Float64:
-    """Rotation vectors (..., 3) -> (..., 3, 3), by Rodrigues' formula."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None]
-    sine, half = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi))
-    outer = (vectors[..., :, None] * vectors[..., None, :]).reshape(*vectors.shape[:-1], 9)
-    return np.asarray((np.cos(angle) * _EYE + sine * (vectors @ _CROSS) + 0.5 * half**2 * outer).reshape(*vectors.shape, 3))
+def _led(turns: Float64) -> tuple[Float64, Float64]:
+    """(K, 3) radians of successive turns -> (K, H, 3, 3) from the middle of each to the axes before the first, and (H, 3, 3) from
+    the end of the last, at every scale."""
+    angle = np.sqrt(np.square(turns).sum(axis=-1, keepdims=True))
+    cross = (turns / np.maximum(angle, 1e-12) @ _CROSS).reshape(-1, 3, 3)
+    angles = angle * _ANGLES  # of half the turn and of all of it
+    # Rodrigues' formula, of the unit matrix, the cross product and its square.
+    parts = np.stack([np.broadcast_to(np.eye(3), cross.shape), cross, cross @ cross], axis=1).reshape(-1, 3, 9)
+    shares = np.stack([np.ones_like(angles), np.sin(angles), 1 - np.cos(angles)], axis=-1)
+    rotations = (shares @ parts).reshape(len(turns), 2, len(_SCALES), 3, 3)
+    ends = np.empty((len(turns) + 1, len(_SCALES), 3, 3))
+    ends[0] = np.eye(3)
+    for step, turn in enumerate(rotations[:, 1]):
+        np.matmul(ends[step], turn, out=ends[step + 1])
+    return ends[:-1] @ rotations[:, 0], ends[-1]

@@ -51,7 +51,7 @@ class Notices:
         """The sentence about an item; None where it is nothing to speak of, or was said before."""
         device = item.device
         if isinstance(item, Sample):
-            if Flags.SATURATED in item.reading.flags:
+            if item.reading.flags is not Flags.NONE and Flags.SATURATED in item.reading.flags:
                 sensor = f" (sensor {item.reading.sensor})" if item.reading.sensor else ""
                 return self._counted(device, "saturated", f"{device}{sensor}: a value stands at the end of the sensor's range; "
                                      "choose a larger range, or move less abruptly")

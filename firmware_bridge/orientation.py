@@ -32,6 +32,7 @@ import numpy as np
 
 from edgeskel.errors import DeviceError, MissingExtra
 from firmware_bridge.dejitter import Dejitter, Late
+from firmware_bridge.early_steps import EarlySteps
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.orientation_mode import check_complete, choose_mode, column, device_up
@@ -57,6 +58,8 @@ REMEMBERED = 512
 """Readings back to which one that was missing can be put in: jitter hides it for so long at most."""
 OTHER_RATE = 0.1
 """By such a share the period may move before the filter's own constants follow."""
+LOOKED_AGAIN = 16
+"""Steps after which it is looked whether the period has become known better."""
 LEAST_STEP_S = 1e-6
 """Two orientations lie at least so far apart."""
 
@@ -98,6 +101,7 @@ class Orientation:
         self._guess: Quaternion | None = None  # which way it may look after a gap
         self._world: Quaternion | None = None  # how the filter's world is turned about up since then
         self._vectors = (np.zeros(3), np.zeros(3), np.zeros(3))
+        self._early: EarlySteps | None = None  # what was filtered since the beginning, while the period is not known well
         self._turn: Quaternion = UPS["+y"]
         self._turned_from: tuple[float, Quaternion] | None = None
         self._rate: Vector | None = None
@@ -186,6 +190,7 @@ class Orientation:
             self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
             self._period = self._pace.step
             self._filter = _vqf(self._period)
+            self._early = EarlySteps(self._pace.period, mode == "9-axis")
         self.mode = mode
         return True
 
@@ -217,16 +222,15 @@ class Orientation:
         compass, pace = self.mode == "9-axis", self._pace
         assert pace is not None, "the first second is over"
         for stamp, reading in readings:
-            gyroscope, acceleration = reading.angular_velocity, reading.acceleration
+            gyroscope, acceleration, last = reading.angular_velocity, reading.acceleration, self._last
             assert gyroscope is not None and acceleration is not None, "they are complete"
-            last = self._last
-            if last is not None and gyroscope == last[0] and acceleration == last[1]:
-                if self._moved and pace.repeats(stamp):
-                    self.dropped += 1  # the same packet once more
-                    continue
-                self._moved = False  # it sends the same all the time
-            else:
+            if last is None or gyroscope != last[0] or acceleration != last[1]:
                 self._moved = True
+            elif self._moved and pace.repeats(stamp):
+                self.dropped += 1  # the same packet once more
+                continue
+            else:
+                self._moved = False  # it sends the same all the time
             count = pace.push(stamp, reading.sequence)
             if not count:
                 self.dropped += 1
@@ -236,27 +240,29 @@ class Orientation:
                 self._put_in(pace.found, gyroscope, acceleration)
             if count > 1 and self._last is not None:
                 self._bridge(count, gyroscope, acceleration, magnetic)
+            if self._early is not None and self._early.count % LOOKED_AGAIN == LOOKED_AGAIN - 1:
+                self._filter_again()
             self._last = (gyroscope, acceleration)
             self._step(gyroscope, pace.step / self._period, acceleration, magnetic)
-            a, b, c, d = (self._filter.getQuat9D() if compass else self._filter.getQuat6D()).tolist()
-            # By UPS["+z"], for VQF's own world: two of four parts are zero.
-            quaternion = (_HALF * a + _HALF * b, _HALF * b - _HALF * a, _HALF * c + _HALF * d, _HALF * d - _HALF * c)
+            vqf = self._filter
+            a, b, c, d = (vqf.getQuat9D() if compass else vqf.getQuat6D()).tolist()
+            a, b, c, d = _HALF * a, _HALF * b, _HALF * c, _HALF * d
+            quaternion = (a + b, b - a, c + d, d - c)  # by UPS["+z"], for VQF's own world: two of four parts are zero
             if self._guess is not None:
                 self._world, self._guess = turn_to_heading(self._guess, quaternion), None
             if self._world is not None:
                 quaternion = product(self._world, quaternion)
-            bias, sigma = self._filter.getBiasEstimate()
+            bias, sigma = vqf.getBiasEstimate()
             x, y, z = bias.tolist()
-            rate = (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z)
-            if not self.fit.settled:
-                # As it was measured: what a gyroscope says too small by far, VQF takes for its bias.
-                self.fit.push(pace.time, gyroscope, acceleration, math.hypot(x, y, z) + 2 * sigma)
             time = pace.time
             if time <= self._time:  # readings that were taken for missing came after all
                 time = self._time + LEAST_STEP_S
             self._time, self._latest = time, quaternion
+            if not self.fit.settled:
+                # As it was measured: what a gyroscope says too small by far, VQF takes for its bias.
+                self.fit.push(time, gyroscope, acceleration, math.hypot(x, y, z) + 2 * sigma)
             self._history.append((gyroscope, quaternion))
-            done.append(_oriented((time, quaternion, rate, self.epoch)))
+            done.append(_oriented((time, quaternion, (gyroscope[0] - x, gyroscope[1] - y, gyroscope[2] - z), self.epoch)))
         return done
 
     def _bridge(self, count: int, gyroscope: Vector, acceleration: Vector, magnetic: Vector | None) -> None:
@@ -275,16 +281,28 @@ class Orientation:
         earlier = self._history[-2][0] if len(self._history) > 1 else before
         self._mistrust(doubt(earlier, before, gyroscope, pace.period, seconds))
 
+    def _filter_again(self) -> None:
+        """Turn by what was turned since the beginning once more, when the period has become known better."""
+        early, pace = self._early, self._pace
+        assert early is not None and pace is not None, "it has begun"
+        if early.is_over(pace.jitter):
+            self._early = None
+        elif early.is_due(pace.period):
+            self._filter = _vqf(self._period)
+            early.filter_by(self._filter, pace.period, self._period)
+
     def _mistrust(self, angle: float) -> None:
         """It may have turned by so many radians otherwise than it was taken to."""
         if angle > DOUBTFUL_RAD:
             self.epoch += 1
+            self._early = None
             self._filter.state = relearnt(self._filter.state, angle, self._period)
 
     def _put_in(self, late: Late, gyroscope: Vector, acceleration: Vector) -> None:
         """Turn by what was missing (or too much) some readings ago, about the axis as it lies now."""
         pace, history = self._pace, self._history
         assert pace is not None, "it found it"
+        self._early = None
         if late.spread and abs(pace.period / self._period - 1) > OTHER_RATE:
             state = self._filter.state
             self._period = pace.period
@@ -308,6 +326,8 @@ class Orientation:
             self._mistrust(doubt(earlier, before, after, pace.period, late.seconds + pace.period))
 
     def _step(self, gyroscope: Sequence[float], scale: float, acceleration: Vector, magnetic: Vector | None) -> None:
+        if self._early is not None:
+            self._early.add(gyroscope, acceleration, magnetic)
         turn, force, field = self._vectors  # one by one is the cheapest way of three numbers into an array
         turn[0], turn[1], turn[2] = gyroscope[0] * scale, gyroscope[1] * scale, gyroscope[2] * scale
         force[0], force[1], force[2] = acceleration
@@ -348,6 +368,7 @@ class Orientation:
     def _lose_heading(self, guess: Quaternion | None) -> None:
         """Begin anew with the bias as it is; without a compass the heading goes on from the guess."""
         self.epoch += 1
+        self._early = None
         if self._filter is not None:
             bias, sigma = self._filter.getBiasEstimate()
             self._filter.resetState()

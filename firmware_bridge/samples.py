@@ -15,7 +15,7 @@ from enum import Flag, auto
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Chunk", "Reading", "Flags", "Status", "Vector", "Quaternion", "maker"]
+__all__ = ["Chunk", "Reading", "Flags", "Sample", "Status", "Vector", "Quaternion", "maker"]
 
 Made = TypeVar("Made", bound=tuple[Any, ...])
 
@@ -85,6 +85,24 @@ class Reading(NamedTuple):
     angular_velocity: Vector | None = None
     magnetic_field: Vector | None = None
     flags: Flags = Flags.NONE
+
+
+class Sample(NamedTuple):
+    """One reading with everything that its place in time needs.
+
+    Args:
+        device: the link's name for the device.
+        host_ns: when its bytes arrived, ``time.monotonic_ns()``.
+        epoch: counts the device's reboots; its clock and counter are comparable within one epoch only.
+        reading: what the codec understood; ``flags`` says if readings are missing before it.
+        channel: where it came in (see :class:`Chunk`).
+    """
+
+    device: str
+    host_ns: int
+    epoch: int
+    reading: Reading
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Wearable:
         if calibration is None and session.devices:
             calibration = _calibration(session, has_camera=topology is not None)
         self.assembly: Assembly = Assembly(session, topology, calibration)
+        self._addresses = {worn.place: address for (address, _), worn in session.places.items()}
         self.topology: Topology = self.assembly.fusion.topology
         self.rate_hz: float = session.rate_hz
         self.notices: deque[str] = deque(maxlen=KEPT)
@@ -110,10 +111,13 @@ class Wearable:
                     self.camera_frame = item.frame
             self._speak()
             yield from self.assembly.frames(now_ns)
-            until_s, sensors = self.assembly.fusion.waits_for(now_ns)
-            self.feed.quiet_until_s = until_s if sensors is not None and not sensors else 0.0
-            if until_s * 1e9 - now_ns > QUIET_NS:
-                self.assembly.fusion.judge()
+            fusion = self.assembly.fusion
+            until_s, places = fusion.waits_for(now_ns)
+            self.feed.expect(until_s, None if places is None else {self._addresses[place] for place in places})
+            if places is None or places:
+                fusion.catch_up()  # while they are waited for, instead of when they are there
+            elif until_s * 1e9 - now_ns > QUIET_NS:
+                fusion.judge()
 
     @property
     def judgements(self) -> dict[str, Judgement]:

@@ -41,11 +41,11 @@ from firmware_bridge.quaternion import (
     exponential,
     from_axes,
     heading,
-    logarithm,
     multiply,
     rotate,
     wrap,
 )
+from firmware_bridge.track import Track
 
 __all__ = ["MOVEMENTS", "POSES", "RESTING", "Calibration", "Track", "calibrate", "check_limbs", "hinge_axis"]
 
@@ -102,31 +102,6 @@ SWUNG = 0.25
 """Share of all turning that is about level axes, below which a segment twisted and did not swing."""
 ACROSS = math.radians(40)
 """The lateral axis is level in the pose; it may lie so far off before something is wrong."""
-
-
-@dataclass(frozen=True)
-class Track:
-    """A stretch of one sensor.
-
-    Args:
-        time: (K,) seconds.
-        orientation: (K, 4) sensor -> world.
-        rate: (K, 3) rad/s, sensor axes.
-    """
-
-    time: Float64
-    orientation: Float64
-    rate: Float64
-
-    def between(self, start: float, end: float) -> Track:
-        """The samples of ``start <= time <= end``."""
-        inside = (self.time >= start) & (self.time <= end)
-        return Track(self.time[inside], self.orientation[inside], self.rate[inside])
-
-    def turned(self) -> float:
-        """Radians from its first orientation to the farthest one."""
-        away = logarithm(multiply(conjugate(self.orientation[:1]), self.orientation))
-        return float(np.linalg.norm(away, axis=-1).max())
 
 
 @dataclass(frozen=True)
@@ -187,8 +162,8 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
 
     Raises:
         UnknownChoice: no such pose, movement or segment.
-        DeviceError: the wearer moved in the pose, a sensor is on the wrong limb, a sensor's forward direction is unknown, or a
-            movement contradicts ``world_facing``.
+        DeviceError: the wearer moved in the pose, a sensor is on the wrong limb, a sensor's forward direction is unknown, sensors
+            share no heading though they should, or a movement contradicts ``world_facing``.
     """
     if pose not in POSES:
         raise UnknownChoice("pose", pose, POSES)
@@ -213,6 +188,8 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
             mounting[segment], by[segment] = _from_directions(stands, up, axes[segment][0]), "movement"
     # Sensors without an axis: their world faces as those of the others do, if the user says so.
     turn = {segment: _world(mean[segment], mounting[segment], pose, segment, facing) for segment in mounting}
+    if common_heading:
+        _check_common(turn)
     shared = _shared(turn, facing, world_facing)
     for segment in held:
         if segment in mounting:
@@ -232,6 +209,23 @@ def calibrate(pose: str, held: Mapping[str, Track], moved: Mapping[str, Mapping[
         mounting[segment], by[segment] = multiply(conjugate(mean[segment]), world), "common heading"
         turn[segment] = shared
     return Calibration(mounting, {segment: float(turn[segment]) for segment in held}, by)
+
+
+def _check_common(turn: Mapping[str, float]) -> None:
+    """Raise DeviceError where movements tell that sensors' worlds do not face the same way: radians from each of them to ours."""
+    if len(turn) < 2:
+        return  # what one movement tells of one sensor, nothing contradicts
+    apart = {segment: {other: abs(float(wrap(np.asarray(turn[segment] - turn[other])))) for other in turn} for segment in turn}
+    middle = min(turn, key=lambda segment: sum(apart[segment].values()))
+    off = {segment: angle for segment, angle in apart[middle].items() if angle > ACROSS}
+    if not off:
+        return
+    alike = [segment for segment in turn if segment not in off]
+    told = ", ".join(f"{segment} by {math.degrees(angle):.0f} degrees" for segment, angle in off.items())
+    raise DeviceError(f"the sensors do not share a heading: by the movement, worlds are turned against that of {', '.join(alike)}: "
+                      + told, expected="sensors whose worlds face the same way, and limbs that swing straight ahead",
+                      remedy="reset these sensors beside the others, or take them away from iron, and calibrate again; or do "
+                      "without the common heading, with a movement for each sensor")
 
 
 def _shared(turn: Mapping[str, float], facing: float, world_facing: float | None) -> float | None:

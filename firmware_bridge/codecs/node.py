@@ -22,6 +22,7 @@ from firmware_bridge.codecs.node_frame import (
     Acknowledgement,
     Command,
     Fields,
+    Message,
     Order,
     Result,
     Samples,
@@ -125,10 +126,13 @@ class NodeCodec:
 
     def decode(self, chunk: Chunk) -> list[Reading | Status]:
         """See :meth:`firmware_bridge.codecs.Codec.decode`."""
-        found: list[Reading | Status] = []
         if chunk.channel == NOTIFICATIONS:
-            self._take(chunk.data, len(chunk.data), chunk.host_ns, found)
-            return found
+            message = parse(chunk.data)
+            if isinstance(message, Samples):  # nearly all
+                self.counts.frames += 1
+                return list(self._readings(message))
+            return self._take(message, len(chunk.data), chunk.host_ns)
+        found: list[Reading | Status] = []
         *pieces, self._rest = (self._rest + chunk.data).split(b"\0")
         for piece in pieces:
             if self._skipping:  # the end of what was too long
@@ -138,7 +142,7 @@ class NodeCodec:
             if not piece:  # between the end of a frame and the beginning of the next
                 continue
             body = body_of(piece) if len(piece) <= LONGEST_STUFFED else None
-            self._take(body or b"", len(piece) + 1, chunk.host_ns, found)
+            found += self._take(parse(body or b""), len(piece) + 1, chunk.host_ns)
         if self._skipping or len(self._rest) > LONGEST_STUFFED:
             self.counts.bad += not self._skipping
             self.counts.discarded += len(self._rest)
@@ -191,30 +195,23 @@ class NodeCodec:
         """Make the present heading of ``sensor`` (or all) the world's x axis; ``undo`` gives the node's own back."""
         return self.command(Order.TARE, bytes([ALL_SENSORS if sensor is None else sensor, not undo]))
 
-    def _take(self, body: bytes, size: int, host_ns: int, found: list[Reading | Status]) -> None:
-        """Count ``body``, which took ``size`` bytes, and add what it says to ``found``."""
-        message = parse(body)
-        if isinstance(message, Samples):
-            self.counts.frames += 1
-            found += self._readings(message)
-            return
+    def _take(self, message: Message | None, size: int, host_ns: int) -> list[Reading | Status]:
+        """Count a body, which took ``size`` bytes, and give what it says."""
         if message is None or isinstance(message, Command):  # a command is what we write: an echo, not the node
             self.counts.bad += 1
             self.counts.discarded += size
-            return
+            return []
         self.counts.frames += 1
+        if isinstance(message, Samples):
+            return list(self._readings(message))
         if isinstance(message, StatusBody):
             self._note_boot(message.boot, message.started)
-            found.append(
-                Status(
-                    battery=message.battery, temperature=message.temperature, identity=message.identity or None,
-                    firmware=message.firmware or None, text="started" if message.started else None,
-                )
-            )  # fmt: skip
-        else:
-            self.answers.append(Answer(message, host_ns))
-            if message.result != Result.DONE:
-                found.append(Status(text=_refusal(message)))
+            return [Status(
+                battery=message.battery, temperature=message.temperature, identity=message.identity or None,
+                firmware=message.firmware or None, text="started" if message.started else None,
+            )]  # fmt: skip
+        self.answers.append(Answer(message, host_ns))
+        return [Status(text=_refusal(message))] if message.result != Result.DONE else []
 
     def _readings(self, samples: Samples) -> list[Reading]:
         last = self._device_us

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any
 
 from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
+from firmware_bridge.bounded import Sleep, within
 from firmware_bridge.codecs import Codec, Write
 from firmware_bridge.enrolment import Enrolment
 from firmware_bridge.link.backoff import Backoff
 from firmware_bridge.link.books import Arrivals
-from firmware_bridge.link.bounded import Sleep, within
 from firmware_bridge.link.events import (
     Health,
     Ignored,
@@ -30,6 +30,7 @@ from firmware_bridge.link.events import (
 from firmware_bridge.link.gate import Gate
 from firmware_bridge.link.intake import Intake
 from firmware_bridge.link.outbox import Outbox
+from firmware_bridge.link.wakeup import Wakeup
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Transport
 
@@ -68,7 +69,7 @@ class Link:
         backoff: waits between attempts.
         open_s: see :data:`OPEN_S`.
         clock: nanoseconds, as the transport's ``host_ns``; replaced by tests in virtual time, together with ``sleep``.
-        wake: an event that is set when something arrives; links may share one.
+        wakeup: what the reader sleeps on; links may share one.
         seed: of the random part of the backoff.
     """
 
@@ -76,14 +77,14 @@ class Link:
                  rate_hz: float | None = None, enrolment: Enrolment | None = None, limit: int = 8192,
                  tap: Callable[[Chunk], None] | None = None, backoff: Backoff | None = None, open_s: float = OPEN_S,
                  clock: Callable[[], int] = time.monotonic_ns, sleep: Sleep = asyncio.sleep,
-                 wake: asyncio.Event | None = None, seed: int | None = None) -> None:
+                 wakeup: Wakeup | None = None, seed: int | None = None) -> None:
         self.address = address
         self._codec, self._transport = codec, transport
         self._rate_hz, self._open_s = rate_hz, open_s
         self._backoff = backoff or Backoff()
         self._clock, self._sleep = clock, sleep
         self._chance = random.Random(seed)
-        self.outbox: Outbox = Outbox(address, limit, wake)
+        self.outbox: Outbox = Outbox(address, limit, wakeup)
         self._gate = Gate(address, enrolment, self.outbox, clock)
         self._intake = Intake(address, codec, self._gate, self.outbox, rate_hz=rate_hz, tap=tap, clock=clock,
                               arrived=self._arrived, owe=self._queue_writes)
@@ -124,7 +125,7 @@ class Link:
             with suppress(asyncio.CancelledError):
                 await task
         self._state = "closed"
-        self.outbox.wake.set()
+        self.outbox.wakeup.set()
 
     @property
     def ended(self) -> bool:
@@ -141,16 +142,21 @@ class Link:
         """Whether something waits for :meth:`drain`."""
         return bool(self._intake.undecoded or self.outbox.waiting)
 
+    @property
+    def together(self) -> bool:
+        """Whether its bytes come in small chunks, of which several may be read at once; False while it is not connected."""
+        return self._open is not None and self._open.traits.together
+
     async def __aiter__(self) -> AsyncIterator[Item]:
         while True:
-            self.outbox.wake.clear()
+            self.outbox.wakeup.clear()
             items = self.drain()
             for item in items:
                 yield item
             if not items:
                 if self.ended:
                     return
-                await self.outbox.wake.wait()
+                await self.outbox.wakeup.wait()
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Send commands to the device now.
@@ -220,7 +226,7 @@ class Link:
                 self._reopened += 1
         finally:
             self._state = "closed"
-            self.outbox.wake.set()
+            self.outbox.wakeup.set()
 
     async def _connected(self) -> bool:
         """One connection from opening to its end; True when there will be no other (the end of a replay)."""
@@ -228,19 +234,18 @@ class Link:
         session = self._session = object()
         transport = self._transport()
         intake = self._intake
-        intake.senders_apart, intake.ordered = getattr(transport, "senders_apart", False), getattr(transport, "ordered", True)
+        traits = transport.traits
+        intake.senders_apart, intake.ordered = traits.senders_apart, traits.ordered
         if intake.senders_apart:
             self._codec().start(self._rate_hz)  # a rate that there is not is refused now, not at each sender's first datagram
-        together = getattr(transport, "together", False)
-        if hasattr(transport, "room"):
-            setattr(transport, "room", self.outbox.room)  # noqa: B010 (not in the protocol: a file can be held up)
+        transport.room = self.outbox.room
         ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
         def received(chunk: Chunk) -> None:
             if self._session is session:  # an abandoned transport may still speak
                 if self._gate.identity is None:
-                    intake.know(getattr(transport, "identity", None))
-                if together and self._state == "streaming":
+                    intake.know(transport.identity)
+                if traits.together and self._state == "streaming":
                     intake.keep(chunk)
                 else:
                     intake.take(chunk)
@@ -256,11 +261,10 @@ class Link:
             for books in intake.senders.values():
                 books.reopened()
             self._gate.open(lost)
-            limit_s = getattr(transport, "open_limit_s", self._open_s)
             opening = transport.open(received, lost)
-            await (within(limit_s, opening, self._sleep) if limit_s < math.inf else opening)
+            await (opening if traits.bounds_opening else within(self._open_s, opening, self._sleep))
             self._open = transport
-            intake.know(getattr(transport, "identity", None))
+            intake.know(transport.identity)
             writer = asyncio.create_task(self._write_replies(transport, lost))
             if not intake.senders_apart:
                 await self._send(transport, intake.books("").codec.start(self._rate_hz), "")
@@ -277,15 +281,15 @@ class Link:
                 await self._say_goodbye(transport)
             self._open = None
             # Looking for a serial port costs nothing, so it may be done often; connecting over the air is not so.
-            self._most_wait_s = getattr(transport, "most_wait_s", math.inf)
+            self._most_wait_s = transport.most_wait_s
             with suppress(Exception):
                 await within(CLOSE_S, transport.close(), self._sleep)
 
     async def _watch(self, transport: Transport, ended: asyncio.Future[BaseException | None]) -> bool:
         """Until the transport ends or falls silent. bleak says "connected" of a dead daemon, so silence decides."""
-        opened_ns, on_silence = self._clock(), getattr(transport, "on_silence", "reopen")
+        opened_ns, on_silence = self._clock(), transport.traits.on_silence
         while True:
-            self._name_ignored(getattr(transport, "refused", {}))
+            self._name_ignored(transport.refused)
             silence_s, allowed_s = self._silence(opened_ns)
             if silence_s >= allowed_s and on_silence != "ignore":
                 self._fall_silent(silence_s)

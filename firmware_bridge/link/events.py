@@ -6,32 +6,13 @@ Every item says which device and when on the host. Nothing is lost without an it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from firmware_bridge.samples import Reading, Status
+from firmware_bridge.samples import Sample, Status
 
 __all__ = [
     "Event", "Gap", "Health", "Ignored", "Item", "Lost", "Overflow", "Reboot", "Recovered", "Refused", "Report", "Sample",
     "Stalled",
 ]
-
-
-class Sample(NamedTuple):
-    """One reading with everything that its place in time needs.
-
-    Args:
-        device: the link's name for the device.
-        host_ns: when its bytes arrived, ``time.monotonic_ns()``.
-        epoch: counts the device's reboots; its clock and counter are comparable within one epoch only.
-        reading: what the codec understood; ``flags`` says if readings are missing before it.
-        channel: where it came in (see :class:`~firmware_bridge.samples.Chunk`).
-    """
-
-    device: str
-    host_ns: int
-    epoch: int
-    reading: Reading
-    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Intake:
         self.undecoded.append(chunk)
         if len(self.undecoded) >= MOST_TOGETHER:
             self.catch_up()
-        self._outbox.announce()
+        self._outbox.wakeup.arrived(self._address)
 
     def catch_up(self) -> None:
         """Decode what was kept."""
@@ -99,15 +99,18 @@ class Intake:
             self._tap(chunk)
         self.catch_up()
         self._decode(chunk, self._clock())
+        self._outbox.wakeup.arrived(self._address)
 
     def _decode(self, chunk: Chunk, now_ns: int) -> None:
         if self.senders_apart and not self._gate.admit(chunk.channel):
             return
         try:
-            fresh = self.senders_apart and chunk.channel not in self.senders
-            books = self.books(chunk.channel)
-            if fresh:
-                self._owe(books.codec.start(self._rate_hz), chunk.channel)
+            books = self.senders.get("") if not self.senders_apart else None  # of "", where they are not told apart
+            if books is None:
+                fresh = self.senders_apart and chunk.channel not in self.senders
+                books = self.books(chunk.channel)
+                if fresh:
+                    self._owe(books.codec.start(self._rate_hz), chunk.channel)
             decoded = books.codec.decode(chunk)
             if writes := books.codec.reply(chunk):
                 self._owe(writes, chunk.channel)
@@ -116,12 +119,18 @@ class Intake:
             if self.faults == 1:
                 log.exception("%s: the codec failed on %d bytes", self._address, len(chunk.data))
             return
-        readings = 0
+        readings, host_ns = 0, chunk.host_ns
         for item in decoded:
             if isinstance(item, Status):
                 self._hear(item, chunk, books)
             elif self._gate.admitted:
-                readings += self._book(item, chunk, books)
+                ledger = books.ledgers.get(item.sensor)
+                if ledger is not None and ledger.follows(item, host_ns):  # nearly all
+                    self.received += 1
+                    self._outbox.put(_sample((self._address, host_ns, books.epoch, item, chunk.channel)))
+                    readings += 1
+                else:
+                    readings += self._book(item, chunk, books)
         if readings:
             self._arrived(readings, now_ns)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from firmware_bridge.link.events import Item, Overflow, Sample
+from firmware_bridge.link.wakeup import Wakeup
 
 __all__ = ["Outbox"]
 
@@ -16,18 +17,16 @@ class Outbox:
     Args:
         device: for the :class:`Overflow` item.
         limit: items that wait at most.
-        wake: set whenever something is put; links may share one.
+        wakeup: what the reader sleeps on; links may share one.
     """
 
     dropped: int
 
-    def __init__(self, device: str, limit: int, wake: asyncio.Event | None = None) -> None:
+    def __init__(self, device: str, limit: int, wakeup: Wakeup | None = None) -> None:
         self.dropped = 0
-        self.wake: asyncio.Event = wake or asyncio.Event()
-        self.absent: set[str] = set()
-        """Devices whose news a reader waits for, shared by the links that it reads; empty where any news will do."""
+        self.wakeup: Wakeup = wakeup or Wakeup()
         self._device = device
-        self._limit = limit
+        self._limit, self._half = limit, limit // 2
         self.waiting: deque[Item] = deque()
         """What waits, oldest first; to look at only."""
         self._unreported = 0
@@ -38,21 +37,16 @@ class Outbox:
         return len(self.waiting)
 
     def put(self, item: Item) -> None:
-        """Append; at the limit drop the oldest sample (an event only where nothing but events waits)."""
-        if len(self.waiting) >= self._limit:
+        """Append; at the limit drop the oldest sample (an event only where nothing but events waits). An event wakes the reader;
+        that bytes have come is said by whoever takes them."""
+        waiting = len(self.waiting)
+        if waiting >= self._limit:
             self._drop()
         self.waiting.append(item)
-        if 2 * len(self.waiting) >= self._limit:
+        if waiting >= self._half:
             self._room.clear()
-        self.wake.set()
-
-    def announce(self) -> None:
-        """Something came that becomes items when it is read. Wakes the reader, unless it waits for others, too."""
-        if self.absent:
-            self.absent.discard(self._device)
-            if self.absent:
-                return
-        self.wake.set()
+        if type(item) is not Sample:
+            self.wakeup.set()
 
     def drain(self) -> list[Item]:
         """Everything that waits, oldest first."""

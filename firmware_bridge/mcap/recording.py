@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import CorruptFile, EdgeskelError
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.link.events import Sample
 from firmware_bridge.mcap.container import Channel, McapReader, McapWriter, Message, Schema
-from firmware_bridge.samples import Chunk, Flags, Reading
+from firmware_bridge.samples import Chunk, Flags, Reading, Sample
 
 __all__ = ["Recorder", "Recording", "Source"]
 

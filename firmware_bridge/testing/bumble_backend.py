@@ -223,7 +223,7 @@ class Peripheral:
                 await self._device.notify_subscriber(connection, self._notifying[0], packet)
 
 
-class _Scanner(BaseBleakScanner):  # type: ignore[misc] # bleak's types are not followed
+class _Scanner(BaseBleakScanner):
     """bleak's scanner over the world's adapter."""
 
     world: World
@@ -256,7 +256,7 @@ class _Scanner(BaseBleakScanner):  # type: ignore[misc] # bleak's types are not 
         self.call_detection_callbacks(device, said)
 
 
-class _Client(BaseBleakClient):  # type: ignore[misc] # bleak's types are not followed
+class _Client(BaseBleakClient):
     """bleak's client over the world's adapter."""
 
     world: World

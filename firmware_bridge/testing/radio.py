@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from edgeskel.errors import DeviceError
 from firmware_bridge.samples import Chunk
-from firmware_bridge.transports import Lost, Received
+from firmware_bridge.transports import Lost, Received, Traits, Transport
 
 __all__ = ["RadioChannel", "RadioModel", "SimulatedDevice", "SimulatedTransport"]
 
@@ -143,18 +143,22 @@ class SimulatedDevice:
         return self.packet((self._first + made) % self.modulus, round(made / self.rate_hz * 1e6))
 
 
-class SimulatedTransport:
-    """The way to a :class:`SimulatedDevice`, with faults to inject; ``together`` as of a BLE device's way.
+class SimulatedTransport(Transport):
+    """The way to a :class:`SimulatedDevice`, with faults to inject; ``traits`` as those of another way where a test
+    wants that.
 
     ``cut`` ends the connection as a device out of reach does; ``hang`` makes ``close`` hang as bleak's does when its
     daemon was killed; while the device is ``silent`` the connection stays and nothing comes.
     """
 
+    traits = Traits()
+    identity: str | None = None
+
     def __init__(self, device: SimulatedDevice, address: str = "simulated:device", *, connect_s: float = 0.05,
                  identity: str | None = None, channel: str = "") -> None:
         self.address = address
         self.identity = identity
-        self.hang = self.together = False
+        self.hang = False
         self.closed: bool = False
         self._device, self._connect_s, self._channel = device, connect_s, channel
         self._pump: asyncio.Task[None] | None = None

@@ -14,16 +14,19 @@ what to do when they are full are the link's business (:mod:`firmware_bridge.lin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Literal
 
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.address import split_address
 from firmware_bridge.codecs import names, options_of
 from firmware_bridge.samples import Chunk
 
-__all__ = ["DEFAULT_PROTOCOL", "TRANSPORTS", "Transport", "Received", "Lost", "open_transport"]
+__all__ = ["DEFAULT_PROTOCOL", "TRANSPORTS", "Traits", "Transport", "Received", "Lost", "open_transport"]
 
 Received = Callable[[Chunk], None]
 """Called in the loop for every chunk."""
@@ -31,12 +34,65 @@ Lost = Callable[[BaseException | None], None]
 """Called in the loop, once, when an open transport ends by itself; with the reason, or None at the end of a replay."""
 
 
-class Transport(Protocol):
+@dataclass(frozen=True)
+class Traits:
+    """What a way is like, for the link that uses it.
+
+    Args:
+        ordered: False where bytes may overtake each other (datagrams).
+        senders_apart: ``Chunk.channel`` is a sender with a codec and counters of its own.
+        together: chunks are small and many, and hardly ever answered: those that wait may be decoded at once when they are read.
+        on_silence: what a device's silence means: ``reopen`` the way, ``report`` it where nothing can be opened anew, ``ignore`` it
+            where pauses are recorded.
+        bounds_opening: each step of opening has a limit of its own, and none is set from outside.
+    """
+
+    ordered: bool = True
+    senders_apart: bool = False
+    together: bool = False
+    on_silence: Literal["reopen", "report", "ignore"] = "reopen"
+    bounds_opening: bool = False
+
+
+class Transport(ABC):
     """A way to one device (or, for UDP, to several senders)."""
 
     address: str
     """The address it was opened by, for messages."""
+    room: Callable[[], Awaitable[None]] | None = None
+    """Set by a link. A source that can be held up, such as a file, awaits it before each piece, for slow readers."""
 
+    @property
+    def traits(self) -> Traits:
+        """What the way is like."""
+        return Traits()
+
+    @property
+    def identity(self) -> str | None:
+        """``ble:AA:...``, ``serial:NUMBER``: who the device is (see :mod:`firmware_bridge.enrolment`), once it is known."""
+        return None
+
+    @property
+    def most_wait_s(self) -> float:
+        """The longest wait before the next attempt to open, where looking again costs nothing (an unplugged port)."""
+        return math.inf
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Hosts whose datagrams are dropped unread, and how many."""
+        return {}
+
+    @property
+    def protocol(self) -> str | None:
+        """What the device speaks, where the way itself knows that."""
+        return None
+
+    @property
+    def codec_options(self) -> Mapping[str, str]:
+        """And with which options of its codec."""
+        return {}
+
+    @abstractmethod
     async def open(self, received: Received, lost: Lost) -> None:
         """Connect and listen.
 
@@ -44,6 +100,7 @@ class Transport(Protocol):
             DeviceError: not there, no permission, busy; the message says what to do.
         """
 
+    @abstractmethod
     async def write(self, data: bytes, channel: str = "") -> None:
         """Send ``data``; ``channel`` is a characteristic or a receiver ``"host:port"``.
 
@@ -51,6 +108,7 @@ class Transport(Protocol):
             DeviceError: the device is gone.
         """
 
+    @abstractmethod
     async def close(self) -> None:
         """Let go. Never raises, never takes longer than two seconds, may be called twice."""
 

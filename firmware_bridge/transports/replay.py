@@ -17,7 +17,7 @@ from edgeskel.errors import CorruptFile, EdgeskelError, UsageError
 from firmware_bridge.address import split_address
 from firmware_bridge.mcap import Recording, Source
 from firmware_bridge.samples import Chunk
-from firmware_bridge.transports import Lost, Received
+from firmware_bridge.transports import Lost, Received, Traits, Transport
 
 __all__ = ["ReplayTransport", "open_transport"]
 
@@ -26,7 +26,7 @@ TURN = 64
 """Chunks at once before others have their turn."""
 
 
-class ReplayTransport:
+class ReplayTransport(Transport):
     """One recorded device.
 
     Args:
@@ -36,14 +36,10 @@ class ReplayTransport:
         clock, sleep: replaced by tests in virtual time.
     """
 
-    on_silence = "ignore"
-
     def __init__(self, path: str, device: str = "", speed: float = 1.0, *,
                  clock: Callable[[], int] = time.monotonic_ns,
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self.address: str = f"replay:{path}"
-        self.room: Callable[[], Awaitable[None]] | None = None
-        """Awaited before each piece; a link sets it, so that nothing is lost to a slow reader."""
         self._path, self._device, self._speed = path, device, speed
         self._clock, self._sleep = clock, sleep
         self._player: asyncio.Task[None] | None = None
@@ -85,14 +81,10 @@ class ReplayTransport:
         return self.source.identity or None
 
     @property
-    def senders_apart(self) -> bool:
-        """Datagrams were recorded: each sender counts for itself."""
-        return self.source.device.startswith("udp:")
-
-    @property
-    def ordered(self) -> bool:
-        """Datagrams may have overtaken each other."""
-        return not self.senders_apart
+    def traits(self) -> Traits:
+        """Where datagrams were recorded, each sender counts for itself, and they may have overtaken each other."""
+        datagrams = self.source.device.startswith("udp:")
+        return Traits(ordered=not datagrams, senders_apart=datagrams, on_silence="ignore")
 
     async def open(self, received: Received, lost: Lost) -> None:
         """Begin to play; raises as :attr:`source`."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from edgeskel.errors import DeviceError, UsageError
 from firmware_bridge.samples import Chunk
-from firmware_bridge.transports import Lost, Received
+from firmware_bridge.transports import Lost, Received, Transport
 
 __all__ = ["SerialTransport", "open_transport"]
 
@@ -54,7 +54,7 @@ def open_transport(place: str, options: Mapping[str, str]) -> SerialTransport:
     return SerialTransport(place, int(text), known_by_port=protocol not in SAY_WHO_THEY_ARE)
 
 
-class SerialTransport:
+class SerialTransport(Transport):
     """One serial port. See :class:`firmware_bridge.transports.Transport`.
 
     Args:
@@ -65,14 +65,14 @@ class SerialTransport:
 
     port: str
     baud: int
+    identity: str | None = None
+    """``serial:NUMBER`` of the USB port once it is open; None where it has none or the device knows better."""
+    most_wait_s: float = math.inf
+    """Short where the device was unplugged or is only coming."""
 
     def __init__(self, port: str, baud: int = DEFAULT_BAUD, *, known_by_port: bool = False) -> None:
         self.address: str = f"serial:{port}"
         self.port, self.baud = port, baud
-        self.identity: str | None = None
-        """``serial:NUMBER`` of the USB port once it is open; None where it has none or the device knows better."""
-        self.most_wait_s: float = math.inf
-        """How long a link may wait before it tries again: shortly where the device was unplugged or is only coming."""
         self._known_by_port = known_by_port
         self._serial: Any = None  # serial.Serial
         self._fd = -1

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from edgeskel.errors import DeviceError, UsageError
 from firmware_bridge.samples import Chunk
-from firmware_bridge.transports import Lost, Received
+from firmware_bridge.transports import Lost, Received, Traits, Transport
 
 __all__ = ["Sender", "UdpTransport", "open_transport"]
 
@@ -49,7 +49,7 @@ class Sender:
         return self.host == address[0] and self.port in (None, address[1])
 
 
-class UdpTransport:
+class UdpTransport(Transport):
     """Listens to the listed senders. ``Chunk.channel`` is the sender, ``"host:port"``.
 
     Several transports of one program may listen on one port for different senders: one device each.
@@ -60,9 +60,7 @@ class UdpTransport:
         rate: datagrams a second that one sender may send; it may be ahead by a tenth of a second.
     """
 
-    ordered = False
-    senders_apart = True
-    on_silence = "report"
+    traits = Traits(ordered=False, senders_apart=True, on_silence="report")
 
     senders: tuple[Sender, ...]
     rate: float
@@ -154,7 +152,7 @@ class _Listener:
         self._rooms: dict[tuple[str, int], _Room] = {}
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
         self._strangers = _Budget(200.0)
-        self._door = self._bound(port)
+        self._door = self._bound(port, [])
         self.port = int(self._door.getsockname()[1])
         loop.add_reader(self._door, self._answer_door)
 
@@ -193,9 +191,10 @@ class _Listener:
         else:
             self._door.sendto(data, receiver)
 
-    def _bound(self, port: int) -> socket.socket:
+    def _bound(self, port: int, others: list[socket.socket]) -> socket.socket:
+        """A socket at a port that ``others`` of ours share."""
         made = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_DGRAM)
-        ours = [made, self._door, *(room.socket for room in self._rooms.values())] if hasattr(self, "_door") else []
+        ours = [made, *others] if others else []
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             made.setblocking(False)
@@ -215,7 +214,7 @@ class _Listener:
         """Give a listed sender its own socket. The one silent longest goes when there are too many."""
         if len(self._rooms) >= MOST_SENDERS:
             self._show_out(min(self._rooms, key=lambda key: self._rooms[key].heard_ns))
-        made = self._bound(self.port)
+        made = self._bound(self.port, [self._door, *(room.socket for room in self._rooms.values())])
         try:
             made.connect(sender)
         except OSError:

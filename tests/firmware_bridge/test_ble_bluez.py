@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
-from firmware_bridge.link import Gap, Item, Link, Links, Lost, Recovered, Sample, Stalled
+from firmware_bridge.link import Gap, Item, Link, Lost, Recovered, Sample, Stalled
 from firmware_bridge.samples import Chunk
 from firmware_bridge.testing.bluez import FakePeripheral
 from firmware_bridge.testing.private_bus import PrivateBus, dbus_daemon
@@ -20,6 +20,7 @@ from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.ble import BleTransport
 from tests.firmware_bridge.bluez_worlds import LONGEST_S, REAL, SLOWER, World, fake_only, run
 from tests.firmware_bridge.counting import GATT, NOTIFY, SERVICE, WRITE, CountingOverBle, packet
+from tests.firmware_bridge.several import Several
 
 if dbus_daemon() is None:
     if os.environ.get("CI"):
@@ -44,8 +45,8 @@ def link_to(place: str, *, acquire: bool = False, search_s: float = 10.0, **opti
 class Watched:
     """Reads a link (or several) and keeps what came."""
 
-    def __init__(self, link: Link | Links) -> None:
-        self.link, self.items = link, []  # type: tuple[Link | Links, list[Item]]
+    def __init__(self, link: Link | Several) -> None:
+        self.link, self.items = link, []  # type: tuple[Link | Several, list[Item]]
 
     def of(self, kind: type) -> list[Item]:
         self.items += self.link.drain()
@@ -99,7 +100,7 @@ def test_the_address_finds_it_too_and_an_enrolment_knows_it() -> None:
         begin_ns = time.monotonic_ns()
         await transport.open(chunks.append, lambda reason: None)
         assert transport.identity == "ble:AA:BB:CC:00:00:01"
-        await Watched(Links([])).until(lambda: len(chunks) > 5)
+        await Watched(Several()).until(lambda: len(chunks) > 5)
         assert chunks[0].channel == NOTIFY and begin_ns < chunks[0].host_ns <= chunks[-1].host_ns < time.monotonic_ns()
         with pytest.raises(DeviceError, match="no characteristic 'x'"):
             await transport.write(b"", "x")
@@ -117,7 +118,7 @@ def test_seventeen_at_once_through_one_scanner_and_one_connection_at_a_time() ->
         device.packet = lambda n: packet(n, round(n / CROWD_HZ * 1e6))
 
     async def scenario(bluez: Any) -> None:
-        async with Links([link_to(device.name) for device in devices]) as links:
+        async with Several(*(link_to(device.name) for device in devices)) as links:
             watched = Watched(links)
             streaming = lambda: all(h.state == "streaming" for h in links.health)  # noqa: E731
             await watched.until(streaming)

@@ -15,11 +15,12 @@ else:
                                          reason="needs bumble and bleak: pip install 'edgeskel[dev,sensors]'")
 
 from edgeskel.errors import DeviceError  # noqa: E402 (after the check that bumble is there)
-from firmware_bridge.link import Gap, Item, Link, Links, Lost, Reboot, Recovered, Sample, Stalled  # noqa: E402
+from firmware_bridge.link import Gap, Item, Link, Lost, Reboot, Recovered, Sample, Stalled  # noqa: E402
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice  # noqa: E402
 from firmware_bridge.testing.virtual_time import run  # noqa: E402
 from firmware_bridge.transports.ble import BleTransport, Radio  # noqa: E402
 from tests.firmware_bridge.counting import GATT, WRITE, CountingOverBle, packet  # noqa: E402
+from tests.firmware_bridge.several import Several  # noqa: E402
 
 Clock = Callable[[], int]
 
@@ -33,7 +34,7 @@ class Air:
         self.names = [f"n{index}" for index in range(count)]
         self.sensors = [SimulatedDevice(packet, model=model, first=first, clock=clock) for _ in self.names]
         self.items: list[Item] = []
-        self.links = Links([self.link(name) for name in self.names])
+        self.links = Several(*(self.link(name) for name in self.names))
 
     def link(self, name: str, **options: object) -> Link:
         return Link(f"ble:{name}", CountingOverBle, lambda: BleTransport(name, GATT, protocol="counting", radio=self.radio),

@@ -101,6 +101,17 @@ def test_without_clock_and_counter_a_lasting_delay_is_taken_for_lost_readings() 
     assert np.abs(settled).max() < 0.015
 
 
+@pytest.mark.parametrize("rate", [50.0, 99.7, 112.5, 200.0])
+def test_readings_that_wait_for_each_other_are_not_taken_for_lost(rate: float) -> None:
+    """One that is moves all that follow by a period, on top of what is not known of the rate in the first seconds."""
+    for seed in range(8):
+        true = np.arange(round(12 * rate)) / rate
+        arrives = np.maximum.accumulate(true + np.random.default_rng([3, seed]).uniform(0, 0.01, len(true)))
+        clock = Clock()
+        times = [clock.push(Reading(angular_velocity=(at, 0.0, 0.0)), round((at + 5) * 1e9)).time for at in arrives.tolist()]
+        assert np.abs(np.array(times) - 5 - true)[true > 2].max() < 1.3 / rate
+
+
 def test_a_nominal_rate_that_is_off_is_learned() -> None:
     clock = Clock(rate_hz=100.0)  # really 97
     times = [clock.push(Reading(), round((k / 97 + 5) * 1e9)).time for k in range(6000)]

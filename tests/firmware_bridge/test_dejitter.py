@@ -68,6 +68,16 @@ def test_losses_that_jitter_hides_are_found_later_or_make_periods_longer(jitter:
         assert found == pytest.approx(12_000 - len(kept), rel=0.02)
 
 
+@pytest.mark.parametrize("rate", [99.7, 101.0, 104.0, 112.5])
+def test_what_the_first_second_has_taught_is_believed_no_more_than_a_line_through_all_stamps(rate: float) -> None:
+    for seed in range(12):
+        stamps = np.arange(round(6 * rate)) / rate + np.random.default_rng([3, seed]).normal(0, 0.01, round(6 * rate))
+        pace = Dejitter.learn(stamps[:round(rate) + 1].tolist())
+        for stamp in stamps.tolist():
+            pace.push(stamp)
+        assert pace.period == pytest.approx(np.polyfit(np.arange(len(stamps)), stamps, 1)[0], rel=3e-4)
+
+
 @pytest.mark.parametrize("rate", [49.5, 60.0, 99.7, 100.0, 101.0, 104.0])
 def test_a_device_beside_its_likely_rate_is_believed_as_soon_as_its_stamps_tell(rate: float) -> None:
     for seed in range(5):

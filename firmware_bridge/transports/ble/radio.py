@@ -9,13 +9,19 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from edgeskel.errors import DeviceError
-from firmware_bridge.link.bounded import within
+from firmware_bridge.bounded import within
 from firmware_bridge.transports.ble.daemon import DaemonWatch
 from firmware_bridge.transports.ble.errors import explain
 from firmware_bridge.transports.ble.held import HeldLink
+
+if TYPE_CHECKING:  # an extra, imported where it is used
+    from bleak import BleakClient, BleakScanner
+    from bleak.backends.client import BaseBleakClient
+    from bleak.backends.device import BLEDevice
+    from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 
 __all__ = ["Found", "Radio"]
 
@@ -45,7 +51,7 @@ class Found:
         signal_dbm: strength of the advertisement.
     """
 
-    device: Any
+    device: BLEDevice
     name: str
     services: tuple[str, ...]
     signal_dbm: int | None
@@ -85,14 +91,14 @@ class Radio:
     _default: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Radio]]] = (
         weakref.WeakKeyDictionary())
 
-    def __init__(self, adapter: str = "", *, scanner: type | None = None, client: type | None = None,
-                 clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, adapter: str = "", *, scanner: type[BaseBleakScanner] | None = None,
+                 client: type[BaseBleakClient] | None = None, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.clock = clock
         self.known: dict[str, str] = {}
         """Name -> address of what has been connected before; it is taken without waiting for a namesake."""
-        self._adapter = {"adapter": adapter} if adapter else {}
+        self._adapter = adapter
         self._scanner_backend, self._client_backend = scanner, client
-        self._scanner: Any = None
+        self._scanner: BleakScanner | None = None
         self._switch = asyncio.Lock()
         self._connecting = asyncio.Lock()
         self._searches: set[_Search] = set()
@@ -201,7 +207,8 @@ class Radio:
             from bleak import BleakScanner
 
             for attempt in range(1, BUSY_ATTEMPTS + 1):
-                scanner = BleakScanner(self._heard, bluez=self._adapter, **_backend(self._scanner_backend))
+                scanner = BleakScanner(self._heard, bluez={"adapter": self._adapter} if self._adapter else {},
+                                       backend=self._scanner_backend)
                 try:
                     await within(START_S, scanner.start(), asyncio.sleep)
                     self._scanner = scanner
@@ -222,7 +229,7 @@ class Radio:
                 with suppress(Exception):  # it is no longer wanted; a daemon that has gone cannot stop it either
                     await within(STOP_S, scanner.stop(), asyncio.sleep)
 
-    def _heard(self, device: Any, advertisement: Any) -> None:
+    def _heard(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
         found = Found(device, advertisement.local_name or device.name or "",
                       tuple(uuid.lower() for uuid in advertisement.service_uuids), advertisement.rssi)
         for search in list(self._searches):
@@ -237,7 +244,7 @@ class Radio:
         if not self._users:  # else it is watched already, or there is no bus
             await self._daemon.start()
         try:
-            return await self._daemon.held(self._adapter.get("adapter", ""))
+            return await self._daemon.held(self._adapter)
         finally:
             if not self._users:
                 await self._daemon.stop()
@@ -276,13 +283,10 @@ class Radio:
                 for search in waiting:
                     search.fail(error)
 
-    def client(self, device: Any, disconnected: Callable[[Any], None], *, pair: bool, timeout_s: float) -> Any:
+    def client(self, device: BLEDevice, disconnected: Callable[[BleakClient], None], *, pair: bool,
+               timeout_s: float) -> BleakClient:
         """bleak's client for a device that was found."""
         from bleak import BleakClient
 
-        return BleakClient(device, disconnected, pair=pair, timeout=timeout_s, bluez=self._adapter,
-                           **_backend(self._client_backend))
-
-
-def _backend(backend: type | None) -> dict[str, type]:
-    return {} if backend is None else {"backend": backend}
+        return BleakClient(device, disconnected, pair=pair, timeout=timeout_s,
+                           bluez={"adapter": self._adapter} if self._adapter else {}, backend=self._client_backend)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
+from firmware_bridge.bounded import within
 from firmware_bridge.codecs import Gatt, check_way, create
-from firmware_bridge.link.bounded import within
 from firmware_bridge.samples import Chunk, maker
-from firmware_bridge.transports import Lost, Received
+from firmware_bridge.transports import Lost, Received, Traits, Transport
 from firmware_bridge.transports.ble.errors import explain
 from firmware_bridge.transports.ble.radio import Found, Radio
+
+if TYPE_CHECKING:  # an extra, imported where it is used
+    from bleak import BleakClient
+    from bleak.backends.characteristic import BleakGATTCharacteristic
 
 __all__ = ["BleTransport", "open_transport"]
 
@@ -33,7 +36,7 @@ OPTIONS = ("adapter", "notify", "pair", "protocol", "seconds")
 _ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 
 
-class BleTransport:
+class BleTransport(Transport):
     """A device that is found by name or address and listened to as its protocol says.
 
     Args:
@@ -49,20 +52,17 @@ class BleTransport:
         radio: a radio of one's own; None for the loop's.
     """
 
-    open_limit_s: float = math.inf
-    """Each step of opening has its own bound, and how many others connect before it is not its fault."""
-    together = True
-    """Its chunks are small and many, and hardly ever answered: a link may decode those that wait at once."""
+    traits = Traits(together=True, bounds_opening=True)  # how many others connect before it is not its fault
+    identity: str | None = None
 
     def __init__(self, place: str, gatt: Gatt, *, protocol: str = "", acquire: bool | None = None, pair: bool = False,
                  search_s: float = SEARCH_S, adapter: str = "", radio: Radio | None = None) -> None:
         self.address: str = f"ble:{place}"
-        self.identity: str | None = None
         self._place, self._gatt, self._protocol = place, gatt, protocol
         self._acquire, self._pair, self._search_s, self._adapter = acquire, pair, search_s, adapter
         self._by_address = _ADDRESS.fullmatch(place) is not None
         self._radio = radio
-        self._client: Any = None
+        self._client: BleakClient | None = None
         self._lost: Lost | None = None
 
     async def open(self, received: Received, lost: Lost) -> None:
@@ -168,7 +168,7 @@ class BleTransport:
     async def _connect(self, radio: Radio, found: Found, received: Received, end: Callable[[DeviceError], None]) -> None:
         what = f"connecting to {self.address}"
 
-        def disconnected(client: Any) -> None:
+        def disconnected(client: BleakClient) -> None:
             if self._client is client:
                 end(DeviceError(f"{self.address} has disconnected", expected="a device that stays in reach",
                                 remedy="it is connected again when it is back"))
@@ -188,7 +188,7 @@ class BleTransport:
                               remedy="name its protocol: protocol=..., or another device")
         clock = radio.clock
         for uuid in self._gatt.notify:
-            def hear(_: Any, data: bytearray, channel: str = uuid) -> None:
+            def hear(_: BleakGATTCharacteristic, data: bytearray, channel: str = uuid) -> None:
                 if self._client is client:  # bleak reads a socket on when it could not disconnect
                     received(_chunk((bytes(data), clock(), channel)))
 
@@ -197,8 +197,10 @@ class BleTransport:
             except Exception as error:
                 raise explain(error, f"subscribing to {self.address}") from error
 
-    async def _subscribe(self, client: Any, uuid: str, hear: Callable[[Any, bytearray], None]) -> None:
+    async def _subscribe(self, client: BleakClient, uuid: str,
+                         hear: Callable[[BleakGATTCharacteristic, bytearray], None]) -> None:
         characteristic = _characteristic(client, uuid)
+        assert characteristic is not None, "it was looked for"
 
         async def subscribe(acquire: bool) -> None:
             await within(CONNECT_S, client.start_notify(characteristic, hear, bluez={"use_start_notify": not acquire}),
@@ -216,7 +218,7 @@ class BleTransport:
             await subscribe(False)
 
 
-def _characteristic(client: Any, uuid: str) -> Any:
+def _characteristic(client: BleakClient, uuid: str) -> BleakGATTCharacteristic | None:
     """The characteristic of a connected client; the first of several, as a device with two services may have."""
     for service in client.services or ():
         for characteristic in service.characteristics:

@@ -103,6 +103,21 @@ def test_sensors_that_share_a_heading_need_a_facing_or_one_movement_beside_the_p
         calibrate(pose, held, moved, facing=0.3, common_heading=True, world_facing=math.radians(degrees + 90))
 
 
+@pytest.mark.parametrize("degrees", [60, 120, 180, -90])
+def test_a_sensor_that_does_not_share_the_heading_after_all_is_named(degrees: float) -> None:
+    mountings, _ = _wearer(7)
+    worlds = dict.fromkeys(mountings, 0.3) | {"left_forearm": 0.3 + math.radians(degrees)}
+    held = _hold("n-pose", 0.3, mountings, worlds)
+    for movements in (("raise left arm",), ("raise left arm", "bow", "squat")):
+        moved = {movement: _swing(movement, 0.3, mountings, worlds) for movement in movements}
+        with pytest.raises(DeviceError, match=f"do not share a heading.*: left_forearm by {abs(degrees)} degrees") as said:
+            calibrate("n-pose", held, moved, facing=0.3, common_heading=True)
+        assert "reset these sensors" in str(said.value)
+    alone = {name: held[name] for name in MOVEMENTS["raise left arm"]}
+    apart = calibrate("n-pose", alone, {"raise left arm": _swing("raise left arm", 0.3, mountings, worlds)}, facing=0.3)
+    assert _stand(apart, alone, "n-pose", 0.3)  # each by its own movement, without the promise
+
+
 @pytest.mark.parametrize(("degrees", "camera"), [(30.0, False), (180.0, True)])
 def test_one_movement_is_as_good_as_the_facing_where_thirteen_sensors_share_a_heading(degrees: float, camera: bool) -> None:
     made = record(1, 2)
