@@ -1,0 +1,78 @@
+"""By how much a new action must be ahead of the old ones, judged from what is known of the old ones: a device has no recording.
+
+Unseen clips of the old actions are drawn about their means, wider than the clips that were trained on, and it is counted how many
+of them the new actions would take. Where they would take none even if they were behind by a little, they may be: new actions are
+seldom found for sure, since few demonstrations place their mean. Where they would take some, the likeliest label wins.
+
+Axes: K classes of the recogniser, L learned labels, D width of a view (the embedding, or the coordinates of the trajectory).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskel.skeleton import Float32
+
+__all__ = ["MOST_LENIENT", "Known", "drawn", "least_lead"]
+
+DRAWS = 16
+"""Of each old class."""
+WIDER = (4.0, 2.5)
+"""Times the standard deviation of clips that were trained on, of embeddings and of trajectories: unseen people lie so much farther
+out. The network has drawn its own clips together; it never touched the trajectories."""
+TAKEN = 0.01
+"""Share of the drawn clips that may be taken."""
+MOST_LENIENT = 0.06
+"""Cosine by which a new action may be behind at most, in steps of :data:`STEP`."""
+STEP = 0.01
+_SEED = 20_26
+
+
+class Known(Protocol):
+    """Means and covariances of the recogniser's own classes in one view."""
+
+    @property
+    def means(self) -> Float32:
+        """(K, D)."""
+
+    @property
+    def covariance(self) -> Float32:
+        """(D, D) within a class."""
+
+    @property
+    def varied(self) -> Float32 | None:
+        """(D, D) of changed clips."""
+
+
+def drawn(views: Sequence[Known]) -> list[Float32]:
+    """Of each view (K * DRAWS, D), always the same ones, ordered by class."""
+    rng = np.random.default_rng(_SEED)
+    found = []
+    for known, wider in zip(views, WIDER, strict=True):
+        covariance = known.covariance.astype(np.float64)
+        if known.varied is not None:
+            covariance += known.varied
+        covariance[np.diag_indices(len(covariance))] += 1e-6 * max(np.trace(covariance) / len(covariance), 1e-12)
+        noise = rng.standard_normal((DRAWS * len(known.means), len(covariance)), np.float32)
+        factor = np.linalg.cholesky(covariance).T.astype(np.float32)
+        found.append(np.repeat(known.means, DRAWS, 0) + np.float32(wider) * noise @ factor)
+    return found
+
+
+def least_lead(cosines: NDArray[np.float64], classes: int) -> float:
+    """By how much a new action's cosine must be ahead, from ``-MOST_LENIENT`` to 0.
+
+    Args:
+        cosines: (K * DRAWS, K + L) of what :func:`drawn` gave.
+        classes: K.
+    """
+    own = cosines[np.arange(len(cosines)), np.repeat(np.arange(classes), DRAWS)]
+    ahead = cosines[:, classes:].max(-1) - own
+    for lead in np.arange(-MOST_LENIENT, STEP / 2, STEP):
+        if (ahead > lead).mean() <= TAKEN:
+            return float(lead)
+    return 0.0

@@ -1,0 +1,34 @@
+"""Covariances in half their size and 16 bits, in units of a spread, as they lie beside a model's weights.
+
+Axes: N rows, D width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskel.skeleton import Float32
+
+__all__ = ["packed", "scatter", "unpacked"]
+
+
+def scatter(apart: Float32, count: int | None = None) -> NDArray[np.float64]:
+    """(D, D) mean of the outer products of (N, D) rows, over ``count`` instead of N where it is given."""
+    exact = apart.astype(np.float64)
+    covariance: NDArray[np.float64] = exact.T @ exact / (len(exact) if count is None else count)
+    return covariance
+
+
+def packed(covariance: NDArray[np.float64], spread: float) -> NDArray[np.float16] | None:
+    """(D·(D+1)/2,) its lower triangle in units of ``spread``; None where that does not fit into 16 bits: the spread is one of
+    copies of a clip, which say nothing to measure by."""
+    triangle = covariance[np.tril_indices(len(covariance))] / spread
+    return None if np.abs(triangle).max() > np.finfo(np.float16).max else triangle.astype("<f2")
+
+
+def unpacked(triangle: NDArray[np.float16], width: int, spread: float) -> Float32:
+    """(D, D) of what :func:`packed` gave."""
+    covariance = np.zeros((width, width), np.float32)
+    covariance[np.tril_indices(width)] = triangle.astype(np.float32) * np.float32(spread)
+    return covariance + np.tril(covariance, -1).T
