@@ -27,8 +27,8 @@ from types import TracebackType
 import numpy as np
 
 from edgeskel.continual.device.demonstration import Demonstration, packed, unpacked
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.history import Change, Learned
+from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learned_file import (
     check,
     check_length,
@@ -326,8 +326,7 @@ class Memory:
         return np.ascontiguousarray(values, "<f4").tobytes()
 
     def _widths(self) -> Container[int]:
-        """How many values a demonstration may have: those of the embedding, and with the coordinates of its trajectory. Without the
-        model at hand, any number of coordinates."""
+        """How many values a demonstration may have: with the coordinates of its trajectory, or without."""
         if self.knowledge is None:
             return range(self.width, self.width + MOST_COORDINATES + 1)
         more = self.knowledge.trajectories
