@@ -166,7 +166,8 @@ def _live(recogniser: Recogniser, known: Knowledge, segmenter: SegmenterConfig, 
     chosen = test[store.texts("subject")[test] == QUICK_SUBJECT] if quick else test
     made = session_of(recogniser, threads=1, way="window", config=EventConfig(threshold=0.0, segmenter=segmenter))
     # What is said while an action goes on is not counted here, so nothing is recognised before its end.
-    session = Session(_Seeing(made.engine, known, made.topology), made.topology, made.labels, replace(made.window, hop=1_000_000), config=made.config)
+    session = Session(_Seeing(made.engine, known, made.topology), made.topology, made.labels,
+                      replace(made.window, hop=1_000_000), config=made.config)
     names: list[str] = []
     shown: list[Float32 | None] = []
     for stream in streams(store, chosen.tolist(), (), seed=0):

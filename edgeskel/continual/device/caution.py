@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.continual.device.covariance import root
 from edgeskel.skeleton import Float32
 
 __all__ = ["MOST_LENIENT", "Known", "drawn", "least_lead"]
@@ -56,9 +57,8 @@ def drawn(views: Sequence[Known]) -> list[Float32]:
         covariance = known.covariance.astype(np.float64)
         if known.varied is not None:
             covariance += known.varied
-        covariance[np.diag_indices(len(covariance))] += 1e-6 * max(np.trace(covariance) / len(covariance), 1e-12)
         noise = rng.standard_normal((DRAWS * len(known.means), len(covariance)), np.float32)
-        factor = np.linalg.cholesky(covariance).T.astype(np.float32)
+        factor = root(covariance).T.astype(np.float32)
         found.append(np.repeat(known.means, DRAWS, 0) + np.float32(wider) * noise @ factor)
     return found
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeskel.skeleton import Float32
 
-__all__ = ["packed", "scatter", "unpacked"]
+__all__ = ["packed", "root", "scatter", "unpacked"]
 
 
 def scatter(apart: Float32, count: int | None = None) -> NDArray[np.float64]:
@@ -18,6 +18,17 @@ def scatter(apart: Float32, count: int | None = None) -> NDArray[np.float64]:
     exact = apart.astype(np.float64)
     covariance: NDArray[np.float64] = exact.T @ exact / (len(exact) if count is None else count)
     return covariance
+
+
+def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D, D) whose product with its transpose is the covariance, also where rounding to 16 bits has left it directions of less than
+    no spread; those have none then."""
+    try:
+        factor: NDArray[np.float64] = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        spreads, directions = np.linalg.eigh(covariance)
+        factor = directions * np.sqrt(np.maximum(spreads, 0))
+    return factor
 
 
 def packed(covariance: NDArray[np.float64], spread: float) -> NDArray[np.float16] | None:

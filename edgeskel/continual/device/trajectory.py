@@ -42,7 +42,8 @@ def trajectory(joints: Float32, confidence: Float32, topology: Topology) -> Floa
     seen = np.flatnonzero((confidence > 0).any(axis=(0, 2)))
     if not len(seen):
         return np.zeros(persons * POINTS * size * 3, np.float32)
-    weights = _weights(int(seen[0]), int(seen[-1]), joints.shape[1])
+    joints, confidence = (values[:, seen[0] : seen[-1] + 1] for values in (joints, confidence))
+    weights = _weights(joints.shape[1])
     known = np.einsum("ps,msv->mpv", weights, confidence.astype(np.float64))  # (M, P, V)
     moments = np.einsum("ps,msvc->mpvc", weights, joints * confidence[..., None].astype(np.float64))
     turn, origin, length = _frame(moments[0].mean(0), known[0].mean(0), topology)
@@ -54,11 +55,11 @@ def trajectory(joints: Float32, confidence: Float32, topology: Topology) -> Floa
     return np.where((known > _SEEN)[..., None], moved, 0).astype(np.float32).reshape(-1)
 
 
-def _weights(first: int, last: int, frames: int) -> NDArray[np.float64]:
-    """(P, S) how much each frame counts at each point: triangles over the span from ``first`` to ``last``."""
+def _weights(frames: int) -> NDArray[np.float64]:
+    """(P, S) how much each of the frames counts at each point: triangles about places that lie evenly over them."""
     steps = POINTS * _STEPS
-    places = np.linspace(first, last, steps)[:, None]
-    reach = max((last - first) / (steps - 1), 1.0)
+    places = np.linspace(0, frames - 1, steps)[:, None]
+    reach = max((frames - 1) / (steps - 1), 1.0)
     kernel = np.maximum(1 - np.abs(places - np.arange(frames)) / reach, 0)
     kernel /= kernel.sum(1, keepdims=True)
     mean: NDArray[np.float64] = kernel.reshape(POINTS, _STEPS, frames).mean(1)
