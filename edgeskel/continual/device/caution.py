@@ -52,14 +52,14 @@ class Known(Protocol):
 def drawn(views: Sequence[Known]) -> list[Float32]:
     """Of each view (K * DRAWS, D), always the same ones, ordered by class."""
     rng = np.random.default_rng(_SEED)
-    found = []
+    found: list[Float32] = []
     for known, wider in zip(views, WIDER, strict=True):
         covariance = known.covariance.astype(np.float64)
         if known.varied is not None:
             covariance += known.varied
         noise = rng.standard_normal((DRAWS * len(known.means), len(covariance)), np.float32)
-        factor = root(covariance).T.astype(np.float32)
-        found.append(np.repeat(known.means, DRAWS, 0) + np.float32(wider) * noise @ factor)
+        factor = (wider * root(covariance).T).astype(np.float32)
+        found.append((np.repeat(known.means, DRAWS, 0) + noise @ factor).astype(np.float32))
     return found
 
 

@@ -24,11 +24,10 @@ def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """(D, D) whose product with its transpose is the covariance, also where rounding to 16 bits has left it directions of less than
     no spread; those have none then."""
     try:
-        factor: NDArray[np.float64] = np.linalg.cholesky(covariance)
+        return np.asarray(np.linalg.cholesky(covariance), np.float64)
     except np.linalg.LinAlgError:
         spreads, directions = np.linalg.eigh(covariance)
-        factor = directions * np.sqrt(np.maximum(spreads, 0))
-    return factor
+        return np.asarray(directions * np.sqrt(np.maximum(spreads, 0)), np.float64)
 
 
 def packed(covariance: NDArray[np.float64], spread: float) -> NDArray[np.float16] | None:

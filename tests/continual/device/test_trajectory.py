@@ -16,6 +16,7 @@ from edgeskel.continual.device.trajectories import Trajectories
 from edgeskel.continual.device.trajectory import POINTS, trajectory
 from edgeskel.errors import CorruptFile, InvalidClip
 from edgeskel.runtime.bundle import Window
+from edgeskel.runtime.engines import State
 from edgeskel.runtime.session import Session
 from edgeskel.skeleton import Clip, Float32
 
@@ -30,7 +31,7 @@ def body(rng: np.random.Generator) -> NDArray[np.float64]:
     for side, x in (("left", 0.2), ("right", -0.2)):
         joints[KINECT.index(f"{side}_hip")] = (x / 2, 0.9, 0)
         joints[KINECT.index(f"{side}_shoulder")] = (x, 1.4, 0)
-    return joints + np.array([0.3, 0, 3.0])
+    return np.asarray(joints + np.array([0.3, 0, 3.0]))
 
 
 def moving(way: NDArray[np.float64], rng: np.random.Generator, frames: int = 40, noise: float = 0.01) -> Float32:
@@ -52,7 +53,7 @@ def clip() -> Float32:
 def test_place_facing_size_and_pace_do_not_matter(clip: Float32) -> None:
     plain = trajectory(clip, seen(clip), KINECT)
     turn = np.array([[np.cos(1), 0, np.sin(1)], [0, 1, 0], [-np.sin(1), 0, np.cos(1)]])
-    for other in (clip + np.float32([1, 0.2, -2]), clip @ turn.T, 1.3 * clip):
+    for other in (clip + np.array([1, 0.2, -2]), clip @ turn.T, 1.3 * clip):
         assert trajectory(other.astype(np.float32), seen(clip), KINECT) == pytest.approx(plain, abs=2e-3)
     slow = np.repeat(clip, 3, axis=1)
     assert trajectory(slow, seen(slow), KINECT) == pytest.approx(plain, abs=0.1)
@@ -116,7 +117,7 @@ class Blind:
         values = np.full(WIDTH, 0.3, np.float32) + self.rng.normal(scale=0.1, size=WIDTH).astype(np.float32)
         return np.full(OLD, 1 / OLD, np.float32), values
 
-    def step(self, joints: Float32, confidence: Float32, state: object) -> tuple[Float32, Float32, object]:
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
         raise AssertionError("it goes by window")
 
 
@@ -189,13 +190,13 @@ def test_what_is_known_of_trajectories_is_kept_with_the_model_and_leaves_its_ide
     with np.load(tmp_path / "embedding.npz") as data:
         arrays = dict(data)
     earlier = {name: array for name, array in arrays.items() if not name.startswith("trajectory")}
-    np.savez(tmp_path / "embedding.npz", **earlier)  # type: ignore[arg-type]
+    np.savez(tmp_path / "embedding.npz", **earlier)
     assert Knowledge.load(tmp_path / "embedding.npz").trajectories is None
     assert Knowledge.load(tmp_path / "embedding.npz").digest == knowledge.digest
     for name in set(arrays) - set(earlier):
         for broken in (None, arrays[name][..., None], np.full_like(arrays[name], np.nan)):
             changed = {**arrays, name: broken} if broken is not None else {key: arrays[key] for key in arrays if key != name}
-            np.savez(tmp_path / "embedding.npz", **changed)  # type: ignore[arg-type]
+            np.savez(tmp_path / "embedding.npz", **changed)
             with pytest.raises(CorruptFile, match="trajectories"):
                 Knowledge.load(tmp_path / "embedding.npz")
 
