@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeskel import topologies
 from edgeskel.continual.device import Demonstration, Knowledge, Memory, create, load, with_learned
-from edgeskel.continual.device.caution import DRAWS, MOST_CAUTIOUS, MOST_LENIENT, least_lead
+from edgeskel.continual.device.caution import DRAWS, MOST, least_lead
 from edgeskel.continual.device.trajectories import Trajectories
 from edgeskel.continual.device.trajectory import POINTS, trajectory
 from edgeskel.errors import CorruptFile, InvalidClip
@@ -205,7 +205,7 @@ def test_new_actions_that_are_near_old_ones_must_be_farther_ahead() -> None:
     rng = np.random.default_rng(6)
     own = np.repeat(np.eye(OLD), DRAWS, 0) * 0.8 + rng.normal(scale=0.05, size=(OLD * DRAWS, OLD))
     far, near = own.mean(1, keepdims=True) - 0.1, own.max(1, keepdims=True) - rng.uniform(-0.1, 0.2, size=(len(own), 1))
-    assert least_lead(np.concatenate([own, far], 1), OLD) == pytest.approx(-MOST_LENIENT)
-    assert least_lead(np.concatenate([own, near], 1), OLD) == pytest.approx(MOST_CAUTIOUS)
+    assert least_lead(np.concatenate([own, far], 1), OLD) == 0
+    assert least_lead(np.concatenate([own, near], 1), OLD) == pytest.approx(MOST)
     between = own.max(1, keepdims=True) + np.where(np.arange(len(own)) < 3, 0.015, -0.3)[:, None]  # three of 64 are near it
-    assert 0 < least_lead(np.concatenate([own, between], 1), OLD) < MOST_CAUTIOUS
+    assert 0 < least_lead(np.concatenate([own, between], 1), OLD) < MOST
