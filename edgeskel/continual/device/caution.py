@@ -2,9 +2,9 @@
 
 Unseen clips of the old actions are drawn about their means, wider than the clips that were trained on, and it is counted how many
 of them the new actions would take. Where they would take none, the likeliest label wins; where they would take some, new actions
-must be ahead. On people and actions held out of the training parts of five data sets (seven models of the product's own recipe) 82 % of
-the new actions were found by whole clip and 78 % in streams so, and 1.0 and 1.7 points of the old ones were lost. Without a
-bound it was 84 % and 81 %, 1.6 and 2.3 points; with up to 0.06 81 % and 76 %, 0.8 and 1.4 points.
+must be ahead. On people and actions held out of the training parts of five data sets (seven models of the product's own recipe)
+82 % of the new actions were found by whole clip and 78 % in streams so, and 1.0 and 1.7 points of the old ones were lost. Without
+a bound it was 84 % and 81 %, 1.6 and 2.3 points; with up to 0.06 81 % and 76 %, 0.8 and 1.4 points.
 
 Axes: K classes of the recogniser, L learned labels, D width of a view (the embedding, or the coordinates of the trajectory).
 """
@@ -30,8 +30,8 @@ out. The network has drawn its own clips together; it never touched the trajecto
 TAKEN = 0.01
 """Share of the drawn clips that may be taken."""
 MOST = 0.04
-"""Cosine by which a new action must be ahead at most: of 0, 0.03, 0.04, 0.05 and 0.06 the least that loses under a point of the old ones,
-on those held-out people and actions."""
+"""Cosine by which a new action must be ahead at most: of 0, 0.03, 0.04, 0.05 and 0.06 the least that loses under a point of the
+old ones, on those held-out people and actions."""
 STEP = 0.01
 """Between two of them that are tried."""
 _SEED = 20_26
