@@ -22,7 +22,7 @@ from edgeskel.skeleton import Float32
 
 __all__ = ["MOST", "Known", "drawn", "least_lead"]
 
-DRAWS = 16
+DRAWS = 24
 """Of each old class."""
 WIDER = (4.0, 2.5)
 """Times the standard deviation of clips that were trained on, of embeddings and of trajectories: unseen people lie so much farther

@@ -207,5 +207,5 @@ def test_new_actions_that_are_near_old_ones_must_be_farther_ahead() -> None:
     far, near = own.mean(1, keepdims=True) - 0.1, own.max(1, keepdims=True) - rng.uniform(-0.1, 0.2, size=(len(own), 1))
     assert least_lead(np.concatenate([own, far], 1), OLD) == 0
     assert least_lead(np.concatenate([own, near], 1), OLD) == pytest.approx(MOST)
-    between = own.max(1, keepdims=True) + np.where(np.arange(len(own)) < 3, 0.015, -0.3)[:, None]  # three of 64 are near it
+    between = own.max(1, keepdims=True) + np.where(np.arange(len(own)) < 3, 0.015, -0.3)[:, None]  # three of 96 are near it
     assert 0 < least_lead(np.concatenate([own, between], 1), OLD) < MOST
