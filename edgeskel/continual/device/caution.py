@@ -22,8 +22,8 @@ from edgeskel.skeleton import Float32
 
 __all__ = ["MOST", "Known", "drawn", "least_lead"]
 
-DRAWS = 24
-"""Of each old class."""
+DRAWS, DEPARTURES = 24, 96
+"""Clips of each old class, and ways in which they depart from a mean in all, which the classes share: most of the time goes there."""
 WIDER = (4.0, 2.5)
 """Times the standard deviation of clips that were trained on, of embeddings and of trajectories: unseen people lie so much farther
 out. The network has drawn its own clips together; it never touched the trajectories."""
@@ -61,9 +61,10 @@ def drawn(views: Sequence[Known]) -> list[Float32]:
         covariance = known.covariance.astype(np.float64)
         if known.varied is not None:
             covariance += known.varied
-        noise = rng.standard_normal((DRAWS * len(known.means), len(covariance)), np.float32)
-        factor = (wider * root(covariance).T).astype(np.float32)
-        found.append((np.repeat(known.means, DRAWS, 0) + noise @ factor).astype(np.float32))
+        noise = rng.standard_normal((DEPARTURES, len(covariance)), np.float32)
+        departures = noise @ (wider * root(covariance).T).astype(np.float32)
+        means = np.repeat(known.means, DRAWS, 0)
+        found.append((means + departures[np.arange(len(means)) % DEPARTURES]).astype(np.float32))
     return found
 
 

@@ -5,6 +5,8 @@ Axes: N rows, D width.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,12 +35,18 @@ def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
 def packed(covariance: NDArray[np.float64], spread: float) -> NDArray[np.float16] | None:
     """(D·(D+1)/2,) its lower triangle in units of ``spread``; None where that does not fit into 16 bits: the spread is one of
     copies of a clip, which say nothing to measure by."""
-    triangle = covariance[np.tril_indices(len(covariance))] / spread
+    triangle = covariance[_below(len(covariance))] / spread
     return None if np.abs(triangle).max() > np.finfo(np.float16).max else triangle.astype("<f2")
 
 
 def unpacked(triangle: NDArray[np.float16], width: int, spread: float) -> Float32:
     """(D, D) of what :func:`packed` gave."""
     covariance = np.zeros((width, width), np.float32)
-    covariance[np.tril_indices(width)] = triangle.astype(np.float32) * np.float32(spread)
+    covariance[_below(width)] = triangle.astype(np.float32) * np.float32(spread)
     return covariance + np.tril(covariance, -1).T
+
+
+@cache
+def _below(width: int) -> NDArray[np.bool_]:
+    """(D, D) the lower triangle; indices of it take longer to make than all that is done with them."""
+    return np.tri(width, dtype=bool)

@@ -73,10 +73,10 @@ class Space(NamedTuple):
         factor = np.linalg.inv(np.linalg.cholesky(covariance)).T
         return cls(factor.astype(np.float32), (known.means.mean(0) @ factor).astype(np.float32))
 
-    def directions(self, embeddings: NDArray[Any]) -> NDArray[np.float64]:
-        """(N, D) of length 1."""
-        placed = embeddings.astype(np.float64) @ self.factor - self.middle
-        directions: NDArray[np.float64] = placed / np.maximum(np.linalg.norm(placed, axis=-1, keepdims=True), 1e-12)
+    def directions(self, embeddings: NDArray[Any]) -> NDArray[Any]:
+        """(N, D) of length 1, in the precision of what is given."""
+        placed = embeddings @ self.factor - self.middle
+        directions: NDArray[Any] = placed / np.maximum(np.linalg.norm(placed, axis=-1, keepdims=True), 1e-12)
         return directions
 
 
@@ -92,9 +92,9 @@ class _View(NamedTuple):
         means = np.concatenate([known.means, shown.means(learned)])
         return cls(space, space.directions(means).astype(np.float32))
 
-    def cosines(self, embeddings: NDArray[Any]) -> NDArray[np.float64]:
-        """(N, D) -> (N, K + L)."""
-        cosines: NDArray[np.float64] = self.space.directions(embeddings) @ self.labels.T.astype(np.float64)
+    def cosines(self, embeddings: NDArray[Any]) -> NDArray[Any]:
+        """(N, D) -> (N, K + L), in the precision of what is given."""
+        cosines: NDArray[Any] = self.space.directions(embeddings) @ self.labels.T
         return cosines
 
     @property
@@ -144,7 +144,7 @@ class WhitenedCosine(Learner):
         width = self.knowledge.width
         return SHARPNESS * self._cosines([embeddings[:, :width], *([embeddings[:, width:]] if embeddings.shape[1] > width else [])])
 
-    def _cosines(self, parts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    def _cosines(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """(N, K + L), from (N, D) embeddings and, where there are, (N, C) coordinates."""
         cosines = self._views[0].cosines(parts[0])
         if len(parts) > 1 and len(self._views) > 1:
