@@ -5,7 +5,8 @@ demonstrations from people of the training part, drawn ten times; everything is 
 
 - ``device_learning_new``: percent of whole clips of the new actions that are recognised among all actions.
 - ``device_learning_live``: the same of the actions in streams with standing still between them, through ``Session.step`` with the
-  learner: what the session says when an action ends. An action of which it finds no half is wrong.
+  learner: what the session says when an action ends. Streams are cut as the model's ``segmenter.json`` says. An action of which
+  no half is found is wrong.
 - ``device_learning_old_drop``: points that the old actions lose by whole clip; ``device_learning_live_old_drop`` in streams.
 
 Means over the sets. With ``quick`` the one base that ships, of UTD-MHAD, and one test subject's stream; else all five sets, whose
@@ -29,10 +30,12 @@ from benchmarks._bench import CACHE
 from benchmarks._streams import found, streams
 
 if TYPE_CHECKING:
-    from edgeskel.continual.device import Learner
+    from edgeskel.continual.device import Knowledge, Learner
     from edgeskel.data import Store
     from edgeskel.models import Recogniser
-    from edgeskel.skeleton import Float32
+    from edgeskel.runtime.engines import Engine, State
+    from edgeskel.runtime.motion import SegmenterConfig
+    from edgeskel.skeleton import Float32, Topology
 
 __all__ = ["measure"]
 
@@ -75,33 +78,33 @@ class Seen:
 
     Args:
         names: (N,) what was performed.
-        embeddings: (N, D).
+        seen: (N, D + C), what a learner is shown.
         probabilities: (N, K) of the base.
         noticed: (N,) whether the session found them at all.
     """
 
     names: NDArray[np.str_]
-    embeddings: Float32
+    seen: Float32
     probabilities: Float32
     noticed: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, recogniser: Recogniser, names: Sequence[str], embeddings: Sequence[Float32 | None]) -> Seen:
+    def of(cls, recogniser: Recogniser, known: Knowledge, names: Sequence[str], shown: Sequence[Float32 | None]) -> Seen:
         """With what the base itself makes of them; None is one that was not noticed."""
         import torch
 
-        width = next(len(one) for one in embeddings if one is not None)
-        seen = np.stack([np.zeros(width, np.float32) if one is None else one for one in embeddings])
+        width = next(len(one) for one in shown if one is not None)
+        seen = np.stack([np.zeros(width, np.float32) if one is None else one for one in shown])
         with torch.inference_mode():
-            probabilities = recogniser.classifier(torch.from_numpy(seen)).softmax(-1).numpy()
-        return cls(np.array(names), seen, probabilities, np.array([one is not None for one in embeddings]))
+            probabilities = recogniser.classifier(torch.from_numpy(seen[:, : known.width])).softmax(-1).numpy()
+        return cls(np.array(names), seen, probabilities, np.array([one is not None for one in shown]))
 
     def right(self, learner: Learner) -> tuple[float, float]:
         """Percent of the new actions that are recognised, and points that the old ones lose."""
         from edgeskel.continual.device import joined
 
         old = np.array(learner.knowledge.labels)
-        given = np.array(learner.labels)[joined(self.probabilities, learner.predict(self.embeddings)).argmax(-1)]
+        given = np.array(learner.labels)[joined(self.probabilities, learner.predict(self.seen)).argmax(-1)]
         known = np.isin(self.names, old)
         before = self.noticed & (old[self.probabilities.argmax(-1)] == self.names)
         after = self.noticed & (given == self.names)
@@ -110,8 +113,9 @@ class Seen:
 
 def _of_base(name: str, store: Store, draw: int, folder: Path, quick: bool) -> dict[str, float]:
     from edgeskel.continual.device import Knowledge, create, knowledge, learner
-    from edgeskel.continual.embedding import embeddings
+    from edgeskel.continual.embedding import seen
     from edgeskel.models import from_pretrained
+    from edgeskel.runtime.segmentation import read_segmenter
 
     recogniser, known = from_pretrained(folder), Knowledge.load(folder / knowledge.FILE)
     split = parts(name, store, draw)
@@ -119,9 +123,9 @@ def _of_base(name: str, store: Store, draw: int, folder: Path, quick: bool) -> d
     several = store.index["frames"] > 1  # a clip of one frame is no performance
     train = split.train[~np.isin(names[split.train], known.labels) & several[split.train]]
     test = split.test[several[split.test]]
-    shown = embeddings(recogniser, [store[int(clip)] for clip in train])
-    whole = Seen.of(recogniser, names[test].tolist(), list(embeddings(recogniser, [store[int(clip)] for clip in test])))
-    live = _live(recogniser, store, test, quick)
+    shown = seen(recogniser, known, [store[int(clip)] for clip in train])
+    whole = Seen.of(recogniser, known, names[test].tolist(), list(seen(recogniser, known, [store[int(clip)] for clip in test])))
+    live = _live(recogniser, known, read_segmenter(folder), store, test, quick)
     drawn = []
     for number in range(DRAWS):
         rng, taught = np.random.default_rng(number), create(learner.DEFAULT, known)
@@ -133,16 +137,39 @@ def _of_base(name: str, store: Store, draw: int, folder: Path, quick: bool) -> d
     return {"new": new, "live": live_new, "old_drop": drop, "live_old_drop": live_drop}
 
 
-def _live(recogniser: Recogniser, store: Store, test: NDArray[np.int64], quick: bool) -> Seen:
+class _Seeing:
+    """An engine that gives what a learner is shown in place of the embedding."""
+
+    def __init__(self, engine: Engine, known: Knowledge, topology: Topology) -> None:
+        self.name: str = engine.name
+        self._engine, self._known, self._topology = engine, known, topology
+
+    @staticmethod
+    def available() -> str | None:
+        return None
+
+    def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
+        from edgeskel.continual.device.trajectory import trajectory
+
+        probabilities, embedding = self._engine(joints, confidence)
+        return probabilities, self._known.seen(embedding, trajectory(joints[0], confidence[0], self._topology))
+
+    def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
+        return self._engine.step(joints, confidence, state)
+
+
+def _live(recogniser: Recogniser, known: Knowledge, segmenter: SegmenterConfig, store: Store, test: NDArray[np.int64],
+          quick: bool) -> Seen:
     """What a session sees of each action of the streams when it has ended."""
     from edgeskel.runtime import Event, EventConfig, Session, session_of
 
     chosen = test[store.texts("subject")[test] == QUICK_SUBJECT] if quick else test
-    made = session_of(recogniser, threads=1, way="window", config=EventConfig(threshold=0.0))
+    made = session_of(recogniser, threads=1, way="window", config=EventConfig(threshold=0.0, segmenter=segmenter))
     # What is said while an action goes on is not counted here, so nothing is recognised before its end.
-    session = Session(made.engine, made.topology, made.labels, replace(made.window, hop=1_000_000), config=made.config)
+    session = Session(_Seeing(made.engine, known, made.topology), made.topology, made.labels,
+                      replace(made.window, hop=1_000_000), config=made.config)
     names: list[str] = []
-    seen: list[Float32 | None] = []
+    shown: list[Float32 | None] = []
     for stream in streams(store, chosen.tolist(), (), seed=0):
         session.reset()
         ended: list[tuple[Event, Float32 | None]] = []
@@ -151,6 +178,6 @@ def _live(recogniser: Recogniser, store: Store, test: NDArray[np.int64], quick: 
             events = session.finish() if frame is None else session.step(frame)
             ended += [(event, (before | session.persons)[event.person].embedding) for event in events if event.kind == "ended"]
         names += [label for _, _, label in stream.spans]
-        seen += [next((embedding for event, embedding in ended if event is one), None)
+        shown += [next((embedding for event, embedding in ended if event is one), None)
                  for one in found(stream, [event for event, _ in ended])]
-    return Seen.of(recogniser, names, seen)
+    return Seen.of(recogniser, known, names, shown)

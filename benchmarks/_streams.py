@@ -39,7 +39,7 @@ class Stream:
 def streams(store: Store, indices: Sequence[int], others: Sequence[Clip], seed: int, share: float = 0.3) -> list[Stream]:
     """One stream for each subject: clips in random order, with 0.8 to 2.5 s of standing still between them and, before a
     ``share`` of the clips, one of the ``others``, moved to where the person stands. Standing still is the last pose with 4 mm
-    of noise per joint. Frames come at the store's rate."""
+    of noise per joint, of everybody in the clip. Frames come at the store's rate."""
     rng = np.random.default_rng(seed)
     chosen = np.asarray(indices)
     subjects = store.index["subject"][chosen]
@@ -60,16 +60,19 @@ def _joined(clips: Sequence[tuple[Clip, bool]], rng: np.random.Generator, rate: 
     unseen: list[tuple[float, float, str]] = []
     last: Float32 | None = None
     for clip, known in clips:
-        joints = clip.joints[:1]
+        joints, seen = clip.joints, clip.confidence
         if last is not None and not known:
-            joints = joints + (last - joints[:, 0])[:, None, :1]  # the first joint is the pelvis
+            joints = joints + (last[0, 0] - joints[0, 0, 0])  # the first joint is the pelvis
         begin = len(frames) / rate
         (spans if known else unseen).append((begin, begin + joints.shape[1] / rate, clip.label))
         last = joints[:, -1]
         rest = np.repeat(last[:, None], round(int(rng.integers(24, 76)) * rate / RATE), axis=1)
         still = rest + rng.normal(scale=0.004, size=rest.shape)
-        for pose in np.concatenate([joints, still], axis=1).transpose(1, 0, 2, 3).astype(np.float32):
-            frames.append(Frame(len(frames) / rate, pose, np.ones(pose.shape[:2], np.float32)))
+        poses = np.concatenate([joints, still], axis=1).transpose(1, 0, 2, 3).astype(np.float32)
+        seen = np.concatenate([seen, np.repeat(seen[:, -1:], still.shape[1], axis=1)], axis=1).transpose(1, 0, 2)
+        for pose, confidence in zip(poses, seen, strict=True):
+            present = (confidence > 0).any(-1)
+            frames.append(Frame(len(frames) / rate, np.where(confidence[..., None] > 0, pose, 0)[present], confidence[present]))
     return Stream(frames, spans, unseen, rate)
 
 

@@ -147,28 +147,30 @@ class Clips:
     Args:
         recogniser: the base.
         names: (N,) labels.
-        embeddings: (N, D).
+        shown: (N, D + C), or (N, D) where the base goes frame by frame: what a learner is shown.
+        width: D.
         test: (N,) whether one is tested on; demonstrations come from the others.
         found: (N,) whether it was noticed at all; None says that all were.
     """
 
-    def __init__(self, recogniser: Recogniser, names: NDArray[np.str_], embeddings: Float32, test: NDArray[np.bool_],
-                 found: NDArray[np.bool_] | None = None) -> None:
+    def __init__(self, recogniser: Recogniser, names: NDArray[np.str_], shown: Float32, width: int,
+                 test: NDArray[np.bool_], found: NDArray[np.bool_] | None = None) -> None:
         import torch
 
-        self.names, self.embeddings, self.train, self.test = names, embeddings, ~test, test
+        self.names, self.shown, self.train, self.test = names, shown, ~test, test
         self.found = np.ones(len(names), bool) if found is None else found
         self.new = ~np.isin(names, recogniser.config.labels)
         with torch.inference_mode():
-            logits = recogniser.classifier(torch.from_numpy(embeddings))
+            logits = recogniser.classifier(torch.from_numpy(shown[:, :width]))
             self.probabilities: NDArray[np.float32] = logits.softmax(-1).numpy()
 
     @classmethod
-    def of(cls, store: Store, recogniser: Recogniser) -> Clips:
+    def of(cls, store: Store, recogniser: Recogniser, knowledge: Knowledge) -> Clips:
         """Every clip, whole."""
-        from edgeskel.continual.embedding import embeddings
+        from edgeskel.continual.embedding import seen
 
-        return cls(recogniser, _names(store), embeddings(recogniser, store), _test_part(store))
+        return cls(recogniser, _names(store), seen(recogniser, knowledge, list(store)), knowledge.width,
+                   _test_part(store))
 
     @classmethod
     def in_streams(cls, store: Store, recogniser: Recogniser, width: int) -> Clips:
@@ -195,7 +197,7 @@ class Clips:
         nothing = np.zeros(width, np.float32)
         return cls(recogniser, np.concatenate([_names(store)[taught], names]),
                    np.concatenate([embeddings(recogniser, [store[int(clip)] for clip in taught]),
-                                   [nothing if one is None else one for one in seen]]),
+                                   [nothing if one is None else one for one in seen]]), width,
                    np.arange(len(taught) + len(seen)) >= len(taught),
                    np.array([True] * len(taught) + [one is not None for one in seen]))
 
@@ -239,8 +241,8 @@ def _learned(clips: Clips, knowledge: Knowledge, learner: str, sure: EventConfig
     def drawn(draw: int) -> tuple[float, float]:
         taught = create(learner, knowledge)
         for clip, label in clips.draw(np.random.default_rng(draw)):
-            taught.learn(clips.embeddings[clip], label)
-        answers = joined(clips.probabilities, taught.predict(clips.embeddings))
+            taught.learn(clips.shown[clip], label)
+        answers = joined(clips.probabilities, taught.predict(clips.shown))
         return top1(answers, taught.labels, new), top1(answers, taught.labels, old)
 
     before = top1(clips.probabilities, knowledge.labels, old)
@@ -256,7 +258,7 @@ def _of_one_set(store: Store, class_set: int, made: tuple[Recogniser, Knowledge]
     from edgeskel.continual.device import LEARNERS
 
     recogniser, knowledge = made
-    clips = Clips.of(store, recogniser)
+    clips = Clips.of(store, recogniser, knowledge)
     new = ", ".join(sorted(set(clips.names[clips.new])))
     return [{"set": class_set, "new actions": new, "learner": learner, **_learned(clips, knowledge, learner)}
             for learner in LEARNERS]
@@ -285,7 +287,7 @@ def _other_ways(store: Store, made: tuple[Recogniser, Knowledge], scratch: Path)
     from export.latent import write_latent_replay
 
     recogniser, knowledge = made
-    clips = Clips.of(store, recogniser)
+    clips = Clips.of(store, recogniser, knowledge)
     old, new = clips.test & ~clips.new, clips.test & clips.new
     before = clips.top1(clips.probabilities, knowledge.labels, old)
     parts = split(store, "cross-subject", validation=0)
@@ -303,15 +305,15 @@ def _other_ways(store: Store, made: tuple[Recogniser, Knowledge], scratch: Path)
         demonstrations = clips.draw(np.random.default_rng(draw))
         with Memory.open(scratch / f"{draw}.sqlite", knowledge) as memory:
             for clip, label in demonstrations:
-                memory.learn(label, Demonstration(clips.embeddings[clip], str(clip), 2.0))
+                memory.learn(label, Demonstration(clips.shown[clip], str(clip), 2.0))
             start = time.perf_counter()
             learner = memory.learner(LEARNER)
-            answers = joined(clips.probabilities, learner.predict(clips.embeddings))
+            answers = joined(clips.probabilities, learner.predict(clips.shown))
             note("frozen embedding", answers, learner.labels, time.perf_counter() - start)
             start = time.perf_counter()
-            larger, _, _ = grown(recogniser, memory, clips.embeddings[:0], np.zeros(0, np.int64))
+            larger, _, _ = grown(recogniser, memory, clips.shown[:0, : knowledge.width], np.zeros(0, np.int64))
             seconds = time.perf_counter() - start
-            note("grown classifier", Clips.of(store, larger).probabilities, tuple(larger.config.labels), seconds)
+            note("grown classifier", Clips.of(store, larger, knowledge).probabilities, tuple(larger.config.labels), seconds)
         deep = LatentReplay(scratch)
         for clip, label in demonstrations:
             deep.learn(latents[clip], label)
@@ -336,8 +338,10 @@ def _times(knowledge: Knowledge, scratch: Path) -> dict[str, float]:
     def demonstration(name: str) -> Demonstration:
         joints = rng.normal(size=(1, 90, 20, 3)).astype(np.float32)  # three seconds, as hard to compress as can be
         clip = Clip(joints, np.ones(joints.shape[:3], np.float32), np.arange(90) / 30)
-        embedding = knowledge.means[int(rng.integers(len(knowledge.labels)))] + rng.normal(size=knowledge.width)
-        return Demonstration(embedding.astype(np.float32), name, 3.0, clip=clip)
+        label, known = int(rng.integers(len(knowledge.labels))), knowledge.trajectories
+        views = (knowledge,) if known is None else (knowledge, known)
+        values = np.concatenate([view.means[label] + rng.normal(size=view.width) for view in views])
+        return Demonstration(values.astype(np.float32), name, 3.0, clip=clip)
 
     learning, all_of_it = [], []
     with Memory.open(scratch / "learned.sqlite", knowledge) as memory:

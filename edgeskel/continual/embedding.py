@@ -1,11 +1,12 @@
 """Where a trained recogniser's own classes lie in its embedding, measured on clips that it learned from. Needs torch.
 
-Axes: N clips, D width of the embedding.
+Axes: N clips, D width of the embedding, G length of a trajectory, C its coordinates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 
 from edgeskel.continual.device.demonstration import FEWEST
 from edgeskel.continual.device.knowledge import Knowledge
+from edgeskel.continual.device.trajectories import Trajectories
+from edgeskel.continual.device.trajectory import trajectory
 from edgeskel.continual.variation import changed
 from edgeskel.errors import LabelMismatch, TopologyMismatch
 from edgeskel.models import CausalRecogniser
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from edgeskel.models import Recogniser
     from edgeskel.skeleton import Clip, Float32
 
-__all__ = ["describe", "embeddings", "varied"]
+__all__ = ["describe", "embeddings", "seen", "trajectories"]
 
 MOST_VARIED = 96
 """Clips that are changed to see how far an embedding moves, evenly from all; more say little more."""
@@ -52,21 +55,38 @@ def describe(recogniser: Recogniser, store: Store, clips: Iterable[int]) -> Know
     if not known:
         raise LabelMismatch(f"none of the clips of {store.dataset} has a label of the recogniser",
                             expected=", ".join(labels[:5]) + ", ...", remedy="give the store that it was trained with")
-    seen = embeddings(recogniser, [store[clip] for clip, _ in known])
-    knowledge = Knowledge.measure(seen, np.array([index for _, index in known], np.int64), labels)
-    apart = varied(recogniser, (store[clip] for clip, _ in known[:: -(-len(known) // MOST_VARIED)]))
-    return knowledge.with_varied(apart) if len(apart) else knowledge
+    clips_of_it = [store[clip] for clip, _ in known]
+    classes = np.array([index for _, index in known], np.int64)
+    knowledge = Knowledge.measure(embeddings(recogniser, clips_of_it), classes, labels)
+    several = [changed(clip) for clip in clips_of_it[:: -(-len(known) // MOST_VARIED)] if clip.frames >= FEWEST]
+    if several:
+        knowledge = knowledge.with_varied(_apart(recogniser, several))
+    if several and not getattr(recogniser.config, "causal", False):
+        moved = np.stack([trajectories(recogniser, changes) for changes in several])
+        knowledge = replace(knowledge, trajectories=Trajectories.measure(trajectories(recogniser, clips_of_it), classes, moved))
+    return knowledge
 
 
-def varied(recogniser: Recogniser, clips: Iterable[Clip]) -> Float32:
-    """(N, D) of changed clips, each less the mean over the changes of its clip; clips that are too short to be changed are left
-    out."""
-    several = [changed(clip) for clip in clips if clip.frames >= FEWEST]
-    if not several:
-        return np.zeros((0, 0), np.float32)
+def _apart(recogniser: Recogniser, several: Sequence[Sequence[Clip]]) -> Float32:
+    """(N, D) of changed clips, each less the mean over the changes of its clip."""
     seen = embeddings(recogniser, [one for changes in several for one in changes]).reshape(len(several), len(several[0]), -1)
     apart: Float32 = (seen - seen.mean(1, keepdims=True)).reshape(-1, seen.shape[-1])
     return apart
+
+
+def trajectories(recogniser: Recogniser, clips: Iterable[Clip]) -> Float32:
+    """(N, G) of whole clips, each in the window that the recogniser sees."""
+    config = recogniser.config
+    return np.stack([trajectory(*fit_window(clip.joints, clip.confidence, config.persons, config.source_frames), config.topology)
+                     for clip in clips])
+
+
+def seen(recogniser: Recogniser, knowledge: Knowledge, clips: Sequence[Clip]) -> Float32:
+    """(N, D + C) or (N, D): what a learner is shown of whole clips."""
+    found = embeddings(recogniser, clips)
+    if knowledge.trajectories is None:
+        return found
+    return np.stack([knowledge.seen(*pair) for pair in zip(found, trajectories(recogniser, clips), strict=True)])
 
 
 def embeddings(recogniser: Recogniser, clips: Iterable[Clip], batch: int = 64) -> Float32:

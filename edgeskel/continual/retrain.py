@@ -10,7 +10,7 @@ Axes: N embeddings, K classes of the old recogniser, L learned labels, D width o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from edgeskel.continual.device.head import joined
 from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import DEFAULT
 from edgeskel.continual.device.memory import Memory
+from edgeskel.continual.device.trajectories import Trajectories
 from edgeskel.continual.embedding import embeddings
 from edgeskel.errors import UsageError
 from edgeskel.models import create
@@ -72,7 +73,7 @@ def retrain(recogniser: Recogniser, memory: Memory, out: str | Path, store: Stor
     larger.save_pretrained(out)
     knowledge = Knowledge.measure(seen, shown, larger.config.labels)
     if memory.knowledge is not None:  # the network is the same, so an embedding moves as it did
-        knowledge = knowledge.varying_as(memory.knowledge)
+        knowledge = replace(knowledge.varying_as(memory.knowledge), trajectories=_grown(memory.knowledge, memory, larger))
     knowledge.save(Path(out) / known.FILE)
     return larger.config.labels
 
@@ -96,7 +97,7 @@ def grown(recogniser: Recogniser, memory: Memory, old: Float32,
     if not learner.learned:
         raise UsageError(f"nothing is learned in {memory.path}")
     knowledge = learner.knowledge
-    demonstrations = [(learner.labels.index(label), one.embedding) for label, one in memory.demonstrations()]
+    demonstrations = [(learner.labels.index(label), one.embedding[: memory.width]) for label, one in memory.demonstrations()]
     places = np.array([place for place, _ in demonstrations], np.int64)
     shown = np.stack([embedding for _, embedding in demonstrations])
     size, count = len(knowledge.labels), len(learner.labels)
@@ -127,6 +128,15 @@ def grown(recogniser: Recogniser, memory: Memory, old: Float32,
     real = np.concatenate([old if len(old) else (means[drawn_for] + noise)[drawn_for < size], shown])
     real_classes = np.concatenate([classes if len(old) else drawn_for[drawn_for < size], places])
     return larger.eval(), real.astype(np.float32), real_classes
+
+
+def _grown(knowledge: Knowledge, memory: Memory, larger: Recogniser) -> Trajectories | None:
+    """The trajectories of old classes and learned ones; None where a demonstration has none."""
+    known, courses = knowledge.trajectories, [(label, one.embedding[memory.width :]) for label, one in memory.demonstrations()]
+    if known is None or not all(len(course) for _, course in courses):
+        return None
+    new = larger.config.labels[len(knowledge.labels) :]
+    return known.with_classes(np.stack([np.mean([course for label, course in courses if label == name], 0) for name in new]))
 
 
 def _linear(classifier: nn.Module, width: int) -> tuple[Tensor, Tensor]:

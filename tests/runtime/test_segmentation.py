@@ -83,8 +83,24 @@ def test_free_form_actions_stay_whole_once_their_pauses_are_known(clips: dict[st
     assert f1(after, spans) > 0.85 and len(after) < 1.15 * len(spans)
 
 
-def test_crisp_actions_are_cut_as_before(clips: dict[str, list[Clip]]) -> None:
-    assert of(clips["one"]) == SegmenterConfig()
+def test_crisp_actions_are_cut_as_before_and_as_closely_as_they_were_recorded(clips: dict[str, list[Clip]]) -> None:
+    config = of(clips["one"])
+    assert replace(config, margin_s=0.3) == SegmenterConfig()
+    assert 0.05 < config.margin_s < 0.2
+
+
+def test_short_actions_that_were_cut_closely_are_found(clips: dict[str, list[Clip]]) -> None:
+    def close(clip: Clip) -> Clip:
+        """The liveliest 0.7 s of it."""
+        speed = np.abs(np.diff(clip.joints, axis=1)).sum((0, 2, 3))
+        start = int(np.convolve(speed, np.ones(20), "valid").argmax())
+        return replace(clip, joints=clip.joints[:, start : start + 21], confidence=clip.confidence[:, start : start + 21],
+                       time=np.arange(21) / RATE, inertial=None)
+
+    config = of([close(clip) for clip in clips["one"]])
+    frames, spans = played([close(clip) for clip in clips["other"]], np.random.default_rng(0))
+    assert f1(found(frames, SegmenterConfig()), spans) < 0.6
+    assert f1(found(frames, config), spans) > 0.85
 
 
 def test_nothing_becomes_more_eager_to_cut_than_by_default_and_all_has_bounds() -> None:
@@ -93,6 +109,7 @@ def test_nothing_becomes_more_eager_to_cut_than_by_default_and_all_has_bounds() 
         assert segmenter_of(segmenter_entry(config)) == config
         assert config.still_s >= 0.3 and config.longest_s >= 6 and 0.3 <= config.start <= 0.8 and config.stop < config.start
         assert config.still_s <= 2 and config.longest_s <= 30
+        assert 0.25 <= config.shortest_s <= 0.5 and 0 <= config.margin_s <= 0.3
     assert learned([], RATE) == SegmenterConfig()
 
 
@@ -104,10 +121,10 @@ def test_a_clip_that_lasts_for_days_is_not_walked_through() -> None:
 def test_the_bundle_carries_it_and_the_session_applies_it(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle")
     assert load(tmp_path / "bundle", engine="onnxruntime").config.segmenter == SegmenterConfig()
-    entry = {"start": 0.5, "stop": 0.2, "still_s": 1.2, "longest_s": 12.0, "of a later version": 1}
+    entry = {"start": 0.5, "stop": 0.2, "still_s": 1.2, "longest_s": 12.0, "margin_s": 0.1, "of a later version": 1}
     seal(tmp_path / "bundle", segmenter=entry)
     config = load(tmp_path / "bundle", engine="onnxruntime").config.segmenter
-    assert config == SegmenterConfig(start=0.5, stop=0.2, still_s=1.2, longest_s=12.0)
+    assert config == SegmenterConfig(start=0.5, stop=0.2, still_s=1.2, longest_s=12.0, margin_s=0.1)
 
 
 @pytest.mark.parametrize("entry", [{"still_s": -1}, {"still_s": 1e9}, {"start": "fast"}, {"longest_s": True}, {"stop": None},

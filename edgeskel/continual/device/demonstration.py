@@ -1,6 +1,6 @@
 """One performance of a new action, checked and seen by the recogniser.
 
-Axes: P persons, T frames, V joints, D width of the embedding.
+Axes: P persons, T frames, V joints, D width of the embedding, G length of a trajectory.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeskel.continual.device.trajectory import trajectory
 from edgeskel.errors import InvalidClip
 from edgeskel.files import UNREADABLE
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.skeleton import Clip, Float32
+from edgeskel.window import fit_window
 
 __all__ = ["FEWEST", "SHORTEST_S", "Demonstration", "check_clip", "packed", "unpacked"]
 
@@ -30,11 +32,13 @@ class Demonstration:
     """What is kept of a performance.
 
     Args:
-        embedding: (D,) of the recogniser.
+        embedding: (D,) of the recogniser; out of a :class:`~edgeskel.continual.device.memory.Memory`, what its knowledge makes of
+            embedding and trajectory (:meth:`~edgeskel.continual.device.knowledge.Knowledge.seen`).
         digest: SHA-256 of joints and confidences, by which the same recording is known again.
         seconds: how long it took.
         source: where it came from, as the user named it.
-        clip: the joints themselves; None where only the embedding is kept.
+        clip: the joints themselves; None where they are not kept.
+        trajectory: (G,) where the joints go, coarsely; None where the recogniser goes frame by frame, and out of a memory.
     """
 
     embedding: Float32
@@ -42,6 +46,7 @@ class Demonstration:
     seconds: float
     source: str = ""
     clip: Clip | None = None
+    trajectory: Float32 | None = None
 
     @classmethod
     def of(cls, clip: Clip, session: Session, *, private: bool = False) -> tuple[Demonstration, Recognition]:
@@ -50,7 +55,7 @@ class Demonstration:
         Args:
             clip: of the session's topology.
             session: gives the embedding.
-            private: keep the embedding only.
+            private: keep embedding and trajectory only.
 
         Returns:
             the demonstration, and what the session took it for: the whole clip at once, or, where the session goes frame by
@@ -63,7 +68,11 @@ class Demonstration:
         check_clip(clip)
         recognition = session.watch(clip)
         seconds = float(clip.time[-1] - clip.time[0])
-        return cls(recognition.embedding, clip.digest, seconds, clip.source, None if private else clip), recognition
+        course = None
+        if session.stepper is None:
+            course = trajectory(*fit_window(clip.joints, clip.confidence, session.window.persons, session.window.frames),
+                                session.topology)
+        return cls(recognition.embedding, clip.digest, seconds, clip.source, None if private else clip, course), recognition
 
 
 def check_clip(clip: Clip) -> None:

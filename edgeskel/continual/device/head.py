@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from edgeskel.continual.device.learner import Learner
+from edgeskel.continual.device.trajectory import trajectory
 from edgeskel.errors import LabelMismatch
 from edgeskel.runtime.engines import Engine, State
 from edgeskel.runtime.session import Session
 from edgeskel.runtime.stepping import Stepper
-from edgeskel.skeleton import Float32
+from edgeskel.skeleton import Float32, Topology
 
 __all__ = ["LearnedEngine", "joined", "with_learned"]
 
@@ -49,13 +50,15 @@ class LearnedEngine:
         learner: of the same recogniser. Demonstrations that it takes later count from the next call on. Labels that it
             gains later are left out, because whoever was given the labels before knows no name for them; one that it
             forgets has the probability 0.
+        topology: of the windows' joints.
     """
 
     engine: Engine
     learner: Learner
+    topology: Topology
 
-    def __init__(self, engine: Engine, learner: Learner) -> None:
-        self.engine, self.learner = engine, learner
+    def __init__(self, engine: Engine, learner: Learner, topology: Topology) -> None:
+        self.engine, self.learner, self.topology = engine, learner, topology
         self.name: str = engine.name
         self.labels: tuple[str, ...] = learner.labels
 
@@ -67,15 +70,16 @@ class LearnedEngine:
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         """Probabilities (K + L,) and embedding (D,) of a window (1, M, S, V, 3)."""
         probabilities, embedding = self.engine(joints, confidence)
-        return self._joined(probabilities, embedding), embedding
+        course = trajectory(joints[0], confidence[0], self.topology) if self.learner.uses_trajectories else None
+        return self._joined(probabilities, self.learner.knowledge.seen(embedding, course)), embedding
 
     def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
         """The same of the next frames; arguments and state as the engine's own."""
         probabilities, embedding, after = self.engine.step(joints, confidence, state)
         return self._joined(probabilities, embedding), embedding, after
 
-    def _joined(self, probabilities: Float32, embedding: Float32) -> Float32:
-        learned, present = self.learner.predict(embedding), self.learner.labels
+    def _joined(self, probabilities: Float32, seen: Float32) -> Float32:
+        learned, present = self.learner.predict(seen), self.learner.labels
         if present != self.labels:
             column = {label: index for index, label in enumerate(present)}
             learned = np.array([learned[column[label]] if label in column else 0 for label in self.labels], np.float32)
@@ -95,6 +99,6 @@ def with_learned(session: Session, learner: Learner) -> Session:
                             remedy="use the knowledge of the model that the session runs")
     stepper = session.stepper
     if stepper is not None:
-        stepper = Stepper(LearnedEngine(stepper.engine, learner), stepper.form, stepper.joints)
-    return Session(LearnedEngine(session.engine, learner), session.topology, learner.labels, session.window,
+        stepper = Stepper(LearnedEngine(stepper.engine, learner, session.topology), stepper.form, stepper.joints)
+    return Session(LearnedEngine(session.engine, learner, session.topology), session.topology, learner.labels, session.window,
                    stepper=stepper, config=session.config, most=session.most)

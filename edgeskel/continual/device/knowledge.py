@@ -1,10 +1,10 @@
 """What a trained recogniser's embedding looks like: where its own classes lie, and how far one class spreads.
 
-A device has none of the recordings that the recogniser learned from. This is what a learner needs of them, 80 kB for 27
-classes, and it holds no recording: the mean embedding of each class and the covariance within a class. It lies beside
-the weights as ``embedding.npz`` and travels in the bundle; ``edgeskel train`` writes it.
+A device has none of the recordings that the recogniser learned from. This is what a learner needs of them, and it holds no
+recording: the mean embedding of each class and the covariance within a class, and the same of where the joints go. It lies
+beside the weights as ``embedding.npz`` and travels in the bundle; ``edgeskel train`` writes it.
 
-Axes: K classes of the recogniser, D width of the embedding.
+Axes: K classes of the recogniser, D width of the embedding, C coordinates of a trajectory, G its length.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.errors import BundleError, CorruptFile, DataError, ModelError
+from edgeskel.continual.device.covariance import packed, scatter, unpacked
+from edgeskel.continual.device.trajectories import Trajectories
+from edgeskel.errors import BundleError, CorruptFile, DataError, InvalidClip, ModelError
 from edgeskel.files import UNREADABLE, atomic_write
 from edgeskel.skeleton import Float32
 
@@ -47,6 +49,8 @@ class Knowledge:
         spread: mean variance within a class, over the D directions.
         varied_triangle: (D·(D+1)/2,) float16, the same of how far an embedding moves when its clip is cut, slower, larger or
             smaller (:mod:`edgeskel.continual.variation`); None in files of versions that did not measure it.
+        trajectories: of the same clips; None for a recogniser that goes frame by frame, which has no window, and in files of
+            versions that did not measure it.
     """
 
     labels: tuple[str, ...]
@@ -55,6 +59,7 @@ class Knowledge:
     triangle: NDArray[np.float16]
     spread: float
     varied_triangle: NDArray[np.float16] | None = None
+    trajectories: Trajectories | None = None
 
     @classmethod
     def measure(cls, embeddings: Float32, classes: NDArray[np.int64], labels: Sequence[str]) -> Knowledge:
@@ -75,8 +80,7 @@ class Knowledge:
                             expected="clips of every class, more than one on average")
         exact = embeddings.astype(np.float64)
         means = np.stack([exact[classes == index].mean(0) for index in range(len(labels))])
-        apart = exact - means[classes]
-        covariance = apart.T @ apart / (len(classes) - len(labels))
+        covariance = scatter(exact - means[classes], len(classes) - len(labels))
         spread = float(np.float32(max(np.trace(covariance) / len(covariance), 1e-12)))
         triangle = covariance[np.tril_indices(len(covariance))] / spread
         return cls(tuple(labels), len(classes), means.astype("<f2"), triangle.astype("<f2"), spread)
@@ -86,6 +90,20 @@ class Knowledge:
         """D."""
         return int(self.half_means.shape[1])
 
+    def seen(self, embedding: Float32, trajectory: Float32 | None) -> Float32:
+        """What a learner is shown of a performance: (D + C,) embedding and coordinates, or (D,) where trajectories were not
+        measured or the performance has none.
+
+        Raises:
+            InvalidClip: the trajectory has another length.
+        """
+        if self.trajectories is None or trajectory is None:
+            return embedding
+        length = len(self.trajectories.half_middle)
+        if trajectory.shape != (length,):
+            raise InvalidClip(f"a trajectory of shape {trajectory.shape}", expected=f"{length} values, as of this model's windows")
+        return np.concatenate([embedding, self.trajectories.coordinates(trajectory)])
+
     @cached_property
     def means(self) -> Float32:
         """(K, D) mean embedding of each class."""
@@ -94,12 +112,12 @@ class Knowledge:
     @property
     def covariance(self) -> Float32:
         """(D, D) within a class; unpacked at each call."""
-        return self._unpacked(self.triangle)
+        return unpacked(self.triangle, self.width, self.spread)
 
     @property
     def varied(self) -> Float32 | None:
         """(D, D) covariance of changed clips, as ``varied_triangle`` has it; unpacked at each call."""
-        return None if self.varied_triangle is None else self._unpacked(self.varied_triangle)
+        return None if self.varied_triangle is None else unpacked(self.varied_triangle, self.width, self.spread)
 
     def with_varied(self, apart: Float32) -> Knowledge:
         """The same model, and how far changed clips move.
@@ -107,30 +125,21 @@ class Knowledge:
         Args:
             apart: (N, D) embeddings of changed clips, each less the mean over the changes of its clip.
         """
-        exact = apart.astype(np.float64)
-        covariance = exact.T @ exact / len(exact)
-        return self._with(covariance[np.tril_indices(self.width)] / self.spread)
+        return self._with(scatter(apart))
 
     def varying_as(self, other: Knowledge) -> Knowledge:
         """The same, and changed clips move as they do in the embedding of another recogniser with the same network."""
-        if other.varied_triangle is None:
-            return self
-        return self._with(other.varied_triangle.astype(np.float64) * (other.spread / self.spread))
+        return self if other.varied is None else self._with(other.varied.astype(np.float64))
 
-    def _with(self, triangle: NDArray[np.float64]) -> Knowledge:
-        if np.abs(triangle).max() > np.finfo(np.float16).max:
-            return self  # hardly a spread within a class: copies of one clip, which say nothing to measure it by
-        return replace(self, varied_triangle=triangle.astype("<f2"))
-
-    def _unpacked(self, triangle: NDArray[np.float16]) -> Float32:
-        covariance = np.zeros((self.width, self.width), np.float32)
-        covariance[np.tril_indices(self.width)] = triangle.astype(np.float32) * np.float32(self.spread)
-        return covariance + np.tril(covariance, -1).T
+    def _with(self, varied: NDArray[np.float64]) -> Knowledge:
+        triangle = packed(varied, self.spread)
+        return self if triangle is None else replace(self, varied_triangle=triangle)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of means and covariance within a class: recognisers that were trained apart have different ones, the artifacts
-        of one share it. ``varied_triangle`` does not count, so that a model of which it is measured later stays the same."""
+        of one share it. ``varied_triangle`` and ``trajectories`` do not count, so that a model of which they are measured later
+        stays the same."""
         digest = hashlib.sha256("\0".join((str(SCHEMA), str(self.clips), *self.labels)).encode())
         for array in (self.half_means, self.triangle, np.array(self.spread, "<f4")):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -143,6 +152,8 @@ class Knowledge:
                   "means": self.half_means, "triangle": self.triangle, "spread": np.array(self.spread, "<f4")}
         if self.varied_triangle is not None:
             arrays["varied"] = self.varied_triangle
+        if self.trajectories is not None:
+            arrays |= self.trajectories.arrays()
         np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         with atomic_write(path) as file:
             file.write(content.getvalue())
@@ -164,6 +175,7 @@ class Knowledge:
                 labels = tuple(str(label) for label in data["labels"])
                 clips, means, triangle, spread = int(data["clips"]), data["means"], data["triangle"], data["spread"]
                 varied = data["varied"] if "varied" in data.files else None
+                trajectories = Trajectories.of({name: data[name] for name in data.files}, len(labels))
         except FileNotFoundError as error:
             raise ModelError(f"no {path.name} in {path.parent}: nothing says where the model's own classes lie",
                              expected=expected, remedy=_REMEDY) from error
@@ -181,7 +193,7 @@ class Knowledge:
         if not (np.isfinite(means).all() and np.isfinite(triangle).all() and np.isfinite(spread) and spread > 0):
             raise CorruptFile(path, "values that are not finite", expected=expected, remedy=_REMEDY)
         return cls(labels, clips, means.astype("<f2"), triangle.astype("<f2"), float(np.float32(spread)),
-                   None if varied is None else varied.astype("<f2"))
+                   None if varied is None else varied.astype("<f2"), trajectories)
 
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> Knowledge:

@@ -3,7 +3,7 @@
 A learner keeps the recogniser's own classes as :class:`Knowledge` has them and adds the ones that it is shown. A new
 learner is one new file and one line in :data:`LEARNERS`.
 
-Axes: N embeddings, K classes of the recogniser, L learned labels, D width of the embedding.
+Axes: N embeddings, K classes of the recogniser, L learned labels, D width of the embedding, C coordinates of a trajectory.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Learner(ABC):
     """
 
     name: ClassVar[str]
+    uses_trajectories: ClassVar[bool] = False
 
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
@@ -64,7 +65,7 @@ class Learner(ABC):
         """Take one demonstration of ``label``.
 
         Args:
-            embedding: (D,).
+            embedding: (D,), or (D + C,) with the trajectory (:meth:`Knowledge.seen`), which not every learner uses.
             label: a new one or one that was learned before.
 
         Raises:
@@ -93,7 +94,7 @@ class Learner(ABC):
         """Probabilities.
 
         Args:
-            embeddings: (D,) or (N, D).
+            embeddings: (D,) or (N, D); or (D + C,) or (N, D + C), with trajectories.
 
         Returns:
             (K + L,) or (N, K + L), in the order of :attr:`labels`.
@@ -119,7 +120,8 @@ class Learner(ABC):
         known = self.knowledge
         own = sum(array.nbytes for array in self._state().values())
         return own + known.half_means.nbytes + known.means.nbytes + known.triangle.nbytes + self._derived_bytes() \
-            + (0 if known.varied_triangle is None else known.varied_triangle.nbytes)
+            + (0 if known.varied_triangle is None else known.varied_triangle.nbytes) \
+            + (0 if known.trajectories is None else known.trajectories.nbytes)
 
     def save(self, path: str | Path) -> None:
         """Write labels and state, by atomic rename; :func:`load` restores them."""
@@ -130,11 +132,12 @@ class Learner(ABC):
             file.write(content.getvalue())
 
     def _checked(self, embedding: Float32) -> Float32:
-        values = np.asarray(embedding, np.float32)
-        if values.ndim not in (1, 2) or values.shape[-1] != self.knowledge.width or not np.isfinite(values).all():
+        values, width, more = np.asarray(embedding, np.float32), self.knowledge.width, self.knowledge.trajectories
+        widths = (width,) if more is None else (width, width + more.width)
+        if values.ndim not in (1, 2) or values.shape[-1] not in widths or not np.isfinite(values).all():
             raise InvalidClip(f"an embedding of shape {values.shape}" + ("" if np.isfinite(values).all() else ", not finite"),
-                              expected=f"{self.knowledge.width} finite values, as this recogniser gives them")
-        return values
+                              expected=f"{' or '.join(map(str, widths))} finite values, as this recogniser gives them")
+        return values if self.uses_trajectories else values[..., :width]
 
     @abstractmethod
     def _learn(self, embedding: Float32, label: str) -> None:

@@ -7,7 +7,7 @@ the file (``learned.sqlite.backup``).
 
     about           what the file is: the model's digest and labels, and the number of the change that holds now
     change          number, what it was, when
-    demonstration   embedding, digest, source, seconds, and the joints where they are kept
+    demonstration   embedding (and coordinates of the trajectory), digest, source, seconds, and the joints where they are kept
     hold            demonstration, label, from which change on, until which (NULL: still)
 
 Undoing sets the number back; the next change then replaces what was undone. :meth:`Memory.erase` makes the past go.
@@ -19,15 +19,15 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
 from edgeskel.continual.device.demonstration import Demonstration, packed, unpacked
+from edgeskel.continual.device.history import Change, Learned
 from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learned_file import (
     check,
@@ -41,6 +41,7 @@ from edgeskel.continual.device.learned_file import (
     transaction,
 )
 from edgeskel.continual.device.learner import DEFAULT, Learner, create
+from edgeskel.continual.device.trajectories import MOST as MOST_COORDINATES
 from edgeskel.errors import CorruptFile, InvalidClip, ModelError, UnknownChoice, UsageError
 
 __all__ = ["MOST", "Change", "Learned", "Memory"]
@@ -48,25 +49,6 @@ __all__ = ["MOST", "Change", "Learned", "Memory"]
 MOST = 10
 """Demonstrations of one label."""
 _NOW = "since <= :now AND (until IS NULL OR until > :now)"
-
-
-@dataclass(frozen=True)
-class Learned:
-    """One label: how many demonstrations it has, and of how many the joints are kept."""
-
-    label: str
-    demonstrations: int
-    kept: int
-
-
-@dataclass(frozen=True)
-class Change:
-    """One step of the history; ``undone`` where it can be done again."""
-
-    number: int
-    what: str
-    time: float
-    undone: bool
 
 
 class Memory:
@@ -147,10 +129,7 @@ class Memory:
             DataError: the disk is full, and nothing has changed.
         """
         self.check_name(label)
-        embedding = np.ascontiguousarray(demonstration.embedding, "<f4")
-        if embedding.shape != (self.width,) or not np.isfinite(embedding).all():
-            raise InvalidClip(f"an embedding of shape {embedding.shape}",
-                              expected=f"{self.width} finite values, as this model gives them")
+        seen = self._seen(demonstration)
         with self._change(f"learn {label}") as now:
             here = self._labels_of(demonstration.digest, now)
             if here:
@@ -160,7 +139,7 @@ class Memory:
             if count >= MOST:
                 raise UsageError(f"{label!r} has {count} demonstrations", expected=f"at most {MOST}",
                                  remedy=f"edgeskel labels remove {label!r} to start it anew")
-            self._hold(label, demonstration, embedding.tobytes(), now)
+            self._hold(label, demonstration, seen, now)
 
     def forget(self, label: str) -> None:
         """End a label. Raises ``UnknownChoice`` if it was not learned."""
@@ -198,18 +177,19 @@ class Memory:
             instead: digests of demonstrations that end.
 
         Raises:
-            UsageError: as :meth:`learn`.
+            UsageError, InvalidClip: as :meth:`learn`.
             DataError: the disk is full, and nothing has changed.
         """
         for label, _ in demonstrations:
             self.check_name(label)
+        seen = [self._seen(demonstration) for _, demonstration in demonstrations]
         with self._change(what) as now:
             self._connection.executemany(
                 f"UPDATE hold SET until = :next WHERE {_NOW} AND demonstration = "
                 "(SELECT id FROM demonstration WHERE digest = :digest)",
                 [{"next": now + 1, "now": now, "digest": digest} for digest in instead])
-            for label, demonstration in demonstrations:
-                self._hold(label, demonstration, np.ascontiguousarray(demonstration.embedding, "<f4").tobytes(), now)
+            for (label, demonstration), values in zip(demonstrations, seen, strict=True):
+                self._hold(label, demonstration, values, now)
             crowded = [one.label for one in self._learned(now + 1) if one.demonstrations > MOST]
             if crowded:
                 raise UsageError(f"{', '.join(crowded)} would have more than {MOST} demonstrations",
@@ -273,7 +253,7 @@ class Memory:
                 f"ON id = demonstration WHERE {_NOW} ORDER BY hold.rowid", {"now": self.now}).fetchall()
         for label, digest, embedding, checksum, seconds, source, joints in rows:
             if (not isinstance(embedding, bytes) or hashlib.sha256(embedding).hexdigest() != checksum
-                    or len(embedding) != 4 * self.width):
+                    or len(embedding) % 4 or len(embedding) // 4 not in self._widths()):
                 raise CorruptFile(self.path, f"a demonstration of {label!r} is not what was stored",
                                   expected="an embedding with its own checksum", remedy=remedy(self.path))
             clip = None if joints is None else unpacked(joints, label, source or digest[:12])
@@ -334,6 +314,23 @@ class Memory:
             yield now
             self._connection.execute("INSERT INTO change VALUES (?, ?, ?)", (now + 1, what, time.time()))
             self._set_now(now + 1)
+
+    def _seen(self, demonstration: Demonstration) -> bytes:
+        """What is stored of an embedding and a trajectory. Raises ``InvalidClip``: they are not the model's."""
+        values = demonstration.embedding
+        if self.knowledge is not None and values.shape == (self.width,):
+            values = self.knowledge.seen(values, demonstration.trajectory)
+        if values.ndim != 1 or len(values) not in self._widths() or not np.isfinite(values).all():
+            raise InvalidClip(f"an embedding of shape {values.shape}",
+                              expected=f"{self.width} finite values, as this model gives them")
+        return np.ascontiguousarray(values, "<f4").tobytes()
+
+    def _widths(self) -> Container[int]:
+        """How many values a demonstration may have: with the coordinates of its trajectory, or without."""
+        if self.knowledge is None:
+            return range(self.width, self.width + MOST_COORDINATES + 1)
+        more = self.knowledge.trajectories
+        return (self.width,) if more is None else (self.width, self.width + more.width)
 
     def _hold(self, label: str, demonstration: Demonstration, embedding: bytes, now: int) -> None:
         joints = None if demonstration.clip is None else packed(demonstration.clip)

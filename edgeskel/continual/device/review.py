@@ -110,7 +110,7 @@ def review(knowledge: Knowledge, shown: Sequence[tuple[str, Float32]], label: st
         given.append(float(probabilities[taught.labels.index(label)]))
     mistaken = Counter(answer for answer in answers if answer != label)
     directions = Space.of(knowledge, np.zeros((0, knowledge.width), np.float32)).directions(
-        np.stack([shown[index][1] for index in own]))
+        np.stack([shown[index][1][: knowledge.width] for index in own]))
     alike = directions @ directions.T
     return Review(label, len(own), answers.count(label), float(np.mean(given)), dict(mistaken),
                   _mean_of_pairs(alike), _odd(alike))
