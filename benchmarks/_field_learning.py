@@ -30,7 +30,7 @@ from benchmarks._bench import CACHE
 from benchmarks._streams import found, streams
 
 if TYPE_CHECKING:
-    from edgeskel.continual.device import Knowledge, Learner
+    from edgeskel.continual.device import ClassStatistics, Learner
     from edgeskel.data import Store
     from edgeskel.models import Recogniser
     from edgeskel.runtime.engines import Engine, State
@@ -89,7 +89,7 @@ class Seen:
     noticed: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, recogniser: Recogniser, known: Knowledge, names: Sequence[str], shown: Sequence[Float32 | None]) -> Seen:
+    def of(cls, recogniser: Recogniser, known: ClassStatistics, names: Sequence[str], shown: Sequence[Float32 | None]) -> Seen:
         """With what the base itself makes of them; None is one that was not noticed."""
         import torch
 
@@ -112,12 +112,13 @@ class Seen:
 
 
 def _of_base(name: str, store: Store, draw: int, folder: Path, quick: bool) -> dict[str, float]:
-    from edgeskel.continual.device import Knowledge, create, knowledge, learner
-    from edgeskel.continual.embedding import seen
+    from edgeskel.continual.device import ClassStatistics, create, learner
+    from edgeskel.embedding import statistics
+    from edgeskel.embedding.measure import seen
     from edgeskel.models import from_pretrained
     from edgeskel.runtime.segmentation import read_segmenter
 
-    recogniser, known = from_pretrained(folder), Knowledge.load(folder / knowledge.FILE)
+    recogniser, known = from_pretrained(folder), ClassStatistics.load(folder / statistics.FILE)
     split = parts(name, store, draw)
     names = np.array([store.labels[int(label)] for label in store.index["label"]])
     several = store.index["frames"] > 1  # a clip of one frame is no performance
@@ -140,7 +141,7 @@ def _of_base(name: str, store: Store, draw: int, folder: Path, quick: bool) -> d
 class _Seeing:
     """An engine that gives what a learner is shown in place of the embedding."""
 
-    def __init__(self, engine: Engine, known: Knowledge, topology: Topology) -> None:
+    def __init__(self, engine: Engine, known: ClassStatistics, topology: Topology) -> None:
         self.name: str = engine.name
         self._engine, self._known, self._topology = engine, known, topology
 
@@ -149,7 +150,7 @@ class _Seeing:
         return None
 
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
-        from edgeskel.continual.device.trajectory import trajectory
+        from edgeskel.embedding.trajectory import trajectory
 
         probabilities, embedding = self._engine(joints, confidence)
         return probabilities, self._known.seen(embedding, trajectory(joints[0], confidence[0], self._topology))
@@ -158,7 +159,7 @@ class _Seeing:
         return self._engine.step(joints, confidence, state)
 
 
-def _live(recogniser: Recogniser, known: Knowledge, segmenter: SegmenterConfig, store: Store, test: NDArray[np.int64],
+def _live(recogniser: Recogniser, known: ClassStatistics, segmenter: SegmenterConfig, store: Store, test: NDArray[np.int64],
           quick: bool) -> Seen:
     """What a session sees of each action of the streams when it has ended."""
     from edgeskel.runtime import Event, EventConfig, Session, session_of

@@ -40,8 +40,8 @@ from benchmarks._streams import found, streams
 from benchmarks.accuracy import imported
 
 if TYPE_CHECKING:
-    from edgeskel.continual.device import Knowledge
     from edgeskel.data import Store
+    from edgeskel.embedding import ClassStatistics
     from edgeskel.models import Recogniser
     from edgeskel.runtime import Event, EventConfig
     from edgeskel.skeleton import Float32
@@ -83,7 +83,7 @@ def base(store: Store, class_set: int) -> Path:
     folder = CACHE / "learning"
     old = base_store(store, class_set, folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"base-{class_set}", seed=0, epochs=EPOCHS,
-                         method="class-augmentation", precision="bf16", threads=1)
+                         settings=("virtual=true",), precision="bf16", threads=1)
     return train(config, progress=True).folder
 
 
@@ -94,7 +94,7 @@ def live_base(store: Store, class_set: int) -> Path:
     folder = CACHE / "learning"
     old = base_store(store, class_set, folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"live-{class_set}", recogniser="edge-live", seed=0,
-                         start=str(base(store, class_set)), method="class-augmentation", precision="bf16", threads=1)
+                         start=str(base(store, class_set)), settings=("virtual=true",), precision="bf16", threads=1)
     return train(config, progress=True).folder
 
 
@@ -128,17 +128,17 @@ def _means(live: list[dict[str, Any]]) -> dict[str, float]:
             for figure in ("new_top1", "old_top1_drop") for ending in ("", "_sure") if live}
 
 
-def _base(store: Store, class_set: int, quick: bool) -> tuple[Recogniser, Knowledge]:
+def _base(store: Store, class_set: int, quick: bool) -> tuple[Recogniser, ClassStatistics]:
     from edgeskel.models import folder_of
 
     return _opened(folder_of(SHIPPED) if quick else base(store, class_set))
 
 
-def _opened(folder: Path) -> tuple[Recogniser, Knowledge]:
-    from edgeskel.continual.device import Knowledge, knowledge
+def _opened(folder: Path) -> tuple[Recogniser, ClassStatistics]:
+    from edgeskel.embedding import ClassStatistics, statistics
     from edgeskel.models import from_pretrained
 
-    return from_pretrained(folder), Knowledge.load(folder / knowledge.FILE)
+    return from_pretrained(folder), ClassStatistics.load(folder / statistics.FILE)
 
 
 class Clips:
@@ -165,9 +165,9 @@ class Clips:
             self.probabilities: NDArray[np.float32] = logits.softmax(-1).numpy()
 
     @classmethod
-    def of(cls, store: Store, recogniser: Recogniser, knowledge: Knowledge) -> Clips:
+    def of(cls, store: Store, recogniser: Recogniser, knowledge: ClassStatistics) -> Clips:
         """Every clip, whole."""
-        from edgeskel.continual.embedding import seen
+        from edgeskel.embedding.measure import seen
 
         return cls(recogniser, _names(store), seen(recogniser, knowledge, list(store)), knowledge.width,
                    _test_part(store))
@@ -176,7 +176,7 @@ class Clips:
     def in_streams(cls, store: Store, recogniser: Recogniser, width: int) -> Clips:
         """The training clips as the base steps through them, and in place of the test clips what a session finds of them on
         streams."""
-        from edgeskel.continual.embedding import embeddings
+        from edgeskel.embedding.measure import embeddings
         from edgeskel.runtime import EventConfig, session_of
 
         test = _test_part(store)
@@ -226,7 +226,7 @@ def _test_part(store: Store) -> NDArray[np.bool_]:
     return test
 
 
-def _learned(clips: Clips, knowledge: Knowledge, learner: str, sure: EventConfig | None = None) -> dict[str, Any]:
+def _learned(clips: Clips, knowledge: ClassStatistics, learner: str, sure: EventConfig | None = None) -> dict[str, Any]:
     """The figures of all draws; with ``sure``, what stays under its threshold is wrong."""
     from edgeskel.continual.device import create, joined
     from edgeskel.runtime import EventConfig
@@ -254,7 +254,7 @@ def _learned(clips: Clips, knowledge: Knowledge, learner: str, sure: EventConfig
     }
 
 
-def _of_one_set(store: Store, class_set: int, made: tuple[Recogniser, Knowledge]) -> list[dict[str, Any]]:
+def _of_one_set(store: Store, class_set: int, made: tuple[Recogniser, ClassStatistics]) -> list[dict[str, Any]]:
     from edgeskel.continual.device import LEARNERS
 
     recogniser, knowledge = made
@@ -277,7 +277,7 @@ def _frame_by_frame(store: Store, class_set: int) -> list[dict[str, Any]]:
             for sure in (None, shipped)]
 
 
-def _other_ways(store: Store, made: tuple[Recogniser, Knowledge], scratch: Path) -> list[dict[str, Any]]:
+def _other_ways(store: Store, made: tuple[Recogniser, ClassStatistics], scratch: Path) -> list[dict[str, Any]]:
     """Latent replay by ExecuTorch, and the classifier grown on a workstation, beside the frozen way."""
     from edgeskel.continual.device import Demonstration, Memory, joined
     from edgeskel.continual.device.latent_replay import LatentReplay
@@ -328,7 +328,7 @@ def _other_ways(store: Store, made: tuple[Recogniser, Knowledge], scratch: Path)
              "seconds_to_learn": statistics.median(row[2] for row in rows)} for way, rows in found.items()]
 
 
-def _times(knowledge: Knowledge, scratch: Path) -> dict[str, float]:
+def _times(knowledge: ClassStatistics, scratch: Path) -> dict[str, float]:
     """Milliseconds of one more demonstration when 22 old and 37 new labels are there, and the bytes at 60 classes."""
     from edgeskel.continual.device import Demonstration, Memory
     from edgeskel.skeleton import Clip

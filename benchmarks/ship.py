@@ -81,9 +81,9 @@ def _ranges(name: str, recogniser: Recogniser, folder: Path, store: Store, parts
 def describe_shipped(folder: Path, store: Store) -> None:
     """Write ``embedding.npz`` beside shipped weights, from the very clips that they learned from."""
     from edgeskel import models
-    from edgeskel.continual.device import knowledge
-    from edgeskel.continual.embedding import describe
     from edgeskel.data import split
+    from edgeskel.embedding import statistics
+    from edgeskel.embedding.measure import describe
     from edgeskel.training import record
 
     run = record.read(folder)
@@ -93,7 +93,7 @@ def describe_shipped(folder: Path, store: Store) -> None:
     sources, patterns = store.texts("source"), run["recipe"].get("exclude", ())
     kept = [clip for clip in learned if not any(fnmatchcase(str(sources[clip]), pattern) for pattern in patterns)]
     assert len(kept) == run["clips"]["train"]
-    describe(models.from_pretrained(folder), store, kept).save(folder / knowledge.FILE)
+    describe(models.from_pretrained(folder), store, kept).save(folder / statistics.FILE)
 
 
 if __name__ == "__main__":

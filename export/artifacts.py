@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 import edgeskel
-from edgeskel.continual.device.knowledge import FILE as EMBEDDING
 from edgeskel.continual.device.latent_replay import NAME, LatentReplay
 from edgeskel.data import Store
+from edgeskel.embedding.statistics import FILE as EMBEDDING
 from edgeskel.errors import ExportError, LabelMismatch
 from edgeskel.models import CausalRecogniser
 from edgeskel.runtime import engines

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from edgeskel.continual.embedding import describe
 from edgeskel.data import Store
+from edgeskel.embedding.measure import describe
 from edgeskel.errors import UsageError
 from edgeskel.models import Recogniser
 from edgeskel.runtime.bundle import Bundle, Window

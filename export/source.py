@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeskel import models
-from edgeskel.continual.device import Knowledge, knowledge
 from edgeskel.data import synthetic
+from edgeskel.embedding import ClassStatistics, statistics
 from edgeskel.models import Recogniser, folder_of
 from edgeskel.runtime.bundle import CERTAINTY, read_certainty
 from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter, segmenter_entry
@@ -40,7 +40,7 @@ class Source:
     card: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     ranges: Ranges | None = None
-    knowledge: Knowledge | None = None
+    knowledge: ClassStatistics | None = None
     certainty: dict[str, Any] = field(default_factory=dict)
     segmenter: dict[str, Any] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class Source:
         texts = {name: (folder / name).read_text("utf-8") if (folder / name).is_file() else ""
                  for name in ("README.md", CERTAINTY)}
         return cls(safe_name(folder.resolve().name), recogniser, texts["README.md"], record.read(folder), Ranges.read(folder),
-                   Knowledge.load(folder / knowledge.FILE) if (folder / knowledge.FILE).is_file() else None,
+                   ClassStatistics.load(folder / statistics.FILE) if (folder / statistics.FILE).is_file() else None,
                    dict(json.loads(texts[CERTAINTY] or "{}")), segmenter)
 
 

@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeskel.continual.device import knowledge as known
 from edgeskel.continual.device.head import joined
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import DEFAULT
 from edgeskel.continual.device.memory import Memory
-from edgeskel.continual.device.trajectories import Trajectories
-from edgeskel.continual.embedding import embeddings
+from edgeskel.embedding import statistics
+from edgeskel.embedding.measure import embeddings
+from edgeskel.embedding.statistics import ClassStatistics
+from edgeskel.embedding.trajectories import Trajectories
 from edgeskel.errors import UsageError
 from edgeskel.models import create
 
@@ -71,10 +71,10 @@ def retrain(recogniser: Recogniser, memory: Memory, out: str | Path, store: Stor
         classes = np.array([labels.index(clip.label) for clip in kept], np.int64)
     larger, seen, shown = grown(recogniser, memory, old, classes)
     larger.save_pretrained(out)
-    knowledge = Knowledge.measure(seen, shown, larger.config.labels)
+    knowledge = ClassStatistics.measure(seen, shown, larger.config.labels)
     if memory.knowledge is not None:  # the network is the same, so an embedding moves as it did
         knowledge = replace(knowledge.varying_as(memory.knowledge), trajectories=_grown(memory.knowledge, memory, larger))
-    knowledge.save(Path(out) / known.FILE)
+    knowledge.save(Path(out) / statistics.FILE)
     return larger.config.labels
 
 
@@ -130,7 +130,7 @@ def grown(recogniser: Recogniser, memory: Memory, old: Float32,
     return larger.eval(), real.astype(np.float32), real_classes
 
 
-def _grown(knowledge: Knowledge, memory: Memory, larger: Recogniser) -> Trajectories | None:
+def _grown(knowledge: ClassStatistics, memory: Memory, larger: Recogniser) -> Trajectories | None:
     """The trajectories of old classes and learned ones; None where a demonstration has none."""
     known, courses = knowledge.trajectories, [(label, one.embedding[memory.width :]) for label, one in memory.demonstrations()]
     if known is None or not all(len(course) for _, course in courses):

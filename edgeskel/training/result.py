@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from edgeskel.continual.device import knowledge
-from edgeskel.continual.embedding import describe
 from edgeskel.data import Split, Store
+from edgeskel.embedding import statistics
+from edgeskel.embedding.measure import describe
 from edgeskel.files import atomic_write
 from edgeskel.models import Encoder, Recogniser, encoder_from_pretrained, from_pretrained
 from edgeskel.runtime.segmentation import SEGMENTER, energies, learned, segmenter_entry
@@ -44,7 +44,7 @@ def write(out: Path, kept: nn.Module, run: dict[str, Any], store: Store, parts: 
     metrics = None
     if isinstance(kept, Recogniser):
         metrics = evaluate(kept, store, parts.validation) if len(parts.validation) else None
-        describe(kept, store, parts.train).save(out / knowledge.FILE)
+        describe(kept, store, parts.train).save(out / statistics.FILE)
         with atomic_write(out / SEGMENTER) as file:
             file.write((json.dumps(_segmenter(kept, store, parts), indent=1) + "\n").encode())
     assert isinstance(kept, (Recogniser, Encoder))

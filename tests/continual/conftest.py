@@ -32,9 +32,9 @@ def base_session(base_folder: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def base_knowledge(base_folder: Path) -> Any:
-    from edgeskel.continual.device import Knowledge, knowledge
+    from edgeskel.embedding import ClassStatistics, statistics
 
-    return Knowledge.load(base_folder / knowledge.FILE)
+    return ClassStatistics.load(base_folder / statistics.FILE)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeskel.continual.variation import changed
+from edgeskel.embedding.variation import changed
 from edgeskel.skeleton import Clip
 
 

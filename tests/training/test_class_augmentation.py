@@ -59,7 +59,7 @@ def test_every_form_is_a_class_of_its_own(utd_store: Any) -> None:
 
 
 def test_what_is_kept_knows_its_own_classes_only(tmp_path: Path, utd_store: Any) -> None:
-    from edgeskel.continual.device import Knowledge, knowledge
+    from edgeskel.embedding import ClassStatistics, statistics
     from edgeskel.training import TrainConfig, train
 
     small = ("widths=[8, 8, 8]", "blocks=[1, 1, 1]")
@@ -70,7 +70,7 @@ def test_what_is_kept_knows_its_own_classes_only(tmp_path: Path, utd_store: Any)
 
     trained = train(config("small"))
     assert trained.recogniser.config.labels == utd_store.labels
-    known = Knowledge.load(tmp_path / "small" / knowledge.FILE)
+    known = ClassStatistics.load(tmp_path / "small" / statistics.FILE)
     assert known.labels == utd_store.labels and known.width == 8 and known.clips == trained.run["clips"]["train"]
     assert known.varied is not None and np.linalg.eigvalsh(known.varied).max() > 0  # what learners on a device go by
     with pytest.raises(UsageError, match="teachers"):

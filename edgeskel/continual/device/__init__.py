@@ -1,8 +1,8 @@
 """Learning on the device: new actions from a few demonstrations, on the frozen embedding. Numpy and the standard library.
 
-    from edgeskel.continual.device import Knowledge, Memory, with_learned
+    from edgeskel.continual.device import ClassStatistics, Memory, with_learned
 
-    memory = Memory.open("learned.sqlite", Knowledge.of_bundle(bundle))
+    memory = Memory.open("learned.sqlite", ClassStatistics.of_bundle(bundle))
     memory.learn("pour water", demonstration)
     session = with_learned(session, memory.learner())
     session.recognise(joints, confidence).label        # an old action or a new one
@@ -10,10 +10,11 @@
 
 from edgeskel.continual.device.demonstration import Demonstration
 from edgeskel.continual.device.head import LearnedEngine, joined, with_learned
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import LEARNERS, Learner, create, load
 from edgeskel.continual.device.memory import Memory
+from edgeskel.embedding.statistics import ClassStatistics
 
 __all__ = [
-    "LEARNERS", "Demonstration", "Knowledge", "LearnedEngine", "Learner", "Memory", "create", "joined", "load", "with_learned",
+    "LEARNERS", "Demonstration", "ClassStatistics", "LearnedEngine", "Learner", "Memory", "create", "joined", "load",
+    "with_learned",
 ]

@@ -17,13 +17,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.continual.device.covariance import root
+from edgeskel.embedding.covariance import root
 from edgeskel.skeleton import Float32
 
 __all__ = ["MOST", "Known", "drawn", "least_lead"]
 
 DRAWS, DEPARTURES = 24, 96
-"""Clips of each old class, and ways in which they depart from a mean in all, which the classes share: most of the time goes there."""
+"""Clips of each old class, and ways in which they depart from a mean in all, which the classes share: most of the time goes
+there."""
 WIDER = (4.0, 2.5)
 """Times the standard deviation of clips that were trained on, of embeddings and of trajectories: unseen people lie so much farther
 out. The network has drawn its own clips together; it never touched the trajectories."""

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeskel.continual.device.trajectory import trajectory
+from edgeskel.embedding.statistics import FEWEST_FRAMES
+from edgeskel.embedding.trajectory import trajectory
 from edgeskel.errors import InvalidClip
 from edgeskel.files import UNREADABLE
 from edgeskel.runtime.session import Recognition, Session
 from edgeskel.skeleton import Clip, Float32
 from edgeskel.window import fit_window
 
-__all__ = ["FEWEST", "SHORTEST_S", "Demonstration", "check_clip", "packed", "unpacked"]
+__all__ = ["SHORTEST_S", "Demonstration", "check_clip", "packed", "unpacked"]
 
 SHORTEST_S = 0.5
 """Seconds under which motion is a twitch, as for live recognition."""
-FEWEST = 8
-"""Frames under which the network would see the same few over and over."""
 SEEN = 0.5
 """Share of the frames in which somebody must be seen, with a third of the joints."""
 
@@ -33,7 +32,7 @@ class Demonstration:
 
     Args:
         embedding: (D,) of the recogniser; out of a :class:`~edgeskel.continual.device.memory.Memory`, what its knowledge makes of
-            embedding and trajectory (:meth:`~edgeskel.continual.device.knowledge.Knowledge.seen`).
+            embedding and trajectory (:meth:`~edgeskel.embedding.statistics.ClassStatistics.seen`).
         digest: SHA-256 of joints and confidences, by which the same recording is known again.
         seconds: how long it took.
         source: where it came from, as the user named it.
@@ -83,9 +82,9 @@ def check_clip(clip: Clip) -> None:
     """
     name = clip.source or "the demonstration"
     seconds = float(clip.time[-1] - clip.time[0])
-    if clip.frames < FEWEST or seconds < SHORTEST_S:
+    if clip.frames < FEWEST_FRAMES or seconds < SHORTEST_S:
         raise InvalidClip(f"{name}: {clip.frames} frames in {seconds:.2f} s",
-                          expected=f"at least {FEWEST} frames and {SHORTEST_S:g} s", remedy="perform the whole action")
+                          expected=f"at least {FEWEST_FRAMES} frames and {SHORTEST_S:g} s", remedy="perform the whole action")
     seen = ((clip.confidence > 0).mean(-1) >= 1 / 3).any(0)  # (T,)
     if seen.mean() < SEEN:
         raise InvalidClip(f"{name}: somebody is seen in {int(seen.sum())} of {clip.frames} frames",

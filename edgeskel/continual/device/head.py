@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeskel.continual.device.learner import Learner
-from edgeskel.continual.device.trajectory import trajectory
+from edgeskel.embedding.trajectory import trajectory
 from edgeskel.errors import LabelMismatch
 from edgeskel.runtime.engines import Engine, State
 from edgeskel.runtime.session import Session

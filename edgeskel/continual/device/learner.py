@@ -1,6 +1,6 @@
 """What every device learner is: embeddings and labels in, probabilities of old and new actions out.
 
-A learner keeps the recogniser's own classes as :class:`Knowledge` has them and adds the ones that it is shown. A new
+A learner keeps the recogniser's own classes as :class:`ClassStatistics` has them and adds the ones that it is shown. A new
 learner is one new file and one line in :data:`LEARNERS`.
 
 Axes: N embeddings, K classes of the recogniser, L learned labels, D width of the embedding, C coordinates of a trajectory.
@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.continual.device.knowledge import Knowledge
+from edgeskel.embedding.statistics import ClassStatistics
 from edgeskel.errors import CorruptFile, InvalidClip, ModelError, UnknownChoice, UsageError
 from edgeskel.files import UNREADABLE, atomic_write
 from edgeskel.skeleton import Float32
@@ -51,7 +51,7 @@ class Learner(ABC):
     name: ClassVar[str]
     uses_trajectories: ClassVar[bool] = False
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: ClassStatistics) -> None:
         self.knowledge = knowledge
         self.learned: list[str] = []
         """L labels, in the order in which they were learned."""
@@ -65,7 +65,7 @@ class Learner(ABC):
         """Take one demonstration of ``label``.
 
         Args:
-            embedding: (D,), or (D + C,) with the trajectory (:meth:`Knowledge.seen`), which not every learner uses.
+            embedding: (D,), or (D + C,) with the trajectory (:meth:`ClassStatistics.seen`), which not every learner uses.
             label: a new one or one that was learned before.
 
         Raises:
@@ -164,7 +164,7 @@ class Learner(ABC):
         return 0
 
 
-def softness(knowledge: Knowledge) -> float:
+def softness(knowledge: ClassStatistics) -> float:
     """What squared distances, in units of the variance within a class, are multiplied with to become probabilities.
 
     Clips that nobody trained on lie much farther from the means than those that the knowledge was measured on, and the
@@ -176,7 +176,7 @@ def softness(knowledge: Knowledge) -> float:
     return 4 / knowledge.width
 
 
-def create(name: str, knowledge: Knowledge) -> Learner:
+def create(name: str, knowledge: ClassStatistics) -> Learner:
     """A learner that has learned nothing yet.
 
     Raises:
@@ -189,7 +189,7 @@ def create(name: str, knowledge: Knowledge) -> Learner:
     return learner
 
 
-def load(path: str | Path, knowledge: Knowledge) -> Learner:
+def load(path: str | Path, knowledge: ClassStatistics) -> Learner:
     """Restore a learner that :meth:`Learner.save` wrote.
 
     Raises:

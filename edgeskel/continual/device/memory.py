@@ -28,7 +28,6 @@ import numpy as np
 
 from edgeskel.continual.device.demonstration import Demonstration, packed, unpacked
 from edgeskel.continual.device.history import Change, Learned
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learned_file import (
     check,
     check_length,
@@ -41,7 +40,8 @@ from edgeskel.continual.device.learned_file import (
     transaction,
 )
 from edgeskel.continual.device.learner import DEFAULT, Learner, create
-from edgeskel.continual.device.trajectories import MOST as MOST_COORDINATES
+from edgeskel.embedding.statistics import ClassStatistics
+from edgeskel.embedding.trajectories import MOST as MOST_COORDINATES
 from edgeskel.errors import CorruptFile, InvalidClip, ModelError, UnknownChoice, UsageError
 
 __all__ = ["MOST", "Change", "Learned", "Memory"]
@@ -67,16 +67,16 @@ class Memory:
     width: int
 
     path: Path
-    knowledge: Knowledge | None
+    knowledge: ClassStatistics | None
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, knowledge: Knowledge | None, *, backup: bool = True
+        self, path: Path, connection: sqlite3.Connection, knowledge: ClassStatistics | None, *, backup: bool = True
     ) -> None:
         self.path, self.knowledge = path, knowledge
         self._connection, self._backup = connection, backup
 
     @classmethod
-    def open(cls, path: str | Path, knowledge: Knowledge | None = None, *, begin: bool = True,
+    def open(cls, path: str | Path, knowledge: ClassStatistics | None = None, *, begin: bool = True,
              like: Memory | None = None, backup: bool = True) -> Memory:
         """Open a file, or begin one.
 
@@ -389,7 +389,7 @@ class Memory:
             raise UnknownChoice("learned label", label, learned)
 
 
-def _beginning(path: Path, knowledge: Knowledge | None, like: Memory | None) -> dict[str, str]:
+def _beginning(path: Path, knowledge: ClassStatistics | None, like: Memory | None) -> dict[str, str]:
     """What a new file is about."""
     if knowledge is not None:
         model, labels, width = knowledge.digest, knowledge.labels, knowledge.width

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import Learner, softness
+from edgeskel.embedding.statistics import ClassStatistics
 from edgeskel.skeleton import Float32
 
 __all__ = ["Means", "NearestMean"]
@@ -67,7 +67,7 @@ class NearestMean(Learner):
 
     name = "nearest-mean"
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: ClassStatistics) -> None:
         super().__init__(knowledge)
         self._means = Means(knowledge.width)
 

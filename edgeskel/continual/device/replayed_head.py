@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import Learner, softness
 from edgeskel.continual.device.remembered import Remembered
 from edgeskel.continual.device.streaming_lda import shrunk
+from edgeskel.embedding.statistics import ClassStatistics
 from edgeskel.skeleton import Float32
 
 __all__ = ["ReplayedHead"]
@@ -38,7 +38,7 @@ class ReplayedHead(Learner):
 
     name = "replayed-head"
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: ClassStatistics) -> None:
         super().__init__(knowledge)
         # In whitened coordinates, in which a class varies alike in every direction, one rate suits all directions.
         factor = np.linalg.cholesky(shrunk(knowledge.covariance, knowledge.spread))  # (D, D)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import DEFAULT, create
 from edgeskel.continual.device.whitened_cosine import Space
+from edgeskel.embedding.statistics import ClassStatistics
 from edgeskel.skeleton import Float32
 
 __all__ = ["Review", "review"]
@@ -83,7 +83,7 @@ class Review:
         return found
 
 
-def review(knowledge: Knowledge, shown: Sequence[tuple[str, Float32]], label: str, learner: str = DEFAULT) -> Review:
+def review(knowledge: ClassStatistics, shown: Sequence[tuple[str, Float32]], label: str, learner: str = DEFAULT) -> Review:
     """Leave each demonstration of ``label`` out in turn.
 
     Args:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import Learner, softness
 from edgeskel.continual.device.nearest_mean import Means
+from edgeskel.embedding.statistics import ClassStatistics
 from edgeskel.skeleton import Float32
 
 __all__ = ["StreamingLDA", "shrunk"]
@@ -44,7 +44,7 @@ class StreamingLDA(Learner):
 
     name = "streaming-lda"
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: ClassStatistics) -> None:
         super().__init__(knowledge)
         self._means = Means(knowledge.width)
         self._covariance = knowledge.covariance

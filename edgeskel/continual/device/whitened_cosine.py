@@ -9,7 +9,7 @@ distance that alone would make it look like an old class or none. How far ahead 
 statistics (:mod:`edgeskel.continual.device.caution`). So nothing has to be set for a model, or for a set of actions.
 
 The embedding tells what the network was trained to tell; of what it was not trained on it may have let go. Trajectories
-(:mod:`edgeskel.continual.device.trajectory`) tell less of old actions, and of new ones as much as of old. The mean of both
+(:mod:`edgeskel.embedding.trajectory`) tell less of old actions, and of new ones as much as of old. The mean of both
 angles finds more new actions than either and costs fewer old ones. Where the model or a demonstration has no trajectory, the
 embedding does alone.
 
@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.continual.device.caution import drawn, least_lead
-from edgeskel.continual.device.covariance import scatter
-from edgeskel.continual.device.knowledge import Knowledge
 from edgeskel.continual.device.learner import Learner
 from edgeskel.continual.device.remembered import Remembered
-from edgeskel.continual.device.trajectories import Trajectories
+from edgeskel.embedding.covariance import scatter
+from edgeskel.embedding.statistics import ClassStatistics
+from edgeskel.embedding.trajectories import Trajectories
 from edgeskel.skeleton import Float32
 
 __all__ = ["Space", "WhitenedCosine"]
@@ -60,7 +60,7 @@ class Space(NamedTuple):
     middle: Float32
 
     @classmethod
-    def of(cls, known: Knowledge | Trajectories, apart: Float32) -> Space:
+    def of(cls, known: ClassStatistics | Trajectories, apart: Float32) -> Space:
         """From what is known of the model, and (N, D) of demonstrations, each less the mean of its label."""
         covariance = WITHIN * known.covariance.astype(np.float64)
         varied = known.varied
@@ -87,7 +87,7 @@ class _View(NamedTuple):
     labels: Float32
 
     @classmethod
-    def of(cls, known: Knowledge | Trajectories, shown: Remembered, learned: int) -> _View:
+    def of(cls, known: ClassStatistics | Trajectories, shown: Remembered, learned: int) -> _View:
         space = Space.of(known, shown.apart())
         means = np.concatenate([known.means, shown.means(learned)])
         return cls(space, space.directions(means).astype(np.float32))
@@ -108,7 +108,7 @@ class WhitenedCosine(Learner):
     name = "whitened-cosine"
     uses_trajectories = True
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: ClassStatistics) -> None:
         super().__init__(knowledge)
         self._shown = Remembered(knowledge.width)
         more = knowledge.trajectories

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from edgeskel.continual.device import Demonstration, Knowledge
+from edgeskel.continual.device import ClassStatistics, Demonstration
 
 OLD, WIDTH = 6, 16
 
@@ -36,6 +36,6 @@ def world() -> World:
 
 
 @pytest.fixture
-def knowledge(world: World) -> Knowledge:
+def knowledge(world: World) -> ClassStatistics:
     seen = np.concatenate([world.draw(index, 30) for index in range(OLD)])
-    return Knowledge.measure(seen, np.repeat(np.arange(OLD), 30), [f"old {index}" for index in range(OLD)])
+    return ClassStatistics.measure(seen, np.repeat(np.arange(OLD), 30), [f"old {index}" for index in range(OLD)])

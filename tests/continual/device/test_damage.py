@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeskel.continual.device import Demonstration, Knowledge, Memory
+from edgeskel.continual.device import ClassStatistics, Demonstration, Memory
 from edgeskel.continual.device.learned_file import backup_of, connect
 from edgeskel.continual.device.repair import repair
 from edgeskel.errors import CorruptFile, UsageError
@@ -27,7 +27,7 @@ def said(memory: Memory) -> Said:
 
 
 @pytest.fixture
-def path(tmp_path: Path, knowledge: Knowledge, world: World) -> Path:
+def path(tmp_path: Path, knowledge: ClassStatistics, world: World) -> Path:
     """A file with a past: three labels, one renamed, one removed, one change undone; one demonstration with its joints."""
     path = tmp_path / "learned.sqlite"
     clip = Clip(np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32), np.ones((1, 20, 20), np.float32),
@@ -43,7 +43,7 @@ def path(tmp_path: Path, knowledge: Knowledge, world: World) -> Path:
     return path
 
 
-def opened(path: Path, knowledge: Knowledge) -> Said | None:
+def opened(path: Path, knowledge: ClassStatistics) -> Said | None:
     """What a file says; None where it is refused by name. Nothing else may come out."""
     try:
         with Memory.open(path, knowledge) as memory:
@@ -70,7 +70,7 @@ def places(whole: bytes) -> list[int]:
     return sorted(found)
 
 
-def test_a_flipped_bit_of_a_text_never_changes_what_is_learned(path: Path, knowledge: Knowledge) -> None:
+def test_a_flipped_bit_of_a_text_never_changes_what_is_learned(path: Path, knowledge: ClassStatistics) -> None:
     whole = path.read_bytes()
     true = opened(path, knowledge)
     spots = places(whole)
@@ -86,7 +86,7 @@ def test_a_flipped_bit_of_a_text_never_changes_what_is_learned(path: Path, knowl
 
 @given(data=st.data())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_flipped_bit_anywhere_is_noticed_or_means_nothing(path: Path, knowledge: Knowledge, data: st.DataObject) -> None:
+def test_a_flipped_bit_anywhere_is_noticed_or_means_nothing(path: Path, knowledge: ClassStatistics, data: st.DataObject) -> None:
     whole, true = path.read_bytes(), opened(path, knowledge)
     at, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
     path.write_bytes(flipped(whole, at, bit))
@@ -96,7 +96,7 @@ def test_a_flipped_bit_anywhere_is_noticed_or_means_nothing(path: Path, knowledg
         path.write_bytes(whole)
 
 
-def test_every_number_that_is_stored_is_sealed(path: Path, knowledge: Knowledge) -> None:
+def test_every_number_that_is_stored_is_sealed(path: Path, knowledge: ClassStatistics) -> None:
     whole = path.read_bytes()
     for statement in (
         "UPDATE about SET value = '3' WHERE key = 'now'",
@@ -122,7 +122,7 @@ def test_every_number_that_is_stored_is_sealed(path: Path, knowledge: Knowledge)
         assert opened(path, knowledge) is None, statement
 
 
-def test_a_file_that_was_cut_anywhere_is_refused(path: Path, knowledge: Knowledge) -> None:
+def test_a_file_that_was_cut_anywhere_is_refused(path: Path, knowledge: ClassStatistics) -> None:
     whole = path.read_bytes()
     page = int.from_bytes(whole[16:18], "big")
     cuts = [0, 1, 15, 16, 99, 100, 511, 512, *range(page, len(whole), page), *range(page - 1, len(whole), page)]
@@ -132,7 +132,7 @@ def test_a_file_that_was_cut_anywhere_is_refused(path: Path, knowledge: Knowledg
         assert path.read_bytes() == whole[:size]
 
 
-def test_what_is_damaged_has_a_name_and_the_rest_is_kept(path: Path, knowledge: Knowledge) -> None:
+def test_what_is_damaged_has_a_name_and_the_rest_is_kept(path: Path, knowledge: ClassStatistics) -> None:
     whole = path.read_bytes()
     at = whole.find(b"digest of pour 1")
     path.write_bytes(flipped(whole, at + 15, 1))
@@ -149,7 +149,7 @@ def test_what_is_damaged_has_a_name_and_the_rest_is_kept(path: Path, knowledge: 
         assert "wipe table" in {one.label for one in memory.learned()}
 
 
-def test_the_copy_is_the_last_whole_state(path: Path, knowledge: Knowledge) -> None:
+def test_the_copy_is_the_last_whole_state(path: Path, knowledge: ClassStatistics) -> None:
     true = opened(path, knowledge)
     path.write_bytes(b"")
     done = repair(path, backup=True)
@@ -171,7 +171,7 @@ def test_the_copy_is_the_last_whole_state(path: Path, knowledge: Knowledge) -> N
 
 @given(data=st.data())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_repair_keeps_only_what_is_true(path: Path, knowledge: Knowledge, data: st.DataObject) -> None:
+def test_a_repair_keeps_only_what_is_true(path: Path, knowledge: ClassStatistics, data: st.DataObject) -> None:
     whole, before = path.read_bytes(), opened(path, knowledge)
     assert before is not None
     at, size = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.sampled_from((1, 16, 4096)))
@@ -189,7 +189,7 @@ def test_a_repair_keeps_only_what_is_true(path: Path, knowledge: Knowledge, data
         path.write_bytes(whole)
 
 
-def test_a_change_gives_damage_no_seal(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_a_change_gives_damage_no_seal(path: Path, knowledge: ClassStatistics, world: World) -> None:
     """A bit that turns while the file is open: the next change finds it, and does not vouch for it."""
     with Memory.open(path, knowledge) as memory:
         with sqlite3.connect(path) as other:
@@ -214,7 +214,7 @@ def unsealed(path: Path) -> None:
 
 
 def test_a_file_of_an_earlier_version_opens_and_is_sealed_by_its_first_change(
-    path: Path, knowledge: Knowledge, world: World
+    path: Path, knowledge: ClassStatistics, world: World
 ) -> None:
     true = opened(path, knowledge)
     unsealed(path)
@@ -227,7 +227,7 @@ def test_a_file_of_an_earlier_version_opens_and_is_sealed_by_its_first_change(
     assert opened(path, knowledge) is None and backup_of(path).is_file()
 
 
-def test_damage_to_a_file_of_an_earlier_version_is_no_traceback(path: Path, knowledge: Knowledge) -> None:
+def test_damage_to_a_file_of_an_earlier_version_is_no_traceback(path: Path, knowledge: ClassStatistics) -> None:
     unsealed(path)
     whole = path.read_bytes()
     rng = np.random.default_rng(1)
@@ -240,7 +240,7 @@ def test_damage_to_a_file_of_an_earlier_version_is_no_traceback(path: Path, know
             assert type(error).__module__ == "edgeskel.errors", repr(error)
 
 
-def test_what_was_erased_is_not_in_the_copy(path: Path, knowledge: Knowledge) -> None:
+def test_what_was_erased_is_not_in_the_copy(path: Path, knowledge: ClassStatistics) -> None:
     with Memory.open(path, knowledge) as memory:
         memory.forget("stir")
         assert "küche.npz".encode() in backup_of(path).read_bytes()
@@ -250,7 +250,7 @@ def test_what_was_erased_is_not_in_the_copy(path: Path, knowledge: Knowledge) ->
         assert "küche.npz".encode() not in file.read_bytes(), file
 
 
-def test_a_full_disk_for_the_copy_does_not_cost_the_demonstration(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_a_full_disk_for_the_copy_does_not_cost_the_demonstration(path: Path, knowledge: ClassStatistics, world: World) -> None:
     backup_of(path).unlink()
     backup_of(path).mkdir()  # nothing can take its place
     with Memory.open(path, knowledge) as memory:

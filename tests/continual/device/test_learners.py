@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeskel.continual.device import LEARNERS, Knowledge, Learner, create, load
+from edgeskel.continual.device import LEARNERS, ClassStatistics, Learner, create, load
 from edgeskel.continual.device.head import joined
 from edgeskel.errors import CorruptFile, InvalidClip, ModelError, UnknownChoice, UsageError
 from tests.continual.device.conftest import OLD, WIDTH, World
@@ -15,7 +15,7 @@ from tests.continual.device.conftest import OLD, WIDTH, World
 every_learner = pytest.mark.parametrize("name", LEARNERS)
 
 
-def taught(name: str, knowledge: Knowledge, world: World, shots: int = 5) -> Learner:
+def taught(name: str, knowledge: ClassStatistics, world: World, shots: int = 5) -> Learner:
     learner = create(name, knowledge)
     for index in range(3):
         for embedding in world.draw(OLD + index, shots):
@@ -29,7 +29,7 @@ def accuracy(learner: Learner, world: World, classes: range) -> float:
 
 
 @every_learner
-def test_new_labels_are_told_apart_from_old_ones(name: str, knowledge: Knowledge, world: World) -> None:
+def test_new_labels_are_told_apart_from_old_ones(name: str, knowledge: ClassStatistics, world: World) -> None:
     learner = taught(name, knowledge, world)
     assert learner.labels == (*knowledge.labels, "new 0", "new 1", "new 2")
     least = 0.6 if name == "nearest-mean" else 0.9  # it trusts the directions that say nothing as much as the others
@@ -37,7 +37,7 @@ def test_new_labels_are_told_apart_from_old_ones(name: str, knowledge: Knowledge
     assert accuracy(learner, world, range(OLD)) > least
 
 
-def test_discriminant_analysis_uses_what_is_known_of_the_spread(knowledge: Knowledge, world: World) -> None:
+def test_discriminant_analysis_uses_what_is_known_of_the_spread(knowledge: ClassStatistics, world: World) -> None:
     new = range(OLD, OLD + 3)
     assert accuracy(taught("streaming-lda", knowledge, world, 1), world, new) \
         > accuracy(taught("nearest-mean", knowledge, world, 1), world, new)
@@ -56,7 +56,7 @@ def test_new_labels_whose_embeddings_are_short_are_found_and_old_ones_kept() -> 
             return (means[index] + spread * rng.normal(size=(count, width)) * moves).astype(np.float32)
 
         seen = np.concatenate([draw(index, 20, 0.2) for index in range(old)])  # clips that were trained on lie close
-        knowledge = Knowledge.measure(seen, np.repeat(np.arange(old), 20), [f"old {index}" for index in range(old)])
+        knowledge = ClassStatistics.measure(seen, np.repeat(np.arange(old), 20), [f"old {index}" for index in range(old)])
         knowledge = knowledge.with_varied((0.7 * rng.normal(size=(400, width)) * moves).astype(np.float32))
         found = {}
         for name in ("whitened-cosine", "streaming-lda"):
@@ -72,7 +72,7 @@ def test_new_labels_whose_embeddings_are_short_are_found_and_old_ones_kept() -> 
 
 
 @every_learner
-def test_probabilities_of_one_and_of_many(name: str, knowledge: Knowledge, world: World) -> None:
+def test_probabilities_of_one_and_of_many(name: str, knowledge: ClassStatistics, world: World) -> None:
     learner = taught(name, knowledge, world)
     some = world.draw(2, 4)
     together = learner.predict(some)
@@ -82,7 +82,7 @@ def test_probabilities_of_one_and_of_many(name: str, knowledge: Knowledge, world
 
 
 @every_learner
-def test_forgetting_a_label_keeps_the_others(name: str, knowledge: Knowledge, world: World) -> None:
+def test_forgetting_a_label_keeps_the_others(name: str, knowledge: ClassStatistics, world: World) -> None:
     learner = taught(name, knowledge, world)
     learner.forget("new 1")
     assert learner.labels[OLD:] == ("new 0", "new 2")
@@ -93,7 +93,7 @@ def test_forgetting_a_label_keeps_the_others(name: str, knowledge: Knowledge, wo
 
 
 @pytest.mark.parametrize("name", ["whitened-cosine", "nearest-mean", "replayed-head"])
-def test_forgetting_leaves_no_trace(name: str, knowledge: Knowledge, world: World) -> None:
+def test_forgetting_leaves_no_trace(name: str, knowledge: ClassStatistics, world: World) -> None:
     shown = {label: world.draw(OLD + index, 3) for index, label in enumerate(("kept", "dropped"))}
     both, one = create(name, knowledge), create(name, knowledge)
     for label, embeddings in shown.items():
@@ -107,7 +107,7 @@ def test_forgetting_leaves_no_trace(name: str, knowledge: Knowledge, world: Worl
 
 
 @every_learner
-def test_a_saved_learner_answers_as_before_and_learns_on(name: str, knowledge: Knowledge, world: World,
+def test_a_saved_learner_answers_as_before_and_learns_on(name: str, knowledge: ClassStatistics, world: World,
                                                          tmp_path: Path) -> None:
     learner = taught(name, knowledge, world)
     learner.save(tmp_path / "learner.npz")
@@ -120,16 +120,16 @@ def test_a_saved_learner_answers_as_before_and_learns_on(name: str, knowledge: K
 
 
 @every_learner
-def test_a_learner_of_another_model_is_refused(name: str, knowledge: Knowledge, world: World, tmp_path: Path) -> None:
+def test_a_learner_of_another_model_is_refused(name: str, knowledge: ClassStatistics, world: World, tmp_path: Path) -> None:
     taught(name, knowledge, world).save(tmp_path / "learner.npz")
     seen = np.concatenate([world.draw(index, 10) for index in range(OLD)])
-    other = Knowledge.measure(seen, np.repeat(np.arange(OLD), 10), knowledge.labels)
+    other = ClassStatistics.measure(seen, np.repeat(np.arange(OLD), 10), knowledge.labels)
     with pytest.raises(ModelError, match="another model"):
         load(tmp_path / "learner.npz", other)
 
 
 @every_learner
-def test_damage_in_a_saved_learner_never_passes_for_something_else(name: str, knowledge: Knowledge, world: World,
+def test_damage_in_a_saved_learner_never_passes_for_something_else(name: str, knowledge: ClassStatistics, world: World,
                                                                    tmp_path: Path) -> None:
     path = tmp_path / "learner.npz"
     taught(name, knowledge, world).save(path)
@@ -149,7 +149,7 @@ def test_damage_in_a_saved_learner_never_passes_for_something_else(name: str, kn
         assert np.isfinite(learner.predict(world.draw(0, 2))).all()  # the flipped bit meant nothing to the format
 
 
-def test_what_cannot_be_learned(knowledge: Knowledge, world: World) -> None:
+def test_what_cannot_be_learned(knowledge: ClassStatistics, world: World) -> None:
     learner = create("streaming-lda", knowledge)
     with pytest.raises(UsageError, match="old 1"):
         learner.learn(world.draw(0, 1)[0], "old 1")
@@ -166,7 +166,7 @@ def test_what_cannot_be_learned(knowledge: Knowledge, world: World) -> None:
 def test_sixty_classes_of_a_real_width_stay_under_a_megabyte(name: str) -> None:
     rng = np.random.default_rng(0)
     seen = rng.normal(size=(22 * 8, 256)).astype(np.float32)
-    learner = create(name, Knowledge.measure(seen, np.repeat(np.arange(22), 8), [f"old {index}" for index in range(22)]))
+    learner = create(name, ClassStatistics.measure(seen, np.repeat(np.arange(22), 8), [f"old {index}" for index in range(22)]))
     for index in range(38):
         for _ in range(10):
             learner.learn(rng.normal(size=256).astype(np.float32), f"new {index}")
@@ -198,23 +198,23 @@ def test_however_many_unlikely_actions_do_not_outweigh_a_likely_one(old: int) ->
     assert both[old] / both[0] == pytest.approx(0.3 / (0.7 / old), rel=1e-4)
 
 
-def test_knowledge_is_the_same_from_its_file(knowledge: Knowledge, tmp_path: Path) -> None:
+def test_knowledge_is_the_same_from_its_file(knowledge: ClassStatistics, tmp_path: Path) -> None:
     knowledge.save(tmp_path / "embedding.npz")
-    again = Knowledge.load(tmp_path / "embedding.npz")
+    again = ClassStatistics.load(tmp_path / "embedding.npz")
     assert again.digest == knowledge.digest
     assert np.array_equal(again.covariance, knowledge.covariance)
     assert np.linalg.eigvalsh(knowledge.covariance).min() > 0
     with pytest.raises(ModelError, match="edgeskel export"):
-        Knowledge.load(tmp_path / "nothing.npz")
+        ClassStatistics.load(tmp_path / "nothing.npz")
     varied = knowledge.with_varied(np.random.default_rng(0).normal(size=(50, WIDTH)).astype(np.float32))
     varied.save(tmp_path / "varied.npz")
-    again = Knowledge.load(tmp_path / "varied.npz")
+    again = ClassStatistics.load(tmp_path / "varied.npz")
     assert again.digest == knowledge.digest  # what was learned before it was measured still fits
     assert again.varied is not None and np.array_equal(again.varied, varied.varied)
-    assert Knowledge.load(tmp_path / "embedding.npz").varied is None
-    copies = Knowledge.measure(np.repeat(varied.means, 2, 0), np.repeat(np.arange(OLD), 2), knowledge.labels)
+    assert ClassStatistics.load(tmp_path / "embedding.npz").varied is None
+    copies = ClassStatistics.measure(np.repeat(varied.means, 2, 0), np.repeat(np.arange(OLD), 2), knowledge.labels)
     copies.with_varied(np.ones((5, WIDTH), np.float32)).save(tmp_path / "copies.npz")
-    assert Knowledge.load(tmp_path / "copies.npz").digest == copies.digest
+    assert ClassStatistics.load(tmp_path / "copies.npz").digest == copies.digest
     (tmp_path / "embedding.npz").write_bytes(b"not an archive")
     with pytest.raises(CorruptFile):
-        Knowledge.load(tmp_path / "embedding.npz")
+        ClassStatistics.load(tmp_path / "embedding.npz")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeskel.continual.device import Demonstration, Knowledge, Memory
+from edgeskel.continual.device import ClassStatistics, Demonstration, Memory
 from edgeskel.errors import CorruptFile, DataError, EdgeskelError, InvalidClip, ModelError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip
 from tests.conftest import ROOT
@@ -28,14 +28,14 @@ def counts(memory: Memory) -> dict[str, int]:
     return {one.label: one.demonstrations for one in memory.learned()}
 
 
-def filled(path: Path, knowledge: Knowledge, world: World) -> None:
+def filled(path: Path, knowledge: ClassStatistics, world: World) -> None:
     with Memory.open(path, knowledge) as memory:
         for number in range(3):
             memory.learn("pour water", world.demonstration(OLD, f"pour {number}"))
             memory.learn("wipe table", world.demonstration(OLD + 1, f"wipe {number}"))
 
 
-def test_what_is_learned_is_there_again(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_what_is_learned_is_there_again(path: Path, knowledge: ClassStatistics, world: World) -> None:
     filled(path, knowledge, world)
     with Memory.open(path, knowledge) as memory:
         assert counts(memory) == {"pour water": 3, "wipe table": 3}
@@ -44,7 +44,7 @@ def test_what_is_learned_is_there_again(path: Path, knowledge: Knowledge, world:
     assert np.mean(right) > 0.8
 
 
-def test_every_state_can_be_returned_to(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_every_state_can_be_returned_to(path: Path, knowledge: ClassStatistics, world: World) -> None:
     some = world.draw(OLD, 20)
     with Memory.open(path, knowledge) as memory:
         states = [(counts(memory), memory.learner().predict(some))]
@@ -79,7 +79,8 @@ def test_every_state_can_be_returned_to(path: Path, knowledge: Knowledge, world:
 @given(st.lists(st.tuples(st.sampled_from(["learn", "forget", "rename", "undo", "redo"]), st.integers(0, 2),
                           st.integers(0, 2)), max_size=14))
 def test_any_sequence_of_changes_agrees_with_a_list_of_states(
-        tmp_path_factory: pytest.TempPathFactory, knowledge: Knowledge, world: World, steps: list[tuple[str, int, int]]) -> None:
+        tmp_path_factory: pytest.TempPathFactory, knowledge: ClassStatistics, world: World,
+        steps: list[tuple[str, int, int]]) -> None:
     names = ("a", "b", "c")
     states: list[dict[str, int]] = [{}]
     now = 0
@@ -113,8 +114,8 @@ def test_any_sequence_of_changes_agrees_with_a_list_of_states(
 _LEARNING = """
 import sys
 import numpy as np
-from edgeskel.continual.device import Demonstration, Knowledge, Memory
-knowledge = Knowledge.load(sys.argv[1])
+from edgeskel.continual.device import ClassStatistics, Demonstration, Memory
+knowledge = ClassStatistics.load(sys.argv[1])
 rng = np.random.default_rng()
 memory = Memory.open(sys.argv[2], knowledge)
 number = sum(one.demonstrations for one in memory.learned())
@@ -128,7 +129,7 @@ while True:
 """
 
 
-def test_a_kill_at_any_moment_loses_at_most_the_demonstration_in_hand(path: Path, knowledge: Knowledge) -> None:
+def test_a_kill_at_any_moment_loses_at_most_the_demonstration_in_hand(path: Path, knowledge: ClassStatistics) -> None:
     knowledge.save(path.with_name("embedding.npz"))
     rng = np.random.default_rng(5)
     confirmed = 0
@@ -152,7 +153,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_demonstration_in_hand(path: Path
     assert confirmed > 8
 
 
-def test_a_full_disk_changes_nothing_and_is_named(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_a_full_disk_changes_nothing_and_is_named(path: Path, knowledge: ClassStatistics, world: World) -> None:
     filled(path, knowledge, world)
     large = Clip(np.random.default_rng(0).normal(size=(1, 400, 20, 3)).astype(np.float32), np.ones((1, 400, 20), np.float32),
                  np.arange(400) / 30)
@@ -167,7 +168,7 @@ def test_a_full_disk_changes_nothing_and_is_named(path: Path, knowledge: Knowled
         assert counts(memory) == {"pour water": 4, "wipe table": 3}
 
 
-def test_a_damaged_file_is_refused_or_still_true(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_a_damaged_file_is_refused_or_still_true(path: Path, knowledge: ClassStatistics, world: World) -> None:
     filled(path, knowledge, world)
     with Memory.open(path, knowledge) as memory:
         true = {(label, one.digest): one.embedding.tobytes() for label, one in memory.demonstrations()}
@@ -195,7 +196,7 @@ def test_a_damaged_file_is_refused_or_still_true(path: Path, knowledge: Knowledg
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, but longer than a header of SQLite would be" * 40])
-def test_a_file_of_something_else(path: Path, knowledge: Knowledge, content: bytes) -> None:
+def test_a_file_of_something_else(path: Path, knowledge: ClassStatistics, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(CorruptFile, match="--learned"):
         Memory.open(path, knowledge)
@@ -207,18 +208,18 @@ def test_a_file_of_something_else(path: Path, knowledge: Knowledge, content: byt
         Memory.open(path.with_name("other.sqlite"), knowledge)
 
 
-def test_another_model(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_another_model(path: Path, knowledge: ClassStatistics, world: World) -> None:
     filled(path, knowledge, world)
     seen = np.concatenate([world.draw(index, 10) for index in range(OLD)])
     with pytest.raises(ModelError, match="another model"):
-        Memory.open(path, Knowledge.measure(seen, np.repeat(np.arange(OLD), 10), knowledge.labels))
+        Memory.open(path, ClassStatistics.measure(seen, np.repeat(np.arange(OLD), 10), knowledge.labels))
     with Memory.open(path) as memory:  # names can be looked at without the model
         assert counts(memory) == {"pour water": 3, "wipe table": 3}
     with pytest.raises(UsageError, match="edgeskel learn"):
         Memory.open(path.with_name("absent.sqlite"))
 
 
-def test_what_is_refused(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_what_is_refused(path: Path, knowledge: ClassStatistics, world: World) -> None:
     with Memory.open(path, knowledge) as memory:
         memory.learn("pour water", world.demonstration(OLD, "one"))
         for name in ("old 2", "", " padded", "two\nlines"):
@@ -242,7 +243,7 @@ def test_what_is_refused(path: Path, knowledge: Knowledge, world: World) -> None
         assert counts(memory) == {"pour water": 10, "wipe": 1}
 
 
-def test_erasing_leaves_nothing_of_the_past_in_the_file(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_erasing_leaves_nothing_of_the_past_in_the_file(path: Path, knowledge: ClassStatistics, world: World) -> None:
     secret = Demonstration(world.draw(OLD, 1)[0], "digest", 2.0, "film-of-somebody.npz")
     with Memory.open(path, knowledge) as memory:
         memory.learn("secret gesture", secret)
@@ -258,7 +259,7 @@ def test_erasing_leaves_nothing_of_the_past_in_the_file(path: Path, knowledge: K
     assert secret.embedding.tobytes() not in content
 
 
-def test_two_programs_at_once(path: Path, knowledge: Knowledge, world: World) -> None:
+def test_two_programs_at_once(path: Path, knowledge: ClassStatistics, world: World) -> None:
     with Memory.open(path, knowledge) as one, Memory.open(path, knowledge) as other:
         one.learn("pour water", world.demonstration(OLD, "one"))
         other.learn("pour water", world.demonstration(OLD, "two"))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeskel.continual.device import Demonstration, Knowledge, Memory, with_learned
+from edgeskel.continual.device import ClassStatistics, Demonstration, Memory, with_learned
 from edgeskel.continual.device.enrolment import Enrolment
 from edgeskel.continual.device.travel import merge, send, write_store
 from edgeskel.errors import DataError, InvalidClip, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
@@ -24,7 +24,7 @@ def shown(clip: Clip, session: Any, *, private: bool = False) -> Demonstration:
     return Demonstration.of(clip, session, private=private)[0]
 
 
-def taught(path: Path, knowledge: Knowledge, session: Any, clips_of: ClipsOf, labels: dict[str, str], count: int = 3,
+def taught(path: Path, knowledge: ClassStatistics, session: Any, clips_of: ClipsOf, labels: dict[str, str], count: int = 3,
            private: bool = False) -> None:
     """Learn ``labels`` (name -> action of the data set) from ``count`` clips each."""
     with Memory.open(path, knowledge) as memory:
@@ -37,7 +37,7 @@ def counts(memory: Memory) -> dict[str, int]:
     return {one.label: one.demonstrations for one in memory.learned()}
 
 
-def test_a_session_recognises_old_and_new_actions(tmp_path: Path, base_session: Any, base_knowledge: Knowledge,
+def test_a_session_recognises_old_and_new_actions(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics,
                                                   clips_of: ClipsOf) -> None:
     taught(tmp_path / "learned.sqlite", base_knowledge, base_session, clips_of, {"my squat": "squat", "my bowling": "bowling"})
     with Memory.open(tmp_path / "learned.sqlite", base_knowledge) as memory:
@@ -96,7 +96,7 @@ def test_a_demonstration_is_cut_where_the_action_would_be_recognised(base_sessio
     assert enrolment.refused == base_session.refused and enrolment.refused.total() == 2
 
 
-def test_a_learned_state_travels(tmp_path: Path, base_session: Any, base_knowledge: Knowledge, clips_of: ClipsOf) -> None:
+def test_a_learned_state_travels(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics, clips_of: ClipsOf) -> None:
     here, there, sent = (tmp_path / f"{name}.sqlite" for name in ("here", "there", "sent"))
     taught(here, base_knowledge, base_session, clips_of, {"squat": "squat"})
     taught(there, base_knowledge, base_session, clips_of, {"throw": "throw"})
@@ -113,7 +113,7 @@ def test_a_learned_state_travels(tmp_path: Path, base_session: Any, base_knowled
         assert counts(memory) == {"throw": 3}
 
 
-def test_conflicts_are_named_and_settled(tmp_path: Path, base_session: Any, base_knowledge: Knowledge,
+def test_conflicts_are_named_and_settled(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics,
                                          clips_of: ClipsOf) -> None:
     other = tmp_path / "other.sqlite"
     taught(other, base_knowledge, base_session, clips_of, {"a": "squat", "b": "throw"})
@@ -142,7 +142,7 @@ def test_conflicts_are_named_and_settled(tmp_path: Path, base_session: Any, base
             assert {one.digest for _, one in memory.demonstrations()} == before
 
 
-def test_one_recording_under_two_names_is_a_conflict_too(tmp_path: Path, base_session: Any, base_knowledge: Knowledge,
+def test_one_recording_under_two_names_is_a_conflict_too(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics,
                                                          clips_of: ClipsOf) -> None:
     for name, label in (("here", "bend"), ("there", "squat")):
         taught(tmp_path / name, base_knowledge, base_session, clips_of, {label: "squat"})
@@ -154,7 +154,7 @@ def test_one_recording_under_two_names_is_a_conflict_too(tmp_path: Path, base_se
         assert counts(memory) == {"squat": 3}
 
 
-def test_under_another_model_the_joints_are_looked_at_again(tmp_path: Path, base_session: Any, base_knowledge: Knowledge,
+def test_under_another_model_the_joints_are_looked_at_again(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics,
                                                             clips_of: ClipsOf) -> None:
     full, private = tmp_path / "full.sqlite", tmp_path / "private.sqlite"
     taught(full, base_knowledge, base_session, clips_of, {"squat": "squat"})
@@ -168,7 +168,7 @@ def test_under_another_model_the_joints_are_looked_at_again(tmp_path: Path, base
         merge(memory, private, session=base_session)
 
 
-def test_privacy_keeps_no_joints(tmp_path: Path, base_session: Any, base_knowledge: Knowledge, clips_of: ClipsOf) -> None:
+def test_privacy_keeps_no_joints(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics, clips_of: ClipsOf) -> None:
     taught(tmp_path / "open", base_knowledge, base_session, clips_of, {"squat": "squat"})
     taught(tmp_path / "private", base_knowledge, base_session, clips_of, {"squat": "squat"}, private=True)
     with Memory.open(tmp_path / "open", base_knowledge) as memory:
@@ -183,7 +183,7 @@ def test_privacy_keeps_no_joints(tmp_path: Path, base_session: Any, base_knowled
     assert not (tmp_path / "none").exists()
 
 
-def test_demonstrations_become_a_training_store(tmp_path: Path, base_session: Any, base_knowledge: Knowledge,
+def test_demonstrations_become_a_training_store(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics,
                                                 clips_of: ClipsOf, utd_store: Any) -> None:
     from edgeskel.data import Store
 
@@ -197,7 +197,7 @@ def test_demonstrations_become_a_training_store(tmp_path: Path, base_session: An
     assert np.array_equal(written.joints, original.joints) and written.label == "my squat" and written.subject == "3"
 
 
-def test_a_session_of_another_model_is_refused(base_session: Any, base_knowledge: Knowledge) -> None:
+def test_a_session_of_another_model_is_refused(base_session: Any, base_knowledge: ClassStatistics) -> None:
     from edgeskel.continual.device import create
 
     other = replace(base_knowledge, labels=tuple(reversed(base_knowledge.labels)))
@@ -206,9 +206,9 @@ def test_a_session_of_another_model_is_refused(base_session: Any, base_knowledge
 
 
 def test_a_workstation_makes_a_recogniser_of_its_own(tmp_path: Path, base_folder: Path, base_session: Any,
-                                                     base_knowledge: Knowledge, clips_of: ClipsOf) -> None:
-    from edgeskel.continual.device import knowledge
+                                                     base_knowledge: ClassStatistics, clips_of: ClipsOf) -> None:
     from edgeskel.continual.retrain import retrain
+    from edgeskel.embedding import statistics
     from edgeskel.models import from_pretrained
     from edgeskel.runtime import session_of
 
@@ -220,5 +220,5 @@ def test_a_workstation_makes_a_recogniser_of_its_own(tmp_path: Path, base_folder
     for name, action in (("my squat", "squat"), ("wave", "wave"), ("walk", "walk")):
         answers = [session.recognise(clip.joints, clip.confidence).label == name for clip in clips_of(action, TEST)]
         assert np.mean(answers) >= 0.75
-    again = Knowledge.load(tmp_path / "grown" / knowledge.FILE)  # and a device can add to it in turn
+    again = ClassStatistics.load(tmp_path / "grown" / statistics.FILE)  # and a device can add to it in turn
     assert again.labels == labels and again.digest != base_knowledge.digest

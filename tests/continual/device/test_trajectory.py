@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.continual.device import Demonstration, Knowledge, Memory, create, load, with_learned
+from edgeskel.continual.device import ClassStatistics, Demonstration, Memory, create, load, with_learned
 from edgeskel.continual.device.caution import DRAWS, MOST, least_lead
-from edgeskel.continual.device.trajectories import Trajectories
-from edgeskel.continual.device.trajectory import POINTS, trajectory
+from edgeskel.embedding.trajectories import Trajectories
+from edgeskel.embedding.trajectory import POINTS, trajectory
 from edgeskel.errors import CorruptFile, InvalidClip
 from edgeskel.runtime.bundle import Window
 from edgeskel.runtime.engines import State
@@ -85,14 +85,14 @@ def test_any_layout_has_one(name: str) -> None:
     assert found.shape == (2 * POINTS * len(topology.joints) * 3,) and np.isfinite(found).all()
 
 
-def known(rng: np.random.Generator) -> Knowledge:
+def known(rng: np.random.Generator) -> ClassStatistics:
     """Of a model whose embedding tells its own classes apart and nothing else: they go four ways, in its first directions."""
     ways = np.eye(3)[[0, 1, 2, 0]] * np.array([0.4, 0.4, 0.4, -0.4])[:, None]
     classes = np.repeat(np.arange(OLD), 12)
     embeddings = embedding_of(classes, rng)
     courses = np.stack([trajectory(clip, seen(clip), KINECT) for clip in (moving(ways[index], rng) for index in classes)])
     varied = courses[::4, None] + rng.normal(scale=0.02, size=(len(courses[::4]), 6, courses.shape[1])).astype(np.float32)
-    knowledge = Knowledge.measure(embeddings, classes, [f"old {index}" for index in range(OLD)])
+    knowledge = ClassStatistics.measure(embeddings, classes, [f"old {index}" for index in range(OLD)])
     knowledge = knowledge.with_varied(rng.normal(scale=0.1, size=(60, WIDTH)).astype(np.float32))
     return replace(knowledge, trajectories=Trajectories.measure(courses, classes, varied.astype(np.float32)))
 
@@ -148,7 +148,7 @@ def test_what_the_network_cannot_tell_apart_is_learned_by_where_the_joints_go(pr
 def test_a_demonstration_without_a_trajectory_leaves_the_embedding_to_decide() -> None:
     rng = np.random.default_rng(3)
     knowledge = known(rng)
-    alone, mixed, bare = (create("whitened-cosine", one) for one in (knowledge, knowledge, Knowledge(
+    alone, mixed, bare = (create("whitened-cosine", one) for one in (knowledge, knowledge, ClassStatistics(
         knowledge.labels, knowledge.clips, knowledge.half_means, knowledge.triangle, knowledge.spread, knowledge.varied_triangle)))
     shown = embedding_of(np.array([5, 5, 5]), rng)
     course = trajectory(clip := moving(NEW["wave"], rng), seen(clip), KINECT)
@@ -181,7 +181,7 @@ def test_a_saved_learner_keeps_the_trajectories(tmp_path: Path) -> None:
 def test_what_is_known_of_trajectories_is_kept_with_the_model_and_leaves_its_identity(tmp_path: Path) -> None:
     knowledge = known(np.random.default_rng(5))
     knowledge.save(tmp_path / "embedding.npz")
-    again = Knowledge.load(tmp_path / "embedding.npz")
+    again = ClassStatistics.load(tmp_path / "embedding.npz")
     assert again.trajectories is not None and knowledge.trajectories is not None
     for name, array in knowledge.trajectories.arrays().items():
         assert np.array_equal(again.trajectories.arrays()[name], array)
@@ -191,14 +191,14 @@ def test_what_is_known_of_trajectories_is_kept_with_the_model_and_leaves_its_ide
         arrays = dict(data)
     earlier = {name: array for name, array in arrays.items() if not name.startswith("trajectory")}
     np.savez(tmp_path / "embedding.npz", **earlier)
-    assert Knowledge.load(tmp_path / "embedding.npz").trajectories is None
-    assert Knowledge.load(tmp_path / "embedding.npz").digest == knowledge.digest
+    assert ClassStatistics.load(tmp_path / "embedding.npz").trajectories is None
+    assert ClassStatistics.load(tmp_path / "embedding.npz").digest == knowledge.digest
     for name in set(arrays) - set(earlier):
         for broken in (None, arrays[name][..., None], np.full_like(arrays[name], np.nan)):
             changed = {**arrays, name: broken} if broken is not None else {key: arrays[key] for key in arrays if key != name}
             np.savez(tmp_path / "embedding.npz", **changed)
             with pytest.raises(CorruptFile, match="trajectories"):
-                Knowledge.load(tmp_path / "embedding.npz")
+                ClassStatistics.load(tmp_path / "embedding.npz")
 
 
 def test_new_actions_that_are_near_old_ones_must_be_farther_ahead() -> None:
