@@ -31,11 +31,11 @@ from benchmarks.orientation import read_trial
 from edgeskel import topologies
 from edgeskel.data.synthetic.score import RATE_HZ
 from edgeskel.errors import DeviceError
+from edgeskel.geometry import about_up, conjugate, exponential, multiply, rotate
 from edgeskel.skeleton import Frame
 from firmware_bridge.body import Body, Calibration
 from firmware_bridge.fuse import Fusion
 from firmware_bridge.orientation import Orientation, Settings
-from firmware_bridge.quaternion import about_up, conjugate, exponential, multiply, rotate
 from firmware_bridge.samples import STANDARD_GRAVITY, Reading
 from firmware_bridge.worn import Worn
 

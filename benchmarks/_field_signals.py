@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from benchmarks._bench import datasets
 from benchmarks.orientation import read_trial
+from edgeskel.geometry import conjugate, multiply
 from firmware_bridge.clock import Clock
 from firmware_bridge.orientation import UPS, Orientation, Settings
-from firmware_bridge.quaternion import conjugate, multiply
 from firmware_bridge.samples import Reading
 
 __all__ = ["Motion", "estimate", "gap_errors_deg", "jitter_errors_deg", "measure", "motion", "tilt_deg"]

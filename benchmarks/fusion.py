@@ -40,10 +40,10 @@ from edgeskel.data.synthetic.body import Body as Person
 from edgeskel.data.synthetic.body import random_body
 from edgeskel.data.synthetic.camera import random_camera
 from edgeskel.data.synthetic.motion import Motion, perform
-from edgeskel.data.synthetic.rotation import about, conjugate, multiply, rotate
 from edgeskel.data.synthetic.score import DOFS, RATE_HZ, STANDING, Score, minimum_jerk
 from edgeskel.data.synthetic.style import random_style
 from edgeskel.data.synthetic.takes import play
+from edgeskel.geometry import about, conjugate, multiply_many, rotate_many
 from edgeskel.skeleton import Frame, Inertial
 from firmware_bridge.body import SEGMENTS, Body, calibrate
 from firmware_bridge.fuse import Fused, Fusion
@@ -106,7 +106,7 @@ def record(seed: int, actions: int) -> Recorded:
     room = cameras.view(perform(Score(np.arange(len(whole)) / RATE_HZ, whole, (0.0, 1.0)), person), camera)
     joints, confidence, time = cameras.record(room, camera, topologies.get("kinect-v1"), rng)
     inertial = imu.measure(room, SEGMENTS, imu.Noise(), rng)
-    look = multiply(about(0, -camera.tilt), about(2, camera.roll))
+    look = multiply_many(about(0, -camera.tilt), about(2, camera.roll))
     return Recorded(room, look, time, joints.astype(np.float64), confidence.astype(np.float64), inertial,
                     (1.0, _POSE_S - 0.5), moved, len(tracks) / RATE_HZ, person)
 
@@ -204,12 +204,12 @@ def paired(seed: int, actions: int, segments: tuple[str, ...] = SEGMENTS) -> dic
     topology = topologies.get("kinect-v1")
     hidden = hidden_runs(made.camera_time, made.begin, np.random.default_rng([12, seed]))
     truth = made.motion.joints(topology)
-    pelvis = rotate(made.motion.turns["pelvis"][0], np.array([0.0, 0.0, 1.0]))
+    pelvis = rotate_many(made.motion.turns["pelvis"][0], np.array([0.0, 0.0, 1.0]))
     facing = float(np.arctan2(pelvis[0], pelvis[2]))
     figures: dict[str, float] = {}
     alone, _ = run(made, segments, hidden=None, facing=facing)
     fused, fusion = run(made, segments, hidden=hidden, facing=0.0)
-    back = conjugate(multiply(fusion.camera.tilt.rotation, made.look))  # the fused world is level by the camera's own finding
+    back = conjugate(multiply_many(fusion.camera.tilt.rotation, made.look))  # the fused world is level by the camera's own finding
     for name, frames in (("imu_only", alone), ("fused", fused)):
         time = np.array([f.frame.time for f in frames]) - START_S
         used = time > made.begin + 1
@@ -217,14 +217,14 @@ def paired(seed: int, actions: int, segments: tuple[str, ...] = SEGMENTS) -> dic
         got = np.stack([f.frame.joints[0] for f in frames]).astype(np.float64)[used]
         behind = hidden[np.searchsorted(made.camera_time, time[used]).clip(0, len(hidden) - 1)]
         relative, _ = _errors(got, truth[at], topology.root)
-        _, absolute = _errors(rotate(back, got) if name == "fused" else got, truth[at], topology.root)
+        _, absolute = _errors(rotate_many(back, got) if name == "fused" else got, truth[at], topology.root)
         figures |= {f"{name}_mm": relative.mean(), f"{name}_hidden_mm": relative[behind].mean(),
                     f"{name}_seen_mm": relative[~behind].mean()}
         if name == "fused":
             figures["fused_absolute_mm"] = absolute.mean()
     figures |= _camera_alone(made, hidden, truth, topology.root)
     figures["offset_error_ms"] = 1e3 * abs(fusion.camera.late - LATE_S)
-    tilt = multiply(fusion.camera.tilt.rotation, made.look)
+    tilt = multiply_many(fusion.camera.tilt.rotation, made.look)
     figures["tilt_error_deg"] = float(np.degrees(2 * np.arcsin(np.hypot(tilt[1], tilt[3]))))
     figures["gain"] = 1 - figures["fused_mm"] / min(figures["imu_only_mm"], figures["camera_only_mm"])
     return figures
@@ -232,7 +232,7 @@ def paired(seed: int, actions: int, segments: tuple[str, ...] = SEGMENTS) -> dic
 
 def _camera_alone(made: Recorded, hidden: Bool, truth: Float64, root: int) -> dict[str, float]:
     """The camera's own joints, each held where it was last tracked; the camera's tilt and delay are taken as known."""
-    joints = rotate(conjugate(made.look), made.camera_joints)
+    joints = rotate_many(conjugate(made.look), made.camera_joints)
     seen = (made.camera_confidence > 0) & ~hidden[:, None]
     for t in range(1, len(joints)):
         joints[t] = np.where(seen[t][:, None], joints[t], joints[t - 1])
@@ -301,12 +301,12 @@ def walk_angles(sensors: dict[str, Float64], mode: str) -> dict[str, Float64]:
         tracks[segment] = Track(np.array([o.time for o in out]), np.array([o.quaternion for o in out]),
                                 np.array([o.rate for o in out]))
     made = calibrate("n-pose", {s: t.between(0.0, STANDING_S) for s, t in tracks.items()}, {"walk": tracks}, common_heading=True)
-    turns = {s: multiply(multiply(np.broadcast_to(about(1, made.heading[s]), t.orientation.shape), t.orientation),
+    turns = {s: multiply_many(multiply_many(np.broadcast_to(about(1, made.heading[s]), t.orientation.shape), t.orientation),
                          np.broadcast_to(made.mounting[s], t.orientation.shape)) for s, t in tracks.items()}
     angles = {}
     for side in ("left", "right"):
-        knee = multiply(conjugate(turns[f"{side}_thigh"]), turns[f"{side}_shank"])
-        hip = multiply(conjugate(turns["pelvis"]), turns[f"{side}_thigh"])
+        knee = multiply_many(conjugate(turns[f"{side}_thigh"]), turns[f"{side}_shank"])
+        hip = multiply_many(conjugate(turns["pelvis"]), turns[f"{side}_thigh"])
         angles[f"{side}_knee"] = np.degrees(_flexion(knee))
         angles[f"{side}_hip"] = -np.degrees(_flexion(hip))
     return angles
@@ -316,7 +316,7 @@ def _flexion(turn: Float64) -> Float64:
     """(T,) radians about the parent's lateral axis, by where the child's long axis points: the first angle of the
     joint coordinate system of Grood and Suntay, J. Biomechanical Engineering 105 (1983), 10.1115/1.3138397. Backwards
     is positive."""
-    along = rotate(turn, np.array([0.0, -1.0, 0.0]))
+    along = rotate_many(turn, np.array([0.0, -1.0, 0.0]))
     return np.asarray(np.arctan2(-along[:, 2], -along[:, 1]), dtype=np.float64)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._bench import datasets, main
+from edgeskel.geometry import conjugate, multiply
 from firmware_bridge.orientation import UPS, Orientation, Settings
-from firmware_bridge.quaternion import conjugate, multiply
 from firmware_bridge.samples import Reading
 
 Float64 = NDArray[np.float64]

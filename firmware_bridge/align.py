@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.geometry import between, conjugate, exponential, from_axes, heading, multiply, slerp
 from firmware_bridge.oriented import Oriented
-from firmware_bridge.quaternion import between, conjugate, exponential, from_axes, heading, multiply, slerp
 from firmware_bridge.samples import Quaternion, Vector
 from firmware_bridge.track import Track
 

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, UnknownChoice
+from edgeskel.geometry import about_up, multiply
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.align import orientations
 from firmware_bridge.body.calibration import Calibration, calibrate
@@ -39,7 +40,6 @@ from firmware_bridge.body.segments import INDEX, PIECES, Body, infer
 from firmware_bridge.cameras.plausible import Handedness
 from firmware_bridge.fused import STALE_S, Fused, Origin, origins
 from firmware_bridge.gyroscope_fit import Judgement
-from firmware_bridge.quaternion import about_up, multiply
 from firmware_bridge.samples import Reading
 from firmware_bridge.track import Track
 from firmware_bridge.worn import Worn, WornSensor

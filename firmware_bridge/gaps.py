@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeskel.geometry import float_product
 from firmware_bridge.samples import STANDARD_GRAVITY, Quaternion, Vector
 
-__all__ = ["DOUBTFUL_RAD", "doubt", "product", "rate_between", "relearnt", "turn_to_heading"]
+__all__ = ["DOUBTFUL_RAD", "doubt", "rate_between", "relearnt", "turn_to_heading"]
 
 DOUBTFUL_RAD = math.radians(3)
 """After a gap in which more may have been turned unseen, the heading is said to be lost."""
@@ -66,23 +67,15 @@ def relearnt(state: Mapping[str, Any], angle: float, period_s: float) -> dict[st
 def turn_to_heading(guess: Quaternion, quaternion: Quaternion) -> Quaternion:
     """The turn about up (y) that brings ``quaternion`` to the heading of ``guess``."""
     w, x, y, z = quaternion
-    apart = product(guess, (w, -x, -y, -z))
+    apart = float_product(guess, (w, -x, -y, -z))
     size = math.hypot(apart[0], apart[2])
     return (apart[0] / size, 0.0, apart[2] / size, 0.0) if size > 1e-9 else (1.0, 0.0, 0.0, 0.0)
-
-
-def product(first: Quaternion, second: Sequence[float]) -> Quaternion:
-    """Of two quaternions; one product of scalars, as numpy's calls would cost more than the filter."""
-    w, x, y, z = first
-    a, b, c, d = second
-    return (w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b,
-            w * d + x * c - y * b + z * a)
 
 
 def rate_between(before: Quaternion, after: Quaternion, seconds: float) -> Vector:
     """rad/s in sensor axes that carry one orientation to the other on the shorter way."""
     w, x, y, z = before
-    turn = product((w, -x, -y, -z), after)
+    turn = float_product((w, -x, -y, -z), after)
     sine = math.sqrt(turn[1] ** 2 + turn[2] ** 2 + turn[3] ** 2)
     scale = 2.0 / seconds if sine < 1e-9 else 2.0 * math.atan2(sine, abs(turn[0])) / sine / seconds
     scale = math.copysign(scale, turn[0])

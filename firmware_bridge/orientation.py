@@ -31,9 +31,10 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import DeviceError, MissingExtra
+from edgeskel.geometry import float_product
 from firmware_bridge.dejitter import Dejitter, Late
 from firmware_bridge.early_steps import EarlySteps
-from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, product, rate_between, relearnt, turn_to_heading
+from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.orientation_mode import check_complete, choose_mode, column, device_up
 from firmware_bridge.oriented import MODES, UPS, Oriented, Settings
@@ -163,8 +164,8 @@ class Orientation:
         # VQF begins with what the first reading of the accelerometer says is up; with a limb in swing that is off by ten degrees.
         # What the whole of this time has taught it about up and north holds for its beginning, too: gyroscopes lead back there.
         last, (w, x, y, z) = found[-1]
-        world = product(last.quaternion, (w, -x, -y, -z))
-        return [oriented._replace(quaternion=product(world, led)) if oriented.epoch == last.epoch else oriented
+        world = float_product(last.quaternion, (w, -x, -y, -z))
+        return [oriented._replace(quaternion=float_product(world, led)) if oriented.epoch == last.epoch else oriented
                 for oriented, led in found]
 
     def _decide(self, waited: list[tuple[float, Reading]]) -> bool:
@@ -251,7 +252,7 @@ class Orientation:
             if self._guess is not None:
                 self._world, self._guess = turn_to_heading(self._guess, quaternion), None
             if self._world is not None:
-                quaternion = product(self._world, quaternion)
+                quaternion = float_product(self._world, quaternion)
             bias, sigma = vqf.getBiasEstimate()
             x, y, z = bias.tolist()
             time = pace.time
@@ -318,8 +319,8 @@ class Orientation:
             before = after = tuple(sum(axis) / len(recent) for axis in zip(*recent, strict=True))
         turn = [0.5 * late.seconds * (b + a) for b, a in zip(before, after, strict=True)]
         w, x, y, z = history[-1][1]
-        a, b, c, d = product((w, -x, -y, -z), at)  # axes of then -> axes of now
-        _, p, q, r = product(product((a, b, c, d), (0.0, *turn)), (a, -b, -c, -d))
+        a, b, c, d = float_product((w, -x, -y, -z), at)  # axes of then -> axes of now
+        _, p, q, r = float_product(float_product((a, b, c, d), (0.0, *turn)), (a, -b, -c, -d))
         self._step((p / self._period, q / self._period, r / self._period), 1.0, acceleration, None)
         if late.seconds > 0 and not late.spread:
             earlier = history[-place - 2][0] if len(history) > place + 1 else before
@@ -351,7 +352,7 @@ class Orientation:
             rate = reading.angular_velocity
             if rate is None:
                 rate = self._turning(time, reading.orientation)
-            done.append(Oriented(time, product(self._turn, reading.orientation), rate, self.epoch))
+            done.append(Oriented(time, float_product(self._turn, reading.orientation), rate, self.epoch))
         return done
 
     def _turning(self, time: float, orientation: Quaternion) -> Vector | None:

@@ -93,7 +93,7 @@ def up_axis(name: str, orientation: Float64, acceleration: Float64) -> str:
         DeviceError: no axis of its world lies near it: the quaternion is in another order, the other way round, or of
             other axes than the acceleration.
     """
-    from firmware_bridge.quaternion import conjugate, rotate
+    from edgeskel.geometry import conjugate, rotate
 
     mean = rotate(orientation, acceleration).mean(axis=0)
     axis = int(np.argmax(np.abs(mean)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.quaternion import conjugate, logarithm, multiply
+from edgeskel.geometry import conjugate, logarithm, multiply
 
 __all__ = ["Track"]
 

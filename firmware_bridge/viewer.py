@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import MissingExtra
+from edgeskel.geometry import rotate
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.segments import INDEX, PIECES
 from firmware_bridge.fuse import Fused, Origin
-from firmware_bridge.quaternion import rotate
 
 __all__ = ["COLOURS", "LEGEND", "Viewer"]
 

@@ -16,7 +16,7 @@ ahead it would exchange front and back of whoever faced the other way.
 Sources: principal gyroscope axis of a hinge as in Seel, Raisch and Schauer, "IMU-based joint angle measurement for
 gait analysis", Sensors 14 (2014), 10.3390/s140406891; two directions to a rotation as in Black, "A passive system for
 determining the attitude of a satellite", AIAA J. 2 (1964), 10.2514/3.2555 (TRIAD); mean rotation see
-:func:`firmware_bridge.quaternion.average`.
+:func:`edgeskel.geometry.average`.
 
 Axes: K samples of one sensor.
 """
@@ -33,8 +33,7 @@ import numpy as np
 
 from edgeskel.errors import CorruptFile, DeviceError, UnknownChoice
 from edgeskel.files import atomic_write
-from firmware_bridge.body.segments import SEGMENTS, Float64
-from firmware_bridge.quaternion import (
+from edgeskel.geometry import (
     about_up,
     average,
     conjugate,
@@ -45,6 +44,7 @@ from firmware_bridge.quaternion import (
     rotate,
     wrap,
 )
+from firmware_bridge.body.segments import SEGMENTS, Float64
 from firmware_bridge.track import Track
 
 __all__ = ["MOVEMENTS", "POSES", "RESTING", "Calibration", "Track", "calibrate", "check_limbs", "hinge_axis"]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.geometry import about_up, conjugate, rotate
 from edgeskel.skeleton import Frame, Topology, check_window
 from firmware_bridge.align import CameraTilt, JitterBuffer, bone_velocity, camera_offset, resample
 from firmware_bridge.body.chains import MEASURED, Chains
@@ -25,7 +26,6 @@ from firmware_bridge.body.heading import AFTER_POSE
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import GROUPS, INDEX, PIECES, SEGMENTS, Float64
-from firmware_bridge.quaternion import about_up, conjugate, rotate
 
 __all__ = ["Bones", "CameraSide", "Seen", "check_frame"]
 

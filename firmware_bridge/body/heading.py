@@ -24,8 +24,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.geometry import exponential, rotate, wrap
 from firmware_bridge.body.segments import INDEX, Float64
-from firmware_bridge.quaternion import exponential, rotate, wrap
 
 __all__ = ["AFTER_POSE", "FASTEST", "LONG", "POSE", "Headings"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import TopologyMismatch
+from edgeskel.geometry import rotate
 from edgeskel.skeleton import Topology
 from firmware_bridge.body.segments import INDEX, LENGTHS, PIECES, PLACES, Body, Float64
-from firmware_bridge.quaternion import rotate
 
 __all__ = ["FloorContact", "Skeleton"]
 

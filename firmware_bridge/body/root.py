@@ -12,9 +12,9 @@ from collections import deque
 
 import numpy as np
 
+from edgeskel.geometry import about_up, rotate
 from firmware_bridge.body.kinematics import FloorContact
 from firmware_bridge.body.segments import Float64
-from firmware_bridge.quaternion import about_up, rotate
 
 __all__ = ["Root"]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import UnknownChoice
-from firmware_bridge.quaternion import about_up, heading, multiply, normalise
+from edgeskel.geometry import about_up, heading, multiply, normalise
 
 __all__ = ["GROUPS", "INDEX", "LENGTHS", "PIECES", "PLACES", "SEGMENTS", "Body", "Piece", "infer", "segment_of"]
 

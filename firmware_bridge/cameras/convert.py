@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.coordinates import AXES, METRES, axes_matrix, metres_of
 from edgeskel.errors import InvalidClip, UsageError
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.cameras.axes import AXES, METRES, axes_matrix, metres_of
 from firmware_bridge.cameras.pinhole import Intrinsics, deproject, project
 
 __all__ = ["Adapter", "Door", "Refused", "Settings", "share_of", "states_of"]
@@ -43,7 +43,7 @@ class Settings:
 
     Args:
         units: of the coordinates (or of the depth, with intrinsics); None where the maker has fixed them.
-        axes: see :func:`~firmware_bridge.cameras.axes.axes_matrix`.
+        axes: see :func:`~edgeskel.coordinates.axes_matrix`.
         handedness: likewise.
         intrinsics: the coordinates are (u, v, depth): pixels of this camera, and depth in ``units``.
     """

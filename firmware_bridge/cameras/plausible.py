@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.coordinates import METRES
 from edgeskel.skeleton import Float32, Topology
-from firmware_bridge.cameras.axes import METRES
 
 __all__ = ["LARGEST", "SMALLEST", "Body", "Handedness", "unit_of"]
 

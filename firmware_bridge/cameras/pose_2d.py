@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.coordinates import axes_matrix
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.cameras.axes import axes_matrix
 from firmware_bridge.cameras.convert import Refused
 from firmware_bridge.cameras.pinhole import Intrinsics, deproject, depth_at
 

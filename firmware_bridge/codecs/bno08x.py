@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from edgeskel.errors import UsageError
+from edgeskel.geometry import float_about, float_product
 from firmware_bridge.codecs import Counts, Gatt, Write
-from firmware_bridge.codecs._euler import about, multiply
 from firmware_bridge.codecs._stream import FrameStream
 from firmware_bridge.codecs._values import DEGREE
 from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
@@ -92,8 +92,8 @@ class Bno08xCodec:
 
 def _reading(frame: bytes, after_gap: bool) -> Reading:
     index, yaw, pitch, roll, ax, ay, az = LAYOUT.unpack_from(frame, 2)
-    orientation = multiply(
-        multiply(about(2, yaw * CENTIDEGREE), about(0, pitch * CENTIDEGREE)), about(1, roll * CENTIDEGREE)
+    orientation = float_product(
+        float_product(float_about(2, yaw * CENTIDEGREE), float_about(0, pitch * CENTIDEGREE)), float_about(1, roll * CENTIDEGREE)
     )
     flags = Flags.GAP if after_gap else Flags.NONE
     if max(abs(ax), abs(ay), abs(az)) > SATURATED_MILLI_G:

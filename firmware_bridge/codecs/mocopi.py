@@ -21,8 +21,8 @@ import struct
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+from edgeskel.geometry import float_product
 from firmware_bridge.codecs import Counts, Gatt
-from firmware_bridge.codecs._euler import multiply
 from firmware_bridge.codecs._one_way import OneWay
 from firmware_bridge.codecs._values import unit, within
 from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
@@ -126,7 +126,7 @@ class MocopiCodec(OneWay):
         local = [_transform(value) for value in _transforms(parts[b"btrs"])]
         world: list[Quaternion] = []
         for parent, transform in zip(PARENTS, local, strict=True):
-            world.append(transform.rotation if parent < 0 else multiply(world[parent], transform.rotation))
+            world.append(transform.rotation if parent < 0 else float_product(world[parent], transform.rotation))
         self.position = local[0].position
         return [Reading(name, number, device_us, rotation) for name, rotation in zip(BONES, world, strict=True)]
 

@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.geometry import conjugate, multiply
 from edgeskel.skeleton import Frame
 from firmware_bridge.body import POSES
 from firmware_bridge.body.segments import INDEX
@@ -32,7 +33,6 @@ from firmware_bridge.codecs.slimevr_packets import (
     encode_motion,
     encode_packet,
 )
-from firmware_bridge.quaternion import conjugate, multiply
 from firmware_bridge.samples import STANDARD_GRAVITY, Quaternion, Reading, Vector
 from firmware_bridge.testing.camera_peer import CameraPeer
 from firmware_bridge.testing.wearer import Wearer

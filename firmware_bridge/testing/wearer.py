@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import UnknownChoice
+from edgeskel.geometry import about_up, conjugate, exponential, logarithm, multiply, rotate
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.body.calibration import Calibration
 from firmware_bridge.body.kinematics import SOLES, Skeleton
 from firmware_bridge.body.segments import INDEX, PIECES, Body, segment_of
-from firmware_bridge.quaternion import about_up, conjugate, exponential, logarithm, multiply, rotate
 from firmware_bridge.samples import STANDARD_GRAVITY
 
 __all__ = ["MOVEMENT_S", "POSE_S", "PROGRAMME", "Wearer", "seat"]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel import topologies
+from edgeskel.coordinates import OURS, axes_matrix
 from edgeskel.data import Store, import_dataset
-from edgeskel.data.axes import OURS, axes_matrix
 from edgeskel.errors import CorruptFile, DataError, EdgeskelError, InvalidClip, UnknownChoice, UsageError
 
 TOPOLOGY = topologies.get("sbu-15")
@@ -144,7 +144,7 @@ def test_a_single_frame_is_a_clip_and_none_is_not(tmp_path: Path) -> None:
     (('topology = "sbu-15"', 'topology = "sbu-16"'), UnknownChoice, "did you mean 'sbu-15'"),
     (('topology = "sbu-15"', 'topology = "kinect-v1"'), CorruptFile, "columns of kinect-v1 are missing: pelvis_x"),
     (('topology = "sbu-15"', 'topology = "own.toml"'), CorruptFile, "own.toml"),
-    (('units = "mm"', 'units = "feet"'), UnknownChoice, "one of cm, inch, m, mm"),
+    (('units = "mm"', 'units = "feet"'), UnknownChoice, "one of centimeter, cm, foot, ft"),
     (('units = "mm"\n', ""), CorruptFile, "no units"),
     (("frame_rate = 25\n", ""), CorruptFile, "frame_rate"),
     (("frame_rate = 25", "frame_rate = -1"), CorruptFile, "frame_rate -1"),
@@ -154,7 +154,7 @@ def test_a_single_frame_is_a_clip_and_none_is_not(tmp_path: Path) -> None:
     (("y down", "y up"), UsageError, 'left-handed.*handedness = "left"'),
     (("y down", "y right"), UsageError, "along one line"),
     (("y down", "y below"), UsageError, "direction 'below'"),
-    (("y down, z forward", "y down"), UsageError, "one direction for each"),
+    (("y down, z forward", "y down"), UsageError, "three directions"),
     (("files = ", "files = 3 #"), CorruptFile, "files = 3"),
     (("{label}/{subject}", "{label}/{person}"), UnknownChoice, "'person'"),
     (("{label}/{subject}", "{label}/{label}"), DataError, "twice"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.io import loadmat
 
 from edgeskel.data.importers.utd_mhad import FILE_ORDER
+from edgeskel.geometry import about_up, conjugate, exponential, multiply, rotate
 from firmware_bridge.align import (
     CameraTilt,
     JitterBuffer,
@@ -24,7 +25,6 @@ from firmware_bridge.align import (
 from firmware_bridge.body import Track
 from firmware_bridge.body.camera import OFFSET_SURE
 from firmware_bridge.orientation import Oriented
-from firmware_bridge.quaternion import about_up, conjugate, exponential, multiply, rotate
 
 Float64 = np.ndarray
 

@@ -14,6 +14,7 @@ from benchmarks._field_mounting import sensors
 from benchmarks.fusion import paired
 from edgeskel import topologies
 from edgeskel.errors import DeviceError, InvalidClip, UnknownChoice
+from edgeskel.geometry import about_up, conjugate, multiply, rotate
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.body import SEGMENTS, Body
 from firmware_bridge.body.calibration import Calibration
@@ -21,7 +22,6 @@ from firmware_bridge.body.segments import INDEX
 from firmware_bridge.clock import Clock
 from firmware_bridge.fuse import Fused, Fusion, Origin
 from firmware_bridge.orientation import Settings
-from firmware_bridge.quaternion import about_up, conjugate, multiply, rotate
 from firmware_bridge.samples import Flags, Reading
 from firmware_bridge.testing.wearer import Wearer
 from firmware_bridge.worn import Worn

@@ -12,8 +12,8 @@ from scipy.io import loadmat
 from benchmarks._field_mounting import Sensor, faults, judge, sensors
 from benchmarks.orientation import estimate, read_trial, rmse_deg
 from edgeskel.errors import DeviceError, UnknownChoice
+from edgeskel.geometry import conjugate, multiply, rotate
 from firmware_bridge.orientation import UPS, Orientation, Oriented, Settings
-from firmware_bridge.quaternion import conjugate, multiply, rotate
 from firmware_bridge.samples import Reading, Vector
 
 G = 9.80665

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from benchmarks._field_signals import Motion, estimate, gap_errors_deg, jitter_errors_deg, motion, tilt_deg
 from edgeskel.errors import DeviceError
+from edgeskel.geometry import conjugate, multiply
 from firmware_bridge.clock import Clock
 from firmware_bridge.codecs.lines import LinesCodec, encode_json
 from firmware_bridge.codecs.witmotion_ble import WitMotionBleCodec
 from firmware_bridge.orientation import Orientation, Oriented, Settings
 from firmware_bridge.pairing import Pairing
-from firmware_bridge.quaternion import conjugate, multiply
 from firmware_bridge.samples import Chunk, Reading
 from firmware_bridge.worn import Worn, WornSensor
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
+from edgeskel.coordinates import metres_of
 from edgeskel.data.importers.bvh_file import Bvh, read_bvh
 from edgeskel.data.importers.bvh_names import layout, not_understood
 from edgeskel.data.importers.bvh_size import extent, standing
@@ -31,10 +32,11 @@ from edgeskel.errors import CorruptFile, InvalidClip, TopologyMismatch, UnknownC
 from edgeskel.skeleton import Clip, Topology
 from edgeskel.topologies.remap import Remap, remap_clip
 
-__all__ = ["UNITS", "read_bvh", "recordings"]
+__all__ = ["read_bvh", "recordings"]
 
 OPTIONS = ("unit", "up", "label")
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
+UNITS = ("m", "cm", "mm", "inch")
+"""That programs write."""
 CMU = "0.056444"  # metres of one unit of the CMU library as it is converted: 1 / 0.45 inches
 UP = {"x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)), "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)), "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
       "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)), "-y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
@@ -61,12 +63,10 @@ def recordings(folder: Path, options: Options) -> Recordings:
 
 def _metres(unit: str) -> float:
     """Metres of one unit."""
-    if unit in UNITS:
-        return UNITS[unit]
     try:
         metres = float(unit)
     except ValueError:
-        raise UnknownChoice("unit", unit, UNITS) from None
+        return metres_of(unit)
     if not 0 < metres < 1000:
         raise UsageError(f"--unit {unit}", expected="metres of one unit, such as 0.056444")
     return metres
@@ -126,7 +126,7 @@ def _upright(positions: NDArray[np.float64], own: Topology, source: str, options
 def _check_size(positions: NDArray[np.float64], own: Topology, source: str, metres: float, options: Options) -> None:
     size, what, (smallest, largest) = extent(positions, own)
     if np.isfinite(size) and not smallest <= size <= largest:
-        fits = [unit for unit, factor in (UNITS | {CMU: float(CMU)}).items()
+        fits = [unit for unit, factor in [*((unit, metres_of(unit)) for unit in UNITS), (CMU, float(CMU))]
                 if smallest <= size / metres * factor <= largest and factor != metres]
         one = 1.7 / size * metres if size > 0 else 0.0
         raise InvalidClip(f"{source}: {what} of {size:.3g} m with unit {options.unit}", expected=f"{smallest} to {largest} m",

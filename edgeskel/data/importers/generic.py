@@ -3,7 +3,7 @@
     name = "my-gym"
     topology = "kinect-v2"                     # a built-in layout, or the path of your own: "layout.toml"
     units = "mm"                               # m, cm, mm, inch, or metres of one unit: 0.0254
-    axes = "x right, y down, z forward"        # seen from the camera; see edgeskel/data/axes.py
+    axes = "x right, y down, z forward"        # seen from the camera; see edgeskel/coordinates.py
     frame_rate = 30                            # Hz; not needed where every file has a time
     time_unit = "ms"                           # s, ms, us, ns or frames; without it, seconds or what fits frame_rate
     labels = ["squat", "lunge"]                # optional: the order of the classes, and a check on typing mistakes
@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.axes import axes_matrix
+from edgeskel.coordinates import axes_matrix, metres_of
 from edgeskel.data.importers import generic_clock as clock
 from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, take
 from edgeskel.data.importers.finding import missing_description
@@ -53,7 +53,6 @@ from edgeskel.topologies import read_toml
 
 __all__ = ["recordings"]
 
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,), "topology": (str,), "units": (str, int, float), "axes": (str,), "handedness": (str,),
     "frame_rate": (int, float), "time_unit": (str,), "labels": (list,), "files": (str,), "csv": (dict,), "clip": (list,),
@@ -88,7 +87,7 @@ def recordings(folder: Path, options: Options) -> Recordings:
 
 def _clips(folder: Path, items: list[Item], topology: Topology, data: Mapping[str, Any], described: Path, rate_hz: float,
            options: Options) -> Iterator[Clip | Refused]:
-    to_ours = axes_matrix(data["axes"], data.get("handedness", "right")) * _metres(data["units"], described)
+    to_ours = axes_matrix(data["axes"], data.get("handedness")) * _metres(data["units"], described)
     sensors = Sensors.of(data["sensors"], described) if "sensors" in data else None
 
     def clip(item: Item, source: str) -> Clip:
@@ -175,9 +174,7 @@ def _topology(folder: Path, name: str) -> Topology:
 def _metres(units: str | float, described: Path) -> float:
     """Metres of one unit."""
     if isinstance(units, str):
-        if units not in UNITS:
-            raise UnknownChoice(f"units in {described}", units, UNITS)
-        return UNITS[units]
+        return metres_of(units, f"units in {described}")
     if not 0 < units < 1000:
         raise CorruptFile(described, f"units = {units}", expected="metres of one unit, such as 0.0254")
     return float(units)

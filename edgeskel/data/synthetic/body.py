@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgeskel.data.synthetic.rotation import Float64, multiply, rotate
+from edgeskel.geometry import Float64, multiply_many, rotate_many
 
 __all__ = ["JOINTS", "SEGMENTS", "Body", "Segment", "random_body"]
 
@@ -133,16 +133,16 @@ class Body:
                 turns[segment.name] = rotations[segment.name]
                 continue
             parent = turns[segment.parent]
-            origins[segment.name] = origins[segment.parent] + rotate(
+            origins[segment.name] = origins[segment.parent] + rotate_many(
                 parent,
                 np.array(segment.origin) * self.length(segment.parent))
-            turns[segment.name] = parent if own is None else multiply(parent, own)
+            turns[segment.name] = parent if own is None else multiply_many(parent, own)
         return origins, turns
 
     def place(self, joint: str, origins: dict[str, Float64], turns: dict[str, Float64]) -> Float64:
         """(T, 3) a joint of :data:`JOINTS` in the world."""
         segment, place = JOINTS[joint]
-        return origins[segment] + rotate(turns[segment], np.array(place) * self.length(segment))
+        return origins[segment] + rotate_many(turns[segment], np.array(place) * self.length(segment))
 
 
 def random_body(rng: np.random.Generator) -> Body:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeskel.data.synthetic.body import JOINTS, SEGMENTS
 from edgeskel.data.synthetic.motion import Motion
-from edgeskel.data.synthetic.rotation import Float64, about, multiply, rotate
+from edgeskel.geometry import Float64, about, multiply_many, rotate_many
 from edgeskel.skeleton import Topology
 
 __all__ = ["Camera", "hidden", "random_camera", "record", "view"]
@@ -75,13 +75,13 @@ def record(room: Motion, camera: Camera, topology: Topology,
     Returns:
         joints (T, V, 3) metres in camera axes, confidence (T, V), time (T,) seconds.
     """
-    look = multiply(about(0, -camera.tilt), about(2, camera.roll))
+    look = multiply_many(about(0, -camera.tilt), about(2, camera.roll))
     time = np.arange(int(np.floor(room.time[-1] * camera.rate_hz)) + 1) / camera.rate_hz
-    truth = _sample(rotate(look, room.joints(topology)), room.time, time)
+    truth = _sample(rotate_many(look, room.joints(topology)), room.time, time)
     if camera.noise == 0:
         return truth.astype(np.float32), np.ones(truth.shape[:2], np.float32), time
     behind = hidden(truth, {
-        name: _sample(rotate(look, points), room.time, time)
+        name: _sample(rotate_many(look, points), room.time, time)
         for name, points in _thick(room).items()
     }, room, topology)
     confidence = _tracking(behind, camera, rng)
@@ -106,7 +106,7 @@ def _thick(motion: Motion) -> dict[str, Float64]:
     return {
         s.name:
         np.stack([
-            motion.origins[s.name], motion.origins[s.name] + rotate(motion.turns[s.name],
+            motion.origins[s.name], motion.origins[s.name] + rotate_many(motion.turns[s.name],
                                                                     np.array(s.tip) * motion.body.length(s.name))
         ],
                  axis=1)

@@ -13,9 +13,9 @@ import numpy as np
 
 from edgeskel.data.synthetic.body import SEGMENTS
 from edgeskel.data.synthetic.motion import Motion
-from edgeskel.data.synthetic.rotation import Float64, conjugate, exponential, logarithm, multiply, rotate
 from edgeskel.data.synthetic.score import RATE_HZ
 from edgeskel.errors import UnknownChoice
+from edgeskel.geometry import Float64, conjugate, exponential, logarithm, multiply_many, rotate_many
 from edgeskel.skeleton import Inertial
 
 __all__ = ["DEFAULT_SENSORS", "GRAVITY", "PERFECT", "Noise", "measure", "places"]
@@ -92,16 +92,16 @@ def _one(room: Motion, place: str, noise: Noise, rng: np.random.Generator) -> tu
     mount = mount + np.array([0.0, 0.0, segment.radius * room.body.stature * room.body.girth])
     strap = exponential(noise.strap * rng.standard_normal(3))
     turns = room.turns[name]
-    orientation = _continuous(multiply(turns, np.broadcast_to(strap, turns.shape)))
-    position = room.origins[name] + rotate(turns, mount)
+    orientation = _continuous(multiply_many(turns, np.broadcast_to(strap, turns.shape)))
+    position = room.origins[name] + rotate_many(turns, mount)
     to_sensor = conjugate(orientation)
     # Rate about sensor axes over two steps, centred on the sample, as exact as the acceleration below.
-    rate = logarithm(multiply(conjugate(orientation[_before(len(turns))]), orientation[_after(len(turns))]))
+    rate = logarithm(multiply_many(conjugate(orientation[_before(len(turns))]), orientation[_after(len(turns))]))
     spans = (_after(len(turns)) - _before(len(turns)))[:, None] / RATE_HZ
     acceleration = np.empty_like(position)
     acceleration[1:-1] = (position[2:] - 2 * position[1:-1] + position[:-2]) * RATE_HZ**2
     acceleration[0], acceleration[-1] = acceleration[1], acceleration[-2]
-    force = rotate(to_sensor, acceleration - GRAVITY)
+    force = rotate_many(to_sensor, acceleration - GRAVITY)
     return (orientation, rate / spans + _errors(rate.shape, noise.gyroscope, noise.gyroscope_bias, rng),
             force + _errors(force.shape, noise.accelerometer, noise.accelerometer_bias, rng))
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeskel.data.synthetic.body import SEGMENTS, Body
-from edgeskel.data.synthetic.rotation import Float64, about, conjugate, exponential, multiply, rotate
 from edgeskel.data.synthetic.score import RATE_HZ, Score
+from edgeskel.geometry import Float64, about, conjugate, exponential, multiply_many, rotate_many
 from edgeskel.skeleton import Topology
 
 __all__ = ["Motion", "perform"]
@@ -42,10 +42,10 @@ class Motion:
     def placed(self, turn: Float64, shift: Float64) -> Motion:
         """The same performance elsewhere in the world: turned by a quaternion (4,), then moved by (3,) metres."""
         return Motion(self.time, self.body, {
-            name: rotate(turn, origin) + shift
+            name: rotate_many(turn, origin) + shift
             for name, origin in self.origins.items()
         }, {
-            name: multiply(np.broadcast_to(turn, own.shape), own)
+            name: multiply_many(np.broadcast_to(turn, own.shape), own)
             for name, own in self.turns.items()
         }, self.span)
 
@@ -89,8 +89,8 @@ def _rotations(score: Score) -> dict[str, Float64]:
     zero = np.zeros(len(score.time))
     heading = about(1, score["heading"])
     rotations = {
-        "pelvis": multiply(multiply(heading, about(0, score["pelvis.pitch"])), _trunk(score, "pelvis")),
-        "abdomen": multiply(_trunk(score, "abdomen"), about(0, -score["pelvis.pitch"])),
+        "pelvis": multiply_many(multiply_many(heading, about(0, score["pelvis.pitch"])), _trunk(score, "pelvis")),
+        "abdomen": multiply_many(_trunk(score, "abdomen"), about(0, -score["pelvis.pitch"])),
         "chest": _trunk(score, "chest")
     }
     nod = np.stack([score["head.nod"], score["head.turn"], -score["head.tilt"]], axis=-1)
@@ -101,11 +101,11 @@ def _rotations(score: Score) -> dict[str, Float64]:
             return score[f"{side}.{dof}"]
 
         rotations[f"{side}_collar"] = _sided(side, zero, zero, track("collar.raise"))
-        rotations[f"{side}_upper_arm"] = multiply(
+        rotations[f"{side}_upper_arm"] = multiply_many(
             _sided(side, -track("shoulder.flexion"), zero, track("shoulder.abduction")),
             _sided(side, zero, -track("shoulder.rotation"), zero))
         elbow = np.logaddexp(0.0, 12 * track("elbow.flexion")) / 12  # an elbow does not bend backwards
-        rotations[f"{side}_forearm"] = multiply(_sided(side, -elbow, zero, zero),
+        rotations[f"{side}_forearm"] = multiply_many(_sided(side, -elbow, zero, zero),
                                                 _sided(side, zero, -track("forearm.pronation"), zero))
         rotations[f"{side}_hand"] = _sided(side, -track("wrist.deviation"), zero, -track("wrist.flexion"))
     return rotations
@@ -117,20 +117,20 @@ def _planted(rotations: dict[str, Float64], score: Score, lean: Float64) -> dict
     heading = about(1, score["heading"])
     out = dict(rotations)
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        thigh = multiply(
+        thigh = multiply_many(
             heading,
-            multiply(
+            multiply_many(
                 _sided(side, -(score[f"{side}.hip.flexion"] + lean[:, 1]), zero,
                        score[f"{side}.hip.abduction"] + sign * lean[:, 0]),
                 _sided(side, zero, -score[f"{side}.hip.rotation"], zero)))
         knee = _sided(side, score[f"{side}.knee.flexion"], zero, zero)
-        foot = multiply(
+        foot = multiply_many(
             heading,
-            multiply(_sided(side, zero, score[f"{side}.foot.out"], zero),
+            multiply_many(_sided(side, zero, score[f"{side}.foot.out"], zero),
                      _sided(side, -score[f"{side}.foot.pitch"], zero, zero)))
-        out[f"{side}_thigh"] = multiply(conjugate(rotations["pelvis"]), thigh)
+        out[f"{side}_thigh"] = multiply_many(conjugate(rotations["pelvis"]), thigh)
         out[f"{side}_shank"] = knee
-        out[f"{side}_foot"] = multiply(conjugate(multiply(thigh, knee)), foot)
+        out[f"{side}_foot"] = multiply_many(conjugate(multiply_many(thigh, knee)), foot)
     return out
 
 
@@ -142,14 +142,14 @@ def _loads(score: Score) -> dict[str, Float64]:
 def _imbalance(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str,
                                                                                   Float64]) -> tuple[Float64, Float64]:
     """(T, 2) metres by which the mass centre stands left of and ahead of the support, and (T,) the legs' height."""
-    centre = sum((segment.mass * (origins[segment.name] + rotate(turns[segment.name],
+    centre = sum((segment.mass * (origins[segment.name] + rotate_many(turns[segment.name],
                                                                  np.array(segment.centre) * body.length(segment.name)))
                   for segment in SEGMENTS if segment.mass), np.zeros(
                       (len(score.time), 3))) / sum(s.mass for s in SEGMENTS)
     foot = sum((load[:, None] *
                 (0.6 * body.place(f"{side}_ankle", origins, turns) + 0.4 * body.place(f"{side}_foot", origins, turns))
                 for side, load in _loads(score).items()), np.zeros((len(score.time), 3)))
-    away = rotate(conjugate(about(1, score["heading"])), centre - foot)
+    away = rotate_many(conjugate(about(1, score["heading"])), centre - foot)
     return away[:, [0, 2]], np.maximum(-foot[:, 1], 0.2 * body.stature)
 
 

@@ -11,7 +11,7 @@ from edgeskel import topologies
 from edgeskel.data import synthetic
 from edgeskel.data.synthetic.body import SEGMENTS
 from edgeskel.data.synthetic.motion import Motion
-from edgeskel.data.synthetic.rotation import exponential, logarithm, multiply, rotate, to_matrix
+from edgeskel.geometry import exponential, logarithm, multiply, rotate, to_matrix
 
 ACTIONS = synthetic.actions()
 vectors = st.lists(st.floats(-2.0, 2.0), min_size=3, max_size=3).map(np.array)

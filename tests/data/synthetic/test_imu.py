@@ -8,9 +8,9 @@ import pytest
 from edgeskel import topologies
 from edgeskel.data import synthetic
 from edgeskel.data.synthetic import imu
-from edgeskel.data.synthetic.rotation import conjugate, exponential, logarithm, multiply, rotate
 from edgeskel.data.synthetic.score import RATE_HZ
 from edgeskel.errors import UnknownChoice
+from edgeskel.geometry import conjugate, exponential, logarithm, multiply, rotate
 from edgeskel.skeleton import Inertial
 
 SENSORS = ("right_wrist", "chest", "left_shank", "right_thigh")

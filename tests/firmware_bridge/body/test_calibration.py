@@ -14,10 +14,10 @@ from scipy.io import loadmat
 from benchmarks._field_mounting import run_facing
 from benchmarks.fusion import read_walk, record, walk
 from edgeskel.errors import CorruptFile, DeviceError, UnknownChoice
+from edgeskel.geometry import about_up, conjugate, exponential, heading, logarithm, multiply, normalise, rotate
 from firmware_bridge.align import resample
 from firmware_bridge.body import MOVEMENTS, POSES, SEGMENTS, Calibration, Track, calibrate, check_limbs
 from firmware_bridge.orientation import Orientation, Settings
-from firmware_bridge.quaternion import about_up, conjugate, exponential, heading, logarithm, multiply, normalise, rotate
 from firmware_bridge.samples import Reading
 
 Float64 = np.ndarray

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from edgeskel.geometry import about_up, exponential, multiply, rotate
 from firmware_bridge.body import Headings
 from firmware_bridge.body.heading import FASTEST
 from firmware_bridge.body.segments import INDEX, PIECES
-from firmware_bridge.quaternion import about_up, exponential, multiply, rotate
 
 DOWN = np.array([0.0, -1.0, 0.0])
 

@@ -11,11 +11,11 @@ from edgeskel import topologies
 from edgeskel.data.synthetic import perform, play, random_body, random_style
 from edgeskel.data.synthetic.body import SEGMENTS as TRUE_PIECES
 from edgeskel.errors import TopologyMismatch, UnknownChoice
+from edgeskel.geometry import about_up, exponential, multiply, normalise
 from edgeskel.skeleton import Topology
 from firmware_bridge.body import SEGMENTS, Body, FloorContact, Skeleton, infer
 from firmware_bridge.body.root import Root
 from firmware_bridge.body.segments import INDEX, LENGTHS, PIECES, PLACES, segment_of
-from firmware_bridge.quaternion import about_up, exponential, multiply, normalise
 
 STILL = np.tile([1.0, 0.0, 0.0, 0.0], (len(PIECES), 1))
 
@@ -54,7 +54,7 @@ def test_turning_the_whole_body_turns_its_joints() -> None:
     skeleton = Skeleton(topologies.get("kinect-v1"))
     turns = normalise(np.random.default_rng(0).normal(size=(len(PIECES), 4)))
     whole = exponential(np.array([0.3, -0.8, 0.5]))
-    from firmware_bridge.quaternion import rotate
+    from edgeskel.geometry import rotate
 
     assert np.allclose(skeleton.forward(multiply(whole, turns)), rotate(whole, skeleton.forward(turns)))
 

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgeskel import topologies
-from edgeskel.data.axes import axes_matrix as imported_axes
+from edgeskel.coordinates import AXES, METRES, axes_matrix, metres_of
 from edgeskel.errors import UnknownChoice, UsageError
 from edgeskel.skeleton import Frame
 from edgeskel.topologies.remap import Remap
 from firmware_bridge.cameras import ADAPTERS, Intrinsics, Refused, Settings, adapter, azure_kinect, kinect_v2, zed
 from firmware_bridge.cameras import mediapipe_pose as mediapipe
-from firmware_bridge.cameras.axes import AXES, METRES, axes_matrix, metres_of
 from tests.firmware_bridge.cameras.bodies import body, standing
 
 CAMERA = Intrinsics(610.0, 612.0, 322.0, 241.0)
@@ -136,7 +135,7 @@ def test_a_stand_in_sends_what_the_door_reads_back(layout: str, way: Settings) -
 def test_makers_axes_are_what_imported_recordings_call_them(axes: str) -> None:
     directions, handedness = AXES[axes]
     words = ", ".join(f"{axis} {word}" for axis, word in zip("xyz", directions.split(","), strict=True))
-    np.testing.assert_array_equal(axes_matrix(axes), imported_axes(words, handedness))
+    np.testing.assert_array_equal(axes_matrix(axes), axes_matrix(words, handedness))
     assert np.linalg.det(axes_matrix(axes)) == pytest.approx(1 if handedness == "right" else -1)
 
 
@@ -145,7 +144,7 @@ def test_the_matrix_of_right_handed_axes_is_a_rotation_and_left_handed_ones_have
         matrix = axes_matrix(directions)
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(3))
         assert np.linalg.det(matrix) == pytest.approx(1)
-    with pytest.raises(UsageError, match="left-handed.*add handedness=left"):
+    with pytest.raises(UsageError, match="left-handed.*handedness=left"):
         axes_matrix("right,up,forward")
     assert np.linalg.det(axes_matrix("right,up,forward", "left")) == pytest.approx(-1)
     with pytest.raises(UsageError, match="right-handed"):

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from edgeskel.coordinates import METRES
 from edgeskel.data.importers import utd_mhad
 from edgeskel.data.importers.common import Options
 from edgeskel.skeleton import Clip, Frame
 from firmware_bridge.cameras import ADAPTERS, FAULTS, Refused, Settings, adapter
-from firmware_bridge.cameras.axes import METRES
 from firmware_bridge.cameras.datagrams import pack, parse
 from firmware_bridge.cameras.intake import HostTime, Intake
 from firmware_bridge.cameras.pinhole import Intrinsics

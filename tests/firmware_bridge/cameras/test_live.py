@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeskel.coordinates import axes_matrix
 from edgeskel.errors import DeviceError, EdgeskelError, UnknownChoice, UsageError
 from firmware_bridge import open_source
 from firmware_bridge.cameras import Intrinsics, adapter
-from firmware_bridge.cameras.axes import axes_matrix
 from firmware_bridge.cameras.mediapipe_live import Landmarker, Webcam
 from firmware_bridge.cameras.pinhole import project
 from firmware_bridge.cameras.rgbd import DepthCamera, Picture

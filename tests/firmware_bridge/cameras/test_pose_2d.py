@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edgeskel.coordinates import axes_matrix
 from edgeskel.errors import UsageError
 from firmware_bridge.cameras import Intrinsics, Refused, adapter, pose_2d
-from firmware_bridge.cameras.axes import axes_matrix
 from firmware_bridge.cameras.pinhole import deproject, depth_at, place, project
 from tests.firmware_bridge.cameras.bodies import body
 

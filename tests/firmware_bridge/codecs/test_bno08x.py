@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
+from edgeskel.geometry import conjugate, rotate
 from firmware_bridge.codecs.bno08x import Bno08xCodec, encode_frame
-from firmware_bridge.quaternion import conjugate, rotate
 from firmware_bridge.samples import Flags, Vector
 from tests.firmware_bridge.codecs.checks import cut, feed, readings, sound, survives
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
+from edgeskel.geometry import multiply, rotate
 from firmware_bridge.codecs.mocopi import (
     BONES,
     PARENTS,
@@ -21,7 +22,6 @@ from firmware_bridge.codecs.mocopi import (
     encode_frame,
     encode_skeleton,
 )
-from firmware_bridge.quaternion import multiply, rotate
 from firmware_bridge.samples import Chunk, Quaternion, Reading, Status
 from tests.firmware_bridge.codecs.checks import feed, readings, sound, survives
 

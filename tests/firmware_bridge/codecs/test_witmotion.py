@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeskel.errors import UsageError
+from edgeskel.geometry import multiply
 from firmware_bridge.codecs import Codec
 from firmware_bridge.codecs.witmotion import (
     RATES,
@@ -23,7 +24,6 @@ from firmware_bridge.codecs.witmotion import (
     encode_time,
 )
 from firmware_bridge.codecs.witmotion_ble import encode_packet
-from firmware_bridge.quaternion import multiply
 from firmware_bridge.samples import STANDARD_GRAVITY, Flags, Reading
 from tests.firmware_bridge.codecs.checks import cut, feed, readings, sound, survives
 
