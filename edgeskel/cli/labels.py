@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from edgeskel.cli.learned import LEARNED, Model
+from edgeskel.cli.model import LEARNED, Model
 from edgeskel.cli.report import Command, Report
 from edgeskel.errors import UsageError
 from edgeskel.printable import printable
@@ -239,9 +239,11 @@ def retrain(config: Retrain) -> Report:
     if config.bundle is not None:
         raise UsageError("--bundle", expected="--model: a checkpoint folder or a shipped model's name",
                          remedy=f"a bundle's own checkpoint: --model {config.bundle / 'checkpoint'}")
-    from edgeskel.cli.run import DEFAULT_MODEL
+    from edgeskel.cli.model import DEFAULT_MODEL
     from edgeskel.continual.retrain import retrain
+    from edgeskel.files import atomic_write
     from edgeskel.models import folder_of, from_pretrained
+    from edgeskel.runtime.segmentation import SEGMENTER
     from edgeskel.training import record
 
     name = config.model or DEFAULT_MODEL
@@ -254,6 +256,10 @@ def retrain(config: Retrain) -> Report:
         clips = record.parts_for(trained, store, None, None).train
     with Memory.open(config.learned, config.knowledge(), begin=False) as memory:
         labels = retrain(recogniser, memory, config.out, store, clips)
+    segmenter = folder_of(name) / SEGMENTER
+    if segmenter.is_file():  # its own actions move and pause as before
+        with atomic_write(config.out / SEGMENTER) as file:
+            file.write(segmenter.read_bytes())
     return Report({"out": str(config.out), "labels": list(labels), "next": f"edgeskel export {config.out}"})
 
 

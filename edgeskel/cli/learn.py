@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from edgeskel.cli.learned import LEARNED, Model
+from edgeskel.cli.model import LEARNED, Model
 from edgeskel.cli.report import Command, Report, console
 from edgeskel.errors import CorruptFile, InvalidClip, UsageError
 

@@ -14,27 +14,22 @@ from urllib.parse import parse_qsl
 
 import tyro
 
+from edgeskel.cli.model import Model
 from edgeskel.cli.report import Command, Report, console, refused_by_the_machine
-from edgeskel.errors import EdgeskelError, EngineError, UsageError
+from edgeskel.errors import EdgeskelError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeskel.continual.device import Memory
-    from edgeskel.runtime import Bundle, Event, Session
+    from edgeskel.runtime import Event, Session
     from edgeskel.skeleton import Frame
     from firmware_bridge.recording import Span
 
 __all__ = ["COMMAND"]
 
-DEFAULT_MODEL = "edge-demo"
-NO_TORCH = ("run a bundle, which needs numpy and one engine: --bundle DIR, made by edgeskel export MODEL --out DIR where there is "
-            "torch")
-"""What to do where a model is to be run and torch is missing."""
-
-
 @dataclass(frozen=True)
-class Run:
+class Run(Model):
     """Recognise a source live.
 
     Draws the skeleton, the class probabilities and a timeline of actions; where stdout is no terminal, prints one line
@@ -43,16 +38,6 @@ class Run:
 
     source: tyro.conf.Positional[str]
     """Where frames come from, e.g. replay:walk.npz or "replay:walk.npz?loop=forever"."""
-    bundle: Path | None = None
-    """Folder of an exported bundle."""
-    model: str | None = None
-    """Instead of a bundle: a checkpoint folder or a shipped model's name, run by torch. By default edge-demo."""
-    engine: str | None = None
-    """Engine for the bundle: tensorrt, executorch, onnxruntime or torch. By default the best one present."""
-    precision: str | None = None
-    """Artifact of the bundle: fp32, fp16 or int8. By default what the bundle lists first."""
-    threads: int | None = None
-    """Processor threads. By default the engine decides."""
     learned: Path | None = None
     """File of learned actions (edgeskel learn), to be recognised beside the model's own."""
     learner: Literal["whitened-cosine", "streaming-lda", "nearest-mean", "replayed-head", "latent-replay"] = "whitened-cosine"
@@ -94,7 +79,7 @@ def run(config: Run) -> Report:
     from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
 
-    session = _with_learned(open_session(config), config)
+    session = _with_learned(config.session(config.way, config.threshold, config.persons), config)
     events: list[Event] = []
     seconds: list[float] = []
     with ExitStack() as stack:
@@ -230,72 +215,14 @@ class Ended:
         return error
 
 
-def open_session(config: Run) -> Session:
-    """The session that the options ask for.
-
-    Raises:
-        UsageError: both a bundle and a model, or an option of bundles with a model.
-    """
-    from edgeskel import runtime
-    from edgeskel.runtime.bundle import Bundle
-
-    if config.bundle is not None and config.model is not None:
-        raise UsageError("both --bundle and --model", expected="one of them")
-    folder = config.bundle or Path(config.model or DEFAULT_MODEL)
-    if config.bundle is not None or (folder / "manifest.json").is_file():
-        runtime.engines.check_threads(config.threads)
-        bundle = Bundle.open(folder)
-        _prove(bundle, config)
-        settings = runtime.event_config(bundle.certainty, config.threshold, bundle.segmenter)
-        session = runtime.load(folder, config.engine, config.precision, config.threads, config.way, settings)
-        if session.remark:
-            console.print(session.remark, style="dim")
-    else:
-        if config.engine not in (None, "torch") or config.precision is not None:
-            raise UsageError(
-                f"--engine or --precision with the model {folder}",
-                expected="a bundle: a model is run by torch as it is",
-                remedy=f"export it first: edgeskel export {folder} --target host --out DIR",
-            )
-        from edgeskel.extras import needed
-        from edgeskel.runtime.bundle import read_certainty
-        from edgeskel.runtime.segmentation import read_segmenter
-
-        name = config.model or DEFAULT_MODEL
-        with needed(f"running the model {name}", "train", instead=NO_TORCH):
-            from edgeskel.models import folder_of, from_pretrained
-
-        model = from_pretrained(name)
-        settings = runtime.event_config(read_certainty(folder_of(name)), config.threshold, read_segmenter(folder_of(name)))
-        session = runtime.session_of(model, config.threads, config.way, settings)
-    session.most = config.persons
-    session.reset()
-    return session
-
-
-def _prove(bundle: Bundle, config: Run) -> None:
-    """What ExecuTorch is about to load must not end this process."""
-    from edgeskel import runtime
-    from edgeskel.cli import apart
-
-    for form in ("clip", "step") if bundle.step is not None and config.way != "window" else ("clip",):
-        try:
-            artifact, engine = runtime.choose(bundle, config.engine, config.precision, form)
-        except EngineError:  # that none runs here is told where it is loaded
-            continue
-        if engine == apart.ENGINE:
-            apart.prove(bundle, artifact)
-
-
 def _with_learned(session: Session, config: Run) -> Session:
     if config.learned is None:
         return session
-    from edgeskel.cli.learned import knowledge_of
     from edgeskel.continual.device import Memory, with_learned
 
     if not config.learned.is_file():
         raise UsageError(f"no learned actions in {config.learned}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
-    with Memory.open(config.learned, knowledge_of(config.bundle, config.model)) as memory:
+    with Memory.open(config.learned, config.knowledge()) as memory:
         if config.learner == "latent-replay":
             return _deeper(session, memory, config)
         return with_learned(session, memory.learner(config.learner))
@@ -303,12 +230,11 @@ def _with_learned(session: Session, config: Run) -> Session:
 
 def _deeper(session: Session, memory: Memory, config: Run) -> Session:
     """By the layers that `edgeskel learn --deeper` trained; where what is learned has changed since, they are trained now."""
-    from edgeskel.cli.learned import latent_replay_of
     from edgeskel.continual.device.latent_replay import kept_beside, with_latent_replay
 
     if config.way == "frame":
         raise UsageError("--learner latent-replay with --way frame", expected="--way window: its layers take windows")
-    deep = latent_replay_of(config.bundle, config.model)
+    deep = config.latent_replay()
     if not deep.restore(kept_beside(memory.path), memory):
         console.print("training the last layers on what is learned; edgeskel learn --deeper keeps them", style="yellow")
         deep.learn_from(memory, session)

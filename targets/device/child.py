@@ -12,7 +12,7 @@ from pathlib import Path
 from edgeskel.files import open_regular
 from targets.device import launch
 from targets.device.layout import Install, Layout
-from targets.device.service import Look, health
+from targets.device.status import Look, health
 
 __all__ = ["Child"]
 
@@ -21,7 +21,7 @@ _TAIL = 1 << 20  # bytes of the log that are looked at
 
 
 class Child:
-    """See :class:`targets.device.service.Manager`. The service ends with the trial.
+    """See :class:`targets.device.status.Manager`. The service ends with the trial.
 
     The same signals count as under systemd: READY and WATCHDOG messages on a socket, and the end of the process. What
     starts the service afterwards is its user's own business: ``PREFIX/bin/edgeskel-device serve --prefix PREFIX``.

@@ -19,7 +19,7 @@ from targets.device import compatibility, probe, staging, steps, switching, trus
 from targets.device.layout import Install, Layout
 from targets.device.owned import require_interpreter, require_owned
 from targets.device.release import DESCRIPTOR, DESCRIPTOR_LIMIT, SIGNATURE, SIGNATURE_LIMIT, Release
-from targets.device.service import service_user
+from targets.device.users import service_user
 
 __all__ = ["begin", "install_folder"]
 

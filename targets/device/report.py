@@ -13,9 +13,11 @@ from edgeskel.printable import printable
 from targets.device import steps, trust
 from targets.device.layout import Install, Layout
 from targets.device.release import SIGNATURE, SIGNATURE_LIMIT, damage, require_whole
-from targets.device.service import Look, has_user, health, manager
+from targets.device.service import manager
 from targets.device.state import State
+from targets.device.status import Look, health
 from targets.device.switching import load
+from targets.device.users import has_user
 
 __all__ = ["journal", "status", "verify"]
 

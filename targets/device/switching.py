@@ -14,8 +14,9 @@ from edgeskel.errors import DeviceError
 from edgeskel.files import atomic_write
 from targets.device.layout import Install, Layout, now, read_json, write_json
 from targets.device.release import TOOL, Release, damage, require_whole, version
-from targets.device.service import Look, Manager, health, last_words, manager
+from targets.device.service import manager
 from targets.device.state import Event, State, watch_seconds
+from targets.device.status import Look, Manager, health, last_words
 
 __all__ = ["begin_switch", "change", "follow", "guard", "load", "prepare", "run_switch", "settle", "watch"]
 

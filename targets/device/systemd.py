@@ -11,8 +11,9 @@ from pathlib import Path
 from edgeskel.errors import DeviceError
 from edgeskel.files import atomic_write
 from targets.device.layout import Install, Layout
-from targets.device.service import Look, groups
+from targets.device.status import Look
 from targets.device.units import SERVICE, SETTLE, SWITCH, rendered
+from targets.device.users import groups
 
 __all__ = ["Systemd"]
 
@@ -21,7 +22,7 @@ _ENDING_S = 5.0
 
 
 class Systemd:
-    """See :class:`targets.device.service.Manager`."""
+    """See :class:`targets.device.status.Manager`."""
 
     def __init__(self, layout: Layout, install: Install) -> None:
         self._layout, self._install = layout, install

@@ -35,6 +35,8 @@ _EDGESKEL = (
     "errors.py",
     "files.py",
     "extras.py",
+    "coordinates.py",
+    "geometry.py",
     "notebook.py",
     "plugins.py",
     "printable.py",

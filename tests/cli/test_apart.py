@@ -20,15 +20,38 @@ from tests.conftest import ROOT
 from tests.targets.test_engines_apart import resealed
 
 pytest.importorskip("executorch", reason="pip install 'edgeskel[export-mobile]'")
-# Where flips ended the process by a signal in a file like this one, and one that did not.
-PLACES = (4007, 30000)
+# Flips bits of a .pte, one after the other, and says the first place where that ends the process by a signal (one in thirty or so).
+FIND = """
+import os, sys
+from pathlib import Path
+from edgeskel.runtime.bundle import Bundle
+from edgeskel.runtime.engines.executorch import ExecuTorchEngine
+bundle, scratch = Bundle.open(sys.argv[1]), Path(sys.argv[2])
+content = (bundle.path / "model.pte").read_bytes()
+joints, confidence = bundle.golden.joints[:1], bundle.golden.confidence[:1]
+for place in range(1009, len(content), 211):
+    scratch.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1:])
+    child = os.fork()
+    if not child:
+        try:
+            ExecuTorchEngine(scratch, bundle.manifest, 1)(joints, confidence)
+        finally:
+            os._exit(0)
+    if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        sys.exit(print(place))
+sys.exit("no flip ended the process")
+"""
+HARMLESS = 30000
 
 
 @pytest.fixture(scope="module")
 def damaged(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Bundles of one ``.pte`` with one flipped bit."""
+    """Bundles of one ``.pte`` with one flipped bit, of which the first ends the process that runs it."""
+    found = subprocess.run([sys.executable, "-c", FIND, bundle_folder, tmp_path_factory.mktemp("flips") / "model.pte"],
+                           capture_output=True, text=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert found.returncode == 0, found.stderr[-2000:]
     made = []
-    for place in PLACES:
+    for place in (int(found.stdout), HARMLESS):
         bundle = Path(shutil.copytree(bundle_folder, tmp_path_factory.mktemp("damaged") / "bundle"))
         content = bytearray((bundle / "model.pte").read_bytes())
         content[place] ^= 1 << (place % 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from edgeskel.cli.main import main
+from edgeskel.models import folder_of
+from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter
 from firmware_bridge.recording import save_recording
 
 MODEL = "edge-utd-mhad-22"
@@ -172,6 +175,11 @@ def test_from_one_device_to_another_and_into_a_recogniser(capsys: pytest.Capture
     assert status == 0 and data["labels"] == ["squat"] and data["demonstrations"] == 3
     status, data = call(capsys, "labels", "retrain", "grown", "--learned", "other.sqlite", "--model", MODEL)
     assert status == 0 and data["labels"][-1] == "squat"
+    # How live frames are cut for a model goes with what grows out of it.
+    shutil.copytree(folder_of(MODEL), "own")
+    Path("own", SEGMENTER).write_text(json.dumps({"start": 0.5, "stop": 0.2, "still_s": 1.0, "longest_s": 9.0}))
+    assert call(capsys, "labels", "retrain", "slow", "--learned", "other.sqlite", "--model", "own")[0] == 0
+    assert read_segmenter(Path("slow")) == read_segmenter(Path("own"))
     status, data = call(capsys, "learn", "bowling", "--from", *files("bowling", TRAIN, 3), "--model", "grown",
                         "--learned", "next.sqlite")
     assert status == 0

@@ -52,6 +52,10 @@ class Replayed:
         self.inputs: list[list[float]] = []
         self.stepper = None if form is None else Stepper(self, form, joints)
 
+    @staticmethod
+    def available() -> str | None:
+        return None
+
     def __call__(self, joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
         return self._answer(joints, confidence, ())
 

@@ -65,8 +65,7 @@ def joined(clips: Sequence[Clip], random: np.random.Generator) -> list[Frame]:
 
 def shadow(frames: Sequence[Frame], model: str, mode: str, name: str) -> Stream:
     """A stream of a made-up body that moves as these frames do, with the recogniser's answers to them."""
-    from edgeskel.models import from_pretrained
-    from edgeskel.models.base import folder_of
+    from edgeskel.models import folder_of, from_pretrained
     from edgeskel.runtime import event_config, session_of
     from edgeskel.runtime.bundle import read_certainty
 

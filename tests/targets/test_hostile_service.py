@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import DeviceError
 from edgeskel.printable import printable, printable_all
-from targets.device import report, running, service, steps
+from targets.device import report, running, service, status, steps
 from targets.device.layout import Install, Layout
 from targets.device.release import Release
 from targets.device.state import EMPTY, State
@@ -40,7 +40,7 @@ def write(install: Install, content: object) -> None:
 
 def test_a_health_file_is_read_as_it_is(install: Install) -> None:
     write(install, WHOLE)
-    said = service.health(install)
+    said = status.health(install)
     assert said is not None and {key: said[key] for key in WHOLE} == WHOLE
 
 
@@ -63,7 +63,7 @@ def test_something_else_in_its_place_has_said_nothing(install: Install, tmp_path
         place.write_text("[" * 100_000)
     else:
         place.write_bytes(b"\xff\xfe\x00" * 9)
-    assert service.health(install) is None
+    assert status.health(install) is None
 
 
 @given(data=st.data())
@@ -73,7 +73,7 @@ def test_whatever_it_says_is_fit_to_be_judged_and_shown(install: Install, data: 
                        st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers() | st.text()))
     names = data.draw(st.lists(st.sampled_from(sorted({*WHOLE, "last_event", "artifact", "strange"})), max_size=4))
     write(install, {**WHOLE, **{name: data.draw(values) for name in names}})
-    said = service.health(install)
+    said = status.health(install)
     if said is None:
         return
     assert time.clock_gettime(time.CLOCK_BOOTTIME) - said["beat"] < 1e16 and said["frames"] + said["recognitions"] >= 0
@@ -104,7 +104,7 @@ def test_journals_are_shown_without_their_control_characters(layout: Layout) -> 
     assert shown["journal"][1].startswith("\\x1b]52") and shown["service"] and all(
         line.isprintable() for line in (*shown["journal"], *shown["service"])
     )
-    assert service.last_words(service.manager(layout, layout.install())).isprintable()
+    assert status.last_words(service.manager(layout, layout.install())).isprintable()
     layout.journal.unlink()
     os.mkfifo(layout.journal)
     assert report.journal(layout, 10)["journal"] == []

@@ -19,8 +19,8 @@ from targets.device import layout as layouts
 from targets.device import switching
 from targets.device.layout import Layout, write_json
 from targets.device.release import Release
-from targets.device.service import Look
 from targets.device.state import State
+from targets.device.status import Look
 from targets.flash import packing, signing
 
 
