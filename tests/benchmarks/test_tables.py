@@ -35,6 +35,19 @@ def test_figures_that_miss_their_target_say_so() -> None:
     assert "| int8 latency over fp32 (XNNPACK, one core) | at most 0.8 | 0.9 | **no** |" in page
 
 
+def test_a_difference_smaller_than_its_spread_is_called_a_tie() -> None:
+    record = {"figures": {"charon_minus_der_utd": 1.0, "charon_minus_der_utd_std": 1.5}, "command": "", "commit": "",
+              "date": "2026-01-01", "seconds": 1, "seeds": [], "machine": _bench.machine()}
+    assert "| 1 ± 1.5 | a tie |" in tables.page({"continual": record})
+    record["figures"] = {"charon_minus_der_utd": 2.0, "charon_minus_der_utd_std": 1.5}
+    assert "| 2 ± 1.5 | yes |" in tables.page({"continual": record})
+
+
+def test_the_readme_shows_eight_results_that_are_there() -> None:
+    table = tables.README.read_text("utf-8").partition(tables.BEGIN)[2].partition(tables.END)[0]
+    assert len(tables.HEADLINES) == 8 == len(table.strip().splitlines()) - 2
+
+
 @pytest.mark.parametrize(("value", "text"), [(499_999, "499,999"), (97.0, "97"), (0.71234, "0.7123"),
                                                (3.2e-6, "3.2e-06")])
 def test_numbers(value: float, text: str) -> None:
