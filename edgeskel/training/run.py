@@ -68,6 +68,7 @@ def train(
     config: TrainConfig,
     *,
     recipe: Recipe | None = None,
+    settings: Mapping[str, Any] | None = None,
     start: Start | None = None,
     sampler: Sampler | None = None,
     identity: Mapping[str, Any] | None = None,
@@ -80,6 +81,7 @@ def train(
     Args:
         config: what to train, on what, how.
         recipe: in place of the one for this recogniser and dataset; ``config.settings`` change it.
+        settings: further changes of the recipe, value by name.
         start: what to start from and to learn from, in memory; ``config.start`` and ``config.teachers`` only tell its names then.
         sampler: draws the clips of an epoch, in place of the recipe's. Give it a name of its own in ``identity``.
         identity: what else makes two trainings the same; plain values, recorded in ``run.json``.
@@ -95,7 +97,7 @@ def train(
     if config.fold == "all":
         raise UsageError("train was asked for all folds", expected="the number of one", remedy="use train_folds")
     store = Store.open(config.data)
-    recipe = _recipe(config, recipe or recipes.recipe_for(config.recogniser, store.dataset))
+    recipe = _recipe(config, recipe or recipes.recipe_for(config.recogniser, store.dataset), settings or {})
     kind = methods.registered(recipe.method)
     parts = _without(split(store, config.protocol, fold=config.fold, validation=config.validation), store, recipe.exclude)
     _check(config, kind, parts)
@@ -111,8 +113,8 @@ def train(
     start = start or starting.load(config.start, config.teachers, store)
     torch.manual_seed(config.seed)
     encoder, classifier = starting.make(config.recogniser, store, recipe, start, persons_of(store, parts.train), kind.labelled)
-    settings = methods.settings_of(kind, recipe.method_settings)
-    method = methods.create(methods.Setup(encoder, classifier, recipe, settings, store, parts.train, start.teachers))
+    of_method = methods.settings_of(kind, recipe.method_settings)
+    method = methods.create(methods.Setup(encoder, classifier, recipe, of_method, store, parts.train, start.teachers))
     targets = range(len(store.labels)) if kind.labelled else None
     window = encoder.config.persons, encoder.config.source_frames
     with folder.training():
@@ -180,9 +182,9 @@ def _current(told: dict[str, Any]) -> dict[str, Any]:
     return {**told, "recipe": recipe.to_dict(), "held_out": trained.validation if trained else None}
 
 
-def _recipe(config: TrainConfig, recipe: Recipe) -> Recipe:
-    """What the recipe becomes by the configuration."""
-    settings = recipes.parse_settings(config.settings)
+def _recipe(config: TrainConfig, recipe: Recipe, more: Mapping[str, Any]) -> Recipe:
+    """What the recipe becomes by the configuration and ``more`` settings."""
+    settings = {**recipes.parse_settings(config.settings), **more}
     if config.epochs is not None and "epochs" in settings:
         raise UsageError(
             f"--epochs {config.epochs} and --settings epochs={settings['epochs']}", expected="one of the two"

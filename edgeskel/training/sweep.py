@@ -50,6 +50,10 @@ class Range:
     log: bool = False
     choices: tuple[str, ...] = ()
 
+    def value(self, drawn: Any) -> Any:
+        """What a draw stands for."""
+        return parse_settings((f"value={drawn}",))["value"] if self.choices else drawn
+
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """As Optuna has it."""
         of = require("optuna.distributions", "edgeskel sweep", "sweep")
@@ -154,7 +158,8 @@ def sweep(config: TrainConfig, space: Mapping[str, Range], *, trials: int, seeds
         settings = {name: str(value) for name, value in trial.params.items()}
         trial.set_user_attr(_SETTINGS, settings)
         try:
-            value: float | None = _train(config, settings, seeds, metric, progress)
+            drawn = {name: space[name].value(value) for name, value in trial.params.items()}
+            value: float | None = _train(config, settings, drawn, seeds, metric, progress)
             study.tell(trial, value)
         except ModelError:  # diverged, which says something about the settings
             value = None
@@ -250,13 +255,12 @@ def _folder(config: TrainConfig, settings: Mapping[str, str], seed: int | None =
     return config.out / f"trial-{digest}" / f"seed-{config.seed if seed is None else seed}"
 
 
-def _train(config: TrainConfig, settings: Mapping[str, str], seeds: int, metric: str, progress: bool) -> float:
+def _train(config: TrainConfig, settings: Mapping[str, str], drawn: Mapping[str, Any], seeds: int, metric: str,
+           progress: bool) -> float:
     """Mean figure over the seeds."""
     found = []
     for seed in range(config.seed, config.seed + seeds):
-        more = tuple(f"{name}={value}" for name, value in settings.items())
-        run = train(replace(config, out=_folder(config, settings, seed), seed=seed, settings=(*config.settings, *more)),
-                    progress=progress).run
+        run = train(replace(config, out=_folder(config, settings, seed), seed=seed), settings=drawn, progress=progress).run
         if metric not in (run["validation"] or {}):
             raise UsageError(f"the figure {metric!r}", expected=" or ".join(run["validation"] or ("one of a validation part",)))
         found.append(float(run["validation"][metric]))
