@@ -40,7 +40,7 @@ def a_clip(seed: int = 0) -> Clip:
 def things(bundle: Path) -> list[Any]:
     clip, frame = a_clip(), Frame(1.0, np.zeros((2, 20, 3), np.float32), np.ones((2, 20), np.float32))
     opened = Bundle.open(bundle)
-    recognition = Recognition("wave", 0.9, np.ones(3, np.float32), np.zeros(8, np.float32), 2.5)
+    recognition = Recognition("wave", 0.9, np.ones(3, np.float32), np.zeros(8, np.float32))
     return [clip, clip.inertial, frame, Stretch((frame, frame)), KINECT, recognition, opened, opened.artifacts[0], opened.golden]
 
 

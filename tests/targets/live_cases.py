@@ -44,7 +44,7 @@ def _actions() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "a noisy source", {"times": regular(7), "bodies": alone(moving(regular(7), [(4.5, 6.0)], seed=3, noise=0.02, reach=0.5))}
     yield "slow actions with pauses", {
         "times": regular(9), "bodies": alone(moving(regular(9), [(1.0, 2.2), (3.0, 4.4), (7.0, 8.0)], reach=0.2, hertz=0.8)),
-        "segmenter": {"start": 0.4, "stop": 0.175, "still_s": 1.2, "longest_s": 12.0}}
+        "segmenter": {"start": 0.4, "stop": 0.175, "still_s": 1.2, "longest_s": 12.0, "shortest_s": 0.3, "margin_s": 0.1}}
 
 
 def _times() -> Iterator[tuple[str, dict[str, Any]]]:

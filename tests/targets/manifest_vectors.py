@@ -69,7 +69,8 @@ def manifests() -> Iterator[dict[str, Any]]:
     yield verdict("of schema 1", json.dumps(old | {"digest": content_digest(old)}, indent=1), None) | facts
     kept = (Path(__file__).parents[1] / "runtime/bundle_of_schema_1/manifest.json").read_text("utf-8")
     yield verdict("of a bundle of version 0.1.0", kept, None) | {"labels": ["left", "up", "front"], "hop": 4}
-    for segmenter in ({}, {"start": 0.4, "stop": 0.2, "still_s": 1.5, "longest_s": 9}, {"start": 0.2, "stop": 0.3},
+    for segmenter in ({}, {"start": 0.4, "stop": 0.2, "still_s": 1.5, "longest_s": 9},
+                      {"shortest_s": 0.3, "margin_s": 0.05}, {"start": 0.2, "stop": 0.3},
                       {"still_s": 0.01}, {"start": "slow"}, {"later": True}, [], None):
         yield _optional("segmenter", segmenter, _segmenter)
     for certainty in ({}, {"temperature": 0.604, "threshold": 0.605, "from": {"clips": 108}}, {"temperature": 2}, {"threshold": 0},
@@ -89,7 +90,8 @@ def ranged() -> Iterator[dict[str, Any]]:
     """Manifests with one number at an end of its range, beyond it, or no number; judged by ``edgeskel.runtime.ranges``."""
     step = {"frames": 2, "look_ahead": 0, "delay": 0, "states": [{"name": "a", "shape": [1, 3]}]}
     whole = manifest(window=window(1), step=step, certainty={"temperature": 1, "threshold": 0.5}, budget={"p95_ms": 9},
-                     parameters=7, segmenter={"start": 10, "stop": 0.02, "still_s": 1, "longest_s": 9})
+                     parameters=7, segmenter={"start": 10, "stop": 0.02, "still_s": 1, "longest_s": 9, "shortest_s": 0.3,
+                                                  "margin_s": 0.1})
     whole["artifacts"][0]["tolerance"]["top1_drop"] = 1
     whole["artifacts"][0]["measured"] = [{"agreement": 1, "median_ms": 0.5}]
     for place, allowed in ranges.RANGES.items():
@@ -156,7 +158,7 @@ def _certainty(entry: Any) -> dict[str, Any]:
 
 def _segmenter(entry: Any) -> dict[str, Any]:
     found = segmenter_of(entry)
-    return {"segmenter": [found.start, found.stop, found.still_s, found.longest_s]}
+    return {"segmenter": [found.start, found.stop, found.still_s, found.longest_s, found.shortest_s, found.margin_s]}
 
 
 def _step(entry: Any) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def random_stream(seed: int) -> Stream:
     def confidence(index: int, ones: Any) -> Any:
         return np.where(random.uniform(size=ones.shape) < 0.07, 0, random.integers(1, 101, ones.shape)) if seed % 3 == 0 else ones
 
-    more = {"segmenter": {"start": 0.4, "stop": 0.2, "still_s": 1.0, "longest_s": 10.0}} if seed % 5 == 0 else {}
+    more = {"segmenter": {"start": 0.4, "stop": 0.2, "still_s": 1.0, "longest_s": 10.0, "shortest_s": 0.3,
+                          "margin_s": 0.1}} if seed % 5 == 0 else {}
     return stream(
         f"random {seed}", mode, _times(random, source_hz, count), _bodies(random, seed, source_hz, count), answers,
         confidence=confidence, persons=int(random.integers(1, 3)) if mode == "sliding window" else 1,

@@ -64,14 +64,14 @@ public struct SegmenterConfig: Sendable {
     public var stop = 0.35
     public var stillS = 0.3
     public var longestS = 6.0
+    public var shortestS = 0.5
+    public var marginS = 0.3
 
     static let startOverNoise = 2.5
     static let stopOverNoise = 1.5
     static let noiseS = 20.0
     static let leastNoiseS = 2.0
     static let mostNoise = 0.8
-    static let marginS = 0.3
-    static let shortestS = 0.5
 
     public init() {}
 }

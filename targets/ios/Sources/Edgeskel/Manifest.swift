@@ -144,6 +144,8 @@ private func readSegmenter(_ entry: JsonValue) throws -> SegmenterConfig {
     if entry["stop"] != nil { found.stop = try entry.number("stop", "segmenter.") }
     if entry["still_s"] != nil { found.stillS = try entry.number("still_s", "segmenter.") }
     if entry["longest_s"] != nil { found.longestS = try entry.number("longest_s", "segmenter.") }
+    if entry["shortest_s"] != nil { found.shortestS = try entry.number("shortest_s", "segmenter.") }
+    if entry["margin_s"] != nil { found.marginS = try entry.number("margin_s", "segmenter.") }
     if found.stop > found.start { throw missing("segmenter.stop") }
     return found
 }

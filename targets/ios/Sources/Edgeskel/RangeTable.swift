@@ -24,4 +24,6 @@ let rangeTable: [String: Range] = [
     "segmenter.stop": Range(least: 0.02, most: 5.0, whole: false),
     "segmenter.still_s": Range(least: 0.1, most: 3.0, whole: false),
     "segmenter.longest_s": Range(least: 1.0, most: 60.0, whole: false),
+    "segmenter.shortest_s": Range(least: 0.1, most: 3.0, whole: false),
+    "segmenter.margin_s": Range(least: 0.0, most: 3.0, whole: false),
 ]

@@ -27,7 +27,7 @@ struct Segmenter {
         self.config = config
         motion = MotionEnergy(joints, rateHz: rateHz, persons: persons)
         slackS = 0.5 / rateHz
-        let keptS = config.longestS + config.stillS + 2 * SegmenterConfig.marginS + 2 * motion.delayS
+        let keptS = config.longestS + config.stillS + 2 * config.marginS + 2 * motion.delayS
         func count(_ frames: Double) -> Int { Int(frames.rounded(.toNearestOrEven)) }
         mostFrames = count(keptS * rateHz) + 1
         mostEnergies = max(1, count(SegmenterConfig.noiseS * rateHz))
@@ -86,11 +86,11 @@ struct Segmenter {
 
     private mutating func close(_ start: Double) -> Stretch? {
         began = nil
-        return moved - start < SegmenterConfig.shortestS - slackS ? nil : cut(start, moved)
+        return moved - start < config.shortestS - slackS ? nil : cut(start, moved)
     }
 
     private func cut(_ start: Double, _ end: Double) -> Stretch {
-        let margin = SegmenterConfig.marginS + slackS
+        let margin = config.marginS + slackS
         return Stretch(frames: frames.filter { start - margin <= $0.time && $0.time <= end + margin })
     }
 }

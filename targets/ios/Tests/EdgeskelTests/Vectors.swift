@@ -73,7 +73,8 @@ enum Vectors {
         }
         if let segmenter = item["segmenter"] {
             let found = try seen.events().segmenter
-            try same("segmenter", segmenter.items.map(\.double), [found.start, found.stop, found.stillS, found.longestS])
+            try same("segmenter", segmenter.items.map(\.double), [found.start, found.stop, found.stillS, found.longestS,
+                                                                       found.shortestS, found.marginS])
         }
         if let states = item["states"] {
             try same("frames of a step", item["step_frames"]!.int, seen.step?.frames)

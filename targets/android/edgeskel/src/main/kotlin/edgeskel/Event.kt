@@ -66,7 +66,9 @@ class SegmenterConfig(
     val start: Double = 0.8,
     val stop: Double = 0.35,
     val stillS: Double = 0.3,
-    val longestS: Double = 6.0
+    val longestS: Double = 6.0,
+    val shortestS: Double = 0.5,
+    val marginS: Double = 0.3
 ) {
     internal companion object {
         const val START_OVER_NOISE = 2.5
@@ -74,7 +76,5 @@ class SegmenterConfig(
         const val NOISE_S = 20.0
         const val LEAST_NOISE_S = 2.0
         const val MOST_NOISE = 0.8
-        const val MARGIN_S = 0.3
-        const val SHORTEST_S = 0.5
     }
 }

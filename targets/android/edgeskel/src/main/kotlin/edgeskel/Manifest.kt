@@ -161,7 +161,7 @@ class Manifest private constructor(
             val entry = data.table("segmenter")
             fun value(field: String, otherwise: Double) = if (entry.has(field)) entry.number(field, "segmenter.") else otherwise
             val found = SegmenterConfig(value("start", default.start), value("stop", default.stop), value("still_s", default.stillS),
-                value("longest_s", default.longestS))
+                value("longest_s", default.longestS), value("shortest_s", default.shortestS), value("margin_s", default.marginS))
             if (found.stop > found.start) throw missing("segmenter.stop")
             return found
         }

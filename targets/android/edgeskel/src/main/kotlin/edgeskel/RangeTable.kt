@@ -25,5 +25,7 @@ internal val RANGE_TABLE = mapOf(
     "segmenter.start" to Range(0.05, 10.0, false),
     "segmenter.stop" to Range(0.02, 5.0, false),
     "segmenter.still_s" to Range(0.1, 3.0, false),
-    "segmenter.longest_s" to Range(1.0, 60.0, false)
+    "segmenter.longest_s" to Range(1.0, 60.0, false),
+    "segmenter.shortest_s" to Range(0.1, 3.0, false),
+    "segmenter.margin_s" to Range(0.0, 3.0, false)
 )

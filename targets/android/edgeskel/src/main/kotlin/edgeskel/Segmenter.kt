@@ -10,7 +10,7 @@ internal class Stretch(val frames: List<Frame>) {
 internal class Segmenter(joints: List<String>, rateHz: Double, private val config: SegmenterConfig, persons: Int) {
     private val motion = MotionEnergy(joints, rateHz, persons)
     private val slackS = 0.5 / rateHz // so that a duration of whole frames is not decided by the rounding of time stamps
-    private val keptS = config.longestS + config.stillS + 2 * SegmenterConfig.MARGIN_S + 2 * motion.delayS
+    private val keptS = config.longestS + config.stillS + 2 * config.marginS + 2 * motion.delayS
     private val mostFrames = Math.rint(keptS * rateHz).toInt() + 1
     private val mostEnergies = Math.max(1, Math.rint(SegmenterConfig.NOISE_S * rateHz).toInt())
     private val least = Math.max(1, Math.rint(SegmenterConfig.LEAST_NOISE_S * rateHz).toInt())
@@ -74,11 +74,11 @@ internal class Segmenter(joints: List<String>, rateHz: Double, private val confi
     private fun close(): Stretch? {
         val start = began!!
         began = null
-        return if (moved - start < SegmenterConfig.SHORTEST_S - slackS) null else cut(start, moved)
+        return if (moved - start < config.shortestS - slackS) null else cut(start, moved)
     }
 
     private fun cut(start: Double, end: Double): Stretch {
-        val margin = SegmenterConfig.MARGIN_S + slackS
+        val margin = config.marginS + slackS
         return Stretch(frames.filter { start - margin <= it.time && it.time <= end + margin })
     }
 }

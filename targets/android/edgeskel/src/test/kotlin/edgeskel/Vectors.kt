@@ -75,7 +75,7 @@ object Vectors {
         if (seen != null && case.has("segmenter")) {
             val found = seen.events().segmenter
             same("segmenter", case.getJSONArray("segmenter").items().map { (it as Number).toDouble() },
-                listOf(found.start, found.stop, found.stillS, found.longestS))
+                listOf(found.start, found.stop, found.stillS, found.longestS, found.shortestS, found.marginS))
         }
         if (seen != null && case.has("states")) {
             same("frames of a step", case.getInt("step_frames"), seen.step?.frames)
