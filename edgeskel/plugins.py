@@ -16,14 +16,16 @@ Nothing of such a package is imported before one of its names is used. Standard 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
-from edgeskel.errors import UsageError
+from edgeskel.errors import UnknownChoice, UsageError
 
-__all__ = ["CODECS", "IMPORTERS", "METHODS", "RECOGNISERS", "load", "names", "package_of"]
+__all__ = ["CODECS", "IMPORTERS", "METHODS", "RECOGNISERS", "load", "names", "package_of", "registered"]
+
+T = TypeVar("T")
 
 RECOGNISERS, METHODS = "edgeskel.recognisers", "edgeskel.methods"
 IMPORTERS, CODECS = "edgeskel.importers", "edgeskel.codecs"
@@ -58,6 +60,28 @@ def load(group: str, name: str, own: Iterable[str] = ()) -> Any:
         raise UsageError(f"{name!r} of the package {packages[0]}: {points[0].value} cannot be imported ({error})",
                          expected="a package that fits this version of edgeskel",
                          remedy=f"pip install --upgrade {packages[0]}") from error
+
+
+def registered(group: str, kind: str, name: str, registry: Mapping[str, T], own: Iterable[str]) -> T:
+    """What is registered under a name; the package that brings it is imported now, and registers it.
+
+    Args:
+        group: of the entry points.
+        kind: what it is, for messages.
+        name: as it was asked for.
+        registry: where modules put what they register.
+        own: names of it that edgeskel itself has.
+
+    Raises:
+        UnknownChoice: no such name.
+        UsageError: as :func:`load`, or its package does not register it.
+    """
+    if load(group, name, own) is not None and name not in registry:
+        raise UsageError(f"the package {names(group)[name]} registers no {kind} {name!r}",
+                         expected=f'@register("{name}", ...) in the module of its entry point')
+    if name not in registry:
+        raise UnknownChoice(kind, name, sorted({*registry, *names(group)}))
+    return registry[name]
 
 
 def package_of(module: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Sweep(TrainConfig):
     metric: str = "top1"
     """Figure of the validation part to raise: top1, top5, macro_f1."""
     storage: str | None = None
-    """Address of a database for what was tried, where there is no common folder; by default a journal in OUT."""
+    """Address of a database for what was tried, where machines have no common folder; by default a journal in OUT."""
 
 
 def sweep(config: Sweep) -> Report:
@@ -49,13 +50,23 @@ def sweep(config: Sweep) -> Report:
         told=lambda one: console.print(_line(one, config.metric), highlight=False), progress=not console.quiet)
     of_training.write(config.out, tried, config.metric)
     best = tried[0]
-    settings = (*config.settings, *(f"{name}={value}" for name, value in best.settings.items()))
     data = {
         "out": config.out, "metric": config.metric, "trials": len(tried), "best": best.value, "settings": dict(best.settings),
-        "train": f"edgeskel train --data {config.data} --recogniser {config.recogniser} --settings {' '.join(settings)} --out DIR",
+        "train": _command(config, best),
         "picture": config.out / of_training.PICTURE, "tried": [{**one.settings, config.metric: one.value} for one in tried],
     }
     return Report(data, text=lambda out: _draw(out, data, tried, config.metric))
+
+
+def _command(config: Sweep, best: Tried) -> str:
+    """The training of the whole side with the best settings; nothing is held out then."""
+    words = ["edgeskel", "train", "--data", str(config.data), "--recogniser", config.recogniser]
+    for name in ("method", "protocol", "fold", "epochs", "start", "precision"):
+        value, usual = getattr(config, name), TrainConfig.__dataclass_fields__[name].default
+        words += [f"--{name}", str(value)] if value != usual else []
+    words += ["--teachers", *config.teachers] if config.teachers else []
+    words += ["--settings", *config.settings, *(f"{name}={value}" for name, value in best.settings.items())]
+    return f"{shlex.join(words)} --out DIR"
 
 
 def _line(one: Tried, metric: str) -> str:

@@ -5,7 +5,6 @@ Axes: N clips, M persons, S frames of the window, V joints, D width of the embed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -70,12 +69,6 @@ class Recogniser(nn.Module):
         """By the names that a checkpoint has for them (:mod:`edgeskel.models.checkpoint`)."""
         return {**self.encoder.state_dict(),
                 **{checkpoint.CLASSIFIER + key: value for key, value in self.classifier.state_dict().items()}}
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Inverse of :meth:`weights`."""
-        prefix = checkpoint.CLASSIFIER
-        self.encoder.load_state_dict({key: value for key, value in weights.items() if not key.startswith(prefix)})
-        self.classifier.load_state_dict({key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)})
 
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors`` into ``folder``, each by atomic rename.

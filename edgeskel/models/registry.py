@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from edgeskel import plugins
-from edgeskel.errors import UnknownChoice, UsageError
+from edgeskel.errors import UnknownChoice
 from edgeskel.models.encoder import Encoder, RecogniserConfig
 from edgeskel.models.low_rank import factorise
 from edgeskel.models.recogniser import Recogniser, recogniser_of
@@ -43,12 +43,7 @@ def registered(name: str) -> tuple[type[Encoder], type[RecogniserConfig]]:
         UsageError: two packages bring it, or its package cannot be imported or does not register it.
     """
     ours = [one for one, (encoder, _) in REGISTRY.items() if encoder.__module__.startswith("edgeskel.")]
-    if plugins.load(plugins.RECOGNISERS, name, ours) is not None and name not in REGISTRY:
-        raise UsageError(f"the package {plugins.names(plugins.RECOGNISERS)[name]} registers no recogniser {name!r}",
-                         expected=f'@register("{name}", Config) in the module of its entry point')
-    if name not in REGISTRY:
-        raise UnknownChoice("recogniser", name, names())
-    return REGISTRY[name]
+    return plugins.registered(plugins.RECOGNISERS, "recogniser", name, REGISTRY, ours)
 
 
 def create(name: str, **settings: Any) -> Recogniser:

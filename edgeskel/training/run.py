@@ -31,7 +31,7 @@ from edgeskel.data import Split, Store, split
 from edgeskel.data.bodies import persons_of
 from edgeskel.data.protocols import folds
 from edgeskel.errors import CorruptFile, UsageError
-from edgeskel.models import Recogniser, count_parameters, from_pretrained, registered
+from edgeskel.models import Encoder, Recogniser, count_parameters, from_pretrained, registered
 from edgeskel.training import methods, recipes, record, result, starting
 from edgeskel.training.config import TrainConfig
 from edgeskel.training.data import Windows, check_classes
@@ -115,6 +115,9 @@ def train(
     encoder, classifier = starting.make(config.recogniser, store, recipe, start, persons_of(store, parts.train), kind.labelled)
     of_method = methods.settings_of(kind, recipe.method_settings)
     method = methods.create(methods.Setup(encoder, classifier, recipe, of_method, store, parts.train, start.teachers))
+    if not isinstance(method.result(encoder), (Recogniser, Encoder)):  # before hours of training
+        raise UsageError(f"the result of the method {kind.name!r} is {type(method.result(encoder)).__name__}",
+                         expected="an encoder, or a recogniser around it")
     targets = range(len(store.labels)) if kind.labelled else None
     window = encoder.config.persons, encoder.config.source_frames
     with folder.training():
@@ -191,10 +194,14 @@ def _recipe(config: TrainConfig, recipe: Recipe, more: Mapping[str, Any]) -> Rec
         )
     if config.epochs is not None:
         settings["epochs"] = config.epochs
+    asked = {config.method, settings.pop("method", None)}
     if settings.pop("virtual", False):
         warnings.warn("the setting virtual=true is now --method class-augmentation", FutureWarning, stacklevel=3)
-        settings["method"] = "class-augmentation"
-    name = config.method or settings.pop("method", None) or ("distillation" if config.teachers else recipe.method)
+        asked.add("class-augmentation")
+    asked -= {None}
+    if len(asked) > 1:
+        raise UsageError(f"the methods {' and '.join(sorted(map(str, asked)))}", expected="one of them")
+    name = str(asked.pop()) if asked else "distillation" if config.teachers else recipe.method
     of_method = methods.defaults(name)
     recipe = replace(recipe, method=name, method_settings={key: value for key, value in recipe.method_settings.items()
                                                             if key in of_method})

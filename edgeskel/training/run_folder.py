@@ -23,7 +23,7 @@ from edgeskel.files import atomic_write
 from edgeskel.training import record
 from edgeskel.training.state import IDENTITY, load_state
 
-__all__ = ["RunFolder", "plain"]
+__all__ = ["RunFolder", "plain", "take_lock"]
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,8 @@ class RunFolder:
             if self.restart:
                 self.state.unlink(missing_ok=True)
                 (self.path / record.FILE).unlink(missing_ok=True)
-                shutil.rmtree(self.work / "tensorboard", ignore_errors=True)
+                for curves in (self.work / "tensorboard", *self.work.glob("csv*")):
+                    shutil.rmtree(curves, ignore_errors=True)
             yield
 
     def finish(self, run: Mapping[str, Any]) -> None:
@@ -100,15 +101,6 @@ class RunFolder:
         with atomic_write(self.path / record.FILE) as file:
             file.write((json.dumps(run, indent=1) + "\n").encode())
         self.state.unlink(missing_ok=True)
-
-    @staticmethod
-    def is_held(path: Path) -> bool:
-        """Whether a process, here or on another machine, trains in the folder ``path`` now."""
-        try:
-            with (path / "training" / "lock").open("r+") as file:
-                return not _taken(file)
-        except FileNotFoundError:
-            return False
 
     @property
     def _begun(self) -> Path:
@@ -118,7 +110,7 @@ class RunFolder:
     def _lock(self) -> Iterator[None]:
         """Held as long as the process lives, however it ends."""
         with (self.work / "lock").open("a") as file:
-            if not _taken(file):
+            if not take_lock(file):
                 raise UsageError(f"{self.path} is being trained in by another process", expected="one process at a time",
                                  remedy="wait for it, or choose another --out")
             yield
@@ -159,7 +151,7 @@ class RunFolder:
             )
 
 
-def _taken(file: IO[str]) -> bool:
+def take_lock(file: IO[str]) -> bool:
     """Lock a file until it is closed; False where another process holds it. A system without ``flock`` has no locks."""
     try:
         import fcntl

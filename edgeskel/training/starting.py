@@ -70,12 +70,12 @@ def make(name: str, store: Store, recipe: Recipe, start: Start, persons: int, la
         UnknownChoice, UsageError: no such recogniser or setting; or weights that are another recogniser's.
     """
     found = start.weights
-    settings: dict[str, Any] = {"persons": persons, "rate_hz": store.rate_hz, **recipe.model, "topology": store.topology}
-    if found is not None and found.name == name:  # what it is stays as it is: the weights fit nothing else
-        of_start = found.config
-        settings = {field: getattr(of_start, field) for field in of_start.__dataclass_fields__}
-        if isinstance(found, Recogniser) and labelled:
+    settings: dict[str, Any] = {"persons": persons, "rate_hz": store.rate_hz}
+    if found is not None and found.name == name:  # what it is stays as it is, where the recipe says nothing else
+        settings = {field: getattr(found.config, field) for field in found.config.__dataclass_fields__}
+        if isinstance(found, Recogniser) and labelled and all(settings.get(key) == value for key, value in recipe.model.items()):
             return found.encoder, found.classifier
+    settings |= {**recipe.model, "topology": store.topology}
     settings["labels"] = store.labels if labelled else ()
     if labelled:
         recogniser = create(name, **settings)
@@ -98,7 +98,8 @@ def _take_weights(mine: nn.Module, theirs: nn.Module, name: str, start: str, of:
     if unfit:
         raise UsageError(f"{start} is {of or getattr(theirs, 'name', '')!r}, whose weights are not those of {name!r}: {unfit[0]}"
                          f"{f' and {len(unfit) - 1} more' if len(unfit) > 1 else ''} differ",
-                         expected="a checkpoint of the same recogniser, or one with the same layers")
+                         expected="a checkpoint of the same recogniser, or one with the same layers",
+                         remedy="leave out settings that change its layers")
     mine.load_state_dict(weights)
 
 

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from edgeskel.errors import CorruptFile
+from edgeskel.errors import CorruptFile, UsageError
 from edgeskel.files import atomic_write
 
 __all__ = ["IDENTITY", "AtomicCheckpoints", "load_state", "save_state"]
 
 IDENTITY = "edgeskel_run"
 """Field of the state: what identifies the run."""
+VERSION = "edgeskel_state"
+"""Field of the state: of its form, 2 today. Earlier versions wrote none, and named their weights otherwise."""
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
@@ -26,7 +28,7 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     From memory, so that what the disk refuses is an ``OSError`` and not an error inside torch's own writer.
     """
     content = io.BytesIO()
-    torch.save(state, content)
+    torch.save({**state, VERSION: 2}, content)
     with atomic_write(path) as file:
         file.write(content.getbuffer())
 
@@ -48,6 +50,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
     Raises:
         CorruptFile: it cannot be read, a checksum in it is wrong, or it holds anything but tensors and plain values.
+        UsageError: another version of edgeskel left it.
     """
     remedy = f"pass --restart to train from the start, or delete {path}"
     try:
@@ -65,4 +68,7 @@ def load_state(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or IDENTITY not in state:
         raise CorruptFile(path, "not a training state of edgeskel", remedy=remedy)
+    if state.get(VERSION) != 2:
+        raise UsageError(f"{path} was left by another version of edgeskel", expected="a training that this version began",
+                         remedy=remedy)
     return state

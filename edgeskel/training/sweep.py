@@ -1,7 +1,8 @@
 """Search settings on the validation part: many trainings, proposed by Optuna, by as many processes and machines as share a folder.
 
     OUT/study.log          what was tried, by whichever process; Optuna's journal
-    OUT/trial-DIGEST/      one training each, named by its settings: one that was stopped goes on where it was
+    OUT/trial-NUMBER/      one training each; one that was stopped goes on where it was
+    OUT/processes/         a file for each process that searches, locked while it lives
     OUT/sweep.json, OUT/sweep.png
 
 Needs the extra ``sweep``. The test part of the protocol is never read.
@@ -9,10 +10,11 @@ Needs the extra ``sweep``. The test part of the protocol is never read.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ from edgeskel.files import atomic_write
 from edgeskel.training.config import TrainConfig
 from edgeskel.training.recipes import parse_settings
 from edgeskel.training.run import train
-from edgeskel.training.run_folder import RunFolder
+from edgeskel.training.run_folder import take_lock
 
 if TYPE_CHECKING:
     import optuna
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Range", "Tried", "parse_space", "picture", "sweep", "write"]
 
 FILE, PICTURE, JOURNAL = "sweep.json", "sweep.png", "study.log"
-_SETTINGS = "settings"
-"""Attribute of a trial: what was trained."""
+_SETTINGS, _FOLDER, _PROCESS = "settings", "folder", "process"
+"""Attributes of a trial: what is trained, where, and by which process."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Tried:
     Args:
         settings: value by name, as written.
         value: figure of the validation part, mean over the seeds; None where it diverged.
-        folder: of its first seed.
+        folder: of its trainings, one for each seed.
     """
 
     settings: Mapping[str, str]
@@ -127,8 +129,8 @@ def sweep(config: TrainConfig, space: Mapping[str, Range], *, trials: int, seeds
         trials: how many there are to be in the end, over all processes.
         seeds: trainings of a trial, from ``config.seed`` on; their mean counts.
         metric: figure of the validation part to raise (``top1``, ``macro_f1``, ...).
-        storage: address of a database, for machines without a common folder (the trainings still go to ``out``); by default a
-            journal in ``out``.
+        storage: address of a database, for machines without a common folder (each one's trainings go to its own ``out``); by
+            default a journal in ``out``.
         told: called with each trial that is done.
         progress: show a bar for each training.
 
@@ -136,12 +138,21 @@ def sweep(config: TrainConfig, space: Mapping[str, Range], *, trials: int, seeds
         all trials, the best first.
 
     Raises:
-        UsageError: no validation part, no such figure, or another sweep lies there; otherwise as :func:`edgeskel.training.train`.
+        UsageError: no validation part, no such figure, nothing to train, or another sweep lies there; otherwise as
+            :func:`edgeskel.training.train`.
         MissingExtra: Optuna is not installed.
         KeyboardInterrupt: stopped; the same call goes on with the training that was under way.
     """
     if config.validation in ("0", ""):
         raise UsageError("a sweep without a validation part", expected="something to choose on", remedy="pass --validation 0.25")
+    for name, count in (("trials", trials), ("seeds", seeds)):
+        if count < 1:
+            raise UsageError(f"{name} is {count}", expected="at least 1")
+    if config.fold == "all":
+        raise UsageError("a sweep over all folds", expected="the number of one")
+    if config.restart:
+        raise UsageError("--restart with a sweep", expected="the same command, which goes on",
+                         remedy="choose another --out to begin anew")
     optuna = require("optuna", "edgeskel sweep", "sweep")
     both = sorted(set(space) & set(parse_settings(config.settings)))
     if both:
@@ -151,21 +162,25 @@ def sweep(config: TrainConfig, space: Mapping[str, Range], *, trials: int, seeds
     study = optuna.create_study(storage=_storage(optuna, config.out, storage), study_name="edgeskel", direction="maximize",
                                 load_if_exists=True, sampler=optuna.samplers.TPESampler(multivariate=True))
     _check_same(study, config, space, seeds, metric)
-    _take_up(optuna, study, config)
     distributions = {name: allowed.distribution() for name, allowed in space.items()}
-    while len(_done(optuna, study)) < trials:
-        trial = study.ask(distributions)
-        settings = {name: str(value) for name, value in trial.params.items()}
-        trial.set_user_attr(_SETTINGS, settings)
-        try:
-            drawn = {name: space[name].value(value) for name, value in trial.params.items()}
-            value: float | None = _train(config, settings, drawn, seeds, metric, progress)
-            study.tell(trial, value)
-        except ModelError:  # diverged, which says something about the settings
-            value = None
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        told(Tried(settings, value, _folder(config, settings)))
-    return _all(optuna, study, config)
+    with _process(config.out) as process:
+        _take_up(optuna, study, config.out)
+        while len(_done(optuna, study)) < trials:
+            trial = study.ask(distributions)
+            trial.set_user_attr(_PROCESS, process)
+            settings = {name: str(value) for name, value in trial.params.items()}
+            trial.set_user_attr(_SETTINGS, settings)
+            folder = trial.user_attrs.get(_FOLDER, f"trial-{trial.number:04d}")  # a trial that is taken up has its own
+            trial.set_user_attr(_FOLDER, folder)
+            try:
+                drawn = {name: space[name].value(value) for name, value in trial.params.items()}
+                value: float | None = _train(config, config.out / folder, drawn, seeds, metric, progress)
+                study.tell(trial, value)
+            except ModelError:  # diverged, which says something about the settings
+                value = None
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            told(Tried(settings, value, config.out / folder))
+        return _all(optuna, study, config.out)
 
 
 def write(out: Path, tried: Sequence[Tried], metric: str) -> None:
@@ -227,15 +242,31 @@ def _check_same(study: Any, config: TrainConfig, space: Mapping[str, Range], see
                          expected="the same search", remedy="choose another --out")
 
 
-def _take_up(optuna: Any, study: Any, config: TrainConfig) -> None:
-    """Ask again for what a stopped process left; what another one is training now stays with it."""
+@contextmanager
+def _process(out: Path) -> Iterator[str]:
+    """A name of this process, whose file is locked as long as it lives, however it ends."""
+    name = uuid.uuid4().hex
+    place = out / "processes" / name
+    place.parent.mkdir(exist_ok=True)
+    with place.open("w") as file:
+        take_lock(file)
+        yield name
+    place.unlink()  # it left nothing under way
+
+
+def _take_up(optuna: Any, study: Any, out: Path) -> None:
+    """Ask again for what a process left that searched in this folder and is no more."""
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        settings = trial.user_attrs.get(_SETTINGS)
-        if settings is not None and RunFolder.is_held(_folder(config, settings)):
+        place = out / "processes" / trial.user_attrs.get(_PROCESS, "")
+        if not place.is_file():  # of another folder, or just asked for
             continue
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        if trial.params:
-            study.enqueue_trial(trial.params)
+        with place.open("r+") as file:
+            if not take_lock(file):
+                continue
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            if trial.params and _FOLDER in trial.user_attrs:
+                study.enqueue_trial(trial.params, user_attrs={_FOLDER: trial.user_attrs[_FOLDER]})
+        place.unlink(missing_ok=True)
 
 
 def _done(optuna: Any, study: Any) -> list[Any]:
@@ -244,23 +275,16 @@ def _done(optuna: Any, study: Any) -> list[Any]:
     return found
 
 
-def _all(optuna: Any, study: Any, config: TrainConfig) -> list[Tried]:
-    tried = [Tried(trial.user_attrs[_SETTINGS], trial.value, _folder(config, trial.user_attrs[_SETTINGS]))
-             for trial in _done(optuna, study)]
+def _all(optuna: Any, study: Any, out: Path) -> list[Tried]:
+    tried = [Tried(trial.user_attrs[_SETTINGS], trial.value, out / trial.user_attrs[_FOLDER]) for trial in _done(optuna, study)]
     return sorted(tried, key=lambda one: -math.inf if one.value is None else one.value, reverse=True)
 
 
-def _folder(config: TrainConfig, settings: Mapping[str, str], seed: int | None = None) -> Path:
-    digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:12]
-    return config.out / f"trial-{digest}" / f"seed-{config.seed if seed is None else seed}"
-
-
-def _train(config: TrainConfig, settings: Mapping[str, str], drawn: Mapping[str, Any], seeds: int, metric: str,
-           progress: bool) -> float:
+def _train(config: TrainConfig, folder: Path, drawn: Mapping[str, Any], seeds: int, metric: str, progress: bool) -> float:
     """Mean figure over the seeds."""
     found = []
     for seed in range(config.seed, config.seed + seeds):
-        run = train(replace(config, out=_folder(config, settings, seed), seed=seed), settings=drawn, progress=progress).run
+        run = train(replace(config, out=folder / f"seed-{seed}", seed=seed), settings=drawn, progress=progress).run
         if metric not in (run["validation"] or {}):
             raise UsageError(f"the figure {metric!r}", expected=" or ".join(run["validation"] or ("one of a validation part",)))
         found.append(float(run["validation"][metric]))

@@ -64,7 +64,7 @@ def test_the_same_search_goes_on_where_it_was_stopped(config, tmp_path, monkeypa
     values = [one.value for one in tried]
     assert values == sorted(values, reverse=True)
     for one in tried:
-        run = json.loads((one.folder / "run.json").read_text())
+        run = json.loads((one.folder / "seed-0" / "run.json").read_text())
         assert run["validation"]["top1"] == one.value
         assert run["recipe"]["optimizer"]["learning_rate"] == float(one.settings["learning_rate"])
         assert run["recipe"]["sampler"] == one.settings["sampler"]
@@ -77,10 +77,40 @@ def test_the_same_search_goes_on_where_it_was_stopped(config, tmp_path, monkeypa
         sweep(replace(told, settings=(*told.settings, "batch_size=8")), space, trials=3)
 
 
+def test_what_another_process_trains_stays_with_it(config, monkeypatch) -> None:
+    told, space = config(validation="subject:7", epochs=1), parse_space(["learning_rate=0.001..0.02"])
+    step, inner = module.TrainingModule.training_step, []
+
+    def meanwhile(self, batch, index):
+        if not inner:
+            inner.append(None)
+            inner.extend(sweep(told, space, trials=1))  # begins while the first one trains, and ends before it
+        return step(self, batch, index)
+
+    monkeypatch.setattr(module.TrainingModule, "training_step", meanwhile)
+    assert len(sweep(told, space, trials=2)) == 2
+    assert len(inner) == 2 and len(list(told.out.glob("trial-*/seed-0/run.json"))) == 2
+    assert not list((told.out / "processes").iterdir())
+
+
+@pytest.mark.parametrize(("changes", "trials", "seen"), [
+    ({"fold": "all"}, 1, "all folds"), ({"restart": True}, 1, "restart"), ({}, 0, "trials is 0")])
+def test_a_sweep_that_makes_no_sense_is_refused(config, changes, trials, seen) -> None:
+    with pytest.raises(UsageError, match=seen):
+        sweep(config(validation="subject:7", **changes), parse_space(SPACE), trials=trials)
+    assert not config().out.exists()
+
+
+def test_few_choices_may_be_drawn_again(config) -> None:
+    tried = sweep(config(validation="subject:7", epochs=1), parse_space(["sampler=shuffle|balanced"]), trials=3)
+    assert len(tried) == 3 and len({one.folder for one in tried}) == 3
+
+
 def test_two_processes_share_a_search(six, config, tmp_path, capsys) -> None:
     told = config()
     words = ["sweep", "--data", str(six.path), "--out", str(tmp_path / "shared"), "--validation", "subject:7", "--epochs", "1",
-             "--device", "cpu", "--threads", "1", "--trials", "4", "--search", "learning_rate=0.001..0.02:log", "--json", "--quiet",
+             "--device", "cpu", "--threads", "1", "--method", "class-augmentation", "--trials", "4",
+             "--search", "learning_rate=0.001..0.02:log", "--json", "--quiet",
              "--settings", *told.settings]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "edgeskel.cli.main", *words]
@@ -91,3 +121,4 @@ def test_two_processes_share_a_search(six, config, tmp_path, capsys) -> None:
     trained = len(list((tmp_path / "shared").glob("trial-*/seed-0/run.json")))
     assert 4 <= trained <= 5 and {ours["trials"], theirs["trials"]} <= {4, 5}
     assert ours["best"] is not None and f"learning_rate={ours['settings']['learning_rate']}" in ours["train"]
+    assert "--method class-augmentation --epochs 1" in ours["train"] and "--validation" not in ours["train"]

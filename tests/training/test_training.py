@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import torch
 
 from edgeskel.cli.main import main
 from edgeskel.data import StoreWriter, split
-from edgeskel.errors import CorruptFile, DataError, LabelMismatch, ModelError, UnknownChoice, UsageError
+from edgeskel.errors import CorruptFile, DataError, LabelMismatch, MissingExtra, ModelError, UnknownChoice, UsageError
 from edgeskel.models import from_pretrained
 from edgeskel.skeleton import Clip
 from edgeskel.topologies import get
@@ -77,7 +78,7 @@ def save(self, checkpoint, path, storage_options=None):
     global saves
     saves += 1
     with state.atomic_write(path) as file:
-        torch.save(checkpoint, file)
+        torch.save({**checkpoint, state.VERSION: 2}, file)
         if saves == 3:  # in the middle of the third epoch's write
             file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -413,6 +414,58 @@ def test_library_remarks_are_silenced_by_name_only():
         warnings.warn("The 'train_dataloader' does not have many workers which", stacklevel=1)
         with pytest.raises(UserWarning, match="something new"):
             warnings.warn("something new", stacklevel=1)
+
+
+def test_a_state_of_another_version_is_refused_with_the_remedy(config, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 1)
+        train(config())
+    place = config().out / "training" / "last.ckpt"
+    old = torch.load(place, weights_only=True)
+    del old[state.VERSION]
+    torch.save(old, place)
+    with pytest.raises(UsageError, match="another version of edgeskel.*--restart"):
+        train(config())
+    assert train(config(restart=True)).resumed_at == 0
+
+
+def test_settings_count_where_the_start_is_of_the_same_kind(config, tmp_path):
+    first = train(config(epochs=1))
+    assert first.recogniser.config.dropout != 0.4
+    still = ("dropout=0.4", "learning_rate=1e-12", "average=0")
+    again = train(config(out=tmp_path / "again", epochs=1, start=str(first.folder), settings=still)).recogniser
+    assert again.config.dropout == 0.4
+    for name, value in first.recogniser.named_parameters():
+        torch.testing.assert_close(again.get_parameter(name), value, rtol=0, atol=1e-6)
+    with pytest.raises(UsageError, match="leave out settings that change its layers"):
+        train(config(out=tmp_path / "other", epochs=1, start=str(first.folder), settings=("kernel=5",)))
+
+
+def test_two_methods_are_refused(config):
+    with pytest.raises(UsageError, match="methods class-augmentation and supervised"):
+        train(config(method="supervised", settings=("method=class-augmentation",)))
+
+
+@pytest.mark.parametrize(
+    ("tracker", "left"), [("csv", ["csv", "csv-from-epoch-2"]), ("none", []), ("tensorboard", ["tensorboard"])])
+def test_curves_go_where_they_are_asked_to(config, monkeypatch, tracker, left):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 1)
+        train(config(tracker=tracker))
+    work = train(config(tracker=tracker)).folder / "training"
+    assert sorted(path.name for path in work.iterdir() if path.is_dir()) == left
+    if tracker == "csv":
+        assert "loss" in (work / "csv" / "metrics.csv").read_text().splitlines()[0]
+        train(config(tracker=tracker, restart=True, epochs=1))
+        assert sorted(path.name for path in work.iterdir() if path.is_dir()) == ["csv"]
+
+
+@pytest.mark.parametrize(("tracker", "error"), [("wandb", MissingExtra), ("mlflow", MissingExtra), ("paper", UnknownChoice)])
+def test_a_tracker_that_is_not_there_is_named(config, tracker, error):
+    if tracker != "paper" and find_spec(tracker) is not None:
+        pytest.skip(f"{tracker} is installed here")
+    with pytest.raises(error, match=tracker):
+        train(config(tracker=tracker))
 
 
 def test_a_configuration_travels_to_other_processes(config):

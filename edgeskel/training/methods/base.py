@@ -136,12 +136,7 @@ def registered(name: str) -> type[Method]:
         UsageError: two packages bring it, or its package cannot be imported or does not register it.
     """
     ours = [one for one, method in REGISTRY.items() if method.__module__.startswith("edgeskel.")]
-    if plugins.load(plugins.METHODS, name, ours) is not None and name not in REGISTRY:
-        raise UsageError(f"the package {plugins.names(plugins.METHODS)[name]} registers no method {name!r}",
-                         expected=f'@register("{name}") in the module of its entry point')
-    if name not in REGISTRY:
-        raise UnknownChoice("method", name, names())
-    return REGISTRY[name]
+    return plugins.registered(plugins.METHODS, "method", name, REGISTRY, ours)
 
 
 def defaults(method: str | type[Method]) -> dict[str, Any]:
