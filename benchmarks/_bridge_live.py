@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from firmware_bridge.assembly import Assembly
 from firmware_bridge.body import SEGMENTS, Calibration
 from firmware_bridge.codecs.node import NOTIFICATIONS
-from firmware_bridge.enrolment import Enrolment
+from firmware_bridge.device_allowlist import DeviceAllowlist
 from firmware_bridge.feed import Batch, Feed
-from firmware_bridge.fuse import Fused
+from firmware_bridge.fusion import FusedFrame
 from firmware_bridge.link import Sample
-from firmware_bridge.oriented import Settings
-from firmware_bridge.session_file import SessionFile, WornDevice, WornSensor, toml_of
+from firmware_bridge.oriented_sample import OrientationSettings
 from firmware_bridge.testing.private_bus import PrivateBus
 from firmware_bridge.testing.processes import DeviceProcess
 from firmware_bridge.wearable import Wearable, feed_of
+from firmware_bridge.wearable_config import DeviceConfig, SensorConfig, WearableConfig, toml_of
+from firmware_bridge.wearable_pipeline import WearablePipeline
 
 __all__ = ["bare_reader", "wearable"]
 
@@ -66,15 +66,15 @@ class _Kept(Feed):
         self.feed.expect(until_s, devices)
 
 
-def worn(folder: Path, addresses: list[str]) -> tuple[SessionFile, Calibration]:
+def worn(folder: Path, addresses: list[str]) -> tuple[WearableConfig, Calibration]:
     """A file for nodes at these addresses, all enrolled; how they sit is made up, which costs the same."""
     path = folder / "body.toml"
-    path.write_text(toml_of([WornDevice(address, (WornSensor("", segment, Settings("6-axis")),))
+    path.write_text(toml_of([DeviceConfig(address, (SensorConfig("", segment, OrientationSettings("6-axis")),))
                              for address, segment in zip(addresses, SEGMENTS, strict=True)], enrolled="devices.json"))
-    session = SessionFile.load(path)
-    enrolment = Enrolment(session.enrolled)
+    session = WearableConfig.load(path)
+    allowlist = DeviceAllowlist(session.enrolled)
     for address in addresses:
-        enrolment.add(address.partition("?")[0])
+        allowlist.add(address.partition("?")[0])
     still = np.array([1.0, 0.0, 0.0, 0.0])
     return session, Calibration({segment: still for segment in SEGMENTS}, dict.fromkeys(SEGMENTS, 0.0),
                                 dict.fromkeys(SEGMENTS, "movement"))
@@ -91,7 +91,7 @@ async def wearable(seconds: float) -> dict[str, Any]:
             "client_over_bare_reader": figures["client_cpu_fraction"] / bare}
 
 
-def _run(session: SessionFile, calibration: Calibration, seconds: float) -> dict[str, Any]:
+def _run(session: WearableConfig, calibration: Calibration, seconds: float) -> dict[str, Any]:
     """Frames for so long with everything kept, for their latency, then for so long without, for the processor time."""
     feed = _Kept(feed_of(session))
     source = Wearable(session, feed, calibration=calibration)
@@ -129,7 +129,7 @@ def _run(session: SessionFile, calibration: Calibration, seconds: float) -> dict
             "frames_per_second": counted / elapsed}
 
 
-def _frames(frames: Iterator[Fused], seconds: float) -> list[tuple[float, float]]:
+def _frames(frames: Iterator[FusedFrame], seconds: float) -> list[tuple[float, float]]:
     """When each frame of so long came, and its own time."""
     made = []
     end = time.monotonic() + seconds
@@ -141,19 +141,19 @@ def _frames(frames: Iterator[Fused], seconds: float) -> list[tuple[float, float]
     return made
 
 
-def due_times(session: SessionFile, calibration: Calibration, batches: list[Batch], begun: int) -> dict[float, float]:
+def due_times(session: WearableConfig, calibration: Calibration, batches: list[Batch], begun: int) -> dict[float, float]:
     """Seconds at which each frame could be made at the earliest, by its own time: by somebody who looks at every reading in the
     very moment in which its bytes were there, and takes no time for it."""
-    assembly = Assembly(session, None, calibration)
+    pipeline = WearablePipeline(session, None, calibration)
     for _, items in batches[:begun]:  # as it was taken, so that the frames are those of the run
         for item in items:
-            assembly.take(item)
-        assembly.frames(max((item.host_ns for item in items if isinstance(item, Sample)), default=0))
+            pipeline.take(item)
+        pipeline.frames(max((item.host_ns for item in items if isinstance(item, Sample)), default=0))
     samples = [item for _, items in batches[begun:] for item in items if isinstance(item, Sample)]
     due: dict[float, float] = {}
     for sample in sorted(samples, key=lambda sample: sample.host_ns):
-        assembly.take(sample)
-        for fused in assembly.frames(sample.host_ns):
+        pipeline.take(sample)
+        for fused in pipeline.frames(sample.host_ns):
             due[fused.frame.time] = min(sample.host_ns * 1e-9, fused.frame.time + session.delay_s)
     return due
 

@@ -33,11 +33,11 @@ from edgeskel.data.synthetic.score import RATE_HZ
 from edgeskel.errors import DeviceError
 from edgeskel.geometry import about_up, conjugate, exponential, multiply, rotate
 from edgeskel.skeleton import Frame
-from firmware_bridge.body import Body, Calibration
-from firmware_bridge.fuse import Fusion
-from firmware_bridge.orientation import Orientation, Settings
+from firmware_bridge.body import BodyDimensions, Calibration
+from firmware_bridge.fusion import Fusion
+from firmware_bridge.orientation import Orientation, OrientationSettings
 from firmware_bridge.samples import STANDARD_GRAVITY, Reading
-from firmware_bridge.worn import Worn
+from firmware_bridge.worn_sensor import SensorSetup
 
 __all__ = ["Sensor", "facing_figures", "faults", "judge", "measure", "run_facing", "sensors"]
 
@@ -115,7 +115,7 @@ def faults() -> dict[str, Float64]:
 
 def judge(sensor: Sensor, fault: Float64) -> str:
     """``"refused"``, ``"fits"`` or ``"not judged yet"``, after all that a sensor gave."""
-    orientation = Orientation(Settings(mode="6-axis"), name=sensor.name)
+    orientation = Orientation(OrientationSettings(mode="6-axis"), name=sensor.name)
     rows = zip(sensor.time.tolist(), (sensor.gyroscope @ fault.T).tolist(), sensor.accelerometer.tolist(), strict=True)
     try:
         for time, rate, force in rows:
@@ -139,7 +139,8 @@ def run_facing(made: Recorded, turned: float, *, arm: bool, told: bool, camera: 
         DeviceError: the calibration refuses.
     """
     topology = topologies.get("kinect-v1")
-    fusion = Fusion(topology, {s: Worn(s, settings=Settings(mode="device")) for s in WORN}, body=Body(made.person.stature))
+    fusion = Fusion(topology, {s: SensorSetup(s, settings=OrientationSettings(mode="device")) for s in WORN},
+                    body=BodyDimensions(made.person.stature))
     rows = [made.inertial.segments.index(segment) for segment in WORN]
     rng = np.random.default_rng(13)
     off = exponential(np.radians([1.0, 2.0, 1.0]) * rng.standard_normal((len(rows), 3)))

@@ -16,7 +16,7 @@ from benchmarks._bench import datasets
 from benchmarks.orientation import read_trial
 from edgeskel.geometry import conjugate, multiply
 from firmware_bridge.clock import Clock
-from firmware_bridge.orientation import UPS, Orientation, Settings
+from firmware_bridge.orientation import UPS, Orientation, OrientationSettings
 from firmware_bridge.samples import Reading
 
 __all__ = ["Motion", "estimate", "gap_errors_deg", "jitter_errors_deg", "measure", "motion", "tilt_deg"]
@@ -83,7 +83,7 @@ def estimate(recorded: Motion, stamps: Float64, kept: Sequence[int], *, arrival:
     Returns:
         (K, 4) orientations, (K,) the reading that each belongs to (the last pushed, as all that come are given here), (K,) epochs.
     """
-    orientation = Orientation(Settings("6-axis", rate_hz=rate_hz), name="broad")
+    orientation = Orientation(OrientationSettings("6-axis", rate_hz=rate_hz), name="broad")
     clock = Clock(rate_hz=rate_hz) if arrival else None
     found: list[tuple[float, float, float, float]] = []
     whose: list[int] = []

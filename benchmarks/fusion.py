@@ -5,7 +5,7 @@ system.
 delay films them, and seventeen inertial sensors with noise, biases and straps that sit askew measure the same motion. The whole
 person is hidden from the camera for 30 % of the time, in runs of one to three seconds. Everything goes through what a live source
 uses: VQF without a compass, calibration from an N-pose and movements that are as imperfect as people make them, and
-:class:`firmware_bridge.fuse.Fusion`. Errors are the mean distance of joints, each skeleton placed by its own pelvis,
+:class:`firmware_bridge.fusion.Fusion`. Errors are the mean distance of joints, each skeleton placed by its own pelvis,
 over all frames after the calibration, hidden ones included. Camera alone holds what it saw last. Sensors alone know
 the stature, and which way the person faced in the N-pose.
 
@@ -36,7 +36,7 @@ from benchmarks._bench import datasets, main
 from edgeskel import topologies
 from edgeskel.data.synthetic import camera as cameras
 from edgeskel.data.synthetic import imu
-from edgeskel.data.synthetic.body import Body as Person
+from edgeskel.data.synthetic.body import SyntheticBody as Person
 from edgeskel.data.synthetic.body import random_body
 from edgeskel.data.synthetic.camera import random_camera
 from edgeskel.data.synthetic.motion import Motion, perform
@@ -45,12 +45,12 @@ from edgeskel.data.synthetic.style import random_style
 from edgeskel.data.synthetic.takes import play
 from edgeskel.geometry import about, conjugate, multiply_many, rotate_many
 from edgeskel.skeleton import Frame, Inertial
-from firmware_bridge.body import SEGMENTS, Body, calibrate
-from firmware_bridge.fuse import Fused, Fusion
-from firmware_bridge.orientation import Orientation, Settings
+from firmware_bridge.body import SEGMENTS, BodyDimensions, calibrate
+from firmware_bridge.fusion import FusedFrame, Fusion
+from firmware_bridge.orientation import Orientation, OrientationSettings
 from firmware_bridge.samples import Reading
 from firmware_bridge.track import Track
-from firmware_bridge.worn import Worn
+from firmware_bridge.worn_sensor import SensorSetup
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -153,7 +153,7 @@ def hidden_runs(time: Float64, begin: float, rng: np.random.Generator) -> Bool:
     return hidden
 
 
-def run(made: Recorded, segments: tuple[str, ...], *, hidden: Bool | None, facing: float) -> tuple[list[Fused], Fusion]:
+def run(made: Recorded, segments: tuple[str, ...], *, hidden: Bool | None, facing: float) -> tuple[list[FusedFrame], Fusion]:
     """All frames of a fusion; with a camera where ``hidden`` says which of its frames are not there.
 
     Args:
@@ -162,15 +162,16 @@ def run(made: Recorded, segments: tuple[str, ...], *, hidden: Bool | None, facin
         hidden: None leaves the camera out.
         facing: as the calibration is told.
     """
-    settings = Settings(mode="6-axis")
+    settings = OrientationSettings(mode="6-axis")
     stature = made.person.stature
-    fusion = Fusion(topologies.get("kinect-v1"), {s: Worn(s, settings=settings) for s in segments}, body=Body(stature))
+    fusion = Fusion(topologies.get("kinect-v1"), {s: SensorSetup(s, settings=settings) for s in segments},
+                    body=BodyDimensions(stature))
     rows = [made.inertial.segments.index(segment) for segment in segments]
     acc = made.inertial.accelerometer.astype(np.float64)
     gyr = made.inertial.gyroscope.astype(np.float64)
     # The model's rates are of the instant; a sensor gives the mean of the period that has just passed.
     gyr[:, 1:] = 0.5 * (gyr[:, 1:] + gyr[:, :-1])
-    frames: list[Fused] = []
+    frames: list[FusedFrame] = []
     film = 0
     ready = max(end for _, end in made.moved.values())
     for k, time in enumerate(made.inertial.time):
@@ -293,7 +294,7 @@ def walk_angles(sensors: dict[str, Float64], mode: str) -> dict[str, Float64]:
     """(T,) degrees of flexion of knees and hips by the sensors; ``mode`` as in ``Settings``."""
     tracks = {}
     for segment, rows in sensors.items():
-        orientation = Orientation(Settings(mode=mode), name=segment)
+        orientation = Orientation(OrientationSettings(mode=mode), name=segment)
         out = []
         for k, row in enumerate(rows.tolist()):
             out += orientation.push(Reading(orientation=tuple(row[:4]) if mode == "device" else None, acceleration=tuple(row[4:7]),

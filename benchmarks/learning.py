@@ -279,7 +279,7 @@ def _frame_by_frame(store: Store, class_set: int) -> list[dict[str, Any]]:
 
 def _other_ways(store: Store, made: tuple[Recogniser, ClassStatistics], scratch: Path) -> list[dict[str, Any]]:
     """Latent replay by ExecuTorch, and the classifier grown on a workstation, beside the frozen way."""
-    from edgeskel.continual.device import Demonstration, Memory, joined
+    from edgeskel.continual.device import Demonstration, DemonstrationStore, joined
     from edgeskel.continual.device.latent_replay import LatentReplay
     from edgeskel.continual.retrain import grown
     from edgeskel.data import split
@@ -303,7 +303,7 @@ def _other_ways(store: Store, made: tuple[Recogniser, ClassStatistics], scratch:
 
     for draw in range(DEEPER_DRAWS):
         demonstrations = clips.draw(np.random.default_rng(draw))
-        with Memory.open(scratch / f"{draw}.sqlite", knowledge) as memory:
+        with DemonstrationStore.open(scratch / f"{draw}.sqlite", knowledge) as memory:
             for clip, label in demonstrations:
                 memory.learn(label, Demonstration(clips.shown[clip], str(clip), 2.0))
             start = time.perf_counter()
@@ -330,7 +330,7 @@ def _other_ways(store: Store, made: tuple[Recogniser, ClassStatistics], scratch:
 
 def _times(knowledge: ClassStatistics, scratch: Path) -> dict[str, float]:
     """Milliseconds of one more demonstration when 22 old and 37 new labels are there, and the bytes at 60 classes."""
-    from edgeskel.continual.device import Demonstration, Memory
+    from edgeskel.continual.device import Demonstration, DemonstrationStore
     from edgeskel.skeleton import Clip
 
     rng = np.random.default_rng(0)
@@ -344,7 +344,7 @@ def _times(knowledge: ClassStatistics, scratch: Path) -> dict[str, float]:
         return Demonstration(values.astype(np.float32), name, 3.0, clip=clip)
 
     learning, all_of_it = [], []
-    with Memory.open(scratch / "learned.sqlite", knowledge) as memory:
+    with DemonstrationStore.open(scratch / "learned.sqlite", knowledge) as memory:
         learner = memory.learner(LEARNER)
         for label in range(60 - len(knowledge.labels)):
             for number in range(10):

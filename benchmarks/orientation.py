@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks._bench import datasets, main
 from edgeskel.geometry import conjugate, multiply
-from firmware_bridge.orientation import UPS, Orientation, Settings
+from firmware_bridge.orientation import UPS, Orientation, OrientationSettings
 from firmware_bridge.samples import Reading
 
 Float64 = NDArray[np.float64]
@@ -37,7 +37,7 @@ def estimate(trial: dict[str, Float64], mode: str) -> tuple[Float64, float]:
     """(N, 4) sensor -> east-north-up of a trial, reading by reading, and seconds of work per reading."""
     rate = float(trial["sampling_rate"])
     columns = [[tuple(row) for row in trial[name].tolist()] for name in ("imu_gyr", "imu_acc", "imu_mag")]
-    orientation = Orientation(Settings(mode=mode), name="broad")
+    orientation = Orientation(OrientationSettings(mode=mode), name="broad")
     out = []
     start = time.perf_counter()
     for k, (gyr, acc, mag) in enumerate(zip(*columns, strict=True)):

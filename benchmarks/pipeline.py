@@ -97,7 +97,7 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 from edgeskel.training import TrainConfig, train
 from edgeskel.training.augment import Augmenter
-from edgeskel.training.data import Windows
+from edgeskel.training.data import WindowDataset
 from edgeskel.training.module import TrainingModule
 
 spent = {"fetch": 0.0, "augment": 0.0}

@@ -43,8 +43,8 @@ from benchmarks.accuracy import imported
 from benchmarks.certainty import unseen_clips
 from edgeskel.runtime import Event, Session
 from edgeskel.runtime.engines import Engine
-from edgeskel.runtime.recognising import ByFrame
-from edgeskel.runtime.stepping import Stepper
+from edgeskel.runtime.live_modes import Streaming
+from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.skeleton import Frame
 
 if TYPE_CHECKING:
@@ -310,8 +310,8 @@ def _states(session: Session) -> list[np.ndarray[Any, Any]]:
     return [np.array(value) for one in _recognisers(session) for value in one.memory.state]
 
 
-def _recognisers(session: Session) -> list[ByFrame]:
-    return [cast("ByFrame", session.persons[number].recognising) for number in sorted(session.persons)]
+def _recognisers(session: Session) -> list[Streaming]:
+    return [cast("Streaming", session.persons[number].recognising) for number in sorted(session.persons)]
 
 
 if __name__ == "__main__":

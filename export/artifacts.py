@@ -22,7 +22,7 @@ from edgeskel.models import CausalRecogniser
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Artifact, Golden, Window, step_form
 from edgeskel.runtime.comparison import compare, describe, run_windows
-from edgeskel.runtime.stepping import Stepper
+from edgeskel.runtime.step_artifact import Stepper
 from export.bundle import Entry, write_golden
 from export.graph import DeployableGraph, StepGraph, export_program
 from export.kinds import KINDS, Kind

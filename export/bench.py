@@ -21,7 +21,7 @@ import numpy as np
 from edgeskel.errors import EngineError
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Bundle
-from edgeskel.runtime.stepping import open_windows
+from edgeskel.runtime.step_artifact import open_windows
 
 __all__ = ["Timing", "measure"]
 

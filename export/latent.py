@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from edgeskel.continual.device.latent_replay import BATCH
-from edgeskel.continual.device.replay import Replay
+from edgeskel.continual.device.replay_latents import ReplayLatents
 from edgeskel.data import Store
 from edgeskel.errors import ExportError
 from edgeskel.files import atomic_write
 from edgeskel.models import CausalRecogniser, Recogniser
-from edgeskel.models.edge import Block, Edge
+from edgeskel.models.edge import Edge, EdgeBlock
 from edgeskel.window import fit_window
 from export.executorch import lower_xnnpack
 from export.graph import fold_batch_norm
@@ -51,7 +51,7 @@ class Trunk(nn.Module):
         ExportError: another kind, several persons, a causal one, or a last layer that is stored in two factors.
     """
 
-    block: Block
+    block: EdgeBlock
 
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Trunk(nn.Module):
                               remedy="the learners on the frozen embedding learn with it, window by window and frame by frame")
         self.recogniser: Recogniser = fold_batch_norm(recogniser)
         block = self._encoder.blocks[-1]
-        assert isinstance(block, Block)
+        assert isinstance(block, EdgeBlock)
         self.block, last = block, block.temporal[3]
         if not isinstance(last, nn.Conv2d):
             raise ExportError("the last convolution is stored in two factors", expected="a recogniser that is not low rank")
@@ -154,7 +154,7 @@ def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store
     return len(replay.classes)
 
 
-def _replay(trunk: Trunk, store: Store, clips: Iterable[int], each: int) -> Replay:
+def _replay(trunk: Trunk, store: Store, clips: Iterable[int], each: int) -> ReplayLatents:
     config = trunk.recogniser.config
     count = dict.fromkeys(config.labels, 0)
     entering, added, classes = [], [], []
@@ -172,7 +172,7 @@ def _replay(trunk: Trunk, store: Store, clips: Iterable[int], each: int) -> Repl
     if lacking := [label for label, found in count.items() if not found]:
         raise ExportError(f"no recording of {', '.join(lacking[:5])} to replay", expected="recordings of every class",
                           remedy="give the store that it was trained with")
-    return Replay.of(config.labels, np.stack(entering), np.stack(added), np.array(classes, np.int64))
+    return ReplayLatents.of(config.labels, np.stack(entering), np.stack(added), np.array(classes, np.int64))
 
 
 def _places(x: Tensor) -> Tensor:

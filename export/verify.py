@@ -17,8 +17,8 @@ from edgeskel.continual.device.latent_replay import NAME, LatentReplay
 from edgeskel.errors import BundleError, EngineError, VerificationFailed
 from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import MANIFEST, Artifact, Bundle
-from edgeskel.runtime.comparison import IntegerKernels, Outcome, compare, describe, run_windows
-from edgeskel.runtime.stepping import open_windows
+from edgeskel.runtime.comparison import Comparison, IntegerKernels, compare, describe, run_windows
+from edgeskel.runtime.step_artifact import open_windows
 
 __all__ = ["as_rows", "latent_artifact", "require_agreement", "verify"]
 
@@ -27,7 +27,7 @@ _LIMITS = ("agreement", "max_abs_diff", "top1_drop")
 
 
 def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
-           progress: Callable[[str, int], Callable[[], None]] | None = None) -> tuple[list[Outcome], dict[str, str]]:
+           progress: Callable[[str, int], Callable[[], None]] | None = None) -> tuple[list[Comparison], dict[str, str]]:
     """Run everything that runs here.
 
     Int8 for ONNX Runtime and TensorRT is judged by what the graph says, in exact arithmetic, as a Jetson computes it: whether the
@@ -48,7 +48,7 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
         EngineError: no engine runs any artifact here, or one that is present refuses its artifact.
     """
     _check_entries(bundle)
-    outcomes: list[Outcome] = []
+    outcomes: list[Comparison] = []
     skipped: dict[str, str] = {}
     golden = bundle.golden
     truth = None if test is None else [bundle.labels.index(label) for label in test.labels]
@@ -84,7 +84,7 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
     return outcomes, skipped
 
 
-def _integer_kernels(bundle: Bundle, artifact: Artifact, threads: int | None, exact: Outcome) -> IntegerKernels:
+def _integer_kernels(bundle: Bundle, artifact: Artifact, threads: int | None, exact: Comparison) -> IntegerKernels:
     from edgeskel.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
     which = f"{artifact.file}: ONNX Runtime's int8 kernels"
@@ -132,7 +132,7 @@ def _pairs(bundle: Bundle) -> Iterator[tuple[Artifact, str]]:
     yield from sorted(pairs, key=lambda pair: 0 if pair[0].file == REFERENCE else order.get(pair[0].precision, 4))
 
 
-def require_agreement(outcomes: Sequence[Outcome], bundle: Path) -> None:
+def require_agreement(outcomes: Sequence[Comparison], bundle: Path) -> None:
     """Raise on any disagreement.
 
     Raises:
@@ -152,7 +152,7 @@ def _limits(tolerance: Mapping[str, float]) -> str:
             f"accuracy at most {tolerance['top1_drop']:g} points lower")
 
 
-def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def as_rows(outcomes: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Plain data: one object per artifact and engine, the test part's figures where it was measured, else golden's.
 
     Where the test part had no reference, its agreement and difference are None, and ``not_compared`` says why; what the

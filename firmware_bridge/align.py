@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.geometry import between, conjugate, exponential, from_axes, heading, multiply, slerp
-from firmware_bridge.oriented import Oriented
+from firmware_bridge.oriented_sample import OrientedSample
 from firmware_bridge.samples import Quaternion, Vector
 from firmware_bridge.track import Track
 
@@ -48,7 +48,7 @@ class JitterBuffer:
         # Everything is written twice, ``size`` apart, so that the last ``size`` are always contiguous.
         self._data = np.full((2 * size, 8), np.nan)
         self._count = 0
-        self._recent: deque[Oriented] = deque(maxlen=min(RECENT, size))
+        self._recent: deque[OrientedSample] = deque(maxlen=min(RECENT, size))
         self._unwritten = array("d")  # the last rows of ``_data``, as they are cheapest to keep
         self.newest: float = -math.inf
         """Seconds of the newest reading; -inf before the first."""
@@ -56,11 +56,11 @@ class JitterBuffer:
     def __len__(self) -> int:
         return min(self._count, self._size)
 
-    def push(self, oriented: Oriented) -> None:
+    def push(self, oriented: OrientedSample) -> None:
         """Keep a reading; those that are not newer than the newest are refused by :class:`Orientation` before."""
         self.extend([oriented])
 
-    def extend(self, oriented: Sequence[Oriented]) -> None:
+    def extend(self, oriented: Sequence[OrientedSample]) -> None:
         """Keep several readings, oldest first."""
         if not oriented:
             return
@@ -80,12 +80,12 @@ class JitterBuffer:
         self._unwritten = array("d")
         self.newest = -math.inf
 
-    def around(self, time: float) -> tuple[Oriented, Oriented] | None:
+    def around(self, time: float) -> tuple[OrientedSample, OrientedSample] | None:
         """The readings before and after ``time``.
 
         After the newest reading both are that one; before the oldest there is nothing.
         """
-        after: Oriented | None = None
+        after: OrientedSample | None = None
         for one in reversed(self._recent):  # what is asked for is mostly the present
             if one.time <= time:
                 return one, after or one
@@ -119,9 +119,9 @@ class JitterBuffer:
         return self._data[row:row + self._size]
 
 
-def _read(row: Float64) -> Oriented:
+def _read(row: Float64) -> OrientedSample:
     time, w, x, y, z, *rate = row.tolist()
-    return Oriented(time, (w, x, y, z), None if math.isnan(rate[0]) else (rate[0], rate[1], rate[2]), 0)
+    return OrientedSample(time, (w, x, y, z), None if math.isnan(rate[0]) else (rate[0], rate[1], rate[2]), 0)
 
 
 def orientations(buffers: Sequence[JitterBuffer], time: float) -> tuple[Float64, Float64]:

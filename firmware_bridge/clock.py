@@ -10,13 +10,13 @@ Only the smallest pair of every second of the device's clock can touch the hull,
 points and a reading costs the same however many came before it. What no one-way method can see is the least delay
 itself (a millisecond or so over BLE): it stays in the result.
 
-Where readings have no time of their own, they are counted (:mod:`firmware_bridge.counting`).
+Where readings have no time of their own, they are counted (:mod:`firmware_bridge.sample_counter`).
 """
 
 from __future__ import annotations
 
-from firmware_bridge.counting import JUMP_S, Counted
 from firmware_bridge.lower_hull import WINDOW_S, LowerHull, Stamp, stamp_of
+from firmware_bridge.sample_counter import JUMP_S, SampleCounter
 from firmware_bridge.samples import Flags, Reading
 
 __all__ = ["Clock", "LowerHull", "Stamp"]
@@ -40,7 +40,7 @@ class Clock:
     def __init__(self, *, clock_bits: int | None = None, clock_tick_us: float = 1.0, sequence_bits: int | None = None,
                  rate_hz: float | None = None, window_s: float = WINDOW_S) -> None:
         self._wrap = 2.0**clock_bits * clock_tick_us * 1e-6 if clock_bits is not None else 0.0
-        self._counted = Counted(sequence_bits=sequence_bits, rate_hz=rate_hz, window_s=window_s)
+        self._counted = SampleCounter(sequence_bits=sequence_bits, rate_hz=rate_hz, window_s=window_s)
         self._window_s = window_s
         self._rate = 1.0
         self._epoch = -1

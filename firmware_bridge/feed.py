@@ -26,14 +26,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from edgeskel.errors import EdgeskelError
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.gathering import new_loop
-from firmware_bridge.link import Health, Item, Link, Sample, Wakeup, open_link, protocol_of
+from firmware_bridge.coalescing import new_loop
+from firmware_bridge.device_allowlist import DeviceAllowlist
+from firmware_bridge.link import Item, Link, LinkHealth, Sample, Wakeup, open_link, protocol_of
 from firmware_bridge.mcap import Recorder
 from firmware_bridge.samples import Chunk
 from firmware_bridge.source import Source
 
-__all__ = ["WAIT_S", "Batch", "CameraFrame", "Feed", "LiveFeed", "Said"]
+__all__ = ["WAIT_S", "Batch", "CameraFrame", "Feed", "LiveFeed", "Notice"]
 
 log: logging.Logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -65,19 +65,19 @@ class CameraFrame(NamedTuple):
     frame: Frame
 
 
-class Said(NamedTuple):
+class Notice(NamedTuple):
     """Something for the user that no link says: about the camera, or about this computer."""
 
     text: str
 
 
-Batch = tuple[int, list[Item | CameraFrame | Said]]
+Batch = tuple[int, list[Item | CameraFrame | Notice]]
 
 
 class Feed(ABC):
     """What live and recorded feeds have in common: a context manager to iterate."""
 
-    health: list[Health]
+    health: list[LinkHealth]
     """One for each device, as of the last event in a batch; a live feed's is a fifth of a second old at most."""
 
     def expect(self, until_s: float, devices: Collection[str] | None) -> None:  # noqa: B027 (a recording waits for nobody)
@@ -115,14 +115,14 @@ class LiveFeed(Feed):
     """
 
     def __init__(self, devices: Mapping[str, float | None], camera: Source | None = None, *,
-                 enrolment: Enrolment | None = None, record: str | os.PathLike[str] | None = None) -> None:
+                 allowlist: DeviceAllowlist | None = None, record: str | os.PathLike[str] | None = None) -> None:
         self.camera = camera
         self._wakeup = Wakeup()
         self._expected: tuple[float, frozenset[str] | None] | None = None  # None while the reader says nothing
-        self.links: list[Link] = [self._link(address, rate_hz, enrolment, recorded=record is not None)
+        self.links: list[Link] = [self._link(address, rate_hz, allowlist, recorded=record is not None)
                                   for address, rate_hz in devices.items()]
         self.health = [link.health for link in self.links]
-        self._box: deque[Item | CameraFrame | Said] = deque()
+        self._box: deque[Item | CameraFrame | Notice] = deque()
         self._due = False  # the reader is to go on, even if nothing waits
         self._unread = 0
         self._news = threading.Condition()
@@ -188,7 +188,7 @@ class LiveFeed(Feed):
             slept = _slept_ns() - self._slept
             if slept > SLEPT_NS:
                 self._slept += slept
-                items.append(Said(f"this computer was asleep for {slept / 1e9:.0f} s; what devices sent meanwhile is lost"))
+                items.append(Notice(f"this computer was asleep for {slept / 1e9:.0f} s; what devices sent meanwhile is lost"))
             yield time.monotonic_ns(), items
             if over and not items:
                 return
@@ -199,7 +199,7 @@ class LiveFeed(Feed):
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wakeup.nudge)
 
-    def _take(self) -> list[Item | CameraFrame | Said]:
+    def _take(self) -> list[Item | CameraFrame | Notice]:
         """What waits; where the reader says nothing, after :data:`WAIT_S` at the latest."""
         with self._news:
             if not self._box and not self._due:
@@ -207,11 +207,11 @@ class LiveFeed(Feed):
             items, self._box, self._due = list(self._box), deque(), False
             unread, self._unread = self._unread, 0
         if unread:
-            items.insert(0, Said(f"this computer is too slow: {unread} readings were not looked at"
+            items.insert(0, Notice(f"this computer is too slow: {unread} readings were not looked at"
                                  + (" (they are in the recording)" if self._recorder is not None else "")))
         return items
 
-    def _put(self, items: Iterable[Item | CameraFrame | Said]) -> None:
+    def _put(self, items: Iterable[Item | CameraFrame | Notice]) -> None:
         with self._news:
             self._box.extend(items)
             self._due = True
@@ -230,13 +230,13 @@ class LiveFeed(Feed):
             with self._recording:
                 self._recorder.frame(frame, topology, name)
 
-    def _link(self, address: str, rate_hz: float | None, enrolment: Enrolment | None, *, recorded: bool) -> Link:
+    def _link(self, address: str, rate_hz: float | None, allowlist: DeviceAllowlist | None, *, recorded: bool) -> Link:
         protocol = protocol_of(address)
 
         def tap(chunk: Chunk) -> None:
             self._write(lambda recorder: recorder.chunk(address, protocol, chunk, link.identity or ""))
 
-        link = open_link(address, rate_hz=rate_hz, enrolment=enrolment, tap=tap if recorded else None, wakeup=self._wakeup)
+        link = open_link(address, rate_hz=rate_hz, allowlist=allowlist, tap=tap if recorded else None, wakeup=self._wakeup)
         return link
 
     def _write(self, write: Callable[[Recorder], None]) -> None:
@@ -310,7 +310,7 @@ class LiveFeed(Feed):
         await asyncio.gather(*(link.close() for link in self.links))
         self._record_samples(self._drain())
         # That they are closed now is no news; how they were is.
-        self.health: list[Health] = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
+        self.health: list[LinkHealth] = [replace(link.health, state=was.state, problem=was.problem, rate_hz=was.rate_hz)
                        for link, was in zip(self.links, before, strict=True)]
         await asyncio.get_running_loop().shutdown_default_executor()
         await asyncio.sleep(0)  # what was still being opened is closed by its callback
@@ -349,7 +349,7 @@ class LiveFeed(Feed):
             if self._closed.is_set():
                 break
             if text != said:
-                self._put([Said(f"{text}; it is tried again, the sensors go on")])
+                self._put([Notice(f"{text}; it is tried again, the sensors go on")])
                 said = text
             if entered:
                 with suppress(Exception):  # what is broken may not close; the next round says so

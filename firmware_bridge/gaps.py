@@ -21,7 +21,7 @@ SWINGING_S = 0.15
 proportion."""
 PUSHED_RAD = math.radians(24)
 """How far the acceleration of a limb in motion points off the vertical."""
-ALIKE_S = 0.2
+SPEED_CORRELATION_S = 0.2
 """Accelerations so long after each other tell something new."""
 
 
@@ -55,7 +55,7 @@ def relearnt(state: Mapping[str, Any], angle: float, period_s: float) -> dict[st
         angle: radians.
         period_s: of the filter, seconds.
     """
-    worth = ALIKE_S * (PUSHED_RAD / (0.5 * angle)) ** 2 / period_s
+    worth = SPEED_CORRELATION_S * (PUSHED_RAD / (0.5 * angle)) ** 2 / period_s
     w, x, y, z = state["accQuat"]
     up = (2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z)  # in the axes of that mean
     # A VQF filter that begins: NaN, how many it has, and their sum.

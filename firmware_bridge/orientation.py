@@ -14,7 +14,7 @@ Its filter has one fixed period, and so has a sensor, whatever its time stamps s
 followed (:mod:`firmware_bridge.dejitter`). A short gap is bridged by steps between the two readings around it. Where the sensor
 may have turned otherwise meanwhile (:mod:`firmware_bridge.gaps`), the tilt is taken from the accelerometer again, the sooner the
 greater the doubt, and the heading is said to be lost. After a long gap the filter starts anew with the bias it had and the old
-heading as the best guess. Acceleration and gyroscope may come as separate events (:mod:`firmware_bridge.pairing`). The first
+heading as the best guess. Acceleration and gyroscope may come as separate events (:mod:`firmware_bridge.signal_merger`). The first
 second is kept until it is over, and then gets the up and the north that all of it has taught.
 
 Input that could mean two things is refused: what is refused, what was expected and what to do are in the error.
@@ -33,16 +33,16 @@ import numpy as np
 from edgeskel.errors import DeviceError, MissingExtra
 from edgeskel.geometry import float_product
 from firmware_bridge.dejitter import Dejitter, Late
-from firmware_bridge.early_steps import EarlySteps
 from firmware_bridge.gaps import DOUBTFUL_RAD, doubt, rate_between, relearnt, turn_to_heading
 from firmware_bridge.gyroscope_fit import GyroscopeFit
 from firmware_bridge.orientation_mode import check_complete, choose_mode, column, device_up
-from firmware_bridge.oriented import MODES, UPS, Oriented, Settings
-from firmware_bridge.pairing import Pairing, spread_first_packet, stamps_of
+from firmware_bridge.oriented_sample import MODES, UPS, OrientationSettings, OrientedSample
 from firmware_bridge.plausibility import check_acceleration, violent
 from firmware_bridge.samples import Quaternion, Reading, Vector, maker
+from firmware_bridge.signal_merger import SignalMerger, spread_first_packet, stamps_of
+from firmware_bridge.warmup_buffer import WarmupBuffer
 
-__all__ = ["MODES", "UPS", "Orientation", "Oriented", "Settings"]
+__all__ = ["MODES", "UPS", "Orientation", "OrientedSample", "OrientationSettings"]
 
 _HALF = math.sqrt(0.5)
 WARM_UP_S = 1.0
@@ -64,7 +64,7 @@ LOOKED_AGAIN = 16
 LEAST_STEP_S = 1e-6
 """Two orientations lie at least so far apart."""
 
-_oriented = maker(Oriented)
+_oriented = maker(OrientedSample)
 
 
 class Orientation:
@@ -77,8 +77,8 @@ class Orientation:
 
     epoch: int
 
-    def __init__(self, settings: Settings | None = None, *, name: str = "sensor") -> None:
-        self.settings: Settings = settings or Settings()
+    def __init__(self, settings: OrientationSettings | None = None, *, name: str = "sensor") -> None:
+        self.settings: OrientationSettings = settings or OrientationSettings()
         self.name = name
         self.mode: str | None = None
         """The way that was taken; None until the first second is over."""
@@ -94,7 +94,7 @@ class Orientation:
         self._filter: Any = None
         self._period = 0.0
         self._pace: Dejitter | None = None
-        self._pairing: Pairing | None = None
+        self._pairing: SignalMerger | None = None
         self._last: tuple[Vector, Vector] | None = None  # angular velocity and acceleration
         self._moved = False
         self._history: deque[tuple[Vector, Quaternion]] = deque(maxlen=REMEMBERED)
@@ -102,12 +102,12 @@ class Orientation:
         self._guess: Quaternion | None = None  # which way it may look after a gap
         self._world: Quaternion | None = None  # how the filter's world is turned about up since then
         self._vectors = (np.zeros(3), np.zeros(3), np.zeros(3))
-        self._early: EarlySteps | None = None  # what was filtered since the beginning, while the period is not known well
+        self._early: WarmupBuffer | None = None  # what was filtered since the beginning, while the period is not known well
         self._turn: Quaternion = UPS["+y"]
         self._turned_from: tuple[float, Quaternion] | None = None
         self._rate: Vector | None = None
 
-    def push(self, reading: Reading, time: float) -> list[Oriented]:
+    def push(self, reading: Reading, time: float) -> list[OrientedSample]:
         """Take the next reading, measured at ``time`` seconds.
 
         Returns:
@@ -121,7 +121,7 @@ class Orientation:
         """
         return self.push_all([(time, reading)])
 
-    def push_all(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+    def push_all(self, readings: Sequence[tuple[float, Reading]]) -> list[OrientedSample]:
         """Take several (seconds, reading) in order; gives what :meth:`push` gives for one after the other, and costs less.
 
         Raises:
@@ -144,7 +144,7 @@ class Orientation:
                 self._pace.restart()
                 self._pairing.forget()
 
-    def _warm_up(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+    def _warm_up(self, readings: Sequence[tuple[float, Reading]]) -> list[OrientedSample]:
         for count, one in enumerate(readings, 1):
             self._waiting.append(one)
             if one[0] - self._waiting[0][0] >= WARM_UP_S and len(self._waiting) >= WARM_UP_LEAST:
@@ -153,7 +153,7 @@ class Orientation:
                     return self._begin(waited) + self._orient(readings[count:])
         return []
 
-    def _begin(self, waited: list[tuple[float, Reading]]) -> list[Oriented]:
+    def _begin(self, waited: list[tuple[float, Reading]]) -> list[OrientedSample]:
         if self._pairing is None:
             return self._orient(waited)
         waited = spread_first_packet(waited, self._period)
@@ -188,10 +188,10 @@ class Orientation:
             check_complete(self.name, mode, readings)
             rate_hz = self.settings.rate_hz
             self._pace = Dejitter.learn(stamps_of(waited), None if rate_hz is None else 1 / rate_hz)
-            self._pairing = Pairing("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
+            self._pairing = SignalMerger("angular_velocity", "acceleration", "magnetic_field" if mode == "9-axis" else None)
             self._period = self._pace.step
             self._filter = _vqf(self._period)
-            self._early = EarlySteps(self._pace.period, mode == "9-axis")
+            self._early = WarmupBuffer(self._pace.period, mode == "9-axis")
         self.mode = mode
         return True
 
@@ -209,7 +209,7 @@ class Orientation:
             self._refused = error
             raise
 
-    def _orient(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+    def _orient(self, readings: Sequence[tuple[float, Reading]]) -> list[OrientedSample]:
         if self._pairing is None:
             return self._pass_through(readings)
         before = self._pairing.dropped
@@ -217,9 +217,9 @@ class Orientation:
         self.dropped += self._pairing.dropped - before
         return self._filtered(complete)
 
-    def _filtered(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
+    def _filtered(self, readings: Sequence[tuple[float, Reading]]) -> list[OrientedSample]:
         """Those of complete readings."""
-        done: list[Oriented] = []
+        done: list[OrientedSample] = []
         compass, pace = self.mode == "9-axis", self._pace
         assert pace is not None, "the first second is over"
         for stamp, reading in readings:
@@ -338,8 +338,8 @@ class Orientation:
             field[0], field[1], field[2] = magnetic
             self._filter.update(turn, force, field)
 
-    def _pass_through(self, readings: Sequence[tuple[float, Reading]]) -> list[Oriented]:
-        done: list[Oriented] = []
+    def _pass_through(self, readings: Sequence[tuple[float, Reading]]) -> list[OrientedSample]:
+        done: list[OrientedSample] = []
         for time, reading in readings:
             if reading.orientation is None:
                 continue
@@ -352,7 +352,7 @@ class Orientation:
             rate = reading.angular_velocity
             if rate is None:
                 rate = self._turning(time, reading.orientation)
-            done.append(Oriented(time, float_product(self._turn, reading.orientation), rate, self.epoch))
+            done.append(OrientedSample(time, float_product(self._turn, reading.orientation), rate, self.epoch))
         return done
 
     def _turning(self, time: float, orientation: Quaternion) -> Vector | None:

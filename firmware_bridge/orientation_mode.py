@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError
-from firmware_bridge.oriented import UPS, Settings
-from firmware_bridge.pairing import Pairing
+from firmware_bridge.oriented_sample import UPS, OrientationSettings
 from firmware_bridge.plausibility import up_axis
 from firmware_bridge.samples import Reading
+from firmware_bridge.signal_merger import SignalMerger
 
 __all__ = ["check_complete", "choose_mode", "column", "device_up"]
 
 
-def choose_mode(settings: Settings, readings: list[Reading]) -> str:
+def choose_mode(settings: OrientationSettings, readings: list[Reading]) -> str:
     """The mode that the settings say; for ``auto``, the one that the readings allow."""
     if settings.mode != "auto":
         return settings.mode
@@ -24,13 +24,13 @@ def choose_mode(settings: Settings, readings: list[Reading]) -> str:
     return "9-axis" if compass else "6-axis"
 
 
-def device_up(name: str, settings: Settings, waited: list[tuple[float, Reading]]) -> str:
-    """The axis of the device's world that points up, one of :data:`~firmware_bridge.oriented.UPS`.
+def device_up(name: str, settings: OrientationSettings, waited: list[tuple[float, Reading]]) -> str:
+    """The axis of the device's world that points up, one of :data:`~firmware_bridge.oriented_sample.UPS`.
 
     Raises:
         DeviceError: there is no quaternion, nothing tells, or the settings say otherwise.
     """
-    pairs = [(r.orientation, r.acceleration) for _, r in Pairing("orientation", "acceleration").push(waited)]
+    pairs = [(r.orientation, r.acceleration) for _, r in SignalMerger("orientation", "acceleration").push(waited)]
     if not any(r.orientation for _, r in waited):
         raise DeviceError(f"{name} sends no quaternion", expected="the orientation of the device's own filter",
                           remedy="set mode to 6-axis, or switch the device's output")

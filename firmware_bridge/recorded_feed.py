@@ -9,9 +9,9 @@ from pathlib import Path
 
 from edgeskel.errors import DataError, UsageError
 from edgeskel.skeleton import Topology
-from firmware_bridge.feed import WAIT_S, Batch, CameraFrame, Feed, Said
-from firmware_bridge.link import Health, Item, Sample
-from firmware_bridge.mcap import McapReader, Recording
+from firmware_bridge.feed import WAIT_S, Batch, CameraFrame, Feed, Notice
+from firmware_bridge.link import Item, LinkHealth, Sample
+from firmware_bridge.mcap import McapReader, McapRecording
 
 __all__ = ["RecordedFeed"]
 
@@ -34,13 +34,13 @@ class RecordedFeed(Feed):
     def __init__(self, path: str | os.PathLike[str], devices: Mapping[str, object] | None = None, *, camera: bool = True,
                  speed: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path: Path = Path(path)
-        self.health: list[Health] = []
+        self.health: list[LinkHealth] = []
         self._speed, self._sleep = speed, sleep
         self._devices = None if devices is None else set(devices)
         channels = McapReader(path).channels()
         found = {channel.metadata["device"] for channel in channels if channel.topic.startswith("/readings/")}
         filmed = camera and any(channel.topic == "/frames/camera" for channel in channels)
-        films = next(Recording(path).frames("camera"), None) if filmed else None
+        films = next(McapRecording(path).frames("camera"), None) if filmed else None
         self.camera_topology: Topology | None = None if films is None else films[0]
         """Layout of the recorded camera frames; None where there are none."""
         self.devices: set[str] = found if self._devices is None else found & self._devices
@@ -52,11 +52,11 @@ class RecordedFeed(Feed):
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches; the last is followed by what is wrong with a file that was cut off."""
-        recording, film = Recording(self.path), Recording(self.path)
+        recording, film = McapRecording(self.path), McapRecording(self.path)
         samples = (s for s in recording.samples() if s.device in self.devices)
         frames = iter(()) if self.camera_topology is None else (CameraFrame(frame) for _, frame in film.frames("camera"))
         begin = first = None
-        items: list[Item | CameraFrame | Said] = []
+        items: list[Item | CameraFrame | Notice] = []
         now_ns = batch_ns = 0
         try:
             for at_ns, item in _merged(samples, frames):
@@ -73,9 +73,9 @@ class RecordedFeed(Feed):
                 items.append(item)
                 now_ns = max(now_ns, at_ns)
         except DataError as error:
-            items.append(Said(str(error)))
+            items.append(Notice(str(error)))
         if recording.damage:
-            items.append(Said(f"{self.path}: {recording.damage}; everything before that was played"))
+            items.append(Notice(f"{self.path}: {recording.damage}; everything before that was played"))
         yield now_ns, items
 
 

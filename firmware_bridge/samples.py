@@ -15,7 +15,7 @@ from enum import Flag, auto
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Chunk", "Reading", "Flags", "Sample", "Status", "Vector", "Quaternion", "maker"]
+__all__ = ["Chunk", "Reading", "Flags", "Sample", "DeviceStatus", "Vector", "Quaternion", "maker"]
 
 Made = TypeVar("Made", bound=tuple[Any, ...])
 
@@ -106,7 +106,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class DeviceStatus:
     """What a device says about itself.
 
     Args:

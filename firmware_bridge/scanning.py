@@ -15,8 +15,8 @@ from typing import Any
 
 from edgeskel.errors import DeviceError, EdgeskelError, MissingExtra
 from firmware_bridge.codecs import Codec, create, names
-from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.samples import Chunk, Status
+from firmware_bridge.device_allowlist import DeviceAllowlist
+from firmware_bridge.samples import Chunk, DeviceStatus
 from firmware_bridge.transports.serial import BAUDS, DEFAULT_BAUD, SerialTransport
 
 __all__ = ["OnAir", "OnPort", "OnWire", "Scan", "ble", "guess_gatt", "scan", "serial", "udp"]
@@ -89,7 +89,7 @@ class Scan:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-async def scan(seconds: float, *, enrolment: Enrolment, kinds: Sequence[str] = ("serial", "ble", "udp"),
+async def scan(seconds: float, *, allowlist: DeviceAllowlist, kinds: Sequence[str] = ("serial", "ble", "udp"),
                ports: Sequence[str] = (), probe: bool = False, listen: Sequence[tuple[str, int]] = (),
                adapter: str = "") -> Scan:
     """Look at all kinds at once; one that cannot be looked at is named and harms no other.
@@ -123,7 +123,7 @@ async def scan(seconds: float, *, enrolment: Enrolment, kinds: Sequence[str] = (
     await asyncio.gather(*jobs)
     devices: list[OnWire | OnAir | OnPort] = [*found.serial, *found.ble, *found.udp]
     for each in devices:
-        each.enrolled = each.identity is not None and enrolment.admits(each.identity)
+        each.enrolled = each.identity is not None and allowlist.admits(each.identity)
     return found
 
 
@@ -183,7 +183,7 @@ async def _hear(path: str, baud: int, codecs: dict[str, Codec], *, ask: bool = F
     def received(chunk: Chunk) -> None:
         for codec in codecs.values():
             identities.extend(f"serial:{item.identity}" for item in codec.decode(chunk)
-                              if isinstance(item, Status) and item.identity)
+                              if isinstance(item, DeviceStatus) and item.identity)
 
     def lost(_: BaseException | None) -> None:
         done.set()

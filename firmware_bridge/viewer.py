@@ -25,7 +25,7 @@ from edgeskel.geometry import rotate
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.body.kinematics import Skeleton
 from firmware_bridge.body.segments import INDEX, PIECES
-from firmware_bridge.fuse import Fused, Origin
+from firmware_bridge.fusion import FusedFrame, Origin
 
 __all__ = ["COLOURS", "LEGEND", "Viewer"]
 
@@ -87,7 +87,7 @@ class Viewer:
             layout.Spatial3DView(origin="/", name="skeleton", background=BACKGROUND),
             layout.TextDocumentView(origin="legend", name="legend"), column_shares=[3, 1]), collapse_panels=True))
 
-    def draw(self, *, fused: Fused | None = None, camera: Frame | None = None) -> None:
+    def draw(self, *, fused: FusedFrame | None = None, camera: Frame | None = None) -> None:
         """Draw the newest frames; what was drawn already is left alone."""
         if camera is not None and camera.time > self._camera_time:
             self._camera_time = camera.time
@@ -112,7 +112,7 @@ class Viewer:
             seen = confidence > 0
             self._stream.log(f"camera/{person}/joints", self._rerun.Points3D(joints[seen], colors=colours[seen], radii=0.012))
 
-    def _body(self, fused: Fused) -> None:
+    def _body(self, fused: FusedFrame) -> None:
         assert self._topology is not None and self._skeleton is not None
         joints, confidence = fused.frame.joints[0], fused.frame.confidence[0]
         seen = confidence > 0
@@ -128,7 +128,7 @@ class Viewer:
                                                                  colors=colours[[child for child, _ in bones]]))
         self._sensors(fused, joints)
 
-    def _sensors(self, fused: Fused, joints: np.ndarray[Any, Any]) -> None:
+    def _sensors(self, fused: FusedFrame, joints: np.ndarray[Any, Any]) -> None:
         """The axes of every worn segment, where its first joint is."""
         assert self._skeleton is not None
         standing = self._skeleton.forward(fused.turns)
@@ -147,7 +147,7 @@ class Viewer:
             self._stream.log(["sensors", name], self._rerun.Arrows3D(origins=np.tile(origin, (3, 1)), vectors=axes, colors=colours))
 
 
-def origin_name(fused: Fused, joint: int) -> str:
+def origin_name(fused: FusedFrame, joint: int) -> str:
     """Where a joint comes from and how old it is, in words: ``(inertial, 12 ms)``."""
     origin = Origin(int(fused.origin[joint])).name.lower()
     age = float(fused.age_s[joint])

@@ -1,7 +1,7 @@
 """``wearable:body.toml``: what a person wears, and a camera if there is one, as a live source of one skeleton.
 
-The file says which devices, where they sit, which camera and which calibration (:mod:`firmware_bridge.session_file`). Only enrolled
-devices are heard. A device that is absent, silent, refused or wrong is named in the log and in :attr:`Wearable.notices`; the
+The file says which devices, where they sit, which camera and which calibration (:mod:`firmware_bridge.wearable_config`). Only
+enrolled devices are heard. A device that is absent, silent, refused or wrong is named in the log and in :attr:`Wearable.notices`; the
 others go on, and the frames say what is measured and what is inferred.
 
 ==================  =================================================================================================
@@ -22,19 +22,19 @@ from typing import Any
 
 from edgeskel.errors import UsageError
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.assembly import Assembly
 from firmware_bridge.body import Calibration
-from firmware_bridge.enrolment import Enrolment
+from firmware_bridge.device_allowlist import DeviceAllowlist
 from firmware_bridge.feed import CameraFrame, Feed, LiveFeed
-from firmware_bridge.fuse import Fused
+from firmware_bridge.fusion import FusedFrame
 from firmware_bridge.gyroscope_fit import Judgement
-from firmware_bridge.link import Health
+from firmware_bridge.link import LinkHealth
 from firmware_bridge.recorded_feed import RecordedFeed
 from firmware_bridge.recording import Span
 from firmware_bridge.replay import speed_of
-from firmware_bridge.session_file import SessionFile
 from firmware_bridge.source import open_source as open_any_source
 from firmware_bridge.source import options_of
+from firmware_bridge.wearable_config import WearableConfig
+from firmware_bridge.wearable_pipeline import WearablePipeline
 
 __all__ = ["Wearable", "feed_of", "open_source"]
 
@@ -63,15 +63,15 @@ class Wearable:
 
     spans: tuple[Span, ...] = ()
 
-    def __init__(self, session: SessionFile, feed: Feed | None = None, *, calibration: Calibration | None = None) -> None:
+    def __init__(self, session: WearableConfig, feed: Feed | None = None, *, calibration: Calibration | None = None) -> None:
         self.feed: Feed | LiveFeed = feed or feed_of(session)
         topology = self.feed.camera_topology if isinstance(self.feed, RecordedFeed) else (
             self.feed.camera.topology if isinstance(self.feed, LiveFeed) and self.feed.camera is not None else None)
         if calibration is None and session.devices:
             calibration = _calibration(session, has_camera=topology is not None)
-        self.assembly: Assembly = Assembly(session, topology, calibration)
+        self.pipeline: WearablePipeline = WearablePipeline(session, topology, calibration)
         self._addresses = {worn.place: address for (address, _), worn in session.places.items()}
-        self.topology: Topology = self.assembly.fusion.topology
+        self.topology: Topology = self.pipeline.fusion.topology
         self.rate_hz: float = session.rate_hz
         self.notices: deque[str] = deque(maxlen=KEPT)
         """What the user should know, oldest first; it is in the log, too."""
@@ -79,7 +79,7 @@ class Wearable:
         """The camera's newest frame, for a picture."""
 
     @property
-    def health(self) -> list[Health]:
+    def health(self) -> list[LinkHealth]:
         """How each device's link is doing; empty for a recording."""
         return self.feed.health
 
@@ -102,16 +102,16 @@ class Wearable:
         for fused in self.fused():
             yield fused.frame
 
-    def fused(self) -> Iterator[Fused]:
+    def fused(self) -> Iterator[FusedFrame]:
         """Frames, and of each joint where it comes from and how old it is."""
         for now_ns, items in self.feed:
             for item in items:
-                self.assembly.take(item)
+                self.pipeline.take(item)
                 if isinstance(item, CameraFrame):
                     self.camera_frame = item.frame
             self._speak()
-            yield from self.assembly.frames(now_ns)
-            fusion = self.assembly.fusion
+            yield from self.pipeline.frames(now_ns)
+            fusion = self.pipeline.fusion
             until_s, places = fusion.waits_for(now_ns)
             self.feed.expect(until_s, None if places is None else {self._addresses[place] for place in places})
             if places is None or places:
@@ -122,16 +122,16 @@ class Wearable:
     @property
     def judgements(self) -> dict[str, Judgement]:
         """Place -> whether its sensor's gyroscope and accelerometer fit, as far as its motion has told."""
-        return self.assembly.fusion.judgements
+        return self.pipeline.fusion.judgements
 
     def _speak(self) -> None:
-        said, self.assembly.said = self.assembly.said, deque(maxlen=KEPT)
-        for text in (*said, *self.assembly.notices.health(self.feed.health)):
+        said, self.pipeline.pending_notices = self.pipeline.pending_notices, deque(maxlen=KEPT)
+        for text in (*said, *self.pipeline.notices.health(self.feed.health)):
             self.notices.append(text)
             log.warning("%s", text)
 
 
-def feed_of(session: SessionFile, *, record: Path | None = None, enrolled_only: bool = True, camera: bool = True) -> LiveFeed:
+def feed_of(session: WearableConfig, *, record: Path | None = None, enrolled_only: bool = True, camera: bool = True) -> LiveFeed:
     """The devices and, unless told otherwise, the camera of a session file, live.
 
     Raises:
@@ -139,11 +139,11 @@ def feed_of(session: SessionFile, *, record: Path | None = None, enrolled_only: 
         CorruptFile: the list of enrolled devices is damaged.
     """
     film = open_any_source(session.camera) if session.camera and camera else None
-    enrolment = Enrolment(session.enrolled) if enrolled_only else None
-    return LiveFeed({device.address: device.rate_hz for device in session.devices}, film, enrolment=enrolment, record=record)
+    allowlist = DeviceAllowlist(session.enrolled) if enrolled_only else None
+    return LiveFeed({device.address: device.rate_hz for device in session.devices}, film, allowlist=allowlist, record=record)
 
 
-def _calibration(session: SessionFile, *, has_camera: bool) -> Calibration | None:
+def _calibration(session: WearableConfig, *, has_camera: bool) -> Calibration | None:
     if session.calibration.exists():
         return Calibration.load(session.calibration)
     how = f"run: edgeskel devices calibrate {session.path}"
@@ -162,7 +162,7 @@ def open_source(place: str, options: Mapping[str, str]) -> Wearable:
         CorruptFile: a file that is damaged.
     """
     settings: dict[str, Any] = options_of(options, {"replay": str, "speed": speed_of, "calibration": str}, "wearable")
-    session = SessionFile.load(place)
+    session = WearableConfig.load(place)
     calibration = Calibration.load(settings["calibration"]) if "calibration" in settings else None
     if "replay" not in settings:
         if "speed" in settings:

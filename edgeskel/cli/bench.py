@@ -30,12 +30,12 @@ class Bench:
 
 def bench(config: Bench) -> Report:
     """Open, measure in turns, report."""
-    from edgeskel.cli.apart import prove_all
+    from edgeskel.cli.isolated_proof import prove_all
     from edgeskel.console import Progress
     from edgeskel.errors import UsageError
     from edgeskel.runtime import engines
+    from edgeskel.runtime.artifact_choice import remark
     from edgeskel.runtime.bundle import Bundle
-    from edgeskel.runtime.choosing import remark
     from export.bench import measure
 
     if config.runs < 1:

@@ -24,7 +24,7 @@ __all__ = ["COMMANDS"]
 
 
 @dataclass(frozen=True)
-class Import:
+class DataImport:
     """Read a dataset's recordings into a store."""
 
     dataset: tyro.conf.Positional[str]
@@ -53,7 +53,7 @@ class Import:
     """Class of all BVH files; without it, the name of each file's folder."""
 
 
-def import_(config: Import) -> Report:
+def import_(config: DataImport) -> Report:
     """Import with a progress bar."""
     from edgeskel.data import import_dataset
 
@@ -113,7 +113,7 @@ def inspect(config: Inspect) -> Report:
 
 
 @dataclass(frozen=True)
-class Split:
+class DataSplit:
     """Show the parts into which a protocol divides a store."""
 
     store: tyro.conf.Positional[Path]
@@ -128,7 +128,7 @@ class Split:
     """List the clips of each part, not only their number."""
 
 
-def split(config: Split) -> Report:
+def split(config: DataSplit) -> Report:
     """Divide and count."""
     from edgeskel.data import Store
     from edgeskel.data import split as divide
@@ -163,7 +163,7 @@ def split(config: Split) -> Report:
 
 
 @dataclass(frozen=True)
-class View:
+class DataView:
     """Draw a clip: a strip of skeletons (.png, .svg) or an animation (.gif)."""
 
     store: tyro.conf.Positional[Path]
@@ -176,7 +176,7 @@ class View:
     """Skeletons in a strip."""
 
 
-def view(config: View) -> Report:
+def view(config: DataView) -> Report:
     """Draw with edgeskel.data.pictures."""
     from edgeskel.data import Store, pictures
     from edgeskel.errors import UnknownChoice
@@ -355,10 +355,10 @@ def _draw_inspection(out: Console, store: Store, found: Inspection) -> None:
 
 
 COMMANDS = {
-    "import": Command(Import, import_),
+    "import": Command(DataImport, import_),
     "inspect": Command(Inspect, inspect),
-    "view": Command(View, view),
-    "split": Command(Split, split),
+    "view": Command(DataView, view),
+    "split": Command(DataSplit, split),
     "synth": Command(Synth, synth),
     "pick": Command(Pick, pick),
 }

@@ -42,7 +42,7 @@ class Demo:
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One command line and what it makes."""
 
     title: str
@@ -90,40 +90,40 @@ def demo(config: Demo) -> Report:
     return _summary(results, out)
 
 
-def _steps(out: Path, config: Demo) -> Iterator[Step]:
+def _steps(out: Path, config: Demo) -> Iterator[DemoStep]:
     """The whole way. A step is worked out when its turn comes, because the last ones depend on what is in the store."""
     store, model, small = out / "store", out / "model", out / "small"
     jetson, android, recording = out / "jetson", out / "android", out / "live.npz"
     data = ("--data", str(store))
     if config.data is None:
         little = ("--subjects", "4", "--takes", "2") if config.quick else ()
-        yield Step("Generate motion", ("data", "synth", *little, "--out", str(store)), (store,))
+        yield DemoStep("Generate motion", ("data", "synth", *little, "--out", str(store)), (store,))
     else:
         dataset = config.dataset or config.data.resolve().name
-        yield Step("Import recordings", ("data", "import", dataset, str(config.data), "--out", str(store)), (store,))
-    yield Step("Look at the data", ("data", "inspect", str(store)))
+        yield DemoStep("Import recordings", ("data", "import", dataset, str(config.data), "--out", str(store)), (store,))
+    yield DemoStep("Look at the data", ("data", "inspect", str(store)))
     # Generated motion is learned long before the recipe's last epoch; recordings get all of theirs.
     short: tuple[str, ...] = ("--epochs", "12") if config.data is None else ()
     if config.quick:
         short = ("--epochs", "2", "--settings", "blocks=[1, 1, 1]")
-    yield Step("Train", ("train", *data, *short, "--out", str(model)), (model,))
+    yield DemoStep("Train", ("train", *data, *short, "--out", str(model)), (model,))
     page = out / "report.html"
-    yield Step("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
+    yield DemoStep("Evaluate", ("evaluate", str(model), *data, "--report", str(page)), (page,))
     # The training held nothing out on which a rank could be chosen.
-    yield Step("Compress", ("compress", str(model), *data, "--out", str(small)), (small,))
+    yield DemoStep("Compress", ("compress", str(model), *data, "--out", str(small)), (small,))
     for target, bundle in (("jetson", jetson), ("android", android)):
         only = ("--precision", "fp32") if config.quick and target == "android" else ()  # int8 takes half a minute
         words = ("export", str(small), "--target", target, *only, "--calibration", str(store), "--out", str(bundle))
-        yield Step(f"Export for {target}", words, (bundle,), by_engines=True)
+        yield DemoStep(f"Export for {target}", words, (bundle,), by_engines=True)
         if bundle.is_dir():
             runs = ("--runs", "16") if config.quick else ()
-            yield Step(f"Verify the {target} bundle", ("verify", str(bundle), *data), by_engines=True)
-            yield Step(f"Measure the {target} bundle here", ("bench", str(bundle), *runs), by_engines=True)
+            yield DemoStep(f"Verify the {target} bundle", ("verify", str(bundle), *data), by_engines=True)
+            yield DemoStep(f"Measure the {target} bundle here", ("bench", str(bundle), *runs), by_engines=True)
     clips = [word for clip in _unseen(store, 2 if config.quick else 6) for word in ("--clip", str(clip))]
     pick = ("data", "pick", str(store), *clips, "--gap", "0.5", "--out", str(recording))
-    yield Step("Put clips of people it never saw one after the other", pick, (recording,))
+    yield DemoStep("Put clips of people it never saw one after the other", pick, (recording,))
     what = ("--bundle", str(jetson)) if jetson.is_dir() else ("--model", str(small))
-    yield Step("Recognise them live", ("run", f"replay:{recording}", *what), by_engines=True)
+    yield DemoStep("Recognise them live", ("run", f"replay:{recording}", *what), by_engines=True)
 
 
 def _unseen(store: Path, count: int) -> list[int]:
@@ -142,7 +142,7 @@ def _made(out: Path) -> list[Path]:
     return [out / name for name in ("store", "live.npz", "model", "report.html", "small", "jetson", "android")]
 
 
-def _kept(record: Path, step: Step) -> dict[str, Any] | None:
+def _kept(record: Path, step: DemoStep) -> dict[str, Any] | None:
     """What this step gave before, if it was the same command and what it made is still there."""
     if not record.is_file() or not all(path.exists() for path in step.makes):
         return None
@@ -150,7 +150,7 @@ def _kept(record: Path, step: Step) -> dict[str, Any] | None:
     return kept if kept["command"] == step.command else None
 
 
-def _run(step: Step, console: Console) -> dict[str, Any]:
+def _run(step: DemoStep, console: Console) -> dict[str, Any]:
     """What the step gave; with ``problem`` where an engine of this machine failed.
 
     Raises:
@@ -180,7 +180,7 @@ def _run(step: Step, console: Console) -> dict[str, Any]:
     return {**result, "problem": problem} if problem else result
 
 
-def _command(step: Step) -> Callable[[], Report]:
+def _command(step: DemoStep) -> Callable[[], Report]:
     from edgeskel.cli.config import parse
     from edgeskel.cli.main import commands
 

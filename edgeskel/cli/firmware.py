@@ -60,7 +60,7 @@ class Simulate:
 
 def build(config: Build) -> Report:
     """Compile and link; say where the program is and what it takes."""
-    from firmware_bridge.building import build
+    from firmware_bridge.firmware_build import build
 
     made = build(config.board, config.out, sensors=config.sensors, rate_hz=config.rate)
     data = {"board": config.board, "path": made.path, "flash": made.flash, "ram": made.ram,

@@ -18,7 +18,7 @@ from edgeskel.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device import DemonstrationStore
 
 __all__ = ["COMMANDS"]
 
@@ -90,7 +90,7 @@ class Erase:
 
 
 @dataclass(frozen=True)
-class Export:
+class LabelsExport:
     """Write the learned actions into a file that travels to another device or a workstation."""
 
     out: tyro.conf.Positional[Path]
@@ -102,7 +102,7 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Import(Model):
+class LabelsImport(Model):
     """Merge the learned actions of another file into this one."""
 
     file: tyro.conf.Positional[Path]
@@ -166,11 +166,11 @@ def redo(config: Redo) -> Report:
 
 def repair(config: Repair) -> Report:
     """One file."""
-    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device import DemonstrationStore
     from edgeskel.continual.device.repair import repair
 
     done = repair(config.learned, backup=config.backup)
-    with Memory.open(config.learned) as memory:
+    with DemonstrationStore.open(config.learned) as memory:
         data = {"from_backup": done.from_backup, "lost": list(done.lost),
                 "damaged": None if done.damaged is None else str(done.damaged), **_state(memory)}
     return Report(data, text=lambda out: _draw(out, data))
@@ -179,32 +179,32 @@ def repair(config: Repair) -> Report:
 def erase(config: Erase) -> Report:
     """The past, and the joints if asked for."""
 
-    def work(memory: Memory) -> dict[str, Any]:
+    def work(memory: DemonstrationStore) -> dict[str, Any]:
         erased = memory.erase()
         return {"erased": erased, "joints_erased": memory.drop_joints() if config.joints else 0}
 
     return _after(config.learned, work)
 
 
-def export(config: Export) -> Report:
+def export(config: LabelsExport) -> Report:
     """One file."""
-    from edgeskel.continual.device import Memory
-    from edgeskel.continual.device.travel import send
+    from edgeskel.continual.device import DemonstrationStore
+    from edgeskel.continual.device.transfer import send
 
-    with Memory.open(config.learned) as memory:
+    with DemonstrationStore.open(config.learned) as memory:
         send(memory, config.out, private=config.private)
-    with Memory.open(config.out) as sent:
+    with DemonstrationStore.open(config.out) as sent:
         return Report({"out": str(config.out), **_state(sent)})
 
 
-def import_labels(config: Import) -> Report:
+def import_labels(config: LabelsImport) -> Report:
     """One file into another."""
-    from edgeskel.continual.device import Memory
-    from edgeskel.continual.device.travel import merge
+    from edgeskel.continual.device import DemonstrationStore
+    from edgeskel.continual.device.transfer import merge
 
     named = config.bundle is not None or config.model is not None
-    with (Memory.open(config.file) as other,
-          Memory.open(config.learned, config.knowledge() if named else None, like=other) as memory):
+    with (DemonstrationStore.open(config.file) as other,
+          DemonstrationStore.open(config.learned, config.knowledge() if named else None, like=other) as memory):
         if memory.model != other.model and not named:
             raise UsageError(f"{config.file} was learned on another model than {config.learned}",
                              expected="the model in use, to look at the joints again",
@@ -217,13 +217,13 @@ def import_labels(config: Import) -> Report:
 
 def to_store(config: ToStore) -> Report:
     """One store."""
-    from edgeskel.continual.device import Memory
-    from edgeskel.continual.device.travel import write_store
+    from edgeskel.continual.device import DemonstrationStore
+    from edgeskel.continual.device.transfer import write_store
     from edgeskel.data import Store
 
     beside = None if config.beside is None else Store.open(config.beside)
     session = config.session()
-    with Memory.open(config.learned, config.knowledge(), begin=False) as memory:
+    with DemonstrationStore.open(config.learned, config.knowledge(), begin=False) as memory:
         count = write_store(memory, config.out, session.topology, rate_hz=session.window.rate_hz, subject=config.subject,
                             beside=beside)
     store = Store.open(config.out)
@@ -233,7 +233,7 @@ def to_store(config: ToStore) -> Report:
 
 def retrain(config: Retrain) -> Report:
     """One checkpoint."""
-    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device import DemonstrationStore
     from edgeskel.data import Store
 
     if config.bundle is not None:
@@ -254,7 +254,7 @@ def retrain(config: Retrain) -> Report:
         store = Store.open(config.data)
         trained = record.Training.of(record.read(folder_of(name)))
         clips = record.parts_for(trained, store, None, None).train
-    with Memory.open(config.learned, config.knowledge(), begin=False) as memory:
+    with DemonstrationStore.open(config.learned, config.knowledge(), begin=False) as memory:
         labels = retrain(recogniser, memory, config.out, store, clips)
     segmenter = folder_of(name) / SEGMENTER
     if segmenter.is_file():  # its own actions move and pause as before
@@ -265,14 +265,14 @@ def retrain(config: Retrain) -> Report:
 
 def _after(path: Path, work: Any) -> Report:
     """Do ``work``, then say what there is."""
-    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device import DemonstrationStore
 
-    with Memory.open(path) as memory:
+    with DemonstrationStore.open(path) as memory:
         data = {**(work(memory) or {}), **_state(memory)}
     return Report(data, text=lambda out: _draw(out, data))
 
 
-def _state(memory: Memory) -> dict[str, Any]:
+def _state(memory: DemonstrationStore) -> dict[str, Any]:
     return {
         "learned": str(memory.path),
         "labels": [one.__dict__ for one in memory.learned()],
@@ -305,8 +305,8 @@ COMMANDS = {
     "redo": Command(Redo, redo),
     "repair": Command(Repair, repair),
     "erase": Command(Erase, erase),
-    "export": Command(Export, export),
-    "import": Command(Import, import_labels),
+    "export": Command(LabelsExport, export),
+    "import": Command(LabelsImport, import_labels),
     "to-store": Command(ToStore, to_store),
     "retrain": Command(Retrain, retrain),
 }

@@ -19,7 +19,7 @@ from edgeskel.errors import CorruptFile, InvalidClip, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device import DemonstrationStore
     from edgeskel.continual.device.latent_replay import LatentReplay
     from edgeskel.continual.device.review import Review
     from edgeskel.runtime import Session
@@ -66,7 +66,7 @@ class Learn(Model):
 
 def learn(config: Learn) -> Report:
     """Take the demonstrations one by one; each is kept at once, or refused with the reason."""
-    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device import DemonstrationStore
 
     files = [Path(item) for item in config.source if Path(item).is_file()]
     if files and len(files) != len(config.source):
@@ -78,7 +78,7 @@ def learn(config: Learn) -> Report:
         raise UsageError(f"{len(files)} files", expected=f"1 to {_MOST} demonstrations")
     knowledge, session = config.knowledge(), config.session()
     deep = config.latent_replay() if config.deeper else None
-    with Memory.open(config.learned, knowledge) as memory:
+    with DemonstrationStore.open(config.learned, knowledge) as memory:
         _check_label(config, memory)
         clips = (_of_file(path, session) for path in files) if files else _live(config, session, memory)
         rows = list(_enrol(config, memory, session, clips))
@@ -99,7 +99,7 @@ def learn(config: Learn) -> Report:
     return Report(data, text=lambda out: _draw(out, data), ok=bool(taken) and len(taken) == len(rows))
 
 
-def _deepen(deep: LatentReplay, memory: Memory, session: Session) -> None:
+def _deepen(deep: LatentReplay, memory: DemonstrationStore, session: Session) -> None:
     """Train the last layers on all that is learned and keep them beside the file."""
     from edgeskel.continual.device.latent_replay import kept_beside
 
@@ -108,7 +108,7 @@ def _deepen(deep: LatentReplay, memory: Memory, session: Session) -> None:
     deep.save(kept_beside(memory.path), memory)
 
 
-def _judge(label: str, memory: Memory) -> Review:
+def _judge(label: str, memory: DemonstrationStore) -> Review:
     """How well the action is recognised by what was shown of it so far."""
     from edgeskel.continual.device.review import review
 
@@ -116,7 +116,7 @@ def _judge(label: str, memory: Memory) -> Review:
     return review(memory.knowledge, [(name, one.embedding) for name, one in memory.demonstrations()], label)
 
 
-def _check_label(config: Learn, memory: Memory) -> None:
+def _check_label(config: Learn, memory: DemonstrationStore) -> None:
     memory.check_name(config.label)
     here = {one.label: one.demonstrations for one in memory.learned()}
     if config.label in here and not config.more:
@@ -126,7 +126,7 @@ def _check_label(config: Learn, memory: Memory) -> None:
         raise UsageError(f"--more, and {config.label!r} is not learned yet", remedy="leave --more out")
 
 
-def _enrol(config: Learn, memory: Memory, session: Session,
+def _enrol(config: Learn, memory: DemonstrationStore, session: Session,
            clips: Iterator[Callable[[], Clip]]) -> Iterator[dict[str, Any]]:
     from edgeskel.continual.device import Demonstration
 
@@ -168,9 +168,9 @@ def _of_file(path: Path, session: Session) -> Callable[[], Clip]:
     return read
 
 
-def _live(config: Learn, session: Session, memory: Memory) -> Iterator[Callable[[], Clip]]:
+def _live(config: Learn, session: Session, memory: DemonstrationStore) -> Iterator[Callable[[], Clip]]:
     """Performances out of a live source, until there are enough or it ends; a few more where they are not recognised yet."""
-    from edgeskel.continual.device.enrolment import Enrolment
+    from edgeskel.continual.device.demonstration_segmenter import DemonstrationSegmenter
     from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
 
@@ -178,7 +178,7 @@ def _live(config: Learn, session: Session, memory: Memory) -> Iterator[Callable[
     ends = nullcontext() if address.startswith("replay:") else suppress(KeyboardInterrupt)
     with open_source(address) as source, ends:
         convert = converter(source.topology, session.topology, partial(console.print, style="yellow"))
-        enrolment = Enrolment(session, address)
+        enrolment = DemonstrationSegmenter(session, address)
         number, moving = 1, False
         _invite(config, number)
         for frame in source:
@@ -198,7 +198,7 @@ def _live(config: Learn, session: Session, memory: Memory) -> Iterator[Callable[
             console.print(f"left out, {reason}: {count}", style="yellow")
 
 
-def _asks(config: Learn, memory: Memory) -> bool:
+def _asks(config: Learn, memory: DemonstrationStore) -> bool:
     """Whether one more demonstration pays, and say so."""
     if not any(one.label == config.label for one in memory.learned()):
         return False

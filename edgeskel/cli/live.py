@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeskel.runtime import UNKNOWN, Event, Session
-from edgeskel.runtime.live import Doing
+from edgeskel.runtime.live import PersonState
 from edgeskel.skeleton import Frame
 
 __all__ = ["Lines", "Moments", "Screen"]
@@ -175,7 +175,7 @@ class Screen:
         motion = Text.assemble("motion ", bar(min(energy / 8, 1), 16, "white"), f" {energy:4.1f}/s", style="dim")
         return Group(*lines, Text(), bars, Text(), motion)
 
-    def _headline(self, number: int, doing: Doing, *, alone: bool) -> Text:
+    def _headline(self, number: int, doing: PersonState, *, alone: bool) -> Text:
         """What a person does; the name is in bold once it counts."""
         named = doing.naming.label
         text = named or ("moving" if doing.segmenter.moving else "no action")

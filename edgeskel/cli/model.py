@@ -137,12 +137,12 @@ class Model:
     def _prove(self, bundle: Bundle, way: str | None) -> None:
         """What ExecuTorch is about to load must not end this process."""
         from edgeskel import runtime
-        from edgeskel.cli import apart
+        from edgeskel.cli import isolated_proof
 
         for form in ("clip", "step") if bundle.step is not None and way != "window" else ("clip",):
             try:
                 artifact, engine = runtime.choose(bundle, self.engine, self.precision, form)
             except EngineError:  # that none runs here is told where it is loaded
                 continue
-            if engine == apart.ENGINE:
-                apart.prove(bundle, artifact)
+            if engine == isolated_proof.ENGINE:
+                isolated_proof.prove(bundle, artifact)

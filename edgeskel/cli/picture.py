@@ -18,7 +18,7 @@ from edgeskel.errors import MissingExtra
 from edgeskel.runtime import Event, Session
 from edgeskel.skeleton import Frame
 
-__all__ = ["Picture"]
+__all__ = ["LivePicture"]
 
 _COLOURS = ((90, 200, 250), (250, 160, 90), (140, 220, 120), (220, 130, 220))
 _BACKGROUND = (22, 26, 34)
@@ -32,7 +32,7 @@ _LEGEND = """Each person has a colour; faint joints are unsure.
 """
 
 
-class Picture:
+class LivePicture:
     """Draws every frame, at the time that it says.
 
     Args:

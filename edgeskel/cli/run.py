@@ -21,7 +21,7 @@ from edgeskel.errors import EdgeskelError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeskel.continual.device import Memory
+    from edgeskel.continual.device import DemonstrationStore
     from edgeskel.runtime import Event, Session
     from edgeskel.skeleton import Frame
     from firmware_bridge.recording import Span
@@ -91,7 +91,7 @@ def run(config: Run) -> Report:
         first: float | None = None
         begin = time.perf_counter()
         screen = stack.enter_context(_screen(config, session, source.rate_hz))
-        ended = Ended()
+        ended = RunResult()
         with ended:
             for arrived in source:
                 frame = convert(arrived)
@@ -174,21 +174,21 @@ def _recording(path: Path) -> Iterator[None]:
 def _picture(config: Run, session: Session, spans: Sequence[Span], stack: ExitStack) -> Any:
     if not config.rerun and config.rrd is None:
         return None
-    from edgeskel.cli.picture import Picture
+    from edgeskel.cli.picture import LivePicture
 
-    picture = Picture(session, config.rrd, spans)
+    picture = LivePicture(session, config.rrd, spans)
     stack.callback(picture.close)
     return picture
 
 
-class Ended:
+class RunResult:
     """Takes note of what ended the frames inside the block: an interrupt, the service manager, a source, engine or disk that
     failed. What was recognised until then is reported all the same."""
 
     def __init__(self) -> None:
         self._by: BaseException | None = None
 
-    def __enter__(self) -> Ended:
+    def __enter__(self) -> RunResult:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
@@ -218,17 +218,17 @@ class Ended:
 def _with_learned(session: Session, config: Run) -> Session:
     if config.learned is None:
         return session
-    from edgeskel.continual.device import Memory, with_learned
+    from edgeskel.continual.device import DemonstrationStore, with_learned
 
     if not config.learned.is_file():
         raise UsageError(f"no learned actions in {config.learned}", remedy='learn one: edgeskel learn "NAME" --from SOURCE')
-    with Memory.open(config.learned, config.knowledge()) as memory:
+    with DemonstrationStore.open(config.learned, config.knowledge()) as memory:
         if config.learner == "latent-replay":
             return _deeper(session, memory, config)
         return with_learned(session, memory.learner(config.learner))
 
 
-def _deeper(session: Session, memory: Memory, config: Run) -> Session:
+def _deeper(session: Session, memory: DemonstrationStore, config: Run) -> Session:
     """By the layers that `edgeskel learn --deeper` trained; where what is learned has changed since, they are trained now."""
     from edgeskel.continual.device.latent_replay import kept_beside, with_latent_replay
 

@@ -35,7 +35,7 @@ class Verify:
 
 def verify(config: Verify) -> Report:
     """Run golden inputs and the test part, compare, judge."""
-    from edgeskel.cli.apart import prove_all
+    from edgeskel.cli.isolated_proof import prove_all
     from edgeskel.console import Progress
     from edgeskel.runtime import engines
     from edgeskel.runtime.bundle import Bundle

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgeskel.continual.device.demonstration_store import DemonstrationStore
 from edgeskel.continual.device.head import joined
 from edgeskel.continual.device.learner import DEFAULT
-from edgeskel.continual.device.memory import Memory
 from edgeskel.embedding import statistics
 from edgeskel.embedding.measure import embeddings
 from edgeskel.embedding.statistics import ClassStatistics
@@ -45,7 +45,7 @@ RATE = 5e-3
 _SEED = 20_26
 
 
-def retrain(recogniser: Recogniser, memory: Memory, out: str | Path, store: Store | None = None,
+def retrain(recogniser: Recogniser, memory: DemonstrationStore, out: str | Path, store: Store | None = None,
             clips: Iterable[int] = ()) -> tuple[str, ...]:
     """Write the checkpoint of the grown recogniser into ``out``; its labels.
 
@@ -78,7 +78,7 @@ def retrain(recogniser: Recogniser, memory: Memory, out: str | Path, store: Stor
     return larger.config.labels
 
 
-def grown(recogniser: Recogniser, memory: Memory, old: Float32,
+def grown(recogniser: Recogniser, memory: DemonstrationStore, old: Float32,
           classes: NDArray[np.int64]) -> tuple[Recogniser, Float32, NDArray[np.int64]]:
     """The recogniser with the learned labels behind its own.
 
@@ -130,7 +130,7 @@ def grown(recogniser: Recogniser, memory: Memory, old: Float32,
     return larger.eval(), real.astype(np.float32), real_classes
 
 
-def _grown(knowledge: ClassStatistics, memory: Memory, larger: Recogniser) -> Trajectories | None:
+def _grown(knowledge: ClassStatistics, memory: DemonstrationStore, larger: Recogniser) -> Trajectories | None:
     """The trajectories of old classes and learned ones; None where a demonstration has none."""
     known, courses = knowledge.trajectories, [(label, one.embedding[memory.width :]) for label, one in memory.demonstrations()]
     if known is None or not all(len(course) for _, course in courses):

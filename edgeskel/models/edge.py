@@ -117,7 +117,7 @@ class JointMixing(nn.Module):
         return x.reshape(bodies, channels, frames, self.mixed)
 
 
-class Block(steps.Step):
+class EdgeBlock(steps.Step):
     """Mix joints, mix channels, then mix frames; a residual around each half."""
 
     states = 1
@@ -227,7 +227,7 @@ class Edge(Encoder):
                     # Each region starts as a soft share of the joints and learns which ones it gathers.
                     start = torch.softmax(2 * torch.randn(target, joints), dim=1)
                 stride = 1 if index else config.stage_strides[stage]
-                blocks.append(Block(width, wide, joints, target, start, stride, config, along))
+                blocks.append(EdgeBlock(width, wide, joints, target, start, stride, config, along))
                 width, joints = wide, target
                 start = torch.eye(joints) if stage else start
         self.blocks: steps.Sequential = steps.Sequential(*blocks)

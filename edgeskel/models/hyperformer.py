@@ -186,7 +186,7 @@ class TemporalMix(nn.Module):
         return torch.cat((self.near(near), self.far(far), self.largest(largest), self.point(x)), dim=1)
 
 
-class Block(nn.Module):
+class HyperformerBlock(nn.Module):
     """Attention with its residual, then time with its residual. (B, T, V, C) -> (B, T', V, C')."""
 
     def __init__(self, channels: int, stride: int, config: HyperformerConfig, partition: Sequence[int]) -> None:
@@ -223,7 +223,7 @@ class Hyperformer(Encoder):
         partition = config.partition or body_groups(config.topology)
         self.norm: nn.BatchNorm1d = nn.BatchNorm1d(config.persons * joints * self.streams.channels)
         self.blocks: nn.Sequential = nn.Sequential(*(
-            Block(width if index > 1 else self.streams.channels, 2 if index in _STRIDED else 1, config, partition)
+            HyperformerBlock(width if index > 1 else self.streams.channels, 2 if index in _STRIDED else 1, config, partition)
             for index in range(1, config.blocks + 1)))
         self.width = width
         self.apply(_initialise)

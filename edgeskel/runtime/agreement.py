@@ -9,11 +9,11 @@ import numpy as np
 
 from edgeskel.runtime.events import UNKNOWN, Event
 
-__all__ = ["Action", "agreement", "named"]
+__all__ = ["PerformedAction", "agreement", "named"]
 
 
 @dataclass(frozen=True)
-class Action:
+class PerformedAction:
     """One recognised action; times in seconds on the source's clock."""
 
     start: float
@@ -22,13 +22,13 @@ class Action:
     probability: float
 
 
-def named(events: Iterable[Event]) -> list[Action]:
+def named(events: Iterable[Event]) -> list[PerformedAction]:
     """The actions that have ended and were given a label."""
-    return [Action(event.start, event.end, event.label, event.confidence)
+    return [PerformedAction(event.start, event.end, event.label, event.confidence)
             for event in events if event.kind == "ended" and event.end is not None and event.label != UNKNOWN]
 
 
-def agreement(spans: Sequence[tuple[float, float, str]], actions: Sequence[Action]) -> float | None:
+def agreement(spans: Sequence[tuple[float, float, str]], actions: Sequence[PerformedAction]) -> float | None:
     """Share of the labelled spans that were recognised: found once, by an action of the same label.
 
     An action answers for the span that it overlaps most, if the overlap is at least half of the shorter of the two.
@@ -42,7 +42,7 @@ def agreement(spans: Sequence[tuple[float, float, str]], actions: Sequence[Actio
     """
     if not spans:
         return None
-    answers: dict[int, Action] = {}
+    answers: dict[int, PerformedAction] = {}
     for action in actions:
         overlaps = [max(0.0, min(end, action.end) - max(start, action.start)) for start, end, _ in spans]
         best = int(np.argmax(overlaps))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from edgeskel.runtime.snapshot import Kind, frame, optional, real, table, text, whole
+from edgeskel.runtime.snapshot import FieldType, frame, optional, real, table, text, whole
 from edgeskel.runtime.tracking import MOST_PERSONS
 from edgeskel.skeleton import LATEST_S, Frame, unit_of, unit_of_step
 
@@ -41,7 +41,7 @@ class Arrivals:
         """Between the two latest frames that were put aside; one after the other in equal steps, they tell their unit."""
         self.refused: Counter[str] = Counter()
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         return {"last": optional(real()), "aside": optional(frame(None, self._joints, most=MOST_PERSONS)),
                 "step": real(-2 * LATEST_S, 2 * LATEST_S), "refused": table(text(), whole(0), most=64)}

@@ -16,7 +16,7 @@ import numpy as np
 from edgeskel.runtime.bundle import Artifact
 from edgeskel.skeleton import Float32
 
-__all__ = ["Answers", "IntegerKernels", "Outcome", "Windowed", "compare", "describe", "run_windows"]
+__all__ = ["Answers", "IntegerKernels", "Comparison", "Windowed", "compare", "describe", "run_windows"]
 
 _NO_REFERENCE = "the recogniser itself (torch) did not run here, so nothing says what the answers should be"
 
@@ -49,7 +49,7 @@ class IntegerKernels:
     why), but other programs do; so this is told and never judged."""
 
     agreement: float | None
-    """As :class:`Outcome`'s; None where they cannot run the graph."""
+    """As :class:`Comparison`'s; None where they cannot run the graph."""
     max_abs_diff: float | None
     passed: bool
     """Whether these answers, too, are within the artifact's tolerance."""
@@ -58,7 +58,7 @@ class IntegerKernels:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Comparison:
     """One artifact on one engine over one set of windows."""
 
     file: str
@@ -99,7 +99,7 @@ def run_windows(engine: Windowed, joints: Float32, confidence: Float32,
 
 
 def compare(artifact: Artifact, engine: str, on: str, answers: Answers, reference: Float32 | None,
-            truth: Sequence[int] | None = None) -> Outcome:
+            truth: Sequence[int] | None = None) -> Comparison:
     """Judge ``answers`` by the artifact's tolerance; an answer that is not finite never passes.
 
     Args:
@@ -120,12 +120,12 @@ def compare(artifact: Artifact, engine: str, on: str, answers: Answers, referenc
         if truth is not None and top1 is not None:
             reference_top1 = float(100 * np.mean(expected == np.array(truth)))
             passed = passed and reference_top1 - top1 <= tolerance["top1_drop"] + 1e-9
-    return Outcome(artifact.file, artifact.precision, engine, on, len(given), agreement, difference, top1,
+    return Comparison(artifact.file, artifact.precision, engine, on, len(given), agreement, difference, top1,
                    reference_top1, int(artifact.details["bytes"]), float(1e3 * np.median(answers.seconds)), passed,
                    tolerance, "" if reference is not None else _NO_REFERENCE)
 
 
-def describe(outcome: Outcome) -> str:
+def describe(outcome: Comparison) -> str:
     """One line of numbers."""
     said = [f"{outcome.file} on {outcome.engine}, {outcome.on}: "]
     if outcome.agreement is None or outcome.max_abs_diff is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeskel.errors import UsageError
 from edgeskel.runtime.motion import SegmenterConfig
-from edgeskel.runtime.snapshot import Kind, array, one_of, optional, whole
+from edgeskel.runtime.snapshot import FieldType, array, one_of, optional, whole
 from edgeskel.skeleton import Float32
 
 __all__ = ["UNKNOWN", "Event", "EventConfig", "Naming", "calibrated"]
@@ -103,7 +103,7 @@ class Naming:
         self.labels, self.config = labels, config
         self.clear()
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         classes = len(self.labels)
         return {"label": one_of((None, *self.labels)), "smooth": optional(array(classes, low=-1e-3, high=1 + 1e-3)),

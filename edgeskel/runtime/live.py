@@ -16,17 +16,17 @@ from edgeskel.errors import CorruptFile
 from edgeskel.runtime.arrivals import Arrivals
 from edgeskel.runtime.bundle import Window
 from edgeskel.runtime.events import UNKNOWN, Event, EventConfig, Naming, calibrated
+from edgeskel.runtime.live_modes import Answer, LiveMode
 from edgeskel.runtime.motion import Segmenter, Stretch
-from edgeskel.runtime.recognising import Answer, Recognising
-from edgeskel.runtime.snapshot import Kind, array, optional, real, recall, remember
+from edgeskel.runtime.snapshot import FieldType, array, load_state_dict, optional, real, state_dict
 from edgeskel.runtime.timeline import Resampler
 from edgeskel.runtime.tracking import MOST_PERSONS, PATIENCE_S, Slots, Tracks
 from edgeskel.skeleton import FARTHEST_M, Float32, Frame, Topology
 
-__all__ = ["Doing", "Live"]
+__all__ = ["PersonState", "Live"]
 
 
-class Doing:
+class PersonState:
     """What one person does; for a recogniser of several persons, what they do together.
 
     Args:
@@ -41,7 +41,7 @@ class Doing:
     number: int
     config: EventConfig
 
-    def __init__(self, number: int, topology: Topology, rate_hz: float, labels: tuple[str, ...], recognising: Recognising,
+    def __init__(self, number: int, topology: Topology, rate_hz: float, labels: tuple[str, ...], recognising: LiveMode,
                  config: EventConfig, persons: int = 1) -> None:
         self.number, self.config = number, config
         self.resampler: Resampler = Resampler(rate_hz, (persons, len(topology.joints)))
@@ -53,7 +53,7 @@ class Doing:
         self.embedding: Float32 | None = None
         """(D,) of the latest answer."""
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         return {"resampler": None, "segmenter": None, "recognising": None, "naming": None,
                 "began": optional(real()), "embedding": optional(array(None))}
@@ -132,7 +132,7 @@ class Live:
     window: Window
     config: EventConfig
 
-    def __init__(self, topology: Topology, labels: tuple[str, ...], window: Window, recognising: Callable[[], Recognising],
+    def __init__(self, topology: Topology, labels: tuple[str, ...], window: Window, recognising: Callable[[], LiveMode],
                  config: EventConfig, most: int) -> None:
         self.topology, self.labels, self.window, self.config = topology, labels, window, config
         self._recognising = recognising
@@ -150,7 +150,7 @@ class Live:
         self.tracks = Tracks(self.most, self.topology)
         self.tracks.next = used
         self.slots: Slots = Slots(self.window.persons, self.topology)
-        self.persons: dict[int, Doing] = {}
+        self.persons: dict[int, PersonState] = {}
 
     @property
     def refused(self) -> Counter[str]:
@@ -180,29 +180,29 @@ class Live:
     def _finish(self, time: float) -> list[Event]:
         return [event for doing in self.persons.values() for event in doing.finish(time)]
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         return {"arrivals": None, "tracks": None, "slots": None, "now": real()}
 
-    def remember(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that is remembered, as plain values."""
-        return {"all": remember(self), "persons": {who: remember(doing) for who, doing in self.persons.items()}}
+        return {"all": state_dict(self), "persons": {who: state_dict(doing) for who, doing in self.persons.items()}}
 
-    def recall(self, fields: Any) -> None:
-        """Inverse of :meth:`remember`, after :meth:`start_afresh`.
+    def load_state_dict(self, fields: Any) -> None:
+        """Inverse of :meth:`state_dict`, after :meth:`start_afresh`.
 
         Raises:
-            CorruptFile: something else than :meth:`remember` gives.
+            CorruptFile: something else than :meth:`state_dict` gives.
         """
         if not isinstance(fields, Mapping) or fields.keys() != {"all", "persons"}:
             raise CorruptFile("session state", "not what is remembered live", expected="what Session.save gave")
-        recall(self, fields["all"])
+        load_state_dict(self, fields["all"])
         known = {0} if self.window.persons > 1 else self.tracks.trails.keys()
         if not isinstance(fields["persons"], Mapping) or not fields["persons"].keys() <= known:
             raise CorruptFile("session state", "persons whom nobody follows", expected=f"among {sorted(known)}")
         self.persons = {number: self._doing(number) for number in fields["persons"]}
         for number, doing in self.persons.items():
-            recall(doing, fields["persons"][number], f"state.person {number}")
+            load_state_dict(doing, fields["persons"][number], f"state.person {number}")
         strange = self._contradiction()
         if strange is not None:
             raise CorruptFile("session state", strange, expected="fields that belong together")
@@ -239,8 +239,8 @@ class Live:
             self.persons[0] = self._doing(0)
         return self.persons[0].push(placed, fresh)
 
-    def _doing(self, number: int) -> Doing:
-        return Doing(number, self.topology, self.window.rate_hz, self.labels, self._recognising(), self.config,
+    def _doing(self, number: int) -> PersonState:
+        return PersonState(number, self.topology, self.window.rate_hz, self.labels, self._recognising(), self.config,
                      self.window.persons)
 
     def _checked(self, frame: Frame) -> Frame | None:

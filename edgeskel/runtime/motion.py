@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeskel.runtime.snapshot import Kind, array, optional, real, row, several, whole
+from edgeskel.runtime.snapshot import FieldType, array, optional, real, row, several, whole
 from edgeskel.runtime.snapshot import frame as frame_of
 from edgeskel.skeleton import FARTHEST_M, Float32, Frame, Topology
 
@@ -100,7 +100,7 @@ class MotionEnergy:
         self._upward = np.array(upward, np.float32)  # middle of the shoulders less that of the hips
         self._torso: Float32 | None = None  # (M,) metres, slowly followed
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         seen = array(self._persons, self._size, 4, low=-FARTHEST_M, high=FARTHEST_M)
         return {"_frames": several(row(real(), seen), self._lag + self._mean),
@@ -169,7 +169,7 @@ class Segmenter:
         self._began: float | None = None
         self._moved = 0.0  # when it last moved
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         energy, kept = real(0, math.inf), self._frames.maxlen or 0
         return {"energy": energy, "noise": real(0, self.config.most_noise), "_motion": None,

@@ -14,7 +14,7 @@ from typing import Any
 from edgeskel.errors import BundleError
 from edgeskel.runtime.segmentation import RANGES as SEGMENTER
 
-__all__ = ["JOINTS", "LABELS", "RANGES", "Range", "check_numbers", "check_size"]
+__all__ = ["JOINTS", "LABELS", "RANGES", "NumberRange", "check_numbers", "check_size"]
 
 LABELS = 10_000
 """Classes, at most."""
@@ -24,7 +24,7 @@ _VALUES = 10_000_000  # of one window, or of the state of one person: 40 MB
 
 
 @dataclass(frozen=True)
-class Range:
+class NumberRange:
     """From ``least`` to ``most``, both included; ``whole`` numbers only, where it says so."""
 
     least: float
@@ -36,33 +36,33 @@ class Range:
         return f"{kind} from {self.least:g} to {self.most:g}"
 
 
-_COUNT, _SHARE, _MS = Range(0, 1e12), Range(0, 1, whole=False), Range(0, 6e5, whole=False)
+_COUNT, _SHARE, _MS = NumberRange(0, 1e12), NumberRange(0, 1, whole=False), NumberRange(0, 6e5, whole=False)
 
-RANGES: Mapping[str, Range] = {
-    "window.persons": Range(1, 64),
-    "window.frames": Range(1, 10_000),
-    "window.hop": Range(1, 10_000),
-    "window.rate_hz": Range(0.1, 1_000, whole=False),
-    "step.frames": Range(1, 1_000),
-    "step.look_ahead": Range(0, 10_000),
-    "step.delay": Range(0, 10_000),
-    "step.states[].shape[]": Range(1, 1_000_000),
-    "topology.parents[]": Range(-1, JOINTS - 1),
-    "topology.pairs[][]": Range(0, JOINTS - 1),
-    "certainty.temperature": Range(0.001, 1_000, whole=False),
+RANGES: Mapping[str, NumberRange] = {
+    "window.persons": NumberRange(1, 64),
+    "window.frames": NumberRange(1, 10_000),
+    "window.hop": NumberRange(1, 10_000),
+    "window.rate_hz": NumberRange(0.1, 1_000, whole=False),
+    "step.frames": NumberRange(1, 1_000),
+    "step.look_ahead": NumberRange(0, 10_000),
+    "step.delay": NumberRange(0, 10_000),
+    "step.states[].shape[]": NumberRange(1, 1_000_000),
+    "topology.parents[]": NumberRange(-1, JOINTS - 1),
+    "topology.pairs[][]": NumberRange(0, JOINTS - 1),
+    "certainty.temperature": NumberRange(0.001, 1_000, whole=False),
     "certainty.threshold": _SHARE,
-    "budget.p95_ms": Range(0.001, 6e5, whole=False),
+    "budget.p95_ms": NumberRange(0.001, 6e5, whole=False),
     "artifacts[].bytes": _COUNT,
     "artifacts[].tolerance.agreement": _SHARE,
     "artifacts[].tolerance.max_abs_diff": _SHARE,
-    "artifacts[].tolerance.top1_drop": Range(0, 100, whole=False),
+    "artifacts[].tolerance.top1_drop": NumberRange(0, 100, whole=False),
     "artifacts[].measured[].agreement": _SHARE,
     "artifacts[].measured[].median_ms": _MS,
     "parameters": _COUNT,
-    **{f"segmenter.{name}": Range(*bounds, whole=False) for name, bounds in SEGMENTER.items()},
+    **{f"segmenter.{name}": NumberRange(*bounds, whole=False) for name, bounds in SEGMENTER.items()},
 }
 """Place -> range. What stands in a list is at ``[]``. Everywhere else a number is finite and at most 1e30."""
-_ELSEWHERE = Range(-1e30, 1e30, whole=False)
+_ELSEWHERE = NumberRange(-1e30, 1e30, whole=False)
 _FREE = ("artifacts[].measured[]",)  # what was not measured is null there
 _DEEPEST = 100
 
@@ -108,7 +108,7 @@ def check_size(window: int, states: int, where: str) -> None:
             raise BundleError(f"{where}: {what} has {size} values", expected=f"at most {_VALUES}", remedy="export anew")
 
 
-def _inside(value: Any, allowed: Range) -> bool:
+def _inside(value: Any, allowed: NumberRange) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     if isinstance(value, float) and not math.isfinite(value):

@@ -17,10 +17,10 @@ from edgeskel.runtime.arrivals import GAP_S
 from edgeskel.runtime.bundle import Window
 from edgeskel.runtime.engines import Engine
 from edgeskel.runtime.events import Event, EventConfig
-from edgeskel.runtime.live import Doing, Live
-from edgeskel.runtime.recognising import ByFrame, ByWindow, Recognising
+from edgeskel.runtime.live import Live, PersonState
+from edgeskel.runtime.live_modes import LiveMode, SlidingWindow, Streaming
 from edgeskel.runtime.snapshot import pack, plain, unpack
-from edgeskel.runtime.stepping import Stepper
+from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.runtime.timeline import paced
 from edgeskel.skeleton import Clip, Float32, Frame, Topology, check_window, unit_of_step
 from edgeskel.values import ByValue
@@ -66,7 +66,7 @@ class Session:
     engine: Engine
     stepper: Stepper | None
     remark: str = ""
-    """What its user should know of the artifact that was chosen; see :func:`edgeskel.runtime.choosing.remark`."""
+    """What its user should know of the artifact that was chosen; see :func:`edgeskel.runtime.artifact_choice.remark`."""
 
     def __init__(self, engine: Engine, topology: Topology, labels: Sequence[str], window: Window, *,
                  stepper: Stepper | None = None, config: EventConfig | None = None, most: int = 4) -> None:
@@ -108,15 +108,15 @@ class Session:
         """Nothing is remembered."""
         return Live(self.topology, self.labels, self.window, self._recognising, self.config, self.most)
 
-    def _recognising(self) -> Recognising:
+    def _recognising(self) -> LiveMode:
         if self.stepper is not None:
-            return ByFrame(self.stepper, len(self.labels))
+            return Streaming(self.stepper, len(self.labels))
 
         def recognise(joints: Float32, confidence: Float32) -> tuple[Float32, Float32]:
             found = self.recognise(joints, confidence)
             return found.probabilities, found.embedding
 
-        return ByWindow(recognise, self.window.hop)
+        return SlidingWindow(recognise, self.window.hop)
 
     def step(self, frame: Frame) -> list[Event]:
         """Take a live frame of any number of persons; what it brings to light, which mostly is nothing.
@@ -144,7 +144,7 @@ class Session:
         return self._live.finish()
 
     @property
-    def persons(self) -> dict[int, Doing]:
+    def persons(self) -> dict[int, PersonState]:
         """What is known of each person whom :meth:`step` follows, by number."""
         return self._live.persons
 
@@ -160,7 +160,7 @@ class Session:
 
     def save(self) -> bytes:
         """Everything that :meth:`step` remembers; :meth:`restore` goes on from there as if there had been no pause."""
-        return pack({"session": self._identity(), "live": self._live.remember()})
+        return pack({"session": self._identity(), "live": self._live.state_dict()})
 
     def restore(self, state: bytes) -> None:
         """Go on from what :meth:`save` gave, in this process or another one.
@@ -176,7 +176,7 @@ class Session:
             raise UsageError("the saved state is of another recogniser or of another way to run it",
                              expected=f"one of {len(self.labels)} labels and {len(self.topology.joints)} joints, by {self.way}")
         live = self._fresh()
-        live.recall(fields.get("live"))
+        live.load_state_dict(fields.get("live"))
         live.tap, self._live = self._live.tap, live
 
     def _identity(self) -> dict[str, object]:

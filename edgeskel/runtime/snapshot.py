@@ -1,6 +1,6 @@
 """What a session remembers, as bytes: saved, carried anywhere, restored. Nothing is ever unpickled.
 
-A component that remembers something says which of its fields, and of what kind each is, in ``remembered()``. A field holds
+A component that remembers something says which of its fields, and of what kind each is, in ``state_fields()``. A field holds
 another such component (kind None) or plain values: numbers, text, arrays, frames, and tuples, lists, deques and mappings of
 these. What two fields must have in common is said by ``contradiction()``, where a component has it. Nothing is restored that
 does not fit: a state that is whole and says something impossible is refused at the door.
@@ -25,15 +25,15 @@ from edgeskel.files import UNREADABLE
 from edgeskel.skeleton import FARTHEST_M, LATEST_S, Frame
 
 __all__ = [
-    "Kind", "array", "frame", "one_of", "optional", "pack", "plain", "real", "recall", "remember", "row", "several", "table",
-    "text", "unpack", "whole",
+    "FieldType", "array", "frame", "load_state_dict", "one_of", "optional", "pack", "plain", "real", "row", "several",
+    "state_dict", "table", "text", "unpack", "whole",
 ]
 
 _LARGEST = 256 << 20
 """Bytes of a state when unpacked: some hundred times what four persons need."""
 
 
-class Kind(NamedTuple):
+class FieldType(NamedTuple):
     """What a remembered value must be."""
 
     expected: str
@@ -42,41 +42,41 @@ class Kind(NamedTuple):
     """Whether a value is of this kind."""
 
 
-def real(low: float = -LATEST_S, high: float = LATEST_S) -> Kind:
+def real(low: float = -LATEST_S, high: float = LATEST_S) -> FieldType:
     """A finite number in ``low..high``."""
-    return Kind(f"a number in {low:g}..{high:g}",
+    return FieldType(f"a number in {low:g}..{high:g}",
                 lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high)
 
 
-def whole(low: int, high: int = 1 << 40) -> Kind:
+def whole(low: int, high: int = 1 << 40) -> FieldType:
     """A whole number in ``low..high``."""
-    return Kind(f"a whole number in {low}..{high}",
+    return FieldType(f"a whole number in {low}..{high}",
                 lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high)
 
 
-def text(most: int = 100) -> Kind:
+def text(most: int = 100) -> FieldType:
     """A short text."""
-    return Kind(f"a text of at most {most} letters", lambda value: isinstance(value, str) and len(value) <= most)
+    return FieldType(f"a text of at most {most} letters", lambda value: isinstance(value, str) and len(value) <= most)
 
 
-def one_of(values: Collection[Any]) -> Kind:
+def one_of(values: Collection[Any]) -> FieldType:
     """One of ``values``, which are text or None."""
-    return Kind(f"one of {len(values)} names", lambda value: isinstance(value, (str, type(None))) and value in values)
+    return FieldType(f"one of {len(values)} names", lambda value: isinstance(value, (str, type(None))) and value in values)
 
 
-def optional(kind: Kind) -> Kind:
+def optional(kind: FieldType) -> FieldType:
     """None, or of that kind."""
-    return Kind(f"nothing or {kind.expected}", lambda value: value is None or kind.fits(value))
+    return FieldType(f"nothing or {kind.expected}", lambda value: value is None or kind.fits(value))
 
 
-def array(*shape: int | None, low: float = -math.inf, high: float = math.inf, dtype: type = np.float32) -> Kind:
+def array(*shape: int | None, low: float = -math.inf, high: float = math.inf, dtype: type = np.float32) -> FieldType:
     """An array of finite values in ``low..high``; None in ``shape`` is any size."""
-    return Kind(f"an array of {np.dtype(dtype)}, shape {shape}, with finite values",
+    return FieldType(f"an array of {np.dtype(dtype)}, shape {shape}, with finite values",
                 lambda value: _has_shape(value, shape) and value.dtype == dtype
                 and bool(np.isfinite(value).all() and (value >= low).all() and (value <= high).all()))
 
 
-def frame(persons: int | None, joints: int | None, most: int | None = None) -> Kind:
+def frame(persons: int | None, joints: int | None, most: int | None = None) -> FieldType:
     """A frame as a session takes it: (P, V, 3) and (P, V), with a place for every joint that is seen."""
 
     def fits(value: Any) -> bool:
@@ -89,25 +89,25 @@ def frame(persons: int | None, joints: int | None, most: int | None = None) -> K
         return bool((most is None or len(places) <= most) and ((confidence >= 0) & (confidence <= 1)).all()
                     and (np.abs(places[seen]) <= FARTHEST_M).all())
 
-    return Kind(f"a frame of {persons or 'some'} persons with {joints or 'some'} joints", fits)
+    return FieldType(f"a frame of {persons or 'some'} persons with {joints or 'some'} joints", fits)
 
 
-def several(kind: Kind, most: int) -> Kind:
+def several(kind: FieldType, most: int) -> FieldType:
     """A list of at most ``most`` values of that kind."""
-    return Kind(f"at most {most} of: {kind.expected}",
+    return FieldType(f"at most {most} of: {kind.expected}",
                 lambda value: isinstance(value, (list, deque)) and len(value) <= most and all(map(kind.fits, value)))
 
 
-def row(*kinds: Kind) -> Kind:
+def row(*kinds: FieldType) -> FieldType:
     """A tuple with one value of each kind."""
-    return Kind(f"a tuple of {len(kinds)}: {', '.join(kind.expected for kind in kinds)}",
+    return FieldType(f"a tuple of {len(kinds)}: {', '.join(kind.expected for kind in kinds)}",
                 lambda value: isinstance(value, tuple) and len(value) == len(kinds)
                 and all(kind.fits(item) for kind, item in zip(kinds, value, strict=True)))
 
 
-def table(key: Kind, value: Kind, most: int) -> Kind:
+def table(key: FieldType, value: FieldType, most: int) -> FieldType:
     """A mapping of at most ``most`` values."""
-    return Kind(f"at most {most} of {key.expected}, each with {value.expected}",
+    return FieldType(f"at most {most} of {key.expected}, each with {value.expected}",
                 lambda given: isinstance(given, Mapping) and len(given) <= most
                 and all(key.fits(name) and value.fits(item) for name, item in given.items()))
 
@@ -117,25 +117,25 @@ def _has_shape(value: Any, shape: tuple[int | None, ...]) -> bool:
             and all(size in (None, seen) for size, seen in zip(shape, value.shape, strict=True)))
 
 
-def remember(component: Any) -> dict[str, Any]:
+def state_dict(component: Any) -> dict[str, Any]:
     """The fields of a component and of those inside it."""
-    return {name: remember(getattr(component, name)) if kind is None else getattr(component, name)
-            for name, kind in component.remembered().items()}
+    return {name: state_dict(getattr(component, name)) if kind is None else getattr(component, name)
+            for name, kind in component.state_fields().items()}
 
 
-def recall(component: Any, fields: Any, place: str = "state") -> None:
-    """Inverse of :func:`remember`, into a component that was made anew.
+def load_state_dict(component: Any, fields: Any, place: str = "state") -> None:
+    """Inverse of :func:`state_dict`, into a component that was made anew.
 
     Raises:
         CorruptFile: a field is missing, is not of its kind, or contradicts another; the component is then of no use.
     """
-    kinds: Mapping[str, Kind | None] = component.remembered()
+    kinds: Mapping[str, FieldType | None] = component.state_fields()
     if not isinstance(fields, Mapping) or fields.keys() != kinds.keys():
         raise _wrong(f"{place} is not what this version remembers", ", ".join(kinds))
     for name, kind in kinds.items():
         value, inner = fields[name], getattr(component, name)
         if kind is None:
-            recall(inner, value, f"{place}.{name}")
+            load_state_dict(inner, value, f"{place}.{name}")
             continue
         if not kind.fits(value):
             raise _wrong(f"{place}.{name} is {_short(value)}", kind.expected)

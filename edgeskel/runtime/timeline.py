@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from edgeskel.runtime.snapshot import Kind, optional, real, several, whole
+from edgeskel.runtime.snapshot import FieldType, optional, real, several, whole
 from edgeskel.runtime.snapshot import frame as frame_of
 from edgeskel.skeleton import Clip, Float32, Frame
 from edgeskel.window import who_acts
@@ -46,7 +46,7 @@ class Resampler:
         self._before: Frame | None = None
         self._pauses: deque[float] = deque(maxlen=15)
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         return {"_start": optional(real()), "_count": whole(0), "_before": optional(frame_of(*self._size)),
                 "_pauses": several(real(0), 15)}

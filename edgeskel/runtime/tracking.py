@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.runtime.snapshot import Kind, array, real, row, several, table, whole
+from edgeskel.runtime.snapshot import FieldType, array, real, row, several, table, whole
 from edgeskel.skeleton import FARTHEST_M, Float32, Frame, Topology
 
 __all__ = ["MOST_PERSONS", "PATIENCE_S", "Slots", "Tracks"]
@@ -101,7 +101,7 @@ class Slots:
         self._size = len(topology.joints)
         self.trails: dict[int, Trail] = {}
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         return {"trails": table(whole(0, self._slots - 1), _TRAIL, self._slots)}
 
@@ -155,7 +155,7 @@ class Tracks:
         self.next: int = 0
         self._hips = hips(topology)
 
-    def remembered(self) -> dict[str, Kind | None]:
+    def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
         return {"next": whole(0), "trails": table(whole(0), _TRAIL, MOST_PERSONS)}
 

@@ -26,7 +26,7 @@ from edgeskel.training.augment import resample, seen_span
 from edgeskel.training.samplers import Sampler, shuffle
 from edgeskel.window import fit_window
 
-__all__ = ["Batch", "Batches", "Windows", "check_classes", "loader"]
+__all__ = ["Batch", "Batches", "WindowDataset", "check_classes", "loader"]
 
 
 class Batch(NamedTuple):
@@ -69,7 +69,7 @@ def check_classes(store: Store, parts: Split) -> None:
         )
 
 
-class Windows(Dataset[Batch]):
+class WindowDataset(Dataset[Batch]):
     """Clips of a store as windows, whole batches at a time.
 
     Args:
@@ -224,7 +224,7 @@ def _together(batch: Any) -> Any:
     return batch
 
 
-def loader(windows: Windows, batches: Batches, workers: int | None = None) -> DataLoader[Batch]:
+def loader(windows: WindowDataset, batches: Batches, workers: int | None = None) -> DataLoader[Batch]:
     """Loader over ``windows``.
 
     Args:

@@ -140,7 +140,7 @@ class Training:
     def knows(self, store: Store) -> bool:
         """Whether ``store`` is the one it learned from, so that its clips can be told apart.
 
-        A published data set that was imported by other rules (:class:`~edgeskel.data.importers.common.Options`) has another
+        A published data set that was imported by other rules (:class:`~edgeskel.data.importers.common.ImportOptions`) has another
         digest and the same clips.
         """
         if store.digest == self.digest or store.dataset != self.dataset or self.dataset not in PUBLISHED:

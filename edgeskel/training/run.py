@@ -34,7 +34,7 @@ from edgeskel.errors import CorruptFile, UsageError
 from edgeskel.models import Encoder, Recogniser, count_parameters, from_pretrained, registered
 from edgeskel.training import methods, recipes, record, result, starting
 from edgeskel.training.config import TrainConfig
-from edgeskel.training.data import Windows, check_classes
+from edgeskel.training.data import WindowDataset, check_classes
 from edgeskel.training.recipes import Recipe
 from edgeskel.training.run_folder import RunFolder
 from edgeskel.training.samplers import Sampler
@@ -122,8 +122,8 @@ def train(
     window = encoder.config.persons, encoder.config.source_frames
     with folder.training():
         fitted = fit(
-            encoder, method, recipe, Windows(store, parts.train, targets, *window),
-            Windows(store, parts.validation, targets, *window) if len(parts.validation) else None,
+            encoder, method, recipe, WindowDataset(store, parts.train, targets, *window),
+            WindowDataset(store, parts.validation, targets, *window) if len(parts.validation) else None,
             seed=config.seed, sampler=sampler, patience=config.patience,
             running=Running(folder.work, folder.identity, state, config.device, config.precision, config.tracker, progress))
         run = {**folder.identity, "history": fitted.history}

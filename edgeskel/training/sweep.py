@@ -30,7 +30,7 @@ from edgeskel.training.run_folder import take_lock
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["Range", "Tried", "parse_space", "picture", "sweep", "write"]
+__all__ = ["SearchRange", "Tried", "parse_space", "picture", "sweep", "write"]
 
 FILE, PICTURE, JOURNAL = "sweep.json", "sweep.png", "study.log"
 _SETTINGS, _FOLDER, _PROCESS = "settings", "folder", "process"
@@ -38,7 +38,7 @@ _SETTINGS, _FOLDER, _PROCESS = "settings", "folder", "process"
 
 
 @dataclass(frozen=True)
-class Range:
+class SearchRange:
     """What a setting may be.
 
     Args:
@@ -84,13 +84,13 @@ class Tried:
     folder: Path
 
 
-def parse_space(search: Iterable[str]) -> dict[str, Range]:
+def parse_space(search: Iterable[str]) -> dict[str, SearchRange]:
     """``["learning_rate=0.001..0.01:log", "blocks=1..3", "align=torso|none"]`` as ranges by name.
 
     Raises:
         UsageError: one that cannot be read, or that stands twice.
     """
-    space: dict[str, Range] = {}
+    space: dict[str, SearchRange] = {}
     for told in search:
         name, equals, text = told.partition("=")
         name = name.strip().replace("-", "_")
@@ -102,9 +102,9 @@ def parse_space(search: Iterable[str]) -> dict[str, Range]:
     return space
 
 
-def _range(text: str, told: str) -> Range:
+def _range(text: str, told: str) -> SearchRange:
     if "|" in text:
-        return Range(choices=tuple(dict.fromkeys(choice.strip() for choice in text.split("|"))))
+        return SearchRange(choices=tuple(dict.fromkeys(choice.strip() for choice in text.split("|"))))
     ends, _, log = text.partition(":")
     low, dots, high = ends.partition("..")
     if not dots or log not in ("", "log"):
@@ -113,13 +113,13 @@ def _range(text: str, told: str) -> Range:
     for value in values.values():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise UsageError(f"search {told!r}: {value!r} is no number", expected="LOW..HIGH, such as 0.001..0.01")
-    found = Range(values["low"], values["high"], log == "log")
+    found = SearchRange(values["low"], values["high"], log == "log")
     if found.low >= found.high or (found.log and found.low <= 0):
         raise UsageError(f"search {told!r}", expected="LOW below HIGH" + (", both above 0" if found.log else ""))
     return found
 
 
-def sweep(config: TrainConfig, space: Mapping[str, Range], *, trials: int, seeds: int = 1, metric: str = "top1",
+def sweep(config: TrainConfig, space: Mapping[str, SearchRange], *, trials: int, seeds: int = 1, metric: str = "top1",
           storage: str | None = None, told: Callable[[Tried], None] = lambda tried: None, progress: bool = False) -> list[Tried]:
     """Train until there are ``trials``, whoever trained them.
 
@@ -226,7 +226,7 @@ def _storage(optuna: Any, out: Path, address: str | None) -> Any:
     return optuna.storages.JournalStorage(journal.JournalFileBackend(str(out / JOURNAL)))
 
 
-def _check_same(study: Any, config: TrainConfig, space: Mapping[str, Range], seeds: int, metric: str) -> None:
+def _check_same(study: Any, config: TrainConfig, space: Mapping[str, SearchRange], seeds: int, metric: str) -> None:
     """Refuse another sweep's study; the first process writes what this one is."""
     told = json.dumps({
         "recogniser": config.recogniser, "method": config.method, "data": str(config.data), "protocol": config.protocol,

@@ -23,7 +23,7 @@ from torch import nn
 from edgeskel.errors import UsageError
 from edgeskel.models import Encoder
 from edgeskel.training.callbacks import EarlyStopping, KeepLast, ProgressBar
-from edgeskel.training.data import Batches, Windows, loader
+from edgeskel.training.data import Batches, WindowDataset, loader
 from edgeskel.training.methods import Method
 from edgeskel.training.module import TrainingModule
 from edgeskel.training.recipes import Recipe
@@ -99,8 +99,8 @@ def fit(
     encoder: Encoder,
     method: Method,
     recipe: Recipe,
-    clips: Windows,
-    validation: Windows | None = None,
+    clips: WindowDataset,
+    validation: WindowDataset | None = None,
     *,
     seed: int | tuple[int, ...] = 0,
     sampler: Sampler | None = None,

@@ -9,10 +9,11 @@ Axes of every segment, in the standing pose with hanging arms (N-pose): x to the
 """
 
 from firmware_bridge.body.calibration import MOVEMENTS, POSES, Calibration, calibrate, check_limbs
-from firmware_bridge.body.heading import Headings
+from firmware_bridge.body.heading import HeadingEstimator
 from firmware_bridge.body.kinematics import FloorContact, Skeleton
-from firmware_bridge.body.segments import SEGMENTS, Body, infer
+from firmware_bridge.body.segments import SEGMENTS, BodyDimensions, infer
 from firmware_bridge.track import Track
 
-__all__ = ["MOVEMENTS", "POSES", "SEGMENTS", "Body", "Calibration", "FloorContact", "Headings", "Skeleton", "Track", "calibrate",
+__all__ = ["MOVEMENTS", "POSES", "SEGMENTS", "BodyDimensions", "Calibration", "FloorContact", "HeadingEstimator", "Skeleton",
+           "Track", "calibrate",
            "check_limbs", "infer"]

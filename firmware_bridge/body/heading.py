@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from edgeskel.geometry import exponential, rotate, wrap
 from firmware_bridge.body.segments import INDEX, Float64
 
-__all__ = ["AFTER_POSE", "FASTEST", "LONG", "POSE", "Headings"]
+__all__ = ["AFTER_POSE", "FASTEST", "LONG", "POSE", "HeadingEstimator"]
 
 FASTEST = math.radians(0.5)
 """rad/s: the fastest correction of a known heading."""
@@ -57,7 +57,7 @@ _LEVEL = 0.7
 """The lateral axis has a direction over the floor while so much of it is level."""
 
 
-class Headings:
+class HeadingEstimator:
     """Corrections of some sensors, on top of what the calibration found.
 
     Args:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeskel.errors import TopologyMismatch
 from edgeskel.geometry import rotate
 from edgeskel.skeleton import Topology
-from firmware_bridge.body.segments import INDEX, LENGTHS, PIECES, PLACES, Body, Float64
+from firmware_bridge.body.segments import INDEX, LENGTHS, PIECES, PLACES, BodyDimensions, Float64
 
 __all__ = ["FloorContact", "Skeleton"]
 
@@ -48,7 +48,7 @@ class Skeleton:
         TopologyMismatch: the layout shares too few joints with the body to say where it is.
     """
 
-    def __init__(self, topology: Topology, body: Body | None = None) -> None:
+    def __init__(self, topology: Topology, body: BodyDimensions | None = None) -> None:
         self.topology = topology
         self.placed: NDArray[np.bool_] = np.array([joint in PLACES for joint in topology.joints])
         """(V,) joints that lie on a piece; the others are seen by a camera only and ride on the nearest one that
@@ -58,9 +58,9 @@ class Skeleton:
                                    expected="at least three of " + ", ".join(PLACES))
         self._groups, self._between = _distances(topology)
         self._carrier = [self._nearest_placed(joint) for joint in range(len(topology.joints))]
-        self.resize(body or Body())
+        self.resize(body or BodyDimensions())
 
-    def resize(self, body: Body) -> None:
+    def resize(self, body: BodyDimensions) -> None:
         """Give it another size."""
         self.body = body
         places = [body.place(self.topology.joints[joint]) for joint in self._carrier]
@@ -87,7 +87,7 @@ class Skeleton:
         layout lacks it."""
         standing = np.zeros((len(PIECES), 4))
         standing[:, 0] = 1
-        plain = Skeleton(self.topology, Body(self.body.stature))
+        plain = Skeleton(self.topology, BodyDimensions(self.body.stature))
         lengths = plain.lengths(plain.forward(standing), np.ones(len(self.topology.joints)))
         return lengths.get(group)
 

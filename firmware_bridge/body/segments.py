@@ -5,7 +5,7 @@ pieces, abdomen and neck, let the spine bend between them and are always inferre
 
 Sizes are fractions of stature. Limbs, after Drillis and Contini (1966) as tabled in D. A. Winter, *Biomechanics and
 Motor Control of Human Movement*, 4th ed. (2009), figure 4.1. The inner joints of the trunk are not in the table;
-those are rounded guesses, and a camera's measurements replace them (:meth:`Body.measured`).
+those are rounded guesses, and a camera's measurements replace them (:meth:`BodyDimensions.measured`).
 
 Axes: S the seventeen segments, P all nineteen pieces; x left, y up, z ahead in the N-pose.
 """
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from edgeskel.errors import UnknownChoice
 from edgeskel.geometry import about_up, heading, multiply, normalise
 
-__all__ = ["GROUPS", "INDEX", "LENGTHS", "PIECES", "PLACES", "SEGMENTS", "Body", "Piece", "infer", "segment_of"]
+__all__ = ["GROUPS", "INDEX", "LENGTHS", "PIECES", "PLACES", "SEGMENTS", "BodyDimensions", "SegmentInfo", "infer", "segment_of"]
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Piece:
+class SegmentInfo:
     """A rigid piece of the body.
 
     Args:
@@ -46,24 +46,24 @@ class Piece:
     origin_group: str
 
 
-def _limbs(side: str, s: float) -> list[Piece]:
+def _limbs(side: str, s: float) -> list[SegmentInfo]:
     return [
-        Piece(f"{side}_collar", "chest", (0.02 * s, 0.09, 0.0), "shoulders", "trunk"),
-        Piece(f"{side}_upper_arm", f"{side}_collar", (0.09 * s, 0.0, 0.0), "upper_arm", "shoulders"),
-        Piece(f"{side}_forearm", f"{side}_upper_arm", (0.0, -0.186, 0.0), "forearm", "upper_arm"),
-        Piece(f"{side}_hand", f"{side}_forearm", (0.0, -0.146, 0.0), "forearm", "forearm"),
-        Piece(f"{side}_thigh", "pelvis", (0.05 * s, 0.0, 0.0), "thigh", "hips"),
-        Piece(f"{side}_shank", f"{side}_thigh", (0.0, -0.245, 0.0), "shank", "thigh"),
-        Piece(f"{side}_foot", f"{side}_shank", (0.0, -0.246, 0.0), "foot", "shank"),
+        SegmentInfo(f"{side}_collar", "chest", (0.02 * s, 0.09, 0.0), "shoulders", "trunk"),
+        SegmentInfo(f"{side}_upper_arm", f"{side}_collar", (0.09 * s, 0.0, 0.0), "upper_arm", "shoulders"),
+        SegmentInfo(f"{side}_forearm", f"{side}_upper_arm", (0.0, -0.186, 0.0), "forearm", "upper_arm"),
+        SegmentInfo(f"{side}_hand", f"{side}_forearm", (0.0, -0.146, 0.0), "forearm", "forearm"),
+        SegmentInfo(f"{side}_thigh", "pelvis", (0.05 * s, 0.0, 0.0), "thigh", "hips"),
+        SegmentInfo(f"{side}_shank", f"{side}_thigh", (0.0, -0.245, 0.0), "shank", "thigh"),
+        SegmentInfo(f"{side}_foot", f"{side}_shank", (0.0, -0.246, 0.0), "foot", "shank"),
     ]
 
 
-PIECES: tuple[Piece, ...] = (
-    Piece("pelvis", "", (0.0, 0.0, 0.0), "trunk", "trunk"),
-    Piece("abdomen", "pelvis", (0.0, 0.08, 0.0), "trunk", "trunk"),
-    Piece("chest", "abdomen", (0.0, 0.11, 0.0), "trunk", "trunk"),
-    Piece("neck", "chest", (0.0, 0.10, 0.0), "head", "trunk"),
-    Piece("head", "neck", (0.0, 0.05, 0.01), "head", "head"),
+PIECES: tuple[SegmentInfo, ...] = (
+    SegmentInfo("pelvis", "", (0.0, 0.0, 0.0), "trunk", "trunk"),
+    SegmentInfo("abdomen", "pelvis", (0.0, 0.08, 0.0), "trunk", "trunk"),
+    SegmentInfo("chest", "abdomen", (0.0, 0.11, 0.0), "trunk", "trunk"),
+    SegmentInfo("neck", "chest", (0.0, 0.10, 0.0), "head", "trunk"),
+    SegmentInfo("head", "neck", (0.0, 0.05, 0.01), "head", "head"),
     *_limbs("left", 1.0),
     *_limbs("right", -1.0),
 )
@@ -125,7 +125,7 @@ GROUPS: tuple[str, ...] = tuple(LENGTHS)
 
 
 @dataclass(frozen=True)
-class Body:
+class BodyDimensions:
     """One person's size.
 
     Args:
@@ -145,9 +145,9 @@ class Body:
         piece, place = PLACES[joint]
         return INDEX[piece], np.array(place) * self._metres(PIECES[INDEX[piece]].group)
 
-    def measured(self, scale: Mapping[str, float]) -> Body:
+    def measured(self, scale: Mapping[str, float]) -> BodyDimensions:
         """The same person with some groups' sizes replaced."""
-        return Body(self.stature, {**self.scale, **scale})
+        return BodyDimensions(self.stature, {**self.scale, **scale})
 
     def _metres(self, group: str) -> float:
         return self.stature * self.scale.get(group, 1.0)

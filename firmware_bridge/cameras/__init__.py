@@ -16,8 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from edgeskel.errors import UnknownChoice
-from firmware_bridge.cameras.convert import Adapter, Door, Refused, Settings
-from firmware_bridge.cameras.intake import FAULTS
+from firmware_bridge.cameras.convert import Adapter, ConversionSettings, FrameConverter, RefusedFrame
+from firmware_bridge.cameras.frame_validator import FAULTS
 from firmware_bridge.cameras.pinhole import Intrinsics
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ __all__ = [
     "CAMERAS",
     "FAULTS",
     "Adapter",
-    "Door",
+    "FrameConverter",
     "Intrinsics",
-    "Refused",
-    "Settings",
+    "RefusedFrame",
+    "ConversionSettings",
     "adapter",
     "open_source",
 ]

@@ -69,7 +69,7 @@ ADAPTER = Adapter(
     axes="image",
 )
 
-_DOOR = ADAPTER.door()
+_DOOR = ADAPTER.converter()
 
 
 def convert(time: float, positions: Any, levels: Sequence[Sequence[Any]] | None = None) -> Frame:

@@ -17,7 +17,7 @@ from edgeskel.errors import InvalidClip, UsageError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.cameras.pinhole import Intrinsics, deproject, project
 
-__all__ = ["Adapter", "Door", "Refused", "Settings", "share_of", "states_of"]
+__all__ = ["Adapter", "FrameConverter", "RefusedFrame", "ConversionSettings", "share_of", "states_of"]
 
 Array = NDArray[np.float64]
 FARTHEST = 1e5
@@ -25,11 +25,11 @@ FARTHEST = 1e5
 Confidence = Callable[[Sequence[Any]], Array]
 
 
-class Refused(InvalidClip):
+class RefusedFrame(InvalidClip):
     """A frame that is not what its maker's layout says.
 
     Args:
-        kind: one word of :data:`firmware_bridge.cameras.intake.FAULTS`, by which sources count.
+        kind: one word of :data:`firmware_bridge.cameras.frame_validator.FAULTS`, by which sources count.
     """
 
     def __init__(self, kind: str, seen: str, *, expected: str = "", remedy: str = "") -> None:
@@ -38,7 +38,7 @@ class Refused(InvalidClip):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConversionSettings:
     """What only the user can know about a camera's joints.
 
     Args:
@@ -76,13 +76,13 @@ class Adapter:
     axes: str | None = None
     nan_is_missing: bool = False
 
-    def door(self, settings: Settings | None = None) -> Door:
+    def converter(self, settings: ConversionSettings | None = None) -> FrameConverter:
         """The conversion under these settings.
 
         Raises:
             UsageError: a setting that is missing, makes no sense, or contradicts what the maker has fixed.
         """
-        settings, name = settings or Settings(), self.topology.name
+        settings, name = settings or ConversionSettings(), self.topology.name
         if settings.intrinsics is not None:
             if self.axes is not None:
                 raise UsageError(f"intrinsics with {name}", expected=f"none: it has {self.converts}")
@@ -90,7 +90,7 @@ class Adapter:
                 raise UsageError(f"axes with intrinsics for {name}", expected="one of the two")
         axes = "image" if settings.intrinsics is not None else self._fixed("axes", self.axes, settings.axes, AXES)
         units = self._fixed("units", self.units, settings.units, METRES)
-        return Door(self, metres_of(units), axes_matrix(axes, settings.handedness), settings.intrinsics)
+        return FrameConverter(self, metres_of(units), axes_matrix(axes, settings.handedness), settings.intrinsics)
 
     def _fixed(self, what: str, fixed: str | None, said: str | None, choices: Mapping[str, object]) -> str:
         if fixed is not None and said is not None and said.lower() != fixed:
@@ -108,14 +108,14 @@ class Adapter:
 
 
 @dataclass(frozen=True)
-class Door:
+class FrameConverter:
     """A maker's joints to frames, and back for stand-ins. Pure.
 
     Args:
         adapter: what comes in.
         metres: of one unit.
         matrix: (3, 3) to our axes.
-        intrinsics: see :class:`Settings`.
+        intrinsics: see :class:`ConversionSettings`.
     """
 
     adapter: Adapter
@@ -144,7 +144,7 @@ class Door:
         if values.size == 0:
             values = values.reshape(0, size, 3)
         if values.ndim != 3 or values.shape[1:] != (size, 3):
-            raise Refused(
+            raise RefusedFrame(
                 "joints",
                 f"joints of shape {values.shape}",
                 expected=f"(persons, {size}, 3), the joints of {self.topology.name}",
@@ -161,7 +161,7 @@ class Door:
             ours = (values * self.metres) @ self.matrix.T
         absent = missing | (confidence <= 0)
         if not (np.abs(ours[~absent]) <= FARTHEST).all():
-            raise Refused(
+            raise RefusedFrame(
                 "units",
                 f"a joint {float(np.nan_to_num(np.abs(ours[~absent]), nan=np.inf).max()):.3g} m away",
                 expected=f"at most {FARTHEST:g} m",
@@ -191,7 +191,7 @@ class Door:
             return np.ones((persons, size))
         rows = list(states)
         if len(rows) != persons or any(len(row) != size for row in rows):
-            raise Refused(
+            raise RefusedFrame(
                 "joints",
                 f"{len(rows)} persons of {[len(row) for row in rows]} confidences",
                 expected=f"{persons} of {size}, as many as joints",
@@ -212,7 +212,7 @@ def states_of(table: Mapping[Any, float], topology: Topology) -> Confidence:
             return np.array([table[state] for state in states], np.float64)
         except (KeyError, TypeError) as error:
             where = next(index for index, state in enumerate(states) if not _known(state, table))
-            raise Refused(
+            raise RefusedFrame(
                 "state",
                 f"tracking state {states[where]!r} of {topology.joints[where]}",
                 expected="one of " + ", ".join(map(str, table)),
@@ -236,12 +236,12 @@ def share_of(most: float, topology: Topology) -> Confidence:
         try:
             scores = np.array([np.nan if state is None else float(state) for state in states]) / most
         except (TypeError, ValueError) as error:
-            raise Refused("state", f"confidences of {topology.name} that are no numbers ({error})") from error
+            raise RefusedFrame("state", f"confidences of {topology.name} that are no numbers ({error})") from error
         scores[np.isnan(scores)] = 0.0
         beyond = (scores < -_ROUNDING) | (scores > 1 + _ROUNDING)
         if beyond.any():
             where = int(np.argmax(beyond))
-            raise Refused(
+            raise RefusedFrame(
                 "state",
                 f"confidence {states[where]!r} of {topology.joints[where]}",
                 expected=f"0 to {most:g}",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.skeleton import Frame
-from firmware_bridge.cameras.convert import Door, Refused
+from firmware_bridge.cameras.convert import FrameConverter, RefusedFrame
 
 __all__ = ["Datagram", "pack", "parse"]
 
@@ -60,12 +60,12 @@ def parse(data: bytes, size: int) -> Datagram:
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Refused("json", f"{len(data)} bytes that are no JSON ({error})", expected=EXPECTED) from error
+        raise RefusedFrame("json", f"{len(data)} bytes that are no JSON ({error})", expected=EXPECTED) from error
     if not isinstance(said, dict):
-        raise Refused("json", f"JSON of {type(said).__name__}", expected=EXPECTED)
+        raise RefusedFrame("json", f"JSON of {type(said).__name__}", expected=EXPECTED)
     persons = said.get("persons")
     if not isinstance(persons, list) or not all(isinstance(person, dict) for person in persons):
-        raise Refused("fields", f"fields {sorted(said)[:8]} without a list of persons", expected=EXPECTED)
+        raise RefusedFrame("fields", f"fields {sorted(said)[:8]} without a list of persons", expected=EXPECTED)
     if all(_number(person.get("id")) for person in persons):
         persons = sorted(persons, key=lambda person: float(person["id"]))
     bodies = [_body(person.get("joints"), size) for person in persons]
@@ -74,26 +74,26 @@ def parse(data: bytes, size: int) -> Datagram:
     joints = np.array([joints for joints, _ in bodies], np.float64).reshape(len(persons), size, 3)
     time = said.get("time")
     if time is not None and not _number(time):
-        raise Refused("time", f"time {str(time)[:40]!r}", expected="seconds")
+        raise RefusedFrame("time", f"time {str(time)[:40]!r}", expected="seconds")
     if any(row is None for row in states):
         if not all(row is None for row in states):
-            raise Refused("fields", "confidence of some persons only", expected="of all or of none")
+            raise RefusedFrame("fields", "confidence of some persons only", expected="of all or of none")
         return Datagram(time, joints, None, null)
     return Datagram(time, joints, states, null)
 
 
-def pack(frame: Frame, door: Door, *, time: float | None = None) -> bytes:
+def pack(frame: Frame, converter: FrameConverter, *, time: float | None = None) -> bytes:
     """What a sender with this layout would send for ``frame``; ``time`` is its own clock, by default the frame's."""
-    said = {"time": frame.time if time is None else time, "persons": door.persons(frame)}
+    said = {"time": frame.time if time is None else time, "persons": converter.persons(frame)}
     return json.dumps(said, separators=(",", ":")).encode()
 
 
 def _body(joints: Any, size: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(V, 3) with NaN for null, (V,) where null was."""
     if not isinstance(joints, list):
-        raise Refused("fields", "a person without a list of joints", expected=EXPECTED)
+        raise RefusedFrame("fields", "a person without a list of joints", expected=EXPECTED)
     if len(joints) != size:
-        raise Refused(
+        raise RefusedFrame(
             "joints",
             f"a person of {len(joints)} joints",
             expected=f"{size}",
@@ -105,7 +105,7 @@ def _body(joints: Any, size: int) -> tuple[NDArray[np.float64], NDArray[np.bool_
     except ValueError:  # joints of different lengths
         values = np.array(None)
     if values.dtype.kind not in "fiu" or values.shape != (size, 3):
-        raise Refused("fields", "a joint that is not [x, y, z]", expected="three numbers, or null for a missing joint")
+        raise RefusedFrame("fields", "a joint that is not [x, y, z]", expected="three numbers, or null for a missing joint")
     return values.astype(np.float64), null
 
 
@@ -113,9 +113,9 @@ def _states(states: Any, size: int) -> list[Any] | None:
     if states is None:
         return None
     if not isinstance(states, list):
-        raise Refused("fields", f"confidence of {type(states).__name__}", expected="a list, one per joint")
+        raise RefusedFrame("fields", f"confidence of {type(states).__name__}", expected="a list, one per joint")
     if len(states) != size:
-        raise Refused("joints", f"{len(states)} confidences", expected=f"{size}, one per joint")
+        raise RefusedFrame("joints", f"{len(states)} confidences", expected=f"{size}, one per joint")
     return states
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from edgeskel.errors import DeviceError
 from firmware_bridge.cameras.mediapipe_live import imported
 from firmware_bridge.cameras.pinhole import Intrinsics
-from firmware_bridge.cameras.rgbd import COMMON, DepthCamera, Picture, pose_of
+from firmware_bridge.cameras.rgbd import COMMON, DepthCamera, RgbdImage, pose_of
 from firmware_bridge.source import options_of
 
 __all__ = ["open_camera", "pictures"]
@@ -33,7 +33,7 @@ _MONO = (640, 400)
 @contextmanager
 def pictures(
     *, device: str = "", width: int = 640, height: int = 480, rate_hz: float = 30.0
-) -> Iterator[Iterator[Picture]]:
+) -> Iterator[Iterator[RgbdImage]]:
     """Open an OAK; gives its pictures.
 
     Raises:
@@ -89,7 +89,7 @@ def _build(dai: Any, pipeline: Any, device: Any, size: tuple[int, int], rate_hz:
     return sync.out.createOutputQueue(maxSize=2, blocking=False)
 
 
-def _pictures(pipeline: Any, queue: Any) -> Iterator[Picture]:
+def _pictures(pipeline: Any, queue: Any) -> Iterator[RgbdImage]:
     while pipeline.isRunning():
         group = queue.get(timedelta(seconds=PATIENCE_S))
         if group is None:
@@ -97,7 +97,7 @@ def _pictures(pipeline: Any, queue: Any) -> Iterator[Picture]:
                               remedy="check its plug, cable and power")
         colour, depth = group["colour"], group["depth"]
         (fx, _, cx), (_, fy, cy), _ = colour.getTransformation().getIntrinsicMatrix()
-        yield Picture(
+        yield RgbdImage(
             colour.getTimestamp().total_seconds(),  # the SDK brings it to the host's steady clock
             colour.getCvFrame()[..., ::-1],  # blue first
             depth.getFrame(),

@@ -62,7 +62,7 @@ ADAPTER = Adapter(
     axes="left,up,forward",
 )
 
-_DOOR = ADAPTER.door()
+_DOOR = ADAPTER.converter()
 
 
 def convert(time: float, positions: Any, states: Sequence[Sequence[Any]] | None = None) -> Frame:

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import DeviceError, UsageError
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.cameras.convert import Refused
-from firmware_bridge.cameras.intake import Intake
+from firmware_bridge.cameras.convert import RefusedFrame
+from firmware_bridge.cameras.frame_validator import FrameValidator
 from firmware_bridge.cameras.mediapipe_pose import ADAPTER, convert, pixels_of, placed
 from firmware_bridge.cameras.options import above_zero, switch, whole
 from firmware_bridge.cameras.pinhole import Intrinsics
@@ -150,12 +150,12 @@ class Webcam:
         self._said_rate = rate_hz
         self._video, self._landmarker, self._intrinsics, self._mirror = video, landmarker, intrinsics, mirror
         self._capture: Any = None
-        self._intake = Intake(f"camera:mediapipe {video}", self.topology)
+        self._validator = FrameValidator(f"camera:mediapipe {video}", self.topology)
 
     @property
     def faults(self) -> Mapping[str, int]:
         """How often each of :data:`firmware_bridge.cameras.FAULTS` was seen."""
-        return self._intake.faults
+        return self._validator.faults
 
     def __enter__(self) -> Webcam:
         """Open the model and the camera.
@@ -218,9 +218,9 @@ class Webcam:
             pixels = pixels_of(_numbers(result.pose_landmarks), picture.shape[1], picture.shape[0])
             points = placed(points, pixels, visibility, self._intrinsics)
         try:
-            return self._intake.take(convert(moment, points, list(visibility)))
-        except Refused as error:
-            self._intake.refuse(error)
+            return self._validator.take(convert(moment, points, list(visibility)))
+        except RefusedFrame as error:
+            self._validator.refuse(error)
             return None
 
 

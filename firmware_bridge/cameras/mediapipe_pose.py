@@ -74,7 +74,7 @@ ADAPTER = Adapter(
     axes="image",
 )
 
-_DOOR = ADAPTER.door()
+_DOOR = ADAPTER.converter()
 
 
 def convert(time: float, world: Any, visibility: Sequence[Sequence[Any]] | None = None) -> Frame:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeskel.errors import UsageError
-from firmware_bridge.cameras.convert import Door, Settings
+from firmware_bridge.cameras.convert import ConversionSettings, FrameConverter
 from firmware_bridge.cameras.pinhole import Intrinsics
 
 __all__ = ["CONVERSION", "above_zero", "at_least_zero", "door_of", "switch", "whole"]
@@ -21,7 +21,7 @@ CONVERSION: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def door_of(settings: Mapping[str, Any], camera: str) -> Door:
+def door_of(settings: Mapping[str, Any], camera: str) -> FrameConverter:
     """The conversion that the options of :data:`CONVERSION` ask for.
 
     Raises:
@@ -32,8 +32,8 @@ def door_of(settings: Mapping[str, Any], camera: str) -> Door:
 
     if "layout" not in settings:
         raise UsageError(f"{camera} names no layout", expected=f"layout= one of {', '.join(ADAPTERS)}")
-    return adapter(settings["layout"]).door(
-        Settings(
+    return adapter(settings["layout"]).converter(
+        ConversionSettings(
             settings.get("units"), settings.get("axes"), settings.get("handedness"), settings.get("intrinsics")
         )
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeskel.coordinates import axes_matrix
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.cameras.convert import Refused
+from firmware_bridge.cameras.convert import RefusedFrame
 from firmware_bridge.cameras.pinhole import Intrinsics, deproject, depth_at
 
 __all__ = ["convert"]
@@ -55,14 +55,14 @@ def convert(
     if points.size == 0:
         points, certain = points.reshape(0, size, 2), certain.reshape(0, size)
     if points.shape[1:] != (size, 2) or certain.shape != points.shape[:2]:
-        raise Refused(
+        raise RefusedFrame(
             "joints",
             f"pixels of shape {points.shape} with scores of shape {certain.shape}",
             expected=f"(persons, {size}, 2) and (persons, {size}), the joints of {topology.name}",
             remedy="check that the pose model has this layout",
         )
     if depth.ndim != 2:
-        raise Refused("depth", f"a depth image of shape {depth.shape}", expected="(height, width)")
+        raise RefusedFrame("depth", f"a depth image of shape {depth.shape}", expected="(height, width)")
     certain = np.nan_to_num(certain, nan=0.0).clip(0.0, 1.0)
     distance = depth_at(depth, points, scale=scale)
     seen = np.isfinite(distance) & (certain > 0)

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from edgeskel.errors import DeviceError
-from firmware_bridge.cameras.intake import HostTime
+from firmware_bridge.cameras.frame_validator import HostClock
 from firmware_bridge.cameras.mediapipe_live import imported
 from firmware_bridge.cameras.pinhole import Intrinsics
-from firmware_bridge.cameras.rgbd import COMMON, DepthCamera, Picture, pose_of
+from firmware_bridge.cameras.rgbd import COMMON, DepthCamera, RgbdImage, pose_of
 from firmware_bridge.source import options_of
 
 __all__ = ["open_camera", "pictures"]
@@ -35,7 +35,7 @@ PATIENCE_MS = 5000
 @contextmanager
 def pictures(
     *, serial: str = "", file: str = "", width: int = 640, height: int = 480, rate_hz: float = 30.0
-) -> Iterator[Iterator[Picture]]:
+) -> Iterator[Iterator[RgbdImage]]:
     """Open a RealSense, or a recording of one; gives its pictures.
 
     Raises:
@@ -68,13 +68,13 @@ def pictures(
         pipeline.stop()
 
 
-def _pictures(rs: Any, pipeline: Any, device: Any) -> Iterator[Picture]:
+def _pictures(rs: Any, pipeline: Any, device: Any) -> Iterator[RgbdImage]:
     align = rs.align(rs.stream.color)
     scale = float(device.first_depth_sensor().get_depth_scale())
     playing = device.is_playback()
     if playing:
         device.as_playback().set_real_time(False)  # every picture, however slow the pose function is
-    host_time, last = HostTime(), -1
+    host_time, last = HostClock(), -1
     while True:
         good, frames = pipeline.try_wait_for_frames(PATIENCE_MS)
         arrived_ns = time.monotonic_ns()
@@ -92,7 +92,7 @@ def _pictures(rs: Any, pipeline: Any, device: Any) -> Iterator[Picture]:
         last = colour.get_frame_number()
         lens = colour.profile.as_video_stream_profile().intrinsics
         seconds = colour.get_timestamp() * 1e-3
-        yield Picture(
+        yield RgbdImage(
             seconds if playing else host_time(seconds, arrived_ns),
             _red_first(rs, colour),
             np.asanyarray(depth.get_data()).copy(),

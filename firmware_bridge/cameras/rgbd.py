@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 from edgeskel.errors import UnknownChoice, UsageError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.cameras import ADAPTERS, adapter
-from firmware_bridge.cameras.convert import Refused
-from firmware_bridge.cameras.intake import Intake
+from firmware_bridge.cameras.convert import RefusedFrame
+from firmware_bridge.cameras.frame_validator import FrameValidator
 from firmware_bridge.cameras.options import above_zero, whole
 from firmware_bridge.cameras.pinhole import Intrinsics
 from firmware_bridge.cameras.pose_2d import convert
 from firmware_bridge.recording import Span
 
-__all__ = ["COMMON", "DepthCamera", "Finder", "Picture", "Pose", "pose_of"]
+__all__ = ["COMMON", "DepthCamera", "PoseEstimator", "RgbdImage", "Pose", "pose_of"]
 
 Pose = Callable[[NDArray[np.uint8]], "tuple[Any, Any]"]
 
 
-class Picture(NamedTuple):
+class RgbdImage(NamedTuple):
     """One instant of a depth camera.
 
     Args:
@@ -52,7 +52,7 @@ class Picture(NamedTuple):
     scale: float = 0.001
 
 
-Pictures = Callable[[], AbstractContextManager[Iterator[Picture]]]
+Pictures = Callable[[], AbstractContextManager[Iterator[RgbdImage]]]
 
 
 class DepthCamera:
@@ -84,14 +84,14 @@ class DepthCamera:
     ) -> None:
         self.topology, self.rate_hz = topology, rate_hz
         self._pictures, self._pose, self._done = pictures, pose, done
-        self._intake = Intake(name, topology)
+        self._validator = FrameValidator(name, topology)
         self._stack = ExitStack()
-        self._source: Iterator[Picture] | None = None
+        self._source: Iterator[RgbdImage] | None = None
 
     @property
     def faults(self) -> Mapping[str, int]:
         """How often each of :data:`firmware_bridge.cameras.FAULTS` was seen."""
-        return self._intake.faults
+        return self._validator.faults
 
     def __enter__(self) -> DepthCamera:
         """Open the camera.
@@ -121,10 +121,10 @@ class DepthCamera:
                 frame = convert(
                     picture.time, pixels, scores, picture.depth, picture.camera, self.topology, scale=picture.scale
                 )
-            except Refused as error:
-                self._intake.refuse(error)
+            except RefusedFrame as error:
+                self._validator.refuse(error)
                 continue
-            taken = self._intake.take(frame)
+            taken = self._validator.take(frame)
             if taken is not None:
                 yield taken
 
@@ -141,7 +141,7 @@ COMMON: Mapping[str, Callable[[str], object]] = {
 }
 
 
-class Finder(NamedTuple):
+class PoseEstimator(NamedTuple):
     """A pose function, the layout of what it finds, and what to call when it is needed no more."""
 
     pose: Pose
@@ -149,7 +149,7 @@ class Finder(NamedTuple):
     done: Callable[[], None] | None = None
 
 
-def pose_of(settings: Mapping[str, Any], camera: str) -> Finder:
+def pose_of(settings: Mapping[str, Any], camera: str) -> PoseEstimator:
     """The pose function that an address names.
 
     ``pose=package.module:function`` is imported; ``layout`` says what it finds (coco-17 by default). ``pose=mediapipe``
@@ -165,7 +165,7 @@ def pose_of(settings: Mapping[str, Any], camera: str) -> Finder:
         from firmware_bridge.cameras.mediapipe_live import Landmarker
 
         landmarker = Landmarker(settings.get("model", ""), settings.get("persons", 1))
-        return Finder(landmarker.pixels, adapter("mediapipe-33").topology, landmarker.close)
+        return PoseEstimator(landmarker.pixels, adapter("mediapipe-33").topology, landmarker.close)
     module, colon, name = said.partition(":")
     if not colon:
         raise UsageError(f"{camera} names no pose function" if not said else f"pose={said}", expected=example)
@@ -178,4 +178,4 @@ def pose_of(settings: Mapping[str, Any], camera: str) -> Finder:
         raise UsageError(f"pose={said}: {error}", expected=example) from error
     if not callable(pose):
         raise UsageError(f"pose={said} is a {type(pose).__name__}", expected="a function of a picture")
-    return Finder(pose, adapter(layout).topology)
+    return PoseEstimator(pose, adapter(layout).topology)

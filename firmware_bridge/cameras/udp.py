@@ -26,9 +26,9 @@ from typing import Any
 
 from edgeskel.errors import DeviceError, UsageError
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.cameras.convert import Door, Refused
+from firmware_bridge.cameras.convert import FrameConverter, RefusedFrame
 from firmware_bridge.cameras.datagrams import parse
-from firmware_bridge.cameras.intake import HostTime, Intake
+from firmware_bridge.cameras.frame_validator import FrameValidator, HostClock
 from firmware_bridge.cameras.options import CONVERSION, above_zero, at_least_zero, door_of
 from firmware_bridge.recording import Span
 from firmware_bridge.samples import Chunk
@@ -56,14 +56,14 @@ class UdpCamera:
 
     spans: tuple[Span, ...] = ()
 
-    def __init__(self, transport: UdpTransport, door: Door, *, rate_hz: float = 30.0, silence_s: float = 10.0) -> None:
-        self.topology: Topology = door.topology
+    def __init__(self, transport: UdpTransport, converter: FrameConverter, *, rate_hz: float = 30.0, silence_s: float = 10.0) -> None:
+        self.topology: Topology = converter.topology
         self.rate_hz = rate_hz
-        self._transport, self._door, self._silence = transport, door, silence_s
-        self._intake = Intake(f"camera:{transport.address}", door.topology, door.metres)
-        self._listener = _Listener(transport)
+        self._transport, self._converter, self._silence = transport, converter, silence_s
+        self._validator = FrameValidator(f"camera:{transport.address}", converter.topology, converter.metres)
+        self._listener = _FrameListener(transport)
         self._sender, self._heard_ns = "", 0
-        self._host_time = HostTime()
+        self._host_time = HostClock()
 
     @property
     def port(self) -> int:
@@ -73,7 +73,7 @@ class UdpCamera:
     @property
     def faults(self) -> Mapping[str, int]:
         """How often each of :data:`firmware_bridge.cameras.FAULTS` was seen."""
-        return self._intake.faults
+        return self._validator.faults
 
     @property
     def refused(self) -> Mapping[str, int]:
@@ -105,7 +105,7 @@ class UdpCamera:
             chunk = self._listener.next(self._silence)
             if self._listener.dropped:
                 lost, self._listener.dropped = self._listener.dropped, 0
-                self._intake.fault("overrun", f"{lost} datagrams came while the reader was busy", lost)
+                self._validator.fault("overrun", f"{lost} datagrams came while the reader was busy", lost)
             if chunk is None:
                 if not self._listener.stopped():
                     raise self._silent()
@@ -120,22 +120,22 @@ class UdpCamera:
         try:
             datagram = parse(chunk.data, len(self.topology.joints))
             moment = chunk.host_ns * 1e-9 if datagram.time is None else self._host_time(datagram.time, chunk.host_ns)
-            frame = self._door.frame(moment, datagram.joints, datagram.states)
-        except Refused as error:
-            self._intake.refuse(error)
+            frame = self._converter.frame(moment, datagram.joints, datagram.states)
+        except RefusedFrame as error:
+            self._validator.refuse(error)
             return None
         if self._host_time.restarted:
-            self._intake.fault("restarted", f"{chunk.channel} says {datagram.time} s")
-        if datagram.strange and not self._door.adapter.nan_is_missing:
-            self._intake.fault("nan", f"{datagram.strange} joints or scores that are no numbers", datagram.strange)
-        return self._intake.take(frame)
+            self._validator.fault("restarted", f"{chunk.channel} says {datagram.time} s")
+        if datagram.strange and not self._converter.adapter.nan_is_missing:
+            self._validator.fault("nan", f"{datagram.strange} joints or scores that are no numbers", datagram.strange)
+        return self._validator.take(frame)
 
     def _speaks(self, chunk: Chunk) -> bool:
         if chunk.channel != self._sender:
             if self._sender and chunk.host_ns - self._heard_ns < PATIENCE_S * 1e9:
-                self._intake.fault("sender", f"{chunk.channel} sends while {self._sender} does")
+                self._validator.fault("sender", f"{chunk.channel} sends while {self._sender} does")
                 return False
-            self._sender, self._host_time = chunk.channel, HostTime()
+            self._sender, self._host_time = chunk.channel, HostClock()
         self._heard_ns = chunk.host_ns
         return True
 
@@ -149,7 +149,7 @@ class UdpCamera:
         )
 
 
-class _Listener:
+class _FrameListener:
     """Runs a transport in a thread of its own, so that datagrams get their time of arrival while the reader works."""
 
     def __init__(self, transport: Transport) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from edgeskel.errors import UnknownChoice
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.cameras.convert import Adapter, Settings, share_of
+from firmware_bridge.cameras.convert import Adapter, ConversionSettings, share_of
 from firmware_bridge.cameras.layouts import layout
 
 __all__ = ["ADAPTER_18", "ADAPTER_34", "ADAPTER_38", "LAYOUT_18", "LAYOUT_34", "LAYOUT_38", "convert"]
@@ -164,4 +164,4 @@ def convert(
     size = str(len(keypoints[0]) if len(keypoints) else 38)
     if size not in _BY_SIZE:
         raise UnknownChoice("number of ZED keypoints", size, _BY_SIZE)
-    return _BY_SIZE[size].door(Settings(units, axes)).frame(time, keypoints, confidence)
+    return _BY_SIZE[size].converter(ConversionSettings(units, axes)).frame(time, keypoints, confidence)

@@ -16,13 +16,13 @@ from typing import Any, ClassVar, Protocol
 
 from edgeskel import plugins
 from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.samples import Chunk, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Reading
 
-__all__ = ["CODECS", "EXAMPLES", "Codec", "Counts", "Gatt", "Write", "check_way", "create", "names", "options_of"]
+__all__ = ["CODECS", "EXAMPLES", "Codec", "CodecCounts", "Gatt", "Write", "check_way", "create", "names", "options_of"]
 
 
 @dataclass
-class Counts:
+class CodecCounts:
     """What a codec did with the bytes so far; each count only grows.
 
     Args:
@@ -87,9 +87,9 @@ class Codec(Protocol):
     ``clock_tick_us``); None where there is no clock."""
     clock_tick_us: ClassVar[float]
     """Microseconds of one tick of the device clock; 1.0 where it counts microseconds."""
-    counts: Counts
+    counts: CodecCounts
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """What ``chunk`` completes, in order. Never raises, whatever the bytes."""
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:

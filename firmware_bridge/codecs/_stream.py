@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from firmware_bridge.codecs import Counts
+from firmware_bridge.codecs import CodecCounts
 
 __all__ = ["FrameStream", "StreamFrame"]
 
@@ -35,7 +35,7 @@ class FrameStream:
         counts: where frames, refused candidates and discarded bytes are counted.
     """
 
-    def __init__(self, start: bytes, length: int, valid: Callable[[bytes], bool], counts: Counts) -> None:
+    def __init__(self, start: bytes, length: int, valid: Callable[[bytes], bool], counts: CodecCounts) -> None:
         self._start = start
         self._length = length
         self._valid = valid

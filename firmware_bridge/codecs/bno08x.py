@@ -22,10 +22,10 @@ from typing import ClassVar
 
 from edgeskel.errors import UsageError
 from edgeskel.geometry import float_about, float_product
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._stream import FrameStream
 from firmware_bridge.codecs._values import DEGREE
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Flags, Reading, Vector
 
 __all__ = ["Bno08xCodec", "encode_frame"]
 
@@ -60,10 +60,10 @@ class Bno08xCodec:
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self._stream = FrameStream(START, LENGTH, _valid, self.counts)
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The readings that ``chunk`` completes. GAP where bytes were discarded; the index tells how many are lost."""
         return [_reading(frame.data, frame.after_gap) for frame in self._stream.push(chunk.data)]
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._values import DEGREE, reaches, unit, within
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Quaternion, Reading, Status, Vector
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Flags, Quaternion, Reading, Vector
 
-__all__ = ["MODES", "RATES", "DotCodec", "Mode", "encode_battery", "encode_packet"]
+__all__ = ["MODES", "RATES", "DotCodec", "DotMode", "encode_battery", "encode_packet"]
 
 
 def _uuid(short: int) -> str:
@@ -56,7 +56,7 @@ _FLAGS = {  # (gap, saturated)
 
 
 @dataclass(frozen=True)
-class Mode:
+class DotMode:
     """A payload mode.
 
     Args:
@@ -76,15 +76,15 @@ class Mode:
         return struct.Struct("<I" + "".join({"q": "4f", "s": "HBB"}.get(field, "3f") for field in self.fields))
 
 
-MODES: dict[str, Mode] = {
-    "custom-5": Mode(26, LONG, "qag"),
-    "custom-3": Mode(24, MEDIUM, "qg"),
-    "custom-1": Mode(22, MEDIUM, "efg"),
-    "rate": Mode(21, MEDIUM, "ag"),
-    "complete-quaternion": Mode(3, MEDIUM, "qf"),
-    "extended-quaternion": Mode(2, MEDIUM, "qfs"),
-    "quaternion": Mode(5, SHORT, "q"),
-    "free-acceleration": Mode(6, SHORT, "f"),
+MODES: dict[str, DotMode] = {
+    "custom-5": DotMode(26, LONG, "qag"),
+    "custom-3": DotMode(24, MEDIUM, "qg"),
+    "custom-1": DotMode(22, MEDIUM, "efg"),
+    "rate": DotMode(21, MEDIUM, "ag"),
+    "complete-quaternion": DotMode(3, MEDIUM, "qf"),
+    "extended-quaternion": DotMode(2, MEDIUM, "qfs"),
+    "quaternion": DotMode(5, SHORT, "q"),
+    "free-acceleration": DotMode(6, SHORT, "f"),
 }
 
 
@@ -114,19 +114,19 @@ class DotCodec:
     def __init__(self, mode: str = "custom-5") -> None:
         if mode not in MODES:
             raise UnknownChoice("payload mode", mode, MODES)
-        self.mode: Mode = MODES[mode]
-        self.counts: Counts = Counts()
+        self.mode: DotMode = MODES[mode]
+        self.counts: CodecCounts = CodecCounts()
         self._layout = self.mode.layout
         self._period_us: float | None = None  # known once we have set the rate
         self._last_us: int | None = None
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """What one notification says. A packet of another length (cut by the MTU, or of another mode) is refused.
 
         After :meth:`start` the rate is known, and a reading is flagged GAP when its clock is too far from the last one's.
         """
         if chunk.channel == self.mode.channel:
-            found: Reading | Status | None = self._reading(chunk.data)
+            found: Reading | DeviceStatus | None = self._reading(chunk.data)
         elif chunk.channel == BATTERY:
             found = _battery(chunk.data)
         elif chunk.channel == REPORT:
@@ -249,13 +249,13 @@ def encode_battery(share: float, *, charging: bool = False) -> Chunk:
     return Chunk(bytes((round(100 * share), charging)), 0, BATTERY)
 
 
-def _battery(data: bytes) -> Status | None:
+def _battery(data: bytes) -> DeviceStatus | None:
     if len(data) != 2 or data[0] > 100 or data[1] > 1:
         return None
-    return Status(battery=data[0] / 100, text="charging" if data[1] else None)
+    return DeviceStatus(battery=data[0] / 100, text="charging" if data[1] else None)
 
 
-def _report(data: bytes) -> Status | None:
+def _report(data: bytes) -> DeviceStatus | None:
     if len(data) != 36 or data[0] not in REPORTS:
         return None
-    return Status(text=REPORTS[data[0]])
+    return DeviceStatus(text=REPORTS[data[0]])

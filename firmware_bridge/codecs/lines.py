@@ -35,11 +35,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from firmware_bridge.codecs import Counts, Gatt
+from firmware_bridge.codecs import CodecCounts, Gatt
 from firmware_bridge.codecs._one_way import OneWay
 from firmware_bridge.codecs._values import DEGREE, unit, within
 from firmware_bridge.codecs._wrapping import Unwrapped
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Quaternion, Reading, Status, Vector
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Quaternion, Reading, Vector
 
 __all__ = ["LinesCodec", "encode_csv", "encode_json"]
 
@@ -71,7 +71,7 @@ FACTS: dict[str, tuple[str, float, float]] = {
 NAMES = ("sensor", "sequence", *TIMES, *QUATERNIONS, *VECTORS, *FACTS)
 
 
-class Refused(ValueError):
+class RefusedLine(ValueError):
     """Why a line is refused. Never leaves the module."""
 
 
@@ -85,7 +85,7 @@ class LinesCodec(OneWay):
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self._clocks: dict[str, Unwrapped] = {}
         self.reset()
 
@@ -93,37 +93,37 @@ class LinesCodec(OneWay):
         """Tell refusals anew."""
         self._told: set[str] = set()
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The readings of a datagram. One bad line costs that line; a bad header or no UTF-8 costs the datagram."""
         try:
             if len(chunk.data) > LONGEST:
-                raise Refused(f"more than {LONGEST} bytes")
+                raise RefusedLine(f"more than {LONGEST} bytes")
             lines = [line for line in chunk.data.decode("utf-8").splitlines() if line.strip()]
             if not lines:
-                raise Refused("an empty datagram")
+                raise RefusedLine("an empty datagram")
             if lines[0].lstrip().startswith("{"):
                 return self._rows(lines, _json, chunk.host_ns)
             if len(lines) < 2:
-                raise Refused("one line that is no JSON object: CSV needs its header in the same datagram")
+                raise RefusedLine("one line that is no JSON object: CSV needs its header in the same datagram")
             header = _header(lines[0])
             return self._rows(lines[1:], lambda line: _csv(header, line), chunk.host_ns)
-        except (UnicodeDecodeError, Refused, csv.Error) as error:
+        except (UnicodeDecodeError, RefusedLine, csv.Error) as error:
             return self._refuse(len(chunk.data), "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))
 
-    def _rows(self, lines: Sequence[str], parse: Callable[[str], Mapping[str, Any]], host_ns: int) -> list[Reading | Status]:
-        decoded: list[Reading | Status] = []
+    def _rows(self, lines: Sequence[str], parse: Callable[[str], Mapping[str, Any]], host_ns: int) -> list[Reading | DeviceStatus]:
+        decoded: list[Reading | DeviceStatus] = []
         for line in lines:
             try:
                 decoded += [self._unwrapped(item, host_ns) for item in _items(parse(line))]
                 self.counts.frames += 1
             except (ValueError, RecursionError, csv.Error) as error:  # json nests as deeply as its sender likes
-                reason = str(error) if isinstance(error, Refused) else "neither JSON nor a row of the header's length"
+                reason = str(error) if isinstance(error, RefusedLine) else "neither JSON nor a row of the header's length"
                 decoded += self._refuse(len(line.encode("utf-8")), reason)
         return decoded
 
-    def _unwrapped(self, item: Reading | Status, host_ns: int) -> Reading | Status:
+    def _unwrapped(self, item: Reading | DeviceStatus, host_ns: int) -> Reading | DeviceStatus:
         """A reading with a clock that does not wrap."""
-        if isinstance(item, Status) or item.device_us is None:
+        if isinstance(item, DeviceStatus) or item.device_us is None:
             return item
         clock = self._clocks.get(item.sensor)
         if clock is None:
@@ -133,26 +133,26 @@ class LinesCodec(OneWay):
         device_us = clock.push(item.device_us, host_ns, item.sequence)
         return item if device_us == item.device_us else item._replace(device_us=device_us)
 
-    def _refuse(self, size: int, reason: str) -> list[Reading | Status]:
+    def _refuse(self, size: int, reason: str) -> list[Reading | DeviceStatus]:
         self.counts.bad += 1
         self.counts.discarded += size
         if reason in self._told or len(self._told) >= MOST_TOLD:
             return []
         self._told.add(reason)
-        return [Status(text=f"refused: {reason}")]
+        return [DeviceStatus(text=f"refused: {reason}")]
 
 
 def _json(line: str) -> Mapping[str, Any]:
     row = json.loads(line)
     if not isinstance(row, dict):
-        raise Refused("JSON that is no object")
+        raise RefusedLine("JSON that is no object")
     return row
 
 
 def _header(line: str) -> list[str]:
     columns = [column.strip() for column in next(csv.reader([line], strict=True))]
     if len(set(columns)) != len(columns):
-        raise Refused("a header that names a column twice")
+        raise RefusedLine("a header that names a column twice")
     return columns
 
 
@@ -160,7 +160,7 @@ def _csv(columns: Sequence[str], line: str) -> Mapping[str, Any]:
     """A row as JSON would have it: numbers, and the components of vectors together."""
     cells = next(csv.reader([line], strict=True))
     if len(cells) != len(columns):
-        raise Refused(f"{len(cells)} cells under {len(columns)} columns")
+        raise RefusedLine(f"{len(cells)} cells under {len(columns)} columns")
     row: dict[str, Any] = {}
     vectors: dict[str, list[float | None]] = {}
     for column, cell in zip(columns, (cell.strip() for cell in cells), strict=True):
@@ -176,7 +176,7 @@ def _csv(columns: Sequence[str], line: str) -> Mapping[str, Any]:
         else:
             row[column] = _cell(cell)
     if vectors.keys() & row.keys():
-        raise Refused("a vector as one column and as several")
+        raise RefusedLine("a vector as one column and as several")
     return row | {name: parts for name, parts in vectors.items() if any(part is not None for part in parts)}
 
 
@@ -184,7 +184,7 @@ def _cell(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def _items(row: Mapping[str, Any]) -> list[Reading | Status]:
+def _items(row: Mapping[str, Any]) -> list[Reading | DeviceStatus]:
     """The reading and the status that a row holds; either may be absent.
 
     Raises:
@@ -193,24 +193,24 @@ def _items(row: Mapping[str, Any]) -> list[Reading | Status]:
     known = {name: value for name, value in row.items() if value is not None}
     sensor = known.pop("sensor", "")
     if not isinstance(sensor, str) or len(sensor) > LONGEST_NAME:
-        raise Refused(f"a sensor that is no text of at most {LONGEST_NAME} characters")
+        raise RefusedLine(f"a sensor that is no text of at most {LONGEST_NAME} characters")
     motion: dict[str, Any] = {}
     facts: dict[str, float] = {}
     for name, value in known.items():
         if name not in NAMES:
-            raise Refused(_unknown(name))
+            raise RefusedLine(_unknown(name))
         field, converted = _convert(name, value)
         into = facts if name in FACTS else motion
         if field in into:
-            raise Refused(f"{field} in two units")
+            raise RefusedLine(f"{field} in two units")
         into[field] = converted
-    items: list[Reading | Status] = []
+    items: list[Reading | DeviceStatus] = []
     if motion.keys() - {"sequence", "device_us"}:
         items.append(Reading(sensor, **motion))
     if facts:
-        items.append(Status(sensor, **facts))  # type: ignore[arg-type]  # FACTS names its fields of numbers only
+        items.append(DeviceStatus(sensor, **facts))  # type: ignore[arg-type]  # FACTS names its fields of numbers only
     if not items:
-        raise Refused("a row without a measurement")
+        raise RefusedLine("a row without a measurement")
     return items
 
 
@@ -223,49 +223,49 @@ def _unknown(name: str) -> str:
 def _convert(name: str, value: Any) -> tuple[str, Any]:
     if name == "sequence":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 32:
-            raise Refused("a sequence that is no whole number of 32 bits")
+            raise RefusedLine("a sequence that is no whole number of 32 bits")
         return "sequence", value
     if name in TIMES:
         microseconds = _number(name, value) * TIMES[name]
         if not 0 <= microseconds < 2.0**63:
-            raise Refused(f"{name} before 0 or beyond 63 bits of microseconds")
+            raise RefusedLine(f"{name} before 0 or beyond 63 bits of microseconds")
         return "device_us", round(microseconds)
     if name in FACTS:
         field, least, most = FACTS[name]
         number = _number(name, value)
         if not least <= number <= most:
-            raise Refused(f"{name} outside {least:g} .. {most:g}")
+            raise RefusedLine(f"{name} outside {least:g} .. {most:g}")
         return field, number
     if name in QUATERNIONS:
         parts = _numbers(name, value, 4)
         w, x, y, z = (parts[index] for index in QUATERNIONS[name])
         orientation: Quaternion | None = unit(w, x, y, z)
         if orientation is None:
-            raise Refused(f"{name} that is no unit quaternion")
+            raise RefusedLine(f"{name} that is no unit quaternion")
         return "orientation", orientation
     field, factor, limit = VECTORS[name]
     a, b, c = (part * factor for part in _numbers(name, value, 3))
     vector: Vector = (a, b, c)
     if not within(vector, limit):
-        raise Refused(f"{name} beyond what a sensor measures")
+        raise RefusedLine(f"{name} beyond what a sensor measures")
     return field, vector
 
 
 def _numbers(name: str, value: Any, count: int) -> list[float]:
     if not isinstance(value, list) or len(value) != count:
-        raise Refused(f"{name} that is no list of {count} numbers")
+        raise RefusedLine(f"{name} that is no list of {count} numbers")
     return [_number(name, part) for part in value]
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Refused(f"{name} that is no number")
+        raise RefusedLine(f"{name} that is no number")
     try:
         number = float(value)
     except OverflowError:  # a whole number with hundreds of digits
         number = math.inf
     if not math.isfinite(number):
-        raise Refused(f"{name} that is not finite")
+        raise RefusedLine(f"{name} that is not finite")
     return number
 
 

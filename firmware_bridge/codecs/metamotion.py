@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._values import DEGREE, reaches, unit, within, words
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Flags, Reading
 
 __all__ = ["MODES", "OUTPUTS", "MetaMotionCodec", "encode_battery", "encode_output"]
 
@@ -44,7 +44,7 @@ MOST_MAGNETIC_FIELD = 2500.0  # µT, of the BMM150
 
 
 @dataclass(frozen=True)
-class Mode:
+class MetaMotionMode:
     """A mode of the fusion: its number, the sensors it runs, and Hz of the quaternion."""
 
     number: int
@@ -52,11 +52,11 @@ class Mode:
     rate: int
 
 
-MODES: dict[str, Mode] = {
-    "ndof": Mode(1, (ACCELEROMETER, GYROSCOPE, MAGNETOMETER), 100),
-    "imu-plus": Mode(2, (ACCELEROMETER, GYROSCOPE), 100),
-    "compass": Mode(3, (ACCELEROMETER, MAGNETOMETER), 25),
-    "m4g": Mode(4, (ACCELEROMETER, MAGNETOMETER), 50),
+MODES: dict[str, MetaMotionMode] = {
+    "ndof": MetaMotionMode(1, (ACCELEROMETER, GYROSCOPE, MAGNETOMETER), 100),
+    "imu-plus": MetaMotionMode(2, (ACCELEROMETER, GYROSCOPE), 100),
+    "compass": MetaMotionMode(3, (ACCELEROMETER, MAGNETOMETER), 25),
+    "m4g": MetaMotionMode(4, (ACCELEROMETER, MAGNETOMETER), 50),
 }
 
 OUTPUTS: dict[str, int] = {
@@ -96,7 +96,7 @@ class MetaMotionCodec:
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"outputs": words, "mode": str}
 
     outputs: tuple[str, ...]
-    mode: Mode
+    mode: MetaMotionMode
 
     def __init__(self, outputs: Sequence[str] = ("acceleration", "orientation"), mode: str = "ndof") -> None:
         if mode not in MODES:
@@ -107,20 +107,20 @@ class MetaMotionCodec:
         if not outputs:
             raise UsageError("no output is asked for", expected=f"some of {', '.join(OUTPUTS)}")
         self.outputs, self.mode = tuple(dict.fromkeys(outputs)), MODES[mode]
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self._expected = {output for output in self.outputs if output != "gravity"}
         self._step: dict[str, Reading] = {}
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """What one notification says or completes; one of another length, cut by the MTU, is refused."""
         data = chunk.data
-        found: Reading | Status | None = None
+        found: Reading | DeviceStatus | None = None
         if chunk.channel == NOTIFY and 2 <= len(data) <= 20:
             if data[0] == ACCELEROMETER and data[1] == INFO and len(data) >= 4:
                 self.counts.frames += 1
                 if data[2] in (BMI160, BMI270):
                     return []
-                return [Status(text=f"accelerometer of kind {data[2]}: not a board with sensor fusion")]
+                return [DeviceStatus(text=f"accelerometer of kind {data[2]}: not a board with sensor fusion")]
             if data[0] == FUSION:
                 found = _output(data[1], data[2:])
             elif data[0] == SETTINGS:
@@ -130,7 +130,7 @@ class MetaMotionCodec:
             self.counts.discarded += len(data)
             return []
         self.counts.frames += 1
-        if isinstance(found, Status) or found.sensor:
+        if isinstance(found, DeviceStatus) or found.sensor:
             return [found]
         return self._join(_BY_REGISTER[data[1]], found)
 
@@ -164,8 +164,8 @@ class MetaMotionCodec:
         """Forget the step whose rest has not come."""
         self._step = {}
 
-    def _join(self, output: str, found: Reading) -> list[Reading | Status]:
-        whole: list[Reading | Status] = []
+    def _join(self, output: str, found: Reading) -> list[Reading | DeviceStatus]:
+        whole: list[Reading | DeviceStatus] = []
         if output in self._step:
             whole.append(_joined(self._step))
             self._step = {}
@@ -240,11 +240,11 @@ def _output(register: int, body: bytes) -> Reading | None:
     return Reading(magnetic_field=vector, flags=flags)
 
 
-def _about(register: int, body: bytes) -> Status | None:
+def _about(register: int, body: bytes) -> DeviceStatus | None:
     if register == READ | BATTERY and len(body) == 3 and body[0] <= 100:
-        return Status(battery=body[0] / 100)
+        return DeviceStatus(battery=body[0] / 100)
     if register == READ | MAC and len(body) == 7:
-        return Status(identity=":".join(f"{octet:02X}" for octet in reversed(body[1:])))
+        return DeviceStatus(identity=":".join(f"{octet:02X}" for octet in reversed(body[1:])))
     return None
 
 

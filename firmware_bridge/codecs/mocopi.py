@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from edgeskel.geometry import float_product
-from firmware_bridge.codecs import Counts, Gatt
+from firmware_bridge.codecs import CodecCounts, Gatt
 from firmware_bridge.codecs._one_way import OneWay
 from firmware_bridge.codecs._values import unit, within
-from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
+from firmware_bridge.samples import Chunk, DeviceStatus, Quaternion, Reading, Vector
 
 __all__ = ["BONES", "PARENTS", "PORT", "Bone", "MocopiCodec", "Transform", "encode_frame", "encode_skeleton"]
 
@@ -69,7 +69,7 @@ class Bone(NamedTuple):
     position: Vector
 
 
-class Refused(ValueError):
+class RefusedPacket(ValueError):
     """Not a packet of this format, or one with impossible values. Never leaves the module."""
 
 
@@ -87,7 +87,7 @@ class MocopiCodec(OneWay):
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self.reset()
 
     def reset(self) -> None:
@@ -95,31 +95,31 @@ class MocopiCodec(OneWay):
         self.skeleton: tuple[Bone, ...] = ()
         self.position: Vector | None = None
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """27 readings of a frame, or a status where the skeleton is new."""
         try:
             packet = _packet(chunk.data)
             decoded = self._skeleton(packet[b"skdf"]) if b"skdf" in packet else self._frame(packet[b"fram"])
-        except (Refused, KeyError, struct.error):
+        except (RefusedPacket, KeyError, struct.error):
             self.counts.bad += 1
             self.counts.discarded += len(chunk.data)
             return []
         self.counts.frames += 1
         return decoded
 
-    def _skeleton(self, value: bytes) -> list[Reading | Status]:
+    def _skeleton(self, value: bytes) -> list[Reading | DeviceStatus]:
         bones = []
         for number, part in _bones(dict(_fields(value))[b"bons"], b"bndt"):
             (parent,) = struct.unpack("<H", part[b"pbid"])
             if parent != (PARENTS[number] if number else NO_PARENT):
-                raise Refused  # another skeleton than the one we know
+                raise RefusedPacket  # another skeleton than the one we know
             position = _transform(part[b"tran"]).position
             bones.append(Bone(BONES[number], BONES[parent] if number else "", position))
         skeleton, known = tuple(bones), self.skeleton
         self.skeleton = skeleton
-        return [Status(text="skeleton of 27 bones")] if skeleton != known else []
+        return [DeviceStatus(text="skeleton of 27 bones")] if skeleton != known else []
 
-    def _frame(self, value: bytes) -> list[Reading | Status]:
+    def _frame(self, value: bytes) -> list[Reading | DeviceStatus]:
         parts = dict(_fields(value))
         (number,) = struct.unpack("<I", parts[b"fnum"])
         device_us = _microseconds(parts[b"uttm"]) if b"uttm" in parts else None
@@ -143,7 +143,7 @@ def _fields(value: bytes) -> list[tuple[bytes, bytes]]:
         length, tag = HEADER.unpack_from(value, begin)
         end = begin + 8 + length
         if end > whole:
-            raise Refused
+            raise RefusedPacket
         found.append((tag, value[begin + 8 : end]))
         begin = end
     return found
@@ -151,26 +151,26 @@ def _fields(value: bytes) -> list[tuple[bytes, bytes]]:
 
 def _packet(data: bytes) -> dict[bytes, bytes]:
     if len(data) > LONGEST:
-        raise Refused
+        raise RefusedPacket
     packet = dict(_fields(data))
     if dict(_fields(packet[b"head"]))[b"ftyp"] != FORMAT:
-        raise Refused
+        raise RefusedPacket
     return packet
 
 
 def _bones(value: bytes, tag: bytes) -> list[tuple[int, dict[bytes, bytes]]]:
     """The 27 bones by number; each must be there once."""
     if any(value.count(each) < len(BONES) for each in (tag, b"bnid", b"tran")):
-        raise Refused  # seen before anything is taken apart
+        raise RefusedPacket  # seen before anything is taken apart
     bones = []
     for inner, part in _fields(value):
         if inner != tag:
-            raise Refused
+            raise RefusedPacket
         of_bone = dict(_fields(part))
         bones.append((struct.unpack("<H", of_bone[b"bnid"])[0], of_bone))
     bones.sort(key=lambda bone: bone[0])
     if [number for number, _ in bones] != list(range(len(BONES))):
-        raise Refused
+        raise RefusedPacket
     return bones
 
 
@@ -188,14 +188,14 @@ def _transform(value: bytes) -> Transform:
     rotation = unit(w, x, y, z)
     a, b, c = position
     if rotation is None or not within((a, b, c), FARTHEST_M):
-        raise Refused
+        raise RefusedPacket
     return Transform(rotation, (a, b, c))
 
 
 def _microseconds(value: bytes) -> int:
     seconds: float = struct.unpack("<d", value)[0]
     if not (math.isfinite(seconds) and 0 <= seconds < 1e11):
-        raise Refused
+        raise RefusedPacket
     return round(seconds * 1e6)
 
 

@@ -25,9 +25,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from edgeskel.errors import UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._values import unit
-from firmware_bridge.samples import Chunk, Flags, Quaternion, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Quaternion, Reading
 
 __all__ = ["MocopiBleCodec", "encode_packet"]
 
@@ -52,14 +52,14 @@ class MocopiBleCodec:
     clock_tick_us: ClassVar[float] = 0.001
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self.reset()
 
     def reset(self) -> None:
         """Forget the last time."""
         self._last_ns: int | None = None
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The reading of a notification, after the one before it where that was lost."""
         if len(chunk.data) != PACKET.size:  # cut by the MTU, or no measurement: both occur right after the start
             return self._refuse(chunk)
@@ -69,7 +69,7 @@ class MocopiBleCodec:
             return self._refuse(chunk)
         self.counts.frames += 1
         last_ns, self._last_ns = self._last_ns, now_ns
-        readings: list[Reading | Status] = []
+        readings: list[Reading | DeviceStatus] = []
         elapsed = 0 if last_ns is None else now_ns - last_ns
         recovered = elapsed >= 2 * PERIOD_NS and before is not None
         gap = elapsed > 2 * PERIOD_NS or (elapsed == 2 * PERIOD_NS and not recovered)
@@ -78,7 +78,7 @@ class MocopiBleCodec:
         readings.append(_reading(now_ns, present, gap and not recovered))
         return readings
 
-    def _refuse(self, chunk: Chunk) -> list[Reading | Status]:
+    def _refuse(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         self.counts.bad += 1
         self.counts.discarded += len(chunk.data)
         return []

@@ -20,9 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._values import DEGREE, LONGEST_ATTRIBUTE, positive, reaches, within
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Flags, Reading, Vector
 
 __all__ = ["RATES", "RESOURCES", "MovesenseCodec", "encode_batch", "encode_result", "reference_of"]
 
@@ -99,7 +99,7 @@ class MovesenseCodec:
     ) -> None:
         reference_of(resource, DEFAULT_RATE)
         self.resource = resource
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self._full_scale = {
             "a": 0.999 * acceleration_range_g * STANDARD_GRAVITY,
             "g": 0.999 * angular_velocity_range_dps * DEGREE,
@@ -110,7 +110,7 @@ class MovesenseCodec:
         self._held = 0  # bytes of the notifications behind it
         self._due_us: int | None = None  # when the next batch begins
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The measurements that a notification completes.
 
         The batch's time belongs to its first measurement, which is flagged GAP when it is later than the batch before
@@ -163,7 +163,7 @@ class MovesenseCodec:
         self._drop()
         self._due_us = None
 
-    def _refuse(self, size: int) -> list[Reading | Status]:
+    def _refuse(self, size: int) -> list[Reading | DeviceStatus]:
         self.counts.bad += 1
         self.counts.discarded += size
         return []
@@ -173,7 +173,7 @@ class MovesenseCodec:
             self._refuse(self._held)
             self._begun, self._held = b"", 0
 
-    def _result(self, data: bytes) -> list[Reading | Status]:
+    def _result(self, data: bytes) -> list[Reading | DeviceStatus]:
         if len(data) < 4:
             return self._refuse(len(data))
         # The maker's first firmware sent the status with its high byte first, later ones with it last.
@@ -186,9 +186,9 @@ class MovesenseCodec:
         if status < 400:
             return []
         meaning = _NUMBERED[(data[1] >> 4) - 1] if _meaning(data[1]) else f"reference {data[1]}"
-        return [Status(text=f"refused {meaning}: status {status}" + (" (no such rate)" if status == 501 else ""))]
+        return [DeviceStatus(text=f"refused {meaning}: status {status}" + (" (no such rate)" if status == 501 else ""))]
 
-    def _batch(self, payload: bytes, fields: str, rate: int, held: int) -> list[Reading | Status]:
+    def _batch(self, payload: bytes, fields: str, rate: int, held: int) -> list[Reading | DeviceStatus]:
         count = (len(payload) - 4) // (12 * len(fields))
         values = struct.unpack(f"<I{3 * count * len(fields)}f", payload)
         scaled = [values[1 + 3 * count * n : 1 + 3 * count * (n + 1)] for n in range(len(fields))]
@@ -209,7 +209,7 @@ class MovesenseCodec:
         due_us, self._due_us = self._due_us, (begin_us + round(count * period_us)) % wrap_us
         # The clock counts milliseconds and the sensor's rate is its own: half a measurement is the finest that tells.
         gap = due_us is not None and period_us / 2 + 1000 < (begin_us - due_us) % wrap_us < wrap_us / 2
-        readings: list[Reading | Status] = []
+        readings: list[Reading | DeviceStatus] = []
         columns = zip(
             vectors.get("a", nothing), vectors.get("g", nothing), vectors.get("m", nothing), clipped, strict=True
         )

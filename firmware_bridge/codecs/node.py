@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._values import words
 from firmware_bridge.codecs.node_frame import (
     LONGEST_STUFFED,
     Acknowledgement,
-    Command,
     Fields,
     Message,
+    NodeCommand,
     Order,
     Result,
     Samples,
@@ -32,7 +32,7 @@ from firmware_bridge.codecs.node_frame import (
     frame_of,
     parse,
 )
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 
 __all__ = ["COMMANDS", "NOTIFICATIONS", "SERVICE", "Answer", "NodeCodec"]
 
@@ -108,7 +108,7 @@ class NodeCodec:
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"fields": _fields_of}
 
     def __init__(self, fields: Fields | None = None) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self.answers: deque[Answer] = deque(maxlen=_RECENT)
         """The last acknowledgements, oldest first."""
         self.boot: int | None = None
@@ -124,7 +124,7 @@ class NodeCodec:
         self._due: tuple[Write, ...] = ()
         self._token = 0
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """See :meth:`firmware_bridge.codecs.Codec.decode`."""
         if chunk.channel == NOTIFICATIONS:
             message = parse(chunk.data)
@@ -132,7 +132,7 @@ class NodeCodec:
                 self.counts.frames += 1
                 return list(self._readings(message))
             return self._take(message, len(chunk.data), chunk.host_ns)
-        found: list[Reading | Status] = []
+        found: list[Reading | DeviceStatus] = []
         *pieces, self._rest = (self._rest + chunk.data).split(b"\0")
         for piece in pieces:
             if self._skipping:  # the end of what was too long
@@ -181,7 +181,7 @@ class NodeCodec:
     def command(self, order: Order, arguments: bytes = b"") -> Write:
         """Any command as it goes out; its acknowledgement appears in :attr:`answers`."""
         self._token = (self._token + 1) & 0xFF
-        return Write(frame_of(encode_command(Command(self._token, order, arguments))), COMMANDS)
+        return Write(frame_of(encode_command(NodeCommand(self._token, order, arguments))), COMMANDS)
 
     def identify(self) -> Write:
         """Ask for a status; a node with a lamp also blinks."""
@@ -195,9 +195,9 @@ class NodeCodec:
         """Make the present heading of ``sensor`` (or all) the world's x axis; ``undo`` gives the node's own back."""
         return self.command(Order.TARE, bytes([ALL_SENSORS if sensor is None else sensor, not undo]))
 
-    def _take(self, message: Message | None, size: int, host_ns: int) -> list[Reading | Status]:
+    def _take(self, message: Message | None, size: int, host_ns: int) -> list[Reading | DeviceStatus]:
         """Count a body, which took ``size`` bytes, and give what it says."""
-        if message is None or isinstance(message, Command):  # a command is what we write: an echo, not the node
+        if message is None or isinstance(message, NodeCommand):  # a command is what we write: an echo, not the node
             self.counts.bad += 1
             self.counts.discarded += size
             return []
@@ -206,12 +206,12 @@ class NodeCodec:
             return list(self._readings(message))
         if isinstance(message, StatusBody):
             self._note_boot(message.boot, message.started)
-            return [Status(
+            return [DeviceStatus(
                 battery=message.battery, temperature=message.temperature, identity=message.identity or None,
                 firmware=message.firmware or None, text="started" if message.started else None,
             )]  # fmt: skip
         self.answers.append(Answer(message, host_ns))
-        return [Status(text=_refusal(message))] if message.result != Result.DONE else []
+        return [DeviceStatus(text=_refusal(message))] if message.result != Result.DONE else []
 
     def _readings(self, samples: Samples) -> list[Reading]:
         last = self._device_us

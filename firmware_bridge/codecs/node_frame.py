@@ -19,10 +19,10 @@ from firmware_bridge.samples import Flags, Quaternion, Reading, Vector, maker
 
 __all__ = [
     "Acknowledgement",
-    "Command",
+    "NodeCommand",
     "Fields",
     "HEADER",
-    "Kind",
+    "FrameKind",
     "LONGEST_BODY",
     "LONGEST_STUFFED",
     "MISSING",
@@ -69,7 +69,7 @@ LONGEST_TEXT = 32
 LONGEST_ARGUMENTS = 16
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """First byte of a body."""
 
     SAMPLES = 0x01
@@ -153,7 +153,7 @@ class StatusBody:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class NodeCommand:
     """An order of the host; ``token`` comes back in the acknowledgement."""
 
     token: int
@@ -181,7 +181,7 @@ _RECORDS = tuple(struct.Struct(f"<B{(record_size(fields) - 1) // 2}h") for field
 _NAMES = tuple(str(index) for index in range(MOST_SENSORS))
 # Plain numbers and tables: an operation on a flag of an enum costs more than decoding a vector.
 _PLAIN, _SATURATED = Flags.NONE, Flags.SATURATED
-_KIND_OF_SAMPLES = int(Kind.SAMPLES)
+_KIND_OF_SAMPLES = int(FrameKind.SAMPLES)
 _PER_FORCE, _PER_RATE = PER_METRE_PER_SECOND_SQUARED, PER_RADIAN_PER_SECOND
 _reading, _samples_of = maker(Reading), maker(Samples)
 _FIELDS = tuple(Fields(fields) for fields in range(16))
@@ -218,7 +218,7 @@ def body_of(stuffed: bytes) -> bytes | None:
     return body if body and crc_hqx(body, 0xFFFF) == int.from_bytes(data[-2:], "little") else None
 
 
-Message = Samples | StatusBody | Command | Acknowledgement
+Message = Samples | StatusBody | NodeCommand | Acknowledgement
 """What a body may say."""
 
 
@@ -227,11 +227,11 @@ def parse(body: bytes) -> Message | None:
     kind = body[0] if body else 0
     if kind == _KIND_OF_SAMPLES:
         return _samples(body)
-    if kind == Kind.STATUS:
+    if kind == FrameKind.STATUS:
         return _status(body)
-    if kind == Kind.COMMAND and COMMAND.size <= len(body) <= COMMAND.size + LONGEST_ARGUMENTS:
-        return Command(body[1], body[2], bytes(body[3:]))
-    if kind == Kind.ACKNOWLEDGEMENT and ACKNOWLEDGEMENT.size <= len(body) <= ACKNOWLEDGEMENT.size + LONGEST_ARGUMENTS:
+    if kind == FrameKind.COMMAND and COMMAND.size <= len(body) <= COMMAND.size + LONGEST_ARGUMENTS:
+        return NodeCommand(body[1], body[2], bytes(body[3:]))
+    if kind == FrameKind.ACKNOWLEDGEMENT and ACKNOWLEDGEMENT.size <= len(body) <= ACKNOWLEDGEMENT.size + LONGEST_ARGUMENTS:
         _, token, order, result, device_us = ACKNOWLEDGEMENT.unpack_from(body)
         return Acknowledgement(token, order, result, device_us, bytes(body[ACKNOWLEDGEMENT.size :]))
     return None
@@ -323,7 +323,7 @@ def encode_samples(samples: Samples) -> bytes:
     record = _RECORDS[samples.fields]
     parts = [
         HEADER.pack(
-            Kind.SAMPLES, samples.boot, samples.sequence & 0xFFFF, samples.device_us & 0xFFFFFFFF, samples.fields,
+            FrameKind.SAMPLES, samples.boot, samples.sequence & 0xFFFF, samples.device_us & 0xFFFFFFFF, samples.fields,
             samples.sensors, len(samples.readings),
         )
     ]  # fmt: skip
@@ -359,7 +359,7 @@ def encode_status(status: StatusBody) -> bytes:
     """The body of ``status``; texts are cut after 32 bytes of UTF-8."""
     flags = status.started | status.running << 1 | status.charging << 2
     body = STATUS.pack(
-        Kind.STATUS, status.boot, status.sequence & 0xFFFF, status.device_us & 0xFFFFFFFF, flags,
+        FrameKind.STATUS, status.boot, status.sequence & 0xFFFF, status.device_us & 0xFFFFFFFF, flags,
         255 if status.battery is None else round(status.battery * 200),
         MISSING if status.temperature is None else round(status.temperature * 100),
         status.rate_hz, status.sensors, status.fields,
@@ -370,7 +370,7 @@ def encode_status(status: StatusBody) -> bytes:
     return body
 
 
-def encode_command(command: Command) -> bytes:
+def encode_command(command: NodeCommand) -> bytes:
     """The body of ``command``.
 
     Raises:
@@ -378,7 +378,7 @@ def encode_command(command: Command) -> bytes:
     """
     if len(command.arguments) > LONGEST_ARGUMENTS:
         raise UsageError(f"{len(command.arguments)} bytes of arguments", expected=f"at most {LONGEST_ARGUMENTS}")
-    return COMMAND.pack(Kind.COMMAND, command.token, command.order) + command.arguments
+    return COMMAND.pack(FrameKind.COMMAND, command.token, command.order) + command.arguments
 
 
 def encode_acknowledgement(answer: Acknowledgement) -> bytes:
@@ -390,6 +390,6 @@ def encode_acknowledgement(answer: Acknowledgement) -> bytes:
     if len(answer.data) > LONGEST_ARGUMENTS:
         raise UsageError(f"{len(answer.data)} bytes of data", expected=f"at most {LONGEST_ARGUMENTS}")
     head = ACKNOWLEDGEMENT.pack(
-        Kind.ACKNOWLEDGEMENT, answer.token, answer.order, answer.result, answer.device_us & 0xFFFFFFFF
+        FrameKind.ACKNOWLEDGEMENT, answer.token, answer.order, answer.result, answer.device_us & 0xFFFFFFFF
     )
     return head + answer.data

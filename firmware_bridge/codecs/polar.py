@@ -26,7 +26,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgeskel.errors import UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._values import DEGREE, LONGEST_ATTRIBUTE
 from firmware_bridge.codecs.polar_control import (
     ALREADY,
@@ -44,8 +44,8 @@ from firmware_bridge.codecs.polar_control import (
     parse_settings,
 )
 from firmware_bridge.codecs.polar_frame import Integers, compress, decompress, pack, unpack
-from firmware_bridge.codecs.polar_pairing import Pairing, Sample
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
+from firmware_bridge.codecs.polar_merger import PolarMerger, PolarSample
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Flags, Reading, Vector
 
 __all__ = ["ACCELERATION", "ANGULAR_VELOCITY", "MAGNETIC_FIELD", "RATES", "PolarCodec", "encode_frame"]
 
@@ -144,11 +144,11 @@ class PolarCodec:
     clock_tick_us: ClassVar[float] = 0.001
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self._wish: float | None = None
         self.reset()
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The samples of a frame, in order, or what the device says about itself.
 
         A frame's time belongs to its last sample. The others' are spread over the time since the frame before, or at
@@ -211,7 +211,7 @@ class PolarCodec:
     def reset(self) -> None:
         """Forget factors, ranges, times and what waits for its pair: they belong to the link that was."""
         self._streams: dict[int, _Stream] = {kind: _Stream() for kind in _KINDS}
-        self._pairing = Pairing()
+        self._pairing = PolarMerger()
 
     def _rate_of(self, kind: int, offered: Sequence[int]) -> int | None:
         """None when the device does not have the wished rate; the magnetometer takes the next lower one it has."""
@@ -221,14 +221,14 @@ class PolarCodec:
             return min(offered, key=lambda rate: (abs(rate - USUAL_RATE), rate))
         return int(self._wish) if self._wish in offered else None
 
-    def _control(self, data: bytes) -> list[Reading | Status] | None:
+    def _control(self, data: bytes) -> list[Reading | DeviceStatus] | None:
         if data[:1] == bytes((STOPPED,)):
             kinds = [kind & 0x3F for kind in data[1:]]  # the two upper bits tell live from recorded
             for kind in kinds:
                 if kind in self._streams:
                     self._streams[kind].running = False
             types = ", ".join(NAMES.get(kind, f"type {kind}") for kind in kinds)
-            return [*self._pairing.flush(), Status(text=f"the sensor has stopped: {types or 'no type named'}")]
+            return [*self._pairing.flush(), DeviceStatus(text=f"the sensor has stopped: {types or 'no type named'}")]
         if len(data) < 4 or data[0] != RESPONSE:
             return None
         command, kind, status = data[1:4]
@@ -237,7 +237,7 @@ class PolarCodec:
             if command != START or status == ALREADY:
                 return []
             reason = REASONS[status] if status < len(REASONS) else f"code {status}"
-            return [Status(text=f"refused to start {NAMES.get(kind, f'type {kind}')}: {reason}")]
+            return [DeviceStatus(text=f"refused to start {NAMES.get(kind, f'type {kind}')}: {reason}")]
         if kind not in _KINDS:
             return []
         settings = parse_settings(data[5:])
@@ -245,7 +245,7 @@ class PolarCodec:
             return None
         if command == GET_SETTINGS and RATE in settings and self._rate_of(kind, settings[RATE]) is None:
             rates = ", ".join(map(str, sorted(settings[RATE])))
-            return [Status(text=f"{NAMES[kind]} has {rates} Hz, not the {self._wish:g} Hz that were asked for")]
+            return [DeviceStatus(text=f"{NAMES[kind]} has {rates} Hz, not the {self._wish:g} Hz that were asked for")]
         if command == START:
             (bits,) = settings.get(FACTOR, [0x3F800000])[:1]
             (factor,) = struct.unpack("<f", struct.pack("<I", bits))
@@ -254,7 +254,7 @@ class PolarCodec:
             self._streams[kind].factor, self._streams[kind].running = factor, True
         return []
 
-    def _frame(self, data: bytes) -> list[Reading | Status] | None:
+    def _frame(self, data: bytes) -> list[Reading | DeviceStatus] | None:
         if len(data) <= HEADER.size or data[0] not in _KINDS:
             return None
         number, time_ns, frame_type = HEADER.unpack_from(data)
@@ -279,7 +279,7 @@ class PolarCodec:
 
     def _readings(
         self, number: int, time_ns: int, vectors: list[list[float]], clipped: list[bool]
-    ) -> list[Reading | Status]:
+    ) -> list[Reading | DeviceStatus]:
         period_ns, lost = self._period(number, time_ns, len(vectors))
         timed: list[tuple[int | None, Vector, Flags]] = []
         for row, ((x, y, z), saturated) in enumerate(zip(vectors, clipped, strict=True)):
@@ -292,7 +292,7 @@ class PolarCodec:
                 begin_ns = None if period_ns is None else time_ns - round(behind * period_ns)
                 device_us = None if begin_ns is None or begin_ns < 0 else begin_ns // 1000
             timed.append((device_us, (x, y, z), flags))
-        samples = [Sample(device_us, vector, flags) for device_us, vector, flags in timed if device_us is not None]
+        samples = [PolarSample(device_us, vector, flags) for device_us, vector, flags in timed if device_us is not None]
         if self._paired and len(samples) == len(timed):
             push = {ACCELERATION: self._pairing.accelerations, ANGULAR_VELOCITY: self._pairing.angular_velocities,
                     MAGNETIC_FIELD: self._pairing.magnetic_fields}[number]  # fmt: skip

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from edgeskel.errors import UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs.slimevr_packets import (
     FEATURES,
     HANDSHAKE,
@@ -30,14 +30,14 @@ from firmware_bridge.codecs.slimevr_packets import (
     SENSOR_INFO,
     Echo,
     Facts,
-    Motion,
     Packet,
+    SlimeVRMotion,
     encode_packet,
     encode_sensor_info_reply,
     meaning,
     unpack,
 )
-from firmware_bridge.samples import Chunk, Flags, Quaternion, Reading, Status, Vector
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Quaternion, Reading, Vector
 
 __all__ = ["SlimeVRCodec"]
 
@@ -62,7 +62,7 @@ class SlimeVRCodec:
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self.round_trip_ns: int | None = None
         self._ping = 0
         self.reset()
@@ -78,7 +78,7 @@ class SlimeVRCodec:
         self._heartbeat_ns: int | None = None
         self._ping_ns: int | None = None
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The readings and facts of one datagram; rotation and acceleration of a sensor in one bundle are one reading."""
         packet = unpack(chunk.data)
         meanings = [meaning(kind, body) for kind, body in packet.parts] if packet is not None else []
@@ -92,8 +92,8 @@ class SlimeVRCodec:
         for part in meanings:
             if isinstance(part, Echo) and part.number == self._ping and self._ping_ns is not None:
                 self.round_trip_ns, self._ping_ns = chunk.host_ns - self._ping_ns, None
-        facts: list[Reading | Status] = [part.status for part in meanings if isinstance(part, Facts)]
-        return facts + self._readings([part for part in meanings if isinstance(part, Motion)])
+        facts: list[Reading | DeviceStatus] = [part.status for part in meanings if isinstance(part, Facts)]
+        return facts + self._readings([part for part in meanings if isinstance(part, SlimeVRMotion)])
 
     def _in_order(self, packet: Packet) -> bool:
         """Whether the packet is newer than the last one; books what is missing between the two, and a new beginning."""
@@ -118,9 +118,9 @@ class SlimeVRCodec:
         self._number, self._greeted, self._stale = number, False, 0
         return True
 
-    def _readings(self, motions: list[Motion]) -> list[Reading | Status]:
+    def _readings(self, motions: list[SlimeVRMotion]) -> list[Reading | DeviceStatus]:
         whole: dict[str, tuple[Quaternion | None, Vector | None, Flags]] = {}
-        readings: list[Reading | Status] = []
+        readings: list[Reading | DeviceStatus] = []
         for motion in motions:
             sensor = str(motion.sensor)
             rotation, acceleration, flags = whole.get(sensor, (None, None, Flags.NONE))

@@ -22,10 +22,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from firmware_bridge.codecs._values import reaches, unit, within
-from firmware_bridge.samples import Flags, Quaternion, Status, Vector
+from firmware_bridge.samples import DeviceStatus, Flags, Quaternion, Vector
 
 __all__ = [
-    "FEATURES", "HANDSHAKE", "HANDSHAKE_REPLY", "PING", "SENSOR_INFO", "Echo", "Facts", "Meaning", "Motion", "Nothing",
+    "FEATURES", "HANDSHAKE", "HANDSHAKE_REPLY", "PING", "SENSOR_INFO", "Echo", "Facts", "Meaning", "SlimeVRMotion", "Nothing",
     "Packet", "Part",
     "encode_acceleration", "encode_battery", "encode_bundle", "encode_handshake", "encode_motion", "encode_packet",
     "encode_rotation", "encode_sensor_info", "encode_sensor_info_reply", "encode_signal", "encode_temperature",
@@ -60,7 +60,7 @@ class Packet(NamedTuple):
     parts: list[Part]
 
 
-class Motion(NamedTuple):
+class SlimeVRMotion(NamedTuple):
     """What one part says of one sensor's motion."""
 
     sensor: int
@@ -72,7 +72,7 @@ class Motion(NamedTuple):
 class Facts(NamedTuple):
     """What one part says of the tracker."""
 
-    status: Status
+    status: DeviceStatus
 
 
 class Echo(NamedTuple):
@@ -85,7 +85,7 @@ class Nothing(NamedTuple):
     """A proper part that has nothing for a reader."""
 
 
-Meaning = Motion | Facts | Echo | Nothing
+Meaning = SlimeVRMotion | Facts | Echo | Nothing
 
 
 def unpack(data: bytes) -> Packet | None:
@@ -130,71 +130,71 @@ def _rotation(kind: int, body: bytes) -> Meaning | None:
     rotation = unit(w, x, y, z)
     if rotation is None:
         return None
-    return Motion(sensor, rotation) if form == 1 else Nothing()  # 2 is a correction, which the server ignores, too
+    return SlimeVRMotion(sensor, rotation) if form == 1 else Nothing()  # 2 is a correction, which the server ignores, too
 
 
-def _acceleration(_: int, body: bytes) -> Motion | None:
+def _acceleration(_: int, body: bytes) -> SlimeVRMotion | None:
     x, y, z = struct.unpack_from(">3f", body)
     if not within((x, y, z), MOST_ACCELERATION):
         return None
-    return Motion(body[12] if len(body) > 12 else 0, None, (x, y, z))
+    return SlimeVRMotion(body[12] if len(body) > 12 else 0, None, (x, y, z))
 
 
-def _motion(_: int, body: bytes) -> Motion | None:
+def _motion(_: int, body: bytes) -> SlimeVRMotion | None:
     sensor, x, y, z, w, *acceleration = struct.unpack_from(">B7h", body)
     rotation = unit(w * Q15, x * Q15, y * Q15, z * Q15)
     if rotation is None:
         return None
     a, b, c = (value * Q7 for value in acceleration)
     flags = Flags.SATURATED if reaches((a, b, c), 32767 * Q7) else Flags.NONE
-    return Motion(sensor, rotation, (a, b, c), flags)
+    return SlimeVRMotion(sensor, rotation, (a, b, c), flags)
 
 
 def _handshake(_: int, body: bytes) -> Facts | None:
     if len(body) < 29:  # owoTrack before it took over SlimeVR's fields
-        return Facts(Status(text="owoTrack, old dialect"))
+        return Facts(DeviceStatus(text="owoTrack, old dialect"))
     board, imu, mcu, _, _, _, version, length = struct.unpack_from(">7IB", body)
     text = body[29 : 29 + length]
     mac = body[29 + length : 35 + length]
     if len(text) < length:
         return None
-    return Facts(Status(
+    return Facts(DeviceStatus(
         identity=":".join(f"{octet:02x}" for octet in mac) if len(mac) == 6 and any(mac) else None,
         firmware=_ascii(text) or None, text=f"board {board}, IMU {imu}, MCU {mcu}, protocol {version}"))
 
 
 def _battery(_: int, body: bytes) -> Facts | None:
     level = struct.unpack_from(">f", body, 4 if len(body) >= 8 else 0)[0]
-    return Facts(Status(battery=min(level, 1.0))) if 0 <= level <= 1.01 else None
+    return Facts(DeviceStatus(battery=min(level, 1.0))) if 0 <= level <= 1.01 else None
 
 
 def _sensor_info(_: int, body: bytes) -> Facts:
     sensor, state = struct.unpack_from(">BB", body)
     imu = f", IMU {body[2]}" if len(body) > 2 else ""
-    return Facts(Status(str(sensor), text=f"sensor {STATES.get(state, state)}{imu}"))
+    return Facts(DeviceStatus(str(sensor), text=f"sensor {STATES.get(state, state)}{imu}"))
 
 
 def _signal(_: int, body: bytes) -> Facts:
     sensor, dbm = struct.unpack_from(">Bb", body)
-    return Facts(Status("" if sensor == 255 else str(sensor), signal_dbm=float(dbm)))
+    return Facts(DeviceStatus("" if sensor == 255 else str(sensor), signal_dbm=float(dbm)))
 
 
 def _temperature(_: int, body: bytes) -> Facts | None:
     sensor, celsius = struct.unpack_from(">Bf", body)
-    return Facts(Status(str(sensor), temperature=celsius)) if -60 <= celsius <= 150 else None
+    return Facts(DeviceStatus(str(sensor), temperature=celsius)) if -60 <= celsius <= 150 else None
 
 
 def _event(kind: int, body: bytes) -> Facts:
     if kind == BUTTON:
-        return Facts(Status(text=f"button: {BUTTONS.get(body[0], body[0])}" if body else "button"))
+        return Facts(DeviceStatus(text=f"button: {BUTTONS.get(body[0], body[0])}" if body else "button"))
     sensor, value = struct.unpack_from(">BB", body)
-    return Facts(Status(str(sensor), text=f"{'tap' if kind == TAP else 'error'} {value}"))
+    return Facts(DeviceStatus(str(sensor), text=f"{'tap' if kind == TAP else 'error'} {value}"))
 
 
 def _text(_: int, body: bytes) -> Facts | None:
     (length,) = struct.unpack_from(">I", body)
     text = body[4 : 4 + length]
-    return Facts(Status(text=_ascii(text))) if len(text) == length else None
+    return Facts(DeviceStatus(text=_ascii(text))) if len(text) == length else None
 
 
 def _ping(_: int, body: bytes) -> Echo:

@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from edgeskel.errors import UsageError
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs import _witmotion as packets
 from firmware_bridge.codecs._stream import FrameStream
 from firmware_bridge.codecs._values import unit
@@ -40,7 +40,7 @@ from firmware_bridge.codecs._witmotion import (
     orientation_of,
     reading_of,
 )
-from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
+from firmware_bridge.samples import Chunk, DeviceStatus, Quaternion, Reading, Vector
 
 __all__ = [
     "ACCELERATION", "ANGLES", "ANGULAR_VELOCITY", "QUATERNION", "RATES", "TIME", "WitMotionCodec",
@@ -112,8 +112,8 @@ class WitMotionCodec:
     clock_tick_us: ClassVar[float] = 1000.0
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
-        self._parts = (Counts(), Counts())
+        self.counts: CodecCounts = CodecCounts()
+        self._parts = (CodecCounts(), CodecCounts())
         self._stream = FrameStream(b"\x55", LENGTH, _valid, self._parts[0])
         self._packets = FrameStream(packets.MEASUREMENT, packets.LENGTH, packets.valid, self._parts[1])
         self.reset()
@@ -127,9 +127,9 @@ class WitMotionCodec:
         self._last_kind: int | None = None
         self._gap = False
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The readings that ``chunk`` completes. GAP where bytes were discarded before or within the period."""
-        readings: list[Reading | Status] = []
+        readings: list[Reading | DeviceStatus] = []
         for frame in self._stream.push(chunk.data):
             kind = frame.data[1]
             if self._period and kind <= max(self._period):
@@ -157,7 +157,7 @@ class WitMotionCodec:
         self.counts.bad = max(self.counts.bad, seen.bad)
         self.counts.discarded = max(self.counts.discarded, seen.discarded)
 
-    def _finish(self, readings: list[Reading | Status]) -> None:
+    def _finish(self, readings: list[Reading | DeviceStatus]) -> None:
         period, self._period, self._whole = self._period, {}, True
         if period.keys() & {ACCELERATION, ANGULAR_VELOCITY, ANGLES, QUATERNION}:
             readings.append(_reading(period, self._gap))

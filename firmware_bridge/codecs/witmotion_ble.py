@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from firmware_bridge.codecs import Counts, Gatt, Write
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
 from firmware_bridge.codecs._witmotion import (
     ACCELERATION_STEP,
     ANGLE_STEP,
@@ -36,7 +36,7 @@ from firmware_bridge.codecs._witmotion import (
     valid,
 )
 from firmware_bridge.codecs.witmotion import KEY, RATE, UNLOCK, rate_code, write_register
-from firmware_bridge.samples import Chunk, Quaternion, Reading, Status, Vector
+from firmware_bridge.samples import Chunk, DeviceStatus, Quaternion, Reading, Vector
 
 __all__ = ["RATES", "WitMotionBleCodec", "encode_magnetic_field", "encode_packet", "encode_quaternion",
            "read_magnetic_field", "read_quaternion"]
@@ -65,7 +65,7 @@ class WitMotionBleCodec:
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts: Counts = Counts()
+        self.counts: CodecCounts = CodecCounts()
         self.reset()
 
     def reset(self) -> None:
@@ -74,7 +74,7 @@ class WitMotionBleCodec:
         self._gap = False
         self._held = b""
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The readings of a notification, which holds one packet or several whole ones."""
         data = chunk.data
         packets = [data[at : at + LENGTH] for at in range(0, len(data), LENGTH)]
@@ -89,7 +89,7 @@ class WitMotionBleCodec:
         elif self._held:
             packets.insert(0, self._held)
         self._trusted, self._held = True, b""
-        readings: list[Reading | Status] = []
+        readings: list[Reading | DeviceStatus] = []
         for packet in packets:
             self.counts.frames += 1
             reading = reading_in(packet, self._gap)

@@ -6,25 +6,25 @@
 from firmware_bridge.link.backoff import Backoff
 from firmware_bridge.link.connection import Link
 from firmware_bridge.link.events import (
-    Event,
+    DeviceRefused,
+    DeviceReport,
     Gap,
-    Health,
     Ignored,
     Item,
+    LinkEvent,
+    LinkHealth,
     Lost,
     Overflow,
     Reboot,
     Recovered,
-    Refused,
-    Report,
     Sample,
     Stalled,
 )
-from firmware_bridge.link.ledger import Ledger, Verdict
 from firmware_bridge.link.opening import open_link, protocol_of
+from firmware_bridge.link.sequence_tracker import LossReport, SequenceTracker
 from firmware_bridge.link.wakeup import Wakeup
 
 __all__ = [
-    "Backoff", "Event", "Gap", "Health", "Ignored", "Item", "Ledger", "Link", "Lost", "Overflow", "Reboot",
-    "Recovered", "Refused", "Report", "Sample", "Stalled", "Verdict", "Wakeup", "open_link", "protocol_of",
+    "Backoff", "LinkEvent", "Gap", "LinkHealth", "Ignored", "Item", "SequenceTracker", "Link", "Lost", "Overflow", "Reboot",
+    "Recovered", "DeviceRefused", "DeviceReport", "Sample", "Stalled", "LossReport", "Wakeup", "open_link", "protocol_of",
 ]

@@ -14,24 +14,24 @@ from types import TracebackType
 from typing import Any
 
 from edgeskel.errors import DataError, DeviceError, EdgeskelError, UsageError
-from firmware_bridge.bounded import Sleep, within
 from firmware_bridge.codecs import Codec, Write
-from firmware_bridge.enrolment import Enrolment
+from firmware_bridge.device_allowlist import DeviceAllowlist
+from firmware_bridge.link.allowlist_filter import AllowlistFilter
 from firmware_bridge.link.backoff import Backoff
-from firmware_bridge.link.books import Arrivals
+from firmware_bridge.link.bounded_queue import BoundedQueue
 from firmware_bridge.link.events import (
-    Health,
     Ignored,
     Item,
+    LinkHealth,
     Lost,
     Recovered,
     Stalled,
 )
-from firmware_bridge.link.gate import Gate
-from firmware_bridge.link.intake import Intake
-from firmware_bridge.link.outbox import Outbox
+from firmware_bridge.link.packet_decoder import PacketDecoder
+from firmware_bridge.link.sender_state import ArrivalRate
 from firmware_bridge.link.wakeup import Wakeup
 from firmware_bridge.samples import Chunk
+from firmware_bridge.timeouts import Sleep, within
 from firmware_bridge.transports import Transport
 
 __all__ = ["Link"]
@@ -74,7 +74,7 @@ class Link:
     """
 
     def __init__(self, address: str, codec: Callable[[], Codec], transport: Callable[[], Transport], *,
-                 rate_hz: float | None = None, enrolment: Enrolment | None = None, limit: int = 8192,
+                 rate_hz: float | None = None, allowlist: DeviceAllowlist | None = None, limit: int = 8192,
                  tap: Callable[[Chunk], None] | None = None, backoff: Backoff | None = None, open_s: float = OPEN_S,
                  clock: Callable[[], int] = time.monotonic_ns, sleep: Sleep = asyncio.sleep,
                  wakeup: Wakeup | None = None, seed: int | None = None) -> None:
@@ -84,11 +84,11 @@ class Link:
         self._backoff = backoff or Backoff()
         self._clock, self._sleep = clock, sleep
         self._chance = random.Random(seed)
-        self.outbox: Outbox = Outbox(address, limit, wakeup)
-        self._gate = Gate(address, enrolment, self.outbox, clock)
-        self._intake = Intake(address, codec, self._gate, self.outbox, rate_hz=rate_hz, tap=tap, clock=clock,
+        self.queue: BoundedQueue = BoundedQueue(address, limit, wakeup)
+        self._allowed = AllowlistFilter(address, allowlist, self.queue, clock)
+        self._decoder = PacketDecoder(address, codec, self._allowed, self.queue, rate_hz=rate_hz, tap=tap, clock=clock,
                               arrived=self._arrived, owe=self._queue_writes)
-        self._arrivals = Arrivals(rate_hz)
+        self._arrivals = ArrivalRate(rate_hz)
         self._state, self._problem = "closed", ""
         self._reopened = 0
         self._down_since_ns: int | None = None
@@ -125,7 +125,7 @@ class Link:
             with suppress(asyncio.CancelledError):
                 await task
         self._state = "closed"
-        self.outbox.wakeup.set()
+        self.queue.wakeup.set()
 
     @property
     def ended(self) -> bool:
@@ -134,13 +134,13 @@ class Link:
 
     def drain(self) -> list[Item]:
         """Everything that waits, oldest first; never waits itself."""
-        self._intake.catch_up()
-        return self.outbox.drain()
+        self._decoder.catch_up()
+        return self.queue.drain()
 
     @property
     def unread(self) -> bool:
         """Whether something waits for :meth:`drain`."""
-        return bool(self._intake.undecoded or self.outbox.waiting)
+        return bool(self._decoder.undecoded or self.queue.waiting)
 
     @property
     def together(self) -> bool:
@@ -149,14 +149,14 @@ class Link:
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while True:
-            self.outbox.wakeup.clear()
+            self.queue.wakeup.clear()
             items = self.drain()
             for item in items:
                 yield item
             if not items:
                 if self.ended:
                     return
-                await self.outbox.wakeup.wait()
+                await self.queue.wakeup.wait()
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Send commands to the device now.
@@ -170,27 +170,27 @@ class Link:
 
     @property
     def identity(self) -> str | None:
-        """Who the device is (see :mod:`firmware_bridge.enrolment`), once it is known."""
-        return self._gate.identity
+        """Who the device is (see :mod:`firmware_bridge.device_allowlist`), once it is known."""
+        return self._allowed.identity
 
     @property
-    def health(self) -> Health:
+    def health(self) -> LinkHealth:
         """How the link is doing now."""
-        self._intake.catch_up()
-        intake = self._intake
-        ledgers = [ledger for books in intake.senders.values() for ledger in books.ledgers.values()]
-        lost = sum(ledger.lost for ledger in ledgers)
-        received = intake.received
-        return Health(
+        self._decoder.catch_up()
+        decoder = self._decoder
+        trackers = [tracker for sender in decoder.senders.values() for tracker in sender.trackers.values()]
+        lost = sum(tracker.lost for tracker in trackers)
+        received = decoder.received
+        return LinkHealth(
             device=self.address, state=self._state,
-            rate_hz=self._arrivals.rate_hz(self._clock()) / max(1, len(ledgers)),
-            received=received, lost=lost, late=sum(ledger.late for ledger in ledgers),
+            rate_hz=self._arrivals.rate_hz(self._clock()) / max(1, len(trackers)),
+            received=received, lost=lost, late=sum(tracker.late for tracker in trackers),
             loss=lost / (received + lost) if received + lost else 0.0,
-            dropped=self.outbox.dropped, frames=sum(books.codec.counts.frames for books in intake.senders.values()),
-            bad=sum(books.codec.counts.bad for books in intake.senders.values()),
-            faults=intake.faults, reboots=sum(books.epoch for books in intake.senders.values()), reopened=self._reopened,
-            battery=intake.battery, signal_dbm=intake.signal_dbm, last_seen_ns=self._arrivals.last_ns,
-            problem="" if self._state == "streaming" else self._problem, identity=self._gate.identity)
+            dropped=self.queue.dropped, frames=sum(sender.codec.counts.frames for sender in decoder.senders.values()),
+            bad=sum(sender.codec.counts.bad for sender in decoder.senders.values()),
+            faults=decoder.faults, reboots=sum(sender.epoch for sender in decoder.senders.values()), reopened=self._reopened,
+            battery=decoder.battery, signal_dbm=decoder.signal_dbm, last_seen_ns=self._arrivals.last_ns,
+            problem="" if self._state == "streaming" else self._problem, identity=self._allowed.identity)
 
     # -- connecting -----------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Link:
         try:
             while True:
                 begun_ns = self._clock()
-                received = self._intake.received
+                received = self._decoder.received
                 try:
                     if await self._connected():
                         return
@@ -212,43 +212,43 @@ class Link:
                     log.exception("%s: the link failed", self.address)
                     reason, final = f"{type(error).__name__}: {error}", False
                 if reason and (reason != self._problem or self._state == "streaming" or final):
-                    self.outbox.put(Lost(self.address, self._clock(), reason, final))
+                    self.queue.put(Lost(self.address, self._clock(), reason, final))
                 self._problem = reason or self._problem
                 self._state = "lost" if reason else self._state
                 if final:
                     return
                 if self._down_since_ns is None:
                     self._down_since_ns = self._arrivals.last_ns or begun_ns
-                failures = 1 if self._intake.received > received else failures + 1
+                failures = 1 if self._decoder.received > received else failures + 1
                 spent_s = (self._clock() - begun_ns) / 1e9 if failures > 1 else 0.0
                 delay_s = min(self._backoff.delay_s(failures, self._chance) - spent_s, self._most_wait_s)
                 await self._sleep(max(0.02, delay_s))
                 self._reopened += 1
         finally:
             self._state = "closed"
-            self.outbox.wakeup.set()
+            self.queue.wakeup.set()
 
     async def _connected(self) -> bool:
         """One connection from opening to its end; True when there will be no other (the end of a replay)."""
         self._state = "opening"
         session = self._session = object()
         transport = self._transport()
-        intake = self._intake
+        decoder = self._decoder
         traits = transport.traits
-        intake.senders_apart, intake.ordered = traits.senders_apart, traits.ordered
-        if intake.senders_apart:
+        decoder.senders_apart, decoder.ordered = traits.senders_apart, traits.ordered
+        if decoder.senders_apart:
             self._codec().start(self._rate_hz)  # a rate that there is not is refused now, not at each sender's first datagram
-        transport.room = self.outbox.room
+        transport.room = self.queue.room
         ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
         def received(chunk: Chunk) -> None:
             if self._session is session:  # an abandoned transport may still speak
-                if self._gate.identity is None:
-                    intake.know(transport.identity)
+                if self._allowed.identity is None:
+                    decoder.know(transport.identity)
                 if traits.together and self._state == "streaming":
-                    intake.keep(chunk)
+                    decoder.keep(chunk)
                 else:
-                    intake.take(chunk)
+                    decoder.take(chunk)
 
         def lost(reason: BaseException | None) -> None:
             if not ended.done():
@@ -258,23 +258,23 @@ class Link:
         try:
             self._writes.clear()
             self._arrivals.restart()
-            for books in intake.senders.values():
-                books.reopened()
-            self._gate.open(lost)
+            for sender in decoder.senders.values():
+                sender.reopened()
+            self._allowed.open(lost)
             opening = transport.open(received, lost)
             await (opening if traits.bounds_opening else within(self._open_s, opening, self._sleep))
             self._open = transport
-            intake.know(transport.identity)
+            decoder.know(transport.identity)
             writer = asyncio.create_task(self._write_replies(transport, lost))
-            if not intake.senders_apart:
-                await self._send(transport, intake.books("").codec.start(self._rate_hz), "")
+            if not decoder.senders_apart:
+                await self._send(transport, decoder.sender("").codec.start(self._rate_hz), "")
             if self._state == "opening":
                 self._state = "waiting"
             return await self._watch(transport, ended)
         finally:
             self._session = None
-            self._intake.catch_up()  # a codec that begins anew must not see the end of what was before
-            self._gate.close()
+            self._decoder.catch_up()  # a codec that begins anew must not see the end of what was before
+            self._allowed.close()
             if writer is not None:
                 writer.cancel()
             if self._open is not None and self._closing:
@@ -307,7 +307,7 @@ class Link:
             if not ended.done():
                 overslept_ns = self._clock() - asleep_ns - round(wait_s * 1e9)
                 if overslept_ns > DEAF_NS:
-                    self._intake.catch_up()  # what came before that is no news
+                    self._decoder.catch_up()  # what came before that is no news
                     # This program was held up, and since before the timer was due, who knows how long: hence twice.
                     self._arrivals.excuse(2 * overslept_ns)
                 continue
@@ -319,8 +319,8 @@ class Link:
     def _silence(self, opened_ns: int) -> tuple[float, float]:
         """Seconds since the last reading, and how many of them are allowed."""
         silence_s, allowed_s = self._heard(opened_ns)
-        if silence_s >= allowed_s and self._intake.undecoded:  # mostly the reader has decoded: doing it here would wake it
-            self._intake.catch_up()
+        if silence_s >= allowed_s and self._decoder.undecoded:  # mostly the reader has decoded: doing it here would wake it
+            self._decoder.catch_up()
             silence_s, allowed_s = self._heard(opened_ns)
         return silence_s, allowed_s
 
@@ -337,22 +337,22 @@ class Link:
         for sender in senders:
             if sender not in self._ignored:
                 self._ignored.add(sender)
-                self.outbox.put(Ignored(self.address, self._clock(), sender))
+                self.queue.put(Ignored(self.address, self._clock(), sender))
 
     def _fall_silent(self, silence_s: float) -> None:
         self._state, self._problem = "stalled", f"no reading for {silence_s:.2f} s"
         if self._silent:
             return  # said once; the next reading is what changes something
         self._silent = True
-        self.outbox.put(Stalled(self.address, self._clock(), silence_s))
+        self.queue.put(Stalled(self.address, self._clock(), silence_s))
         self._down_since_ns = self._down_since_ns or self._arrivals.last_ns or self._clock()
-        for books in self._intake.senders.values():
-            for ledger in books.ledgers.values():
-                ledger.reopened()
+        for sender in self._decoder.senders.values():
+            for tracker in sender.trackers.values():
+                tracker.reopened()
 
     async def _say_goodbye(self, transport: Transport) -> None:
         with suppress(Exception):
-            stop = [write for books in self._intake.senders.values() for write in books.codec.stop()]
+            stop = [write for sender in self._decoder.senders.values() for write in sender.codec.stop()]
             await within(1.0, self._send(transport, stop, ""), self._sleep)
 
     async def _send(self, transport: Transport, writes: Sequence[Write], channel: str) -> None:
@@ -376,7 +376,7 @@ class Link:
 
     def _arrived(self, readings: int, now_ns: int) -> None:
         if self._down_since_ns is not None:
-            self.outbox.put(Recovered(self.address, now_ns, (now_ns - self._down_since_ns) / 1e9))
+            self.queue.put(Recovered(self.address, now_ns, (now_ns - self._down_since_ns) / 1e9))
             self._down_since_ns = None
         self._state, self._problem, self._silent = "streaming", "", False
         self._arrivals.add(now_ns, readings)

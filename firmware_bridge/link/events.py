@@ -7,26 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_bridge.samples import Sample, Status
+from firmware_bridge.samples import DeviceStatus, Sample
 
 __all__ = [
-    "Event", "Gap", "Health", "Ignored", "Item", "Lost", "Overflow", "Reboot", "Recovered", "Refused", "Report", "Sample",
-    "Stalled",
+    "DeviceRefused", "DeviceReport", "Gap", "Ignored", "Item", "LinkEvent", "LinkHealth", "Lost", "Overflow", "Reboot",
+    "Recovered", "Sample", "Stalled",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DeviceReport:
     """What a device said about itself; ``device``, ``host_ns`` and ``channel`` as in :class:`Sample`."""
 
     device: str
     host_ns: int
-    status: Status
+    status: DeviceStatus
     channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class LinkEvent:
     """Something happened on a link at ``host_ns`` (``time.monotonic_ns()``)."""
 
     device: str
@@ -34,7 +34,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap(Event):
+class Gap(LinkEvent):
     """``count`` readings of ``sensor`` were lost before the one that follows; exact, from the device's counter."""
 
     count: int
@@ -43,7 +43,7 @@ class Gap(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Reboot(Event):
+class Reboot(LinkEvent):
     """The device began anew. ``missed`` readings since then did not arrive, as far as its counter tells."""
 
     epoch: int
@@ -53,14 +53,14 @@ class Reboot(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Stalled(Event):
+class Stalled(LinkEvent):
     """No reading for ``silence_s`` although the transport says that it is connected; the link opens it anew."""
 
     silence_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Lost(Event):
+class Lost(LinkEvent):
     """The transport ended or could not be opened, and why; the link tries again unless ``final``."""
 
     reason: str
@@ -68,38 +68,38 @@ class Lost(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered(Event):
+class Recovered(LinkEvent):
     """Readings arrive again, ``after_s`` seconds after the last one (or after the first attempt)."""
 
     after_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Overflow(Event):
+class Overflow(LinkEvent):
     """The reader was too slow: the ``count`` oldest items were dropped here, on the host."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Event):
+class DeviceRefused(LinkEvent):
     """``identity`` is not enrolled; nothing of it is handed over."""
 
     identity: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ignored(Event):
+class Ignored(LinkEvent):
     """Datagrams of ``sender``, a host, are dropped unread, because the address does not list it; said once for each."""
 
     sender: str
 
 
-Item = Sample | Report | Event
+Item = Sample | DeviceReport | LinkEvent
 
 
 @dataclass(frozen=True)
-class Health:
+class LinkHealth:
     """How a link is doing.
 
     Args:
@@ -120,7 +120,7 @@ class Health:
         signal_dbm: last known.
         last_seen_ns: host time of the last reading.
         problem: the last reason why the link was down; "" when it streams.
-        identity: who the device is (see :mod:`firmware_bridge.enrolment`); None until known, and for datagrams, where each
+        identity: who the device is (see :mod:`firmware_bridge.device_allowlist`); None until known, and for datagrams, where each
             channel is one.
     """
 

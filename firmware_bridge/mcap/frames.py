@@ -14,7 +14,7 @@ import numpy as np
 from edgeskel.errors import CorruptFile, EdgeskelError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.mcap.container import McapReader
-from firmware_bridge.mcap.recording import Recording as McapRecording
+from firmware_bridge.mcap.recording import McapRecording as McapRecording
 from firmware_bridge.recording import Recording
 
 __all__ = ["load_mcap"]

@@ -19,7 +19,7 @@ from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.mcap.container import Channel, McapReader, McapWriter, Message, Schema
 from firmware_bridge.samples import Chunk, Flags, Reading, Sample
 
-__all__ = ["Recorder", "Recording", "Source"]
+__all__ = ["Recorder", "McapRecording", "RecordedSource"]
 
 VERSION = "1"
 CLOCK = "edgeskel.clock"
@@ -56,14 +56,14 @@ FRAME = Schema("edgeskel.Frame", "jsonschema", json.dumps({
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordedSource:
     """Where recorded bytes came from.
 
     Args:
         device: the link's name for it, mostly its address.
         protocol: the codec that understands them.
         channel: see :class:`~firmware_bridge.samples.Chunk`.
-        identity: who it was (see :mod:`firmware_bridge.enrolment`), where that was known.
+        identity: who it was (see :mod:`firmware_bridge.device_allowlist`), where that was known.
     """
 
     device: str
@@ -142,7 +142,7 @@ class Recorder:
         self._writer.write(number, host_ns + self._ahead_ns, json.dumps(record, allow_nan=False).encode())
 
 
-class Recording:
+class McapRecording:
     """Reads a recording. :attr:`damage` says, after reading, where a file that was cut short ended.
 
     Raises:
@@ -159,17 +159,17 @@ class Recording:
         """What is wrong and where; None if nothing is, and before a reading method has come to its end."""
         return self._reader.damage
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[RecordedSource]:
         """Whose bytes there are, in order of appearance."""
         return [_source(channel) for channel in self._reader.channels() if channel.encoding == BYTES]
 
-    def chunks(self) -> Iterator[tuple[Source, Chunk]]:
+    def chunks(self) -> Iterator[tuple[RecordedSource, Chunk]]:
         """Recorded bytes in order, with the ``host_ns`` that they had.
 
         Raises:
             CorruptFile: a message is not what its channel says.
         """
-        known: dict[int, Source] = {}
+        known: dict[int, RecordedSource] = {}
         for message in self._reader:
             if message.channel.encoding == BYTES:
                 source = known.get(id(message.channel))
@@ -242,6 +242,6 @@ class Recording:
                            expected=f"a message as {message.channel.schema.name if message.channel.schema else BYTES} says")
 
 
-def _source(channel: Channel) -> Source:
+def _source(channel: Channel) -> RecordedSource:
     about = channel.metadata
-    return Source(about.get("device", ""), about.get("protocol", ""), about.get("channel", ""), about.get("identity", ""))
+    return RecordedSource(about.get("device", ""), about.get("protocol", ""), about.get("channel", ""), about.get("identity", ""))

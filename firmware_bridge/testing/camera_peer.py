@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from edgeskel.skeleton import Frame
-from firmware_bridge.cameras import Settings, adapter
-from firmware_bridge.cameras.convert import Door
+from firmware_bridge.cameras import ConversionSettings, adapter
+from firmware_bridge.cameras.convert import FrameConverter
 from firmware_bridge.cameras.datagrams import pack
 
 __all__ = ["CameraPeer"]
@@ -44,11 +44,11 @@ class CameraPeer:
         port: int,
         *,
         layout: str,
-        settings: Settings | None = None,
+        settings: ConversionSettings | None = None,
         host: str = "127.0.0.1",
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.door: Door = adapter(layout).door(settings)
+        self.converter: FrameConverter = adapter(layout).converter(settings)
         self.sent = 0
         self._clock = clock
         self._receiver = ("127.0.0.1", port)
@@ -73,7 +73,7 @@ class CameraPeer:
 
     def send(self, frame: Frame) -> None:
         """Send a frame of ours, as this camera would say it. Joints of confidence 0 are sent as null."""
-        self.send_bytes(pack(frame, self.door, time=None if self._clock is None else self._clock()))
+        self.send_bytes(pack(frame, self.converter, time=None if self._clock is None else self._clock()))
 
     def send_object(self, said: Any) -> None:
         """Send anything as JSON, right or wrong."""

@@ -21,9 +21,9 @@ from firmware_bridge.codecs.node_frame import (
     PER_RADIAN_PER_SECOND,
     PER_UNIT,
     Acknowledgement,
-    Command,
     Fields,
-    Kind,
+    FrameKind,
+    NodeCommand,
     Order,
     Result,
     StatusBody,
@@ -133,7 +133,7 @@ class SimulatedNode:
             part = records[first : first + fit]
             bodies.append(
                 HEADER.pack(
-                    Kind.SAMPLES, self.boot, self.sequence, device_us % 2**32, self.fields, self.sensors, len(part)
+                    FrameKind.SAMPLES, self.boot, self.sequence, device_us % 2**32, self.fields, self.sensors, len(part)
                 )
                 + part.tobytes()
             )
@@ -148,14 +148,14 @@ class SimulatedNode:
         """Do what ``body`` asks; the acknowledgement and what else is to be sent, nothing if it is no command."""
         device_us = self._micros()
         command = parse(body)
-        if not isinstance(command, Command):
+        if not isinstance(command, NodeCommand):
             return []
         result, data = self._obey(command)
         answer = Acknowledgement(command.token, command.order, result, device_us, data)
         asked = command.order == Order.IDENTIFY and result == Result.DONE
         return [encode_acknowledgement(answer), *([self.status()] if asked else [])]
 
-    def _obey(self, command: Command) -> tuple[Result, bytes]:
+    def _obey(self, command: NodeCommand) -> tuple[Result, bytes]:
         order, arguments = command.order, command.arguments
         if order not in _ARGUMENTS:
             return Result.UNKNOWN, b""

@@ -254,7 +254,7 @@ class FilmPeer:
 
     def __init__(self, port: int, person: Wearer, *, layout: str = "azure-kinect") -> None:
         self._camera = CameraPeer(port, layout=layout, clock=time.monotonic)
-        self._joints = person.filmed(self._camera.door.topology)
+        self._joints = person.filmed(self._camera.converter.topology)
 
     def send(self, seconds: float) -> None:
         """See :class:`Peer`."""

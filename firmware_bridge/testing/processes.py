@@ -29,7 +29,7 @@ DISTINCT = 210
 
 def node_packets(rate_hz: float, *, fields: int | None = None) -> Callable[[int], bytes]:
     """``packet(n)`` of a node with one sensor: the body of its ``n``-th instant, cheap enough to send 17 of them fast."""
-    from firmware_bridge.codecs.node_frame import HEADER, Fields, Kind
+    from firmware_bridge.codecs.node_frame import HEADER, Fields, FrameKind
     from firmware_bridge.testing.node import SimulatedNode
 
     chosen = Fields(fields) if fields is not None else Fields.ACCELERATION | Fields.GYROSCOPE
@@ -37,7 +37,7 @@ def node_packets(rate_hz: float, *, fields: int | None = None) -> Callable[[int]
     records = [node.samples(round(n / rate_hz * 1e6))[0][HEADER.size:] for n in range(DISTINCT)]
 
     def packet(number: int) -> bytes:
-        head = HEADER.pack(Kind.SAMPLES, 1, number % 2**16, round(number / rate_hz * 1e6) % 2**32, chosen, 1, 1)
+        head = HEADER.pack(FrameKind.SAMPLES, 1, number % 2**16, round(number / rate_hz * 1e6) % 2**32, chosen, 1, 1)
         return head + records[number % DISTINCT]
 
     return packet

@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from edgeskel.errors import DeviceError
-from firmware_bridge.building import Firmware, build, need
+from firmware_bridge.firmware_build import Firmware, build, need
 
 __all__ = ["QemuNode"]
 
@@ -37,7 +37,7 @@ class QemuNode:
     """A node in QEMU. It is off until :meth:`power_on` or the ``with`` block.
 
     Args:
-        board, sensors, rate_hz, identity: see :func:`firmware_bridge.building.build`.
+        board, sensors, rate_hz, identity: see :func:`firmware_bridge.firmware_build.build`.
         firmware: a program that was built before, instead.
 
     Raises:

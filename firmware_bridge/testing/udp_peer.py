@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Network", "UdpPeer"]
+__all__ = ["NetworkModel", "UdpPeer"]
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkModel:
     """What happens to datagrams on their way: probabilities of loss, repetition, and of being overtaken by the next."""
 
     loss: float = 0.0
@@ -28,19 +28,19 @@ class UdpPeer:
     Args:
         port: the receiver's.
         host: the address to send from, in 127.0.0.0/8 (Linux lets all of them be used).
-        network: see :class:`Network`.
+        network: see :class:`NetworkModel`.
 
     ``lost`` are the numbers of the datagrams that the network swallowed.
     """
 
     sent: int
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", network: Network | None = None) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", network: NetworkModel | None = None) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
         self._socket.setblocking(False)
         self._receiver = ("127.0.0.1", port)
-        self._network = network or Network()
+        self._network = network or NetworkModel()
         self._chance = random.Random(self._network.seed)
         self._held: bytes | None = None
         self.lost: list[int] = []

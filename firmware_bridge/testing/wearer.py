@@ -24,7 +24,7 @@ from edgeskel.geometry import about_up, conjugate, exponential, logarithm, multi
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.body.calibration import Calibration
 from firmware_bridge.body.kinematics import SOLES, Skeleton
-from firmware_bridge.body.segments import INDEX, PIECES, Body, segment_of
+from firmware_bridge.body.segments import INDEX, PIECES, BodyDimensions, segment_of
 from firmware_bridge.samples import STANDARD_GRAVITY
 
 __all__ = ["MOVEMENT_S", "POSE_S", "PROGRAMME", "Wearer", "seat"]
@@ -79,14 +79,14 @@ class Wearer:
     """
 
     facing: float
-    body: Body
+    body: BodyDimensions
 
-    def __init__(self, *, facing: float = 0.0, body: Body | None = None, programme: Sequence[str] = PROGRAMME,
+    def __init__(self, *, facing: float = 0.0, body: BodyDimensions | None = None, programme: Sequence[str] = PROGRAMME,
                  place: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
         for movement in programme:
             if movement not in _SWINGS:
                 raise UnknownChoice("movement", movement, _SWINGS)
-        self.facing, self.body = facing, body or Body()
+        self.facing, self.body = facing, body or BodyDimensions()
         self.programme: tuple[str, ...] = tuple(programme)
         self._place = np.array(place, dtype=np.float64)
         self._skeletons: dict[str, Skeleton] = {}

@@ -69,7 +69,7 @@ class Transport(ABC):
 
     @property
     def identity(self) -> str | None:
-        """``ble:AA:...``, ``serial:NUMBER``: who the device is (see :mod:`firmware_bridge.enrolment`), once it is known."""
+        """``ble:AA:...``, ``serial:NUMBER``: who the device is (see :mod:`firmware_bridge.device_allowlist`), once it is known."""
         return None
 
     @property

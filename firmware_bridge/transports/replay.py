@@ -15,7 +15,7 @@ from functools import cached_property
 
 from edgeskel.errors import CorruptFile, EdgeskelError, UsageError
 from firmware_bridge.address import split_address
-from firmware_bridge.mcap import Recording, Source
+from firmware_bridge.mcap import McapRecording, RecordedSource
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received, Traits, Transport
 
@@ -45,14 +45,14 @@ class ReplayTransport(Transport):
         self._player: asyncio.Task[None] | None = None
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> RecordedSource:
         """Who was recorded.
 
         Raises:
             CorruptFile, DataError: it is not a recording.
             UsageError: no such device in it, or several and none was chosen.
         """
-        sources = Recording(self._path).sources()
+        sources = McapRecording(self._path).sources()
         devices = list(dict.fromkeys(source.device for source in sources))
         if not devices:
             raise UsageError(f"{self._path} holds no bytes of devices", expected="a recording of what devices sent")
@@ -103,7 +103,7 @@ class ReplayTransport(Transport):
     async def _play(self, device: str, received: Received, lost: Lost) -> None:
         begin_ns = first_ns = None
         try:
-            recording = Recording(self._path)
+            recording = McapRecording(self._path)
             for count, (source, chunk) in enumerate(recording.chunks()):
                 if source.device != device:
                     continue

@@ -73,7 +73,7 @@ class UdpTransport(Transport):
         self.throttled: dict[str, int] = {}
         """How often a sender was not read for a moment because it sent too much."""
         self._host = host
-        self._listener: _Listener | None = None
+        self._listener: _PacketListener | None = None
 
     @property
     def refused(self) -> dict[str, int]:
@@ -89,7 +89,7 @@ class UdpTransport(Transport):
         """
         self.received = received
         try:
-            self._listener = _Listener.at(self._host, self.port)
+            self._listener = _PacketListener.at(self._host, self.port)
         except OSError as error:
             raise DeviceError(f"{self.address}: {error.strerror or error}",
                               expected="a free port on an address of this machine",
@@ -130,13 +130,13 @@ class UdpTransport(Transport):
             listener.leave(self)
 
 
-class _Listener:
+class _PacketListener:
     """One port of this program: a door for everybody, and behind it a room for each sender that is listed."""
 
-    _open: ClassVar[dict[tuple[asyncio.AbstractEventLoop, str, int], _Listener]] = {}
+    _open: ClassVar[dict[tuple[asyncio.AbstractEventLoop, str, int], _PacketListener]] = {}
 
     @classmethod
-    def at(cls, host: str, port: int) -> _Listener:
+    def at(cls, host: str, port: int) -> _PacketListener:
         """The listener of the running loop at a port, opened if there is none yet."""
         loop = asyncio.get_running_loop()
         listener = cls._open.get((loop, host, port)) if port else None

@@ -15,9 +15,9 @@ import numpy as np
 from edgeskel.errors import EngineError, VerificationFailed
 from edgeskel.runtime import choose
 from edgeskel.runtime.bundle import Artifact, Bundle
-from edgeskel.runtime.comparison import Outcome, compare, describe, run_windows
+from edgeskel.runtime.comparison import Comparison, compare, describe, run_windows
 from edgeskel.runtime.engines import Engine
-from edgeskel.runtime.stepping import Stepper, open_windows
+from edgeskel.runtime.step_artifact import Stepper, open_windows
 
 __all__ = ["build", "candidates", "prove", "verify"]
 
@@ -117,7 +117,7 @@ def prove(
     name, listed = candidates(bundle, settings.get("precision"))
     golden, threads = bundle.golden, settings.get("threads")
     ready: dict[str, Engine | Stepper] = {}
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, Comparison] = {}
     refused = dict(without or {})
     for artifact in listed:
         if artifact.file in refused:

@@ -29,7 +29,7 @@ from edgeskel.errors import VerificationFailed
 from edgeskel.runtime import UNKNOWN, Event, Session, engines, event_config
 from edgeskel.runtime.bundle import Artifact, Bundle
 from edgeskel.runtime.engines import Engine, State
-from edgeskel.runtime.stepping import Stepper
+from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.skeleton import Float32, Frame
 from targets.service import apart
 from targets.service.health import Health, notify

@@ -165,7 +165,7 @@ def test_a_picture_without_skeletons_is_wrong_usage(run: Any, store: Path, tmp_p
 def test_an_import_says_how_it_read_a_path_the_classes_and_what_it_changed(
     run: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    body = synthetic.clip("wave", synthetic.Body(), synthetic.Style(), np.random.default_rng(0),
+    body = synthetic.clip("wave", synthetic.SyntheticBody(), synthetic.Style(), np.random.default_rng(0),
                           camera=synthetic.Camera(noise=0), sensors=()).joints
     body[0, 3:5, 7] = 0
     folder = tmp_path / "a data set of a long name"

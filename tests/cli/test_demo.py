@@ -45,10 +45,10 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def _plan(monkeypatch: pytest.MonkeyPatch, *numbers: int, by_engines: bool = False) -> None:
-    def steps(out: Path, config: Any) -> Iterator[demo.Step]:
+    def steps(out: Path, config: Any) -> Iterator[demo.DemoStep]:
         for place, number in enumerate(numbers):
             file = out / f"{place}.txt"
-            yield demo.Step(f"Step {place}", ("write", str(number), "--out", str(file)), (file,), by_engines)
+            yield demo.DemoStep(f"Step {place}", ("write", str(number), "--out", str(file)), (file,), by_engines)
 
     monkeypatch.setattr(demo, "_steps", steps)
 

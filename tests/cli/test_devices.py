@@ -19,13 +19,13 @@ import pytest
 from edgeskel.cli.main import main
 from firmware_bridge import open_source
 from firmware_bridge.cameras import adapter
-from firmware_bridge.mcap import Recording
+from firmware_bridge.mcap import McapRecording
 from firmware_bridge.scanning import guess_gatt
-from firmware_bridge.session_file import SessionFile
 from firmware_bridge.testing.node import simulated_motion
 from firmware_bridge.testing.peers import LinesPeer, Playing
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.testing.wearer import PROGRAMME, Wearer
+from firmware_bridge.wearable_config import WearableConfig
 from tests.firmware_bridge.test_wearable import NODE, PLACES, node, recorded, samples, write
 
 WAIT_S = 240.0  # for a loaded machine
@@ -95,7 +95,7 @@ def test_record_counts_everything_and_names_the_stranger(
     assert status == 0
     assert data["lost"] == data["bad"] == data["dropped"] == 0
     assert data["frames"] >= 90 and data["seconds"] >= 1
-    assert len(list(Recording(out).samples())) == data["readings"] >= 180
+    assert len(list(McapRecording(out).samples())) == data["readings"] >= 180
     assert data["bytes"] == out.stat().st_size
     (one,) = data["devices"]
     assert one["identities"] == ["serial:simulated"] and not one["enrolled"]
@@ -108,7 +108,7 @@ def test_what_a_line_loses_is_reported(capfd: pytest.CaptureFixture[str], tmp_pa
     with PtyNode(rate_hz=200, bit_errors=2e-4, drops=0.05, seed=3) as noisy:
         status, data, _ = devices(capfd, "record", noisy.address, "--seconds", "1.5", "--out", str(tmp_path / "x.mcap"))
     assert status == 0 and data["bad"] > 0 and data["lost"] > 0
-    numbers = [sample.reading.sequence or 0 for sample in Recording(tmp_path / "x.mcap").samples()]
+    numbers = [sample.reading.sequence or 0 for sample in McapRecording(tmp_path / "x.mcap").samples()]
     assert data["lost"] == sum(b - a - 1 for a, b in zip(numbers, numbers[1:], strict=False))
     assert any("readings were lost on the way" in said for said in data["notices"])
 
@@ -131,7 +131,7 @@ def test_numbers_in_other_units_are_named_once_and_recorded(
         status, data, _ = devices(capfd, "record", node.address, "--seconds", "2", "--out", str(out))
     (doubt,) = [sentence for sentence in data["notices"] if "looks like" in sentence]
     assert status == 0 and doubt.startswith(f"{node.address} 1: ") and said in doubt
-    assert len(list(Recording(out).samples())) == data["readings"] >= 700
+    assert len(list(McapRecording(out).samples())) == data["readings"] >= 700
 
 
 def test_who_a_device_is_stays_known_when_it_has_fallen_silent(
@@ -176,7 +176,7 @@ def test_one_absent_device_is_named_and_the_other_recorded(
     there, gone = data["devices"]
     assert there["readings"] > 50 and gone["readings"] == 0
     assert "is not there" in gone["problem"] and "plug the device in" in gone["problem"]
-    assert len(list(Recording(tmp_path / "x.mcap").samples())) == there["readings"]
+    assert len(list(McapRecording(tmp_path / "x.mcap").samples())) == there["readings"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_simulated_devices_are_recorded_recognised_and_stopped(
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         assert [device["kind"] for device in told["devices"]] == ["node", "slimevr", "lines", "camera"]
-        assert len(SessionFile.load("body.toml").places) == len(PLACES) + 2
+        assert len(WearableConfig.load("body.toml").places) == len(PLACES) + 2
         status, data, _ = devices(capfd, "record", "wearable:body.toml", "--seconds", "2", "--out", "walk.mcap")
         assert status == 0, data
         # How much of it comes in time is this machine's affair; what is cut off on the way is counted, and not taken.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeskel.runtime import EventConfig, load
-from firmware_bridge.fuse import Origin
+from firmware_bridge.fusion import Origin
 from firmware_bridge.viewer import CAMERA_COLOUR, COLOURS, LEGEND
 from tests.runtime.conftest import write_bundle
 from tests.runtime.test_motion import arm_moves
@@ -28,11 +28,11 @@ def contents(file: Path) -> str:
 
 def test_a_run_is_laid_out_and_its_labels_have_names(tmp_path: Path) -> None:
     pytest.importorskip("rerun", reason="needs rerun: pip install 'edgeskel[viewer]'")
-    from edgeskel.cli.picture import Picture
+    from edgeskel.cli.picture import LivePicture
 
     write_bundle(tmp_path / "bundle")
     session = load(tmp_path / "bundle", engine="onnxruntime", threads=1, config=EventConfig(threshold=0.3, begin=0.3))
-    picture = Picture(session, tmp_path / "seen.rrd", [(1.0, 3.0, "raise both arms/up")])
+    picture = LivePicture(session, tmp_path / "seen.rrd", [(1.0, 3.0, "raise both arms/up")])
     for frame in arm_moves([(1.0, 3.0)], 4.5):
         picture.show(frame, session.step(frame))
     picture.show(frame, session.finish())

@@ -18,7 +18,7 @@ KINECT = topologies.get("kinect-v1")
 
 @pytest.fixture(scope="module")
 def clip() -> Clip:
-    return synthetic.clip("raise arms", synthetic.Body(), synthetic.Style(), np.random.default_rng(0),
+    return synthetic.clip("raise arms", synthetic.SyntheticBody(), synthetic.Style(), np.random.default_rng(0),
                           camera=synthetic.Camera(noise=0.0), sensors=())
 
 

@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 def actor(action: str = "wave", seed: int = 0) -> Array:
     """(T, V, 3) of somebody who acts."""
-    made = synthetic.clip(action, synthetic.Body(), synthetic.Style(), np.random.default_rng(seed),
+    made = synthetic.clip(action, synthetic.SyntheticBody(), synthetic.Style(), np.random.default_rng(seed),
                           camera=synthetic.Camera(noise=0), sensors=())
     return made.joints[0]
 

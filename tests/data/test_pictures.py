@@ -22,7 +22,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def clip(action: str = "wave", *, yaw: float = 0.0, noise: float = 0.0, seed: int = 0) -> Clip:
     camera = synthetic.Camera(yaw=yaw, noise=noise)
-    return synthetic.clip(action, synthetic.Body(), synthetic.Style(), np.random.default_rng(seed), camera=camera,
+    return synthetic.clip(action, synthetic.SyntheticBody(), synthetic.Style(), np.random.default_rng(seed), camera=camera,
                           sensors=())
 
 

@@ -27,7 +27,7 @@ MISSING = "joints at exactly 0, 0, 0 are taken as missing (--zeros seen takes th
 
 def body(action: str = "wave") -> np.ndarray[Any, Any]:
     """(1, T, V, 3) metres, three metres before a camera."""
-    return synthetic.clip(action, synthetic.Body(), synthetic.Style(), np.random.default_rng(0),
+    return synthetic.clip(action, synthetic.SyntheticBody(), synthetic.Style(), np.random.default_rng(0),
                           camera=synthetic.Camera(noise=0), sensors=()).joints
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from edgeskel.cli.config import parse
 from edgeskel.cli.main import VERBS, commands
-from edgeskel.data.importers.common import Options
+from edgeskel.data.importers.common import ImportOptions
 from edgeskel.data.importers.generic import recordings
 from edgeskel.errors import EdgeskelError
 from edgeskel.topologies import parse as parse_topology
@@ -121,7 +121,7 @@ def test_descriptions_of_recordings_can_be_read(number: int, tmp_path: Path) -> 
             file.unlink()
     else:
         (tmp_path / "squat/anna_1.csv").unlink()
-    labels = recordings(tmp_path, Options()).labels
+    labels = recordings(tmp_path, ImportOptions()).labels
     assert labels == (("lunge", "squat") if "[[clip]]" in blocks[number] else ("squat", "lunge") if number == 0 else ("squat",))
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edgeskel.continual.device.latent_replay import BATCH, LatentReplay
-from edgeskel.continual.device.replay import Replay
+from edgeskel.continual.device.replay_latents import ReplayLatents
 from edgeskel.errors import CorruptFile, EngineError, ExportError, InvalidClip, UsageError
 from edgeskel.window import fit_window
 from tests.export.conftest import small_recogniser
@@ -73,7 +73,7 @@ def test_the_last_layers_learn_new_actions_and_keep_the_old(made: tuple[Any, Pat
 def test_eight_bits_hold_a_latent_to_half_a_step() -> None:
     rng = np.random.default_rng(0)
     entering, added = (np.maximum(rng.normal(size=(4, 6, 5)), 0).astype(np.float32) for _ in range(2))
-    replay = Replay.of(("a",), entering, added, np.zeros(4, np.int64))
+    replay = ReplayLatents.of(("a",), entering, added, np.zeros(4, np.int64))
     for kept, exact, step in zip(replay.latents(np.arange(4)), (entering, added), replay.scales, strict=True):
         assert np.abs(kept - exact).max() <= 0.51 * step
 

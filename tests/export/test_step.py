@@ -11,7 +11,7 @@ import pytest
 from edgeskel import models, runtime
 from edgeskel.errors import BundleError, EngineError, UnknownChoice
 from edgeskel.runtime.bundle import Bundle
-from edgeskel.runtime.stepping import Stepper, open_stepper
+from edgeskel.runtime.step_artifact import Stepper, open_stepper
 from export import build
 from export.verify import require_agreement, verify
 from tests.export.conftest import small_recogniser

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import ClassVar
 
-from firmware_bridge.codecs import Counts, Gatt, Write
-from firmware_bridge.samples import Chunk, Reading, Status
+from firmware_bridge.codecs import CodecCounts, Gatt, Write
+from firmware_bridge.samples import Chunk, DeviceStatus, Reading
 
 SERVICE, NOTIFY, WRITE = (f"0000{n}-1111-2222-3333-444444444444" for n in ("aaa0", "aaa1", "aaa2"))
 GATT = Gatt(SERVICE, (NOTIFY,), names=("left",))
@@ -22,9 +22,9 @@ class Counting:
     clock_tick_us: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts = CodecCounts()
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         return [Reading(sequence=struct.unpack("<H", chunk.data)[0])]
 
     def start(self, rate_hz: float | None = None) -> list[Write]:
@@ -46,7 +46,7 @@ class CountingOverBle(Counting):
     gatt: ClassVar[Gatt | None] = GATT
     clock_bits: ClassVar[int | None] = 32
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         if len(chunk.data) != 26 or chunk.channel != NOTIFY:
             self.counts.bad += 1
             return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-from firmware_bridge.link import Health, Item, Link
+from firmware_bridge.link import Item, Link, LinkHealth
 
 
 class Several:
@@ -22,7 +22,7 @@ class Several:
         await asyncio.gather(*(link.close() for link in self.links))
 
     @property
-    def health(self) -> list[Health]:
+    def health(self) -> list[LinkHealth]:
         return [link.health for link in self.links]
 
     def drain(self) -> list[Item]:

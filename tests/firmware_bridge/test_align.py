@@ -23,16 +23,16 @@ from firmware_bridge.align import (
     resample,
 )
 from firmware_bridge.body import Track
-from firmware_bridge.body.camera import OFFSET_SURE
-from firmware_bridge.orientation import Oriented
+from firmware_bridge.body.camera_correction import OFFSET_SURE
+from firmware_bridge.orientation import OrientedSample
 
 Float64 = np.ndarray
 
 
-def _turning(time: float) -> Oriented:
+def _turning(time: float) -> OrientedSample:
     """A sensor that turns about up at 2 rad/s."""
     w, x, y, z = about_up(2 * time).tolist()
-    return Oriented(time, (w, x, y, z), (0.0, 2.0, 0.0), 0)
+    return OrientedSample(time, (w, x, y, z), (0.0, 2.0, 0.0), 0)
 
 
 def _angle(quaternion: Float64) -> float:

@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 
 from edgeskel.errors import CorruptFile, UsageError
-from firmware_bridge.enrolment import Enrolment, identity_of
+from firmware_bridge.device_allowlist import DeviceAllowlist, identity_of
 
 
 def test_what_is_enrolled_is_there_the_next_time(tmp_path: Path) -> None:
     path = tmp_path / "config" / "devices.json"
-    enrolment = Enrolment(path)
-    assert len(enrolment) == 0 and not enrolment.admits("ble:AA:BB:CC:DD:EE:FF")
-    enrolment.add("ble:aa:bb:cc:dd:ee:ff", "left wrist")
-    enrolment.add("serial:N01")
-    again = Enrolment(path)
+    allowlist = DeviceAllowlist(path)
+    assert len(allowlist) == 0 and not allowlist.admits("ble:AA:BB:CC:DD:EE:FF")
+    allowlist.add("ble:aa:bb:cc:dd:ee:ff", "left wrist")
+    allowlist.add("serial:N01")
+    again = DeviceAllowlist(path)
     assert dict(again.names) == {"ble:AA:BB:CC:DD:EE:FF": "left wrist", "serial:N01": ""}
     assert again.admits("ble:AA:bb:CC:DD:EE:FF") and again.admits("serial:N01") and not again.admits("serial:n01")
     again.remove("ble:AA:BB:CC:DD:EE:FF")
-    assert list(Enrolment(path)) == ["serial:N01"]
+    assert list(DeviceAllowlist(path)) == ["serial:N01"]
 
 
 def test_a_udp_host_may_send_from_any_port_unless_one_was_named() -> None:
-    enrolment = Enrolment()
-    enrolment.add("udp:10.0.0.7")
-    enrolment.add("udp:10.0.0.8:4210")
-    assert enrolment.admits("udp:10.0.0.7:1") and enrolment.admits("udp:10.0.0.8:4210")
-    assert not enrolment.admits("udp:10.0.0.8:4211") and not enrolment.admits("udp:10.0.0.70:1")
-    assert not enrolment.admits("nonsense") and not enrolment.admits("ble:10.0.0.7")
+    allowlist = DeviceAllowlist()
+    allowlist.add("udp:10.0.0.7")
+    allowlist.add("udp:10.0.0.8:4210")
+    assert allowlist.admits("udp:10.0.0.7:1") and allowlist.admits("udp:10.0.0.8:4210")
+    assert not allowlist.admits("udp:10.0.0.8:4211") and not allowlist.admits("udp:10.0.0.70:1")
+    assert not allowlist.admits("nonsense") and not allowlist.admits("ble:10.0.0.7")
 
 
 @pytest.mark.parametrize("text", ["", "AA:BB", "ble:", "wifi:x", "ble"])
@@ -40,10 +40,10 @@ def test_what_is_no_identity_is_refused(text: str) -> None:
 
 
 def test_removing_a_stranger_lists_who_there_is(tmp_path: Path) -> None:
-    enrolment = Enrolment(tmp_path / "devices.json")
-    enrolment.add("serial:N01")
+    allowlist = DeviceAllowlist(tmp_path / "devices.json")
+    allowlist.add("serial:N01")
     with pytest.raises(UsageError, match="one of serial:N01"):
-        enrolment.remove("serial:N02")
+        allowlist.remove("serial:N02")
 
 
 @pytest.mark.parametrize("content", [
@@ -54,21 +54,21 @@ def test_a_damaged_list_admits_nobody_and_is_left_alone(tmp_path: Path, content:
     path = tmp_path / "devices.json"
     path.write_bytes(content)
     with pytest.raises(CorruptFile):
-        Enrolment(path)
+        DeviceAllowlist(path)
     assert path.read_bytes() == content
 
 
 def test_a_list_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "folder"
-    enrolment = Enrolment(path)
+    allowlist = DeviceAllowlist(path)
     path.mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        enrolment.add("serial:N01")
-    assert not enrolment.admits("serial:N01") and list(tmp_path.iterdir()) == [path]
+        allowlist.add("serial:N01")
+    assert not allowlist.admits("serial:N01") and list(tmp_path.iterdir()) == [path]
 
 
 def test_the_file_is_plain_json(tmp_path: Path) -> None:
-    enrolment = Enrolment(tmp_path / "devices.json")
-    enrolment.add("serial:N01", "Knöchel")
+    allowlist = DeviceAllowlist(tmp_path / "devices.json")
+    allowlist.add("serial:N01", "Knöchel")
     assert json.loads((tmp_path / "devices.json").read_text(encoding="utf-8")) == {
         "version": 1, "devices": [{"identity": "serial:N01", "name": "Knöchel"}]}

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from firmware_bridge.coalescing import CoalescingSelector
 from firmware_bridge.feed import LiveFeed
-from firmware_bridge.gathering import GatheringSelector
 from firmware_bridge.link import Sample
 from firmware_bridge.testing.pty_node import PtyNode
 
@@ -46,7 +46,7 @@ def test_a_loop_that_gathers_pauses_before_it_looks_and_keeps_its_timers(monkeyp
     naps: list[float] = []
     monkeypatch.setattr(time, "sleep", naps.append)
     ours, theirs = socket.socketpair()
-    with ours, theirs, GatheringSelector() as selector:
+    with ours, theirs, CoalescingSelector() as selector:
         selector.register(ours, selectors.EVENT_READ)
         theirs.send(b"x")
         assert len(selector.select(1.0)) == 1 and not naps  # it looks at once, unless it is told to gather

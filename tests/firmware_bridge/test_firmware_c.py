@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.building import build_host_library
 from firmware_bridge.codecs.node_frame import (
     LONGEST_BODY,
     MISSING,
     Acknowledgement,
-    Command,
     Fields,
+    NodeCommand,
     Order,
     Result,
     Samples,
@@ -31,6 +30,7 @@ from firmware_bridge.codecs.node_frame import (
     frame_of,
     parse,
 )
+from firmware_bridge.firmware_build import build_host_library
 from firmware_bridge.samples import Flags, Reading
 from firmware_bridge.testing.node import SimulatedNode, simulated_motion
 from tests.firmware_bridge.test_node_codec import examples, readings
@@ -212,12 +212,12 @@ def received(firmware: Any, data: bytes) -> list[bytes]:
     return found
 
 
-commands = st.builds(Command, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=16))
+commands = st.builds(NodeCommand, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=16))
 
 
 @settings(max_examples=100)
 @given(st.lists(st.tuples(st.binary(max_size=80), commands), max_size=5))
-def test_commands_are_found_among_any_bytes(firmware: Any, sent: list[tuple[bytes, Command]]) -> None:
+def test_commands_are_found_among_any_bytes(firmware: Any, sent: list[tuple[bytes, NodeCommand]]) -> None:
     data = b"".join(noise + frame_of(encode_command(command)) for noise, command in sent)
     assert received(firmware, data) == [encode_command(command) for _, command in sent]
 
@@ -225,11 +225,11 @@ def test_commands_are_found_among_any_bytes(firmware: Any, sent: list[tuple[byte
 @settings(max_examples=100)
 @given(commands, st.integers(0, 7), st.data())
 def test_a_damaged_command_is_not_obeyed_and_the_next_is(
-    firmware: Any, command: Command, bit: int, data: st.DataObject
+    firmware: Any, command: NodeCommand, bit: int, data: st.DataObject
 ) -> None:
     frame = bytearray(frame_of(encode_command(command)))
     frame[data.draw(st.integers(1, len(frame) - 2))] ^= 1 << bit
-    after = encode_command(Command(1, Order.STOP))
+    after = encode_command(NodeCommand(1, Order.STOP))
     assert received(firmware, bytes(frame) + frame_of(after)) == [after]
 
 
@@ -241,11 +241,11 @@ def test_noise_is_no_command(firmware: Any) -> None:
 
 likely = st.one_of(
     commands,
-    st.builds(Command, st.integers(0, 255), st.sampled_from([1, 2, 3])),
-    st.builds(Command, st.just(1), st.just(4), st.integers(0, 1100).map(lambda hz: hz.to_bytes(2, "little"))),
-    st.builds(Command, st.just(2), st.just(5), st.binary(min_size=8, max_size=8)),
-    st.builds(Command, st.just(3), st.just(6), st.tuples(st.sampled_from([0, 1, 4, 5, 255]), st.integers(0, 2)).map(bytes)),
-    st.builds(Command, st.just(4), st.just(7), st.integers(0, 17).map(lambda mask: bytes([mask]))),
+    st.builds(NodeCommand, st.integers(0, 255), st.sampled_from([1, 2, 3])),
+    st.builds(NodeCommand, st.just(1), st.just(4), st.integers(0, 1100).map(lambda hz: hz.to_bytes(2, "little"))),
+    st.builds(NodeCommand, st.just(2), st.just(5), st.binary(min_size=8, max_size=8)),
+    st.builds(NodeCommand, st.just(3), st.just(6), st.tuples(st.sampled_from([0, 1, 4, 5, 255]), st.integers(0, 2)).map(bytes)),
+    st.builds(NodeCommand, st.just(4), st.just(7), st.integers(0, 17).map(lambda mask: bytes([mask]))),
 )
 
 
@@ -268,7 +268,7 @@ def c_sense(firmware: Any, node: Any, device_us: int) -> list[Any]:
 
 @settings(max_examples=60)
 @given(st.lists(likely, max_size=8), st.integers(0, 2**32 - 1))
-def test_commands_do_the_same_in_c_and_in_python(firmware: Any, given: list[Command], now_us: int) -> None:
+def test_commands_do_the_same_in_c_and_in_python(firmware: Any, given: list[NodeCommand], now_us: int) -> None:
     sensors = 5
     node, simulated = c_node(firmware, sensors), SimulatedNode(sensors, micros=lambda: now_us)
     micros = MICROS(lambda: now_us)
@@ -306,7 +306,7 @@ def test_tare_turns_x_to_east_and_refuses_an_upright_sensor(firmware: Any) -> No
     answer = (u8 * 24)()
 
     def tare(*arguments: int) -> int:
-        body = encode_command(Command(1, Order.TARE, bytes(arguments)))
+        body = encode_command(NodeCommand(1, Order.TARE, bytes(arguments)))
         size = firmware.node_command(ctypes.byref(node), body, len(body), MICROS(lambda: 0), answer)
         found = parse(bytes(answer)[:size])
         assert isinstance(found, Acknowledgement)

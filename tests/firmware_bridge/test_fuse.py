@@ -16,15 +16,15 @@ from edgeskel import topologies
 from edgeskel.errors import DeviceError, InvalidClip, UnknownChoice
 from edgeskel.geometry import about_up, conjugate, multiply, rotate
 from edgeskel.skeleton import Frame, Topology
-from firmware_bridge.body import SEGMENTS, Body
+from firmware_bridge.body import SEGMENTS, BodyDimensions
 from firmware_bridge.body.calibration import Calibration
 from firmware_bridge.body.segments import INDEX
 from firmware_bridge.clock import Clock
-from firmware_bridge.fuse import Fused, Fusion, Origin
-from firmware_bridge.orientation import Settings
+from firmware_bridge.fusion import FusedFrame, Fusion, Origin
+from firmware_bridge.orientation import OrientationSettings
 from firmware_bridge.samples import Flags, Reading
 from firmware_bridge.testing.wearer import Wearer
-from firmware_bridge.worn import Worn
+from firmware_bridge.worn_sensor import SensorSetup
 
 LAYOUT = topologies.get("kinect-v2")
 SPARSE = ("pelvis", "left_forearm", "right_forearm", "left_shank", "right_shank", "head")
@@ -38,7 +38,7 @@ def _wearer() -> Wearer:
 def _drive(wearer: Wearer, fusion: Fusion, places: Sequence[str], begin: float, end: float, *,
            filmed: Callable[[float], bool] | None = None, late: float = 0.0, rate: float = 50.0,
            silent: Callable[[str, float], bool] = lambda place, time: False,
-           change: Callable[[np.ndarray], np.ndarray] = lambda joints: joints) -> list[Fused]:
+           change: Callable[[np.ndarray], np.ndarray] = lambda joints: joints) -> list[FusedFrame]:
     """Push what sensors at ``places`` and, when ``filmed``, a camera see from ``begin`` to ``end``; the frames that come of it."""
     motion = wearer.worn(SEGMENTS)
     seen = wearer.filmed(LAYOUT)
@@ -61,14 +61,14 @@ def _drive(wearer: Wearer, fusion: Fusion, places: Sequence[str], begin: float, 
     return out
 
 
-def _fusion(wearer: Wearer, places: Sequence[str], *, calibrated: bool = True, body: Body | None = None) -> Fusion:
+def _fusion(wearer: Wearer, places: Sequence[str], *, calibrated: bool = True, body: BodyDimensions | None = None) -> Fusion:
     known = wearer.calibration(SEGMENTS)
     mine = Calibration({s: known.mounting[s] for s in places}, {s: known.heading[s] for s in places},
                        dict.fromkeys(places, "known"))
-    return Fusion(LAYOUT, {place: Worn(place) for place in places}, calibration=mine if calibrated else None, body=body)
+    return Fusion(LAYOUT, {place: SensorSetup(place) for place in places}, calibration=mine if calibrated else None, body=body)
 
 
-def _error(wearer: Wearer, frames: Sequence[Fused], *, after: float = 0.0, absolute: bool = False) -> np.ndarray:
+def _error(wearer: Wearer, frames: Sequence[FusedFrame], *, after: float = 0.0, absolute: bool = False) -> np.ndarray:
     """(V,) millimetres, mean over the frames ``after``; each placed by its own root unless ``absolute``."""
     chosen = [frame for frame in frames if frame.frame.time - START > after]
     truth = np.stack([wearer.joints(LAYOUT, frame.frame.time - START) for frame in chosen])
@@ -176,8 +176,8 @@ def test_a_late_and_tilted_camera_is_put_right() -> None:
 
 
 def test_bone_lengths_come_from_the_camera() -> None:
-    wearer = Wearer(facing=0.3, place=(0.4, 0.0, 2.5), body=Body(1.9))
-    fusion = _fusion(wearer, SEGMENTS, body=Body(1.7))
+    wearer = Wearer(facing=0.3, place=(0.4, 0.0, 2.5), body=BodyDimensions(1.9))
+    fusion = _fusion(wearer, SEGMENTS, body=BodyDimensions(1.7))
     _drive(wearer, fusion, SEGMENTS, 20, 26, filmed=lambda time: True)
     for group in ("thigh", "shank", "trunk"):
         assert fusion.skeleton.body.scale[group] == pytest.approx(1.9 / 1.7, abs=0.04)
@@ -197,7 +197,7 @@ def test_a_heading_that_is_off_comes_right_slowly() -> None:
     fusion.use(Calibration(fusion.calibration.mounting, off, fusion.calibration.by))
     frames = _drive(wearer, fusion, worn, begin, begin + 60, filmed=lambda time: True, rate=30)
 
-    def yaw(frame: Fused) -> float:
+    def yaw(frame: FusedFrame) -> float:
         arm = INDEX["left_upper_arm"]
         turned = multiply(frame.turns[arm], conjugate(wearer.turns(frame.frame.time - START)[arm]))
         return math.degrees(2 * math.atan2(turned[2], turned[0]) + math.pi) % 360 - 180
@@ -227,7 +227,7 @@ def test_of_several_persons_the_wearer_is_followed() -> None:
 
 def test_a_refused_sensor_is_told_once_and_the_others_go_on() -> None:
     wearer = _wearer()
-    fusion = Fusion(LAYOUT, {"good": Worn("pelvis"), "bad": Worn("left_thigh")})
+    fusion = Fusion(LAYOUT, {"good": SensorSetup("pelvis"), "bad": SensorSetup("left_thigh")})
     motion = wearer.worn(("pelvis",))
     told = 0
     for k in range(300):
@@ -244,7 +244,7 @@ def test_a_refused_sensor_is_told_once_and_the_others_go_on() -> None:
 
 
 def test_what_is_found_out_between_two_frames_is_told_by_the_sensors_next_reading() -> None:
-    fusion = Fusion(LAYOUT, {"good": Worn("pelvis"), "bad": Worn("left_thigh")})
+    fusion = Fusion(LAYOUT, {"good": SensorSetup("pelvis"), "bad": SensorSetup("left_thigh")})
     told = []
     for k in range(300):
         now = round((START + k / 50) * 1e9)
@@ -264,7 +264,7 @@ def test_what_is_found_out_between_two_frames_is_told_by_the_sensors_next_readin
 
 
 def test_whoever_asks_finds_every_reading_that_was_pushed() -> None:
-    fusion = Fusion(LAYOUT, {"one": Worn("pelvis"), "other": Worn("left_thigh")})
+    fusion = Fusion(LAYOUT, {"one": SensorSetup("pelvis"), "other": SensorSetup("left_thigh")})
     still = Reading(acceleration=(0.0, 0.0, 9.8), angular_velocity=(0.0, 0.0, 0.0))
     for k in range(200):
         for name in ("one", "other"):
@@ -277,7 +277,7 @@ def test_whoever_asks_finds_every_reading_that_was_pushed() -> None:
 
 
 def test_a_frame_comes_with_the_last_sensors_reading_and_without_it_after_the_delay() -> None:
-    fusion = Fusion(LAYOUT, {"quick": Worn("pelvis"), "slow": Worn("left_thigh")}, rate_hz=25, delay_s=0.06)
+    fusion = Fusion(LAYOUT, {"quick": SensorSetup("pelvis"), "slow": SensorSetup("left_thigh")}, rate_hz=25, delay_s=0.06)
     still = Reading(acceleration=(0.0, 0.0, 9.8), angular_velocity=(0.0, 0.0, 0.0))
     due: dict[int, float] = {}
     for k in range(600):
@@ -310,12 +310,12 @@ def test_a_reader_who_waits_as_it_is_told_gets_the_same_frames_no_later(delay_s:
             arrivals.append((START + now + float(chance.gamma(1.0, 0.003)), place, reading))
     arrivals.sort(key=lambda each: each[0])
 
-    def made(waits: bool) -> list[tuple[int, Fused]]:
+    def made(waits: bool) -> list[tuple[int, FusedFrame]]:
         known = wearer.calibration(SPARSE)
-        fusion = Fusion(LAYOUT, {place: Worn(place, Clock(clock_bits=32)) for place in SPARSE}, delay_s=delay_s,
+        fusion = Fusion(LAYOUT, {place: SensorSetup(place, Clock(clock_bits=32)) for place in SPARSE}, delay_s=delay_s,
                         calibration=Calibration({s: known.mounting[s] for s in SPARSE}, {s: known.heading[s] for s in SPARSE},
                                                 dict.fromkeys(SPARSE, "known")))
-        out: list[tuple[int, Fused]] = []
+        out: list[tuple[int, FusedFrame]] = []
         waiting: list[tuple[float, str, Reading]] = []
         until, sensors, calls = math.inf, None, 0
         for number, arrival in enumerate(arrivals):
@@ -344,7 +344,7 @@ def test_a_reader_who_waits_as_it_is_told_gets_the_same_frames_no_later(delay_s:
 
 def test_a_reader_may_sleep_until_the_last_of_steady_sensors_can_have_measured() -> None:
     wearer, places = _wearer(), ("pelvis", "left_thigh", "right_thigh")
-    fusion = Fusion(LAYOUT, {place: Worn(place, Clock(clock_bits=32)) for place in places},
+    fusion = Fusion(LAYOUT, {place: SensorSetup(place, Clock(clock_bits=32)) for place in places},
                     calibration=_fusion(wearer, places).calibration)
     motion, asleep, told = wearer.worn(places), [], 0.0
     for k in range(400):
@@ -364,7 +364,7 @@ def test_a_reader_may_sleep_until_the_last_of_steady_sensors_can_have_measured()
 
 def test_a_reboot_makes_a_heading_doubtful() -> None:
     wearer = _wearer()
-    fusion = Fusion(LAYOUT, {"thigh": Worn("left_thigh", Clock(clock_bits=32))},
+    fusion = Fusion(LAYOUT, {"thigh": SensorSetup("left_thigh", Clock(clock_bits=32))},
                     calibration=_fusion(wearer, ("left_thigh",)).calibration)
     assert fusion.headings.known.all()
     motion = wearer.worn(("left_thigh",))
@@ -395,10 +395,10 @@ def test_calibrating_through_the_fusion_finds_how_the_sensors_sit() -> None:
 
 def test_wrong_use_is_told_with_what_would_be_right() -> None:
     with pytest.raises(DeviceError, match="a and b both sit on left_forearm"):
-        Fusion(LAYOUT, {"a": Worn("left_wrist"), "b": Worn("left_forearm")})
+        Fusion(LAYOUT, {"a": SensorSetup("left_wrist"), "b": SensorSetup("left_forearm")})
     with pytest.raises(UnknownChoice, match="sensor place"):
-        Fusion(LAYOUT, {"a": Worn("tail")})
-    fusion = Fusion(LAYOUT, {"a": Worn("left_wrist", settings=Settings("6-axis"))})
+        Fusion(LAYOUT, {"a": SensorSetup("tail")})
+    fusion = Fusion(LAYOUT, {"a": SensorSetup("left_wrist", settings=OrientationSettings("6-axis"))})
     with pytest.raises(UnknownChoice, match="one of a"):
         fusion.push_reading("b", Reading(), 0)
     with pytest.raises(UnknownChoice, match="one of a"):
@@ -411,10 +411,10 @@ def test_wrong_use_is_told_with_what_would_be_right() -> None:
 def test_a_codec_says_how_its_clock_counts() -> None:
     from firmware_bridge.codecs import create
 
-    worn = Worn.of(create("node"), "chest")
+    worn = SensorSetup.of(create("node"), "chest")
     assert worn.clock is not None and worn.place == "chest"
-    assert Worn.of(create("witmotion-ble"), "chest").clock is not None  # it has none of its own: readings are counted
-    assert Worn.of(create("witmotion-ble"), "chest", rate_hz=50).settings.rate_hz == 50
+    assert SensorSetup.of(create("witmotion-ble"), "chest").clock is not None  # it has none of its own: readings are counted
+    assert SensorSetup.of(create("witmotion-ble"), "chest", rate_hz=50).settings.rate_hz == 50
 
 
 @pytest.mark.parametrize("seed", [200])
@@ -446,7 +446,7 @@ def _exchanged(layout: Topology) -> list[int]:
 @pytest.mark.parametrize("fault", ["exchanged", "mirrored"])
 def test_a_camera_that_takes_left_for_right_is_left_out_until_it_shows_them_right(datasets: Path, fault: str) -> None:
     layout = topologies.get("kinect-v1")
-    fusion = Fusion(layout, {"hip": Worn("pelvis")})
+    fusion = Fusion(layout, {"hip": SensorSetup("pelvis")})
     frames = list(_filmed(datasets, 1))[:1200]
     told = []
     for number, frame in enumerate(frames):
@@ -465,14 +465,14 @@ def test_a_camera_that_takes_left_for_right_is_left_out_until_it_shows_them_righ
 
 def test_what_people_do_before_a_camera_is_never_taken_for_a_mirror(datasets: Path) -> None:
     for subject in (1, 5, 8):
-        fusion = Fusion(topologies.get("kinect-v1"), {"hip": Worn("pelvis")})
+        fusion = Fusion(topologies.get("kinect-v1"), {"hip": SensorSetup("pelvis")})
         for frame in _filmed(datasets, subject):
             fusion.push_camera(frame)
         assert fusion.camera_refused is None
 
 
 def test_a_back_that_is_turned_is_not_taken_for_a_mirror(datasets: Path) -> None:
-    fusion = Fusion(topologies.get("kinect-v1"), {"hip": Worn("pelvis")})
+    fusion = Fusion(topologies.get("kinect-v1"), {"hip": SensorSetup("pelvis")})
     for frame in _filmed(datasets, 2):
         fusion.push_camera(Frame(frame.time, frame.joints * np.float32([-1, 1, -1]), frame.confidence))
     assert fusion.camera_refused is None
@@ -480,7 +480,7 @@ def test_a_back_that_is_turned_is_not_taken_for_a_mirror(datasets: Path) -> None
 
 def test_sensors_are_judged_in_quiet_moments_and_say_how_far_it_came(datasets: Path) -> None:
     sensor = next(one for one in sensors(datasets) if "hand_left" in one.name).in_motion()
-    fusion = Fusion(LAYOUT, {"good": Worn("left_hand"), "bad": Worn("right_hand")})
+    fusion = Fusion(LAYOUT, {"good": SensorSetup("left_hand"), "bad": SensorSetup("right_hand")})
     assert set(fusion.judgements.values()) == {"not judged yet"}
     told = []
     for time, rate, force in zip(sensor.time.tolist(), sensor.gyroscope.tolist(), sensor.accelerometer.tolist(), strict=True):

@@ -15,28 +15,28 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import DeviceError, UsageError
 from firmware_bridge.codecs import Write
-from firmware_bridge.enrolment import Enrolment
+from firmware_bridge.device_allowlist import DeviceAllowlist
 from firmware_bridge.link import (
     Backoff,
+    DeviceRefused,
+    DeviceReport,
     Gap,
     Item,
-    Ledger,
     Link,
     Lost,
     Overflow,
     Reboot,
     Recovered,
-    Refused,
-    Report,
     Sample,
+    SequenceTracker,
     Stalled,
     Wakeup,
 )
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice, SimulatedTransport
 from firmware_bridge.testing.virtual_time import VirtualLoop, run
 from firmware_bridge.transports import Traits
-from tests.firmware_bridge.counting import Counting
+from tests.firmware_bridge.sample_counter import Counting
 from tests.firmware_bridge.several import Several
 
 
@@ -45,9 +45,9 @@ class Clocked(Counting):
 
     clock_bits: ClassVar[int | None] = 32
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         if len(chunk.data) == 13:
-            return [Status(identity=chunk.data[6:].decode(), battery=0.5)]
+            return [DeviceStatus(identity=chunk.data[6:].decode(), battery=0.5)]
         if len(chunk.data) != 6:
             self.counts.bad += 1
             return []
@@ -251,7 +251,7 @@ def test_backoff_stays_within_its_bounds_and_differs_between_devices() -> None:
 
 def test_one_device_that_hangs_fails_and_floods_leaves_the_others_alone() -> None:
     class Failing(Clocked):
-        def decode(self, chunk: Chunk) -> list[Reading | Status]:
+        def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
             raise ZeroDivisionError("a codec with a fault")
 
     class Hanging(SimulatedTransport):
@@ -309,19 +309,19 @@ def test_a_slow_reader_is_told_how_much_it_missed() -> None:
 def test_a_stranger_is_named_and_nothing_of_it_passes() -> None:
     async def scenario(clock: Callable[[], int]) -> None:
         bench = Bench(clock)
-        enrolment = Enrolment()
-        enrolment.add("ble:AA:AA:AA:AA:AA:AA", "left wrist")
+        allowlist = DeviceAllowlist()
+        allowlist.add("ble:AA:AA:AA:AA:AA:AA", "left wrist")
 
         def transport(identity: str) -> SimulatedTransport:
             return SimulatedTransport(bench.device, identity, identity=identity)
 
         for address, passes in (("ble:AA:AA:AA:AA:AA:AA", True), ("ble:BB:BB:BB:BB:BB:BB", False)):
-            link = Link(address, Clocked, lambda a=address: transport(a), enrolment=enrolment, clock=clock)
+            link = Link(address, Clocked, lambda a=address: transport(a), allowlist=allowlist, clock=clock)
             bench.items = []
             async with link:
                 await bench.watch(link, 2.0)
                 assert bool(bench.of(Sample)) == passes
-                assert [item.identity for item in bench.of(Refused)] == ([] if passes else [address])
+                assert [item.identity for item in bench.of(DeviceRefused)] == ([] if passes else [address])
                 assert passes or f"enrol {address} first" in link.health.problem
 
     run(scenario)
@@ -330,14 +330,14 @@ def test_a_stranger_is_named_and_nothing_of_it_passes() -> None:
 def test_a_device_that_only_says_itself_who_it_is_waits_for_that() -> None:
     async def scenario(clock: Callable[[], int]) -> None:
         bench = Bench(clock)
-        enrolment = Enrolment()
-        enrolment.add("serial:WRIST01")
-        async with bench.link(enrolment=enrolment) as link:
+        allowlist = DeviceAllowlist()
+        allowlist.add("serial:WRIST01")
+        async with bench.link(allowlist=allowlist) as link:
             await bench.watch(link, 1.0)
             assert not bench.of(Sample)
             link._intake.take(Chunk(packet(0, 0) + b"WRIST01", clock()))
             await bench.watch(link, 1.0)
-            assert len(bench.of(Sample)) > 90 and bench.of(Report)[0].status.battery == 0.5
+            assert len(bench.of(Sample)) > 90 and bench.of(DeviceReport)[0].status.battery == 0.5
             assert (b"pong", "") in bench.device.written  # what the protocol owes the device
             assert link.health.battery == 0.5
 
@@ -363,7 +363,7 @@ def test_writing_to_a_device_that_is_not_there_says_so() -> None:
 def test_loss_is_exact_for_every_counter(bits: int, clock_bits: int | None, first: int, start_us: int, rate_hz: float,
                                          holes: list[int]) -> None:
     """Holes up to 90 packets, well below half of an 8-bit counter, wherever counter and clock begin."""
-    ledger = Ledger(bits, clock_bits, 1000.0 if clock_bits == 16 else 1.0)
+    tracker = SequenceTracker(bits, clock_bits, 1000.0 if clock_bits == 16 else 1.0)
     number, lost = 0, 0
     span_us = (2**clock_bits * (1000 if clock_bits == 16 else 1)) if clock_bits else 0
     for hole in [0] * 5 + holes:
@@ -371,10 +371,10 @@ def test_loss_is_exact_for_every_counter(bits: int, clock_bits: int | None, firs
         lost += hole if number > 1 else 0
         device_us = round(start_us + number / rate_hz * 1e6) % span_us if span_us else None
         reading = Reading(sequence=(first + number) % 2**bits, device_us=device_us)
-        verdict = ledger.enter(reading, int(number / rate_hz * 1e9) + 10**9)
+        verdict = tracker.enter(reading, int(number / rate_hz * 1e9) + 10**9)
         assert not verdict.rebooted and not verdict.late
         assert verdict.missing == (hole if number > 1 else 0)
-    assert ledger.lost == lost
+    assert tracker.lost == lost
 
 
 @settings(max_examples=100)
@@ -382,11 +382,11 @@ def test_loss_is_exact_for_every_counter(bits: int, clock_bits: int | None, firs
        drift_ppm=st.floats(-100, 100))
 def test_whole_wraps_in_an_outage_are_counted_by_the_device_clock(bits: int, wraps: float, rate_hz: float,
                                                                   drift_ppm: float) -> None:
-    ledger = Ledger(bits, 64)
+    tracker = SequenceTracker(bits, 64)
     hole = int(wraps * 2**bits)
     for number in [*range(50), 50 + hole]:
         device_us = round(number / rate_hz * 1e6 * (1 + drift_ppm * 1e-6))
-        verdict = ledger.enter(Reading(sequence=number % 2**bits, device_us=device_us), round(number / rate_hz * 1e9))
+        verdict = tracker.enter(Reading(sequence=number % 2**bits, device_us=device_us), round(number / rate_hz * 1e9))
     assert verdict == (hole, False, False)
 
 
@@ -395,19 +395,19 @@ def test_whole_wraps_in_an_outage_are_counted_by_the_device_clock(bits: int, wra
 def test_a_reboot_is_never_taken_for_a_gap(before: int, down_s: float, missed: int, bits: int) -> None:
     """Also when the new counter has overtaken the old one: then the clock has lost time."""
     rate = 100.0
-    ledger = Ledger(bits, 32)
+    tracker = SequenceTracker(bits, 32)
     for number in range(max(0, before - 30), before):
-        ledger.enter(Reading(sequence=number % 2**bits, device_us=round(number / rate * 1e6)), round(number / rate * 1e9))
-    ledger.reopened()
+        tracker.enter(Reading(sequence=number % 2**bits, device_us=round(number / rate * 1e6)), round(number / rate * 1e9))
+    tracker.reopened()
     host_ns = round(before / rate * 1e9 + (down_s + 10.5 + missed / rate) * 1e9)
     reading = Reading(sequence=missed, device_us=round(missed / rate * 1e6))
-    verdict = ledger.enter(reading, host_ns)
+    verdict = tracker.enter(reading, host_ns)
     assert verdict.rebooted and verdict.missing == missed
 
 
-def booked(ledger: Ledger) -> dict[str, object]:
+def booked(tracker: SequenceTracker) -> dict[str, object]:
     """All that it keeps, but for the flags of what it remembers."""
-    return {**vars(ledger), "_recent": [reading[:8] for reading in ledger._recent]}
+    return {**vars(tracker), "_recent": [reading[:8] for reading in tracker._recent]}
 
 
 @settings(max_examples=100)
@@ -416,7 +416,7 @@ def booked(ledger: Ledger) -> dict[str, object]:
                           st.sampled_from([10_000, 10_400, 0, 3_000_000]), st.booleans()), max_size=60), st.booleans())
 def test_what_plainly_follows_is_booked_as_everything_else_is(steps: list[tuple[int, int, int, bool]], ordered: bool) -> None:
     """A reading that was only saturated takes the long way through the books; it must find the same."""
-    short, long = Ledger(8, 32, ordered=ordered), Ledger(8, 32, ordered=ordered)
+    short, long = SequenceTracker(8, 32, ordered=ordered), SequenceTracker(8, 32, ordered=ordered)
     sequence = device_us = host_us = 0
     for step, device_step, host_step, reopened in steps:
         sequence, device_us, host_us = (sequence + step) % 256, (device_us + device_step) % 2**32, host_us + host_step
@@ -430,34 +430,34 @@ def test_what_plainly_follows_is_booked_as_everything_else_is(steps: list[tuple[
 
 
 def test_late_and_repeated_datagrams_are_left_out_and_corrected() -> None:
-    ledger = Ledger(16, None, ordered=False)
+    tracker = SequenceTracker(16, None, ordered=False)
     numbers = [65533, 65534, 65537, 65536, 65535, 65538, 65536]
-    verdicts = [ledger.enter(Reading(sequence=n % 65536), i * 10**7) for i, n in enumerate(numbers)]
+    verdicts = [tracker.enter(Reading(sequence=n % 65536), i * 10**7) for i, n in enumerate(numbers)]
     assert [v.missing for v in verdicts] == [0, 0, 2, 0, 0, 0, 0]
     assert [v.late for v in verdicts] == [False, False, False, True, True, False, True]
-    assert (ledger.lost, ledger.late) == (0, 3)
+    assert (tracker.lost, tracker.late) == (0, 3)
 
 
 @pytest.mark.parametrize(("bits", "clock"), [(8, None), (16, 32), (None, 32)])
 @pytest.mark.parametrize("many", [1, 4])
 def test_a_notification_that_is_handed_over_twice_is_one(bits: int | None, clock: int | None, many: int) -> None:
     """As some stacks do after the link was opened anew: no reading is booked twice, nothing is a gap or a reboot."""
-    ledger = Ledger(bits, clock)
+    tracker = SequenceTracker(bits, clock)
     for number in range(600):
         packet = [Reading(sequence=None if bits is None else number % 2**bits, acceleration=(number, part, 9.8),
                           device_us=None if clock is None else number * 40_000 + part * 10_000) for part in range(many)]
         for again in range(2 if number > 200 else 1):
             for reading in packet:
-                verdict = ledger.enter(reading, number * 40_000_000 + again * 200_000)
+                verdict = tracker.enter(reading, number * 40_000_000 + again * 200_000)
                 assert verdict.late == bool(again) and not verdict.rebooted and not verdict.missing
-    assert (ledger.received, ledger.lost, ledger.late, ledger.reboots) == (600 * many, 0, 399 * many, 0)
+    assert (tracker.received, tracker.lost, tracker.late, tracker.reboots) == (600 * many, 0, 399 * many, 0)
 
 
 def test_a_sender_that_begins_anew_is_not_taken_for_late_packets_for_long() -> None:
-    ledger = Ledger(16, None, ordered=False)
+    tracker = SequenceTracker(16, None, ordered=False)
     for number in range(40):
-        ledger.enter(Reading(sequence=number), number * 10**7)
-    verdicts = [ledger.enter(Reading(sequence=number), (40 + number) * 10**7) for number in range(20)]
+        tracker.enter(Reading(sequence=number), number * 10**7)
+    verdicts = [tracker.enter(Reading(sequence=number), (40 + number) * 10**7) for number in range(20)]
     assert [v.rebooted for v in verdicts].index(True) == 7 and sum(v.rebooted for v in verdicts) == 1
 
 
@@ -465,11 +465,11 @@ def test_a_sender_that_begins_anew_is_not_taken_for_late_packets_for_long() -> N
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(-(2**40), 2**40), st.integers(0, 2**40)), max_size=80),
        st.booleans())
 def test_no_numbers_upset_the_books(rows: list[tuple[int, int, int]], ordered: bool) -> None:
-    ledger = Ledger(8, 32, ordered=ordered)
+    tracker = SequenceTracker(8, 32, ordered=ordered)
     for sequence, device_us, host_ns in rows:
-        verdict = ledger.enter(Reading(sequence=sequence, device_us=device_us), host_ns)
+        verdict = tracker.enter(Reading(sequence=sequence, device_us=device_us), host_ns)
         assert verdict.missing >= 0
-    assert len(ledger._holes) <= 300
+    assert len(tracker._holes) <= 300
 
 
 def test_what_is_decoded_when_it_is_read_is_what_would_have_been_decoded_at_once() -> None:
@@ -502,7 +502,7 @@ def test_bytes_that_nobody_reads_are_decoded_all_the_same_and_do_not_grow() -> N
         taps: list[Chunk] = []
         async with bench.link(limit=100, tap=taps.append) as link:
             await asyncio.sleep(10.0)
-            assert len(link._intake.undecoded) <= 64 and len(link.outbox) <= 100
+            assert len(link._intake.undecoded) <= 64 and len(link.queue) <= 100
             health = link.health
             assert health.received == len(taps) > 900 and health.dropped >= health.received - 100
             assert health.state == "streaming" and not health.reopened

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from edgeskel.errors import CorruptFile, DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.link import Gap, Item, Link, Lost, Sample
-from firmware_bridge.mcap import McapReader, Recorder, Recording, Source
+from firmware_bridge.mcap import McapReader, McapRecording, Recorder, Source
 from firmware_bridge.mcap.frames import load_mcap
 from firmware_bridge.samples import Chunk, Flags, Reading
 from firmware_bridge.testing.virtual_time import run
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.replay import ReplayTransport
-from tests.firmware_bridge.counting import Counting
+from tests.firmware_bridge.sample_counter import Counting
 
 READING = Reading("wrist", 65535, 12, (1.0, 0.0, 0.0, 0.0), (0.1, 9.8, -1e-9), None, (0.0, 1 / 3, 2.0), None,
                   Flags.GAP | Flags.SATURATED)
@@ -59,7 +59,7 @@ def test_what_was_recorded_comes_back_exactly(tmp_path: Path) -> None:
         for sample in samples:
             recorder.sample(sample)
         recorder.frame(frame, TOPOLOGY)
-    recording = Recording(path)
+    recording = McapRecording(path)
     assert [chunk for _, chunk in recording.chunks()] == chunks
     assert recording.sources() == [Source("ble:left", "node", "channel-0"), Source("ble:left", "node", "channel-1")]
     assert list(recording.samples()) == samples
@@ -136,7 +136,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == -signal.SIGKILL
-    recording = Recording(path)
+    recording = McapRecording(path)
     assert [int.from_bytes(chunk.data, "little") for _, chunk in recording.chunks()] == list(range(1000))
     assert recording.damage is not None and "cut short" in recording.damage
     assert recording.sources() == [Source("ble:left", "node")]
@@ -152,12 +152,12 @@ def test_a_file_is_never_written_over(walk: Path) -> None:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 def test_a_file_cut_anywhere_is_read_up_to_the_cut(walk: Path, share: float) -> None:
-    whole = [chunk for _, chunk in Recording(walk).chunks()]
+    whole = [chunk for _, chunk in McapRecording(walk).chunks()]
     data = walk.read_bytes()
     cut = walk.with_suffix(".cut")
     size = 8 + int(share * (len(data) - 9))
     cut.write_bytes(data[:size])
-    recording = Recording(cut)
+    recording = McapRecording(cut)
     read = [chunk.data for _, chunk in recording.chunks()]
     assert read == [chunk.data for chunk in whole[:len(read)]]
     message = 9 + 22 + 2
@@ -195,9 +195,9 @@ def test_no_bytes_upset_the_reader(tmp_path: Path, tail: bytes) -> None:
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.mcap").write_bytes(b"hello")
     with pytest.raises(CorruptFile, match="begins with b'hello'"):
-        Recording(tmp_path / "x.mcap")
+        McapRecording(tmp_path / "x.mcap")
     with pytest.raises(DataError, match="No such file"):
-        Recording(tmp_path / "y.mcap")
+        McapRecording(tmp_path / "y.mcap")
 
 
 def replayed(transport: Callable[[Callable[[], int]], ReplayTransport], **options: object) -> tuple[list[Item], float]:
@@ -265,4 +265,4 @@ def test_a_full_disk_is_no_silent_loss(tmp_path: Path) -> None:
             recorder.chunk("ble:left", "node", Chunk(b"lost", 2))
         recorder._writer._file.close()
         kept.close()
-    assert [chunk.data for _, chunk in Recording(tmp_path / "x.mcap").chunks()] == [b"whole"]
+    assert [chunk.data for _, chunk in McapRecording(tmp_path / "x.mcap").chunks()] == [b"whole"]

@@ -20,8 +20,8 @@ from firmware_bridge.codecs.node_frame import (
     LONGEST_BODY,
     LONGEST_STUFFED,
     Acknowledgement,
-    Command,
     Fields,
+    NodeCommand,
     Order,
     Result,
     Samples,
@@ -34,13 +34,13 @@ from firmware_bridge.codecs.node_frame import (
     frame_of,
     parse,
 )
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 
 SPECIFICATION = Path(__file__).parents[2] / "docs" / "devices" / "node.md"
 WHOLE = (0.0, 0.0, 9.805)  # what 9.80665 m/s² becomes in steps of 1/200
 
 
-def decode(codec: NodeCodec, *pieces: bytes, channel: str = "") -> list[Reading | Status]:
+def decode(codec: NodeCodec, *pieces: bytes, channel: str = "") -> list[Reading | DeviceStatus]:
     return [item for piece in pieces for item in codec.decode(Chunk(piece, 1_000, channel))]
 
 
@@ -70,7 +70,7 @@ def examples() -> list[bytes]:
     return [bytes.fromhex(line) for line in re.findall(r"^ {8}((?:[0-9a-f]{2} ?)+)$", text, re.MULTILINE)]
 
 
-def said() -> list[Samples | StatusBody | Command | Acknowledgement]:
+def said() -> list[Samples | StatusBody | NodeCommand | Acknowledgement]:
     half, host = 0.5**0.5, (123456789).to_bytes(8, "little")
     rate = (200).to_bytes(2, "little")
     return [
@@ -82,11 +82,11 @@ def said() -> list[Samples | StatusBody | Command | Acknowledgement]:
             Reading("16", 65535, 2**32 - 1, angular_velocity=(0.0, 0.0, 0.0)),
         ]),
         StatusBody(42, 0, 1200, True, True, 0.875, 31.25, 100, 17, Fields(7), "00112233", "1.0.0"),
-        Command(2, Order.RATE, rate),
+        NodeCommand(2, Order.RATE, rate),
         Acknowledgement(2, Order.RATE, Result.DONE, 2_500_100, rate),
-        Command(3, Order.TIME_SYNC, host),
+        NodeCommand(3, Order.TIME_SYNC, host),
         Acknowledgement(3, Order.TIME_SYNC, Result.DONE, 2_500_200, host + (2_500_450).to_bytes(4, "little")),
-        Command(9, 99),
+        NodeCommand(9, 99),
         Acknowledgement(9, 99, Result.UNKNOWN, 2_500_300),
     ]  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_however_a_stream_is_cut_it_says_the_same(cuts: list[int]) -> None:
 
 
 @cache
-def meant(frame: bytes) -> tuple[Reading | Status, ...]:
+def meant(frame: bytes) -> tuple[Reading | DeviceStatus, ...]:
     return tuple(decode(NodeCodec(), frame))
 
 
@@ -243,7 +243,7 @@ def test_bodies_with_a_right_checksum_but_impossible_contents_are_refused(rest: 
     found = parse(body)
     if isinstance(found, StatusBody):
         assert encode_status(found) == body
-    elif isinstance(found, Command):
+    elif isinstance(found, NodeCommand):
         assert encode_command(found) == body
     elif isinstance(found, Acknowledgement):
         assert encode_acknowledgement(found) == body
@@ -303,7 +303,7 @@ def test_the_profile_needs_no_more_than_it_says() -> None:
 # -- restarts -----------------------------------------------------------------------------------------------------
 
 
-def rebooted(found: Sequence[Reading | Status]) -> list[bool]:
+def rebooted(found: Sequence[Reading | DeviceStatus]) -> list[bool]:
     return [bool(item.flags & Flags.REBOOTED) for item in found if isinstance(item, Reading)]
 
 
@@ -348,7 +348,7 @@ def test_the_first_status_after_a_start_is_a_restart_even_without_boot_number() 
     decode(codec, frame_of(encode_samples(instant(3, 1, boot=0, device_us=1_000))))
     started = StatusBody(0, 0, 2_000, True, True, None, None, 100, 1, Fields(7), "x", "1")
     found = decode(codec, frame_of(encode_status(started)))
-    assert found == [Status(identity="x", firmware="1", text="started")]
+    assert found == [DeviceStatus(identity="x", firmware="1", text="started")]
     assert len(codec.reply(Chunk(b"", 0))) == 1
     assert rebooted(decode(codec, frame_of(encode_samples(instant(4, 1, boot=0, device_us=3_000))))) == [True]
 
@@ -369,7 +369,7 @@ def orders(codec: NodeCodec, rate_hz: float | None) -> list[tuple[int, bytes]]:
     for write in codec.start(rate_hz):
         assert write.channel == COMMANDS and len(write.data) <= 20  # fits every ATT MTU
         command = parse(body_of(write.data.strip(b"\0")) or b"")
-        assert isinstance(command, Command)
+        assert isinstance(command, NodeCommand)
         found.append((command.order, command.arguments))
     return found
 
@@ -393,7 +393,7 @@ def test_a_refusal_is_told_and_an_echo_of_ours_is_none() -> None:
     refused = Acknowledgement(1, Order.RATE, Result.VALUE, 5)
     unknown = Acknowledgement(2, 77, 9, 5)
     found = decode(codec, frame_of(encode_acknowledgement(refused)), frame_of(encode_acknowledgement(unknown)))
-    assert [item.text for item in found if isinstance(item, Status)] == [
+    assert [item.text for item in found if isinstance(item, DeviceStatus)] == [
         "the node refused rate: it does not have that value", "the node refused command 77: reason 9"
     ]  # fmt: skip
     assert decode(codec, *(write.data for write in codec.start())) == []
@@ -405,7 +405,7 @@ def test_time_sync_brackets_the_device_time() -> None:
     codec = NodeCodec()
     write = codec.time_sync(50_000_000)
     command = parse(body_of(write.data.strip(b"\0")) or b"")
-    assert isinstance(command, Command)
+    assert isinstance(command, NodeCommand)
     data = command.arguments + ((2**32 + 400) % 2**32).to_bytes(4, "little")
     answer = Acknowledgement(command.token, command.order, Result.DONE, 2**32 - 600, data)
     codec.decode(Chunk(frame_of(encode_acknowledgement(answer)), 59_000_000))
@@ -423,5 +423,5 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="rising"):
         encode_samples(Samples(1, 0, 0, 3, Fields.ALL, [Reading("2"), Reading("1")]))
     with pytest.raises(UsageError, match="16"):
-        encode_command(Command(1, 1, bytes(17)))
+        encode_command(NodeCommand(1, 1, bytes(17)))
     assert len(encode_samples(Samples(1, 0, 0, 20, Fields.ALL, all_fields[:18]))) <= LONGEST_BODY

@@ -13,7 +13,7 @@ from benchmarks._field_mounting import Sensor, faults, judge, sensors
 from benchmarks.orientation import estimate, read_trial, rmse_deg
 from edgeskel.errors import DeviceError, UnknownChoice
 from edgeskel.geometry import conjugate, multiply, rotate
-from firmware_bridge.orientation import UPS, Orientation, Oriented, Settings
+from firmware_bridge.orientation import UPS, Orientation, OrientationSettings, OrientedSample
 from firmware_bridge.samples import Reading, Vector
 
 G = 9.80665
@@ -27,7 +27,7 @@ def _xio(datasets: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     return inertial[:, 0] * 1e-6, inertial[:, 1:4], inertial[:, 4:7], quaternion[:, 1:]
 
 
-def _run(filter_: Orientation, time: np.ndarray, **columns: np.ndarray) -> list[Oriented]:
+def _run(filter_: Orientation, time: np.ndarray, **columns: np.ndarray) -> list[OrientedSample]:
     out = []
     for k, now in enumerate(time):
         out += filter_.push(Reading(**{name: tuple(rows[k]) for name, rows in columns.items()}), float(now))
@@ -78,11 +78,11 @@ def test_lost_readings_and_uneven_steps_cost_little(datasets: Path) -> None:
     rate = float(trial["sampling_rate"])
     gyr, acc = trial["imu_gyr"][rows], trial["imu_acc"][rows]
     time = np.arange(len(gyr)) / rate
-    whole = _run(Orientation(Settings("6-axis")), time, angular_velocity=gyr, acceleration=acc)
+    whole = _run(Orientation(OrientationSettings("6-axis")), time, angular_velocity=gyr, acceleration=acc)
     rng = np.random.default_rng(3)
     kept = rng.random(len(gyr)) > 0.03
     kept[:300] = True
-    some = _run(Orientation(Settings("6-axis")), time[kept], angular_velocity=gyr[kept], acceleration=acc[kept])
+    some = _run(Orientation(OrientationSettings("6-axis")), time[kept], angular_velocity=gyr[kept], acceleration=acc[kept])
     a = np.array([o.quaternion for o in whole])[kept]
     b = np.array([o.quaternion for o in some])
     turn = 2 * np.arccos(np.clip(np.abs((a * b).sum(axis=-1)), 0, 1))
@@ -105,7 +105,7 @@ def test_many_readings_at_once_are_what_they_are_one_by_one(datasets: Path, mode
         readings.append((k / float(trial["sampling_rate"]), reading))
         if rng.random() < 0.02:
             readings.append(readings[-2])  # an old one
-    single, several = (Orientation(Settings(mode, up="+z")) for _ in range(2))
+    single, several = (Orientation(OrientationSettings(mode, up="+z")) for _ in range(2))
     one_by_one = [oriented for time, reading in readings for oriented in single.push(reading, time)]
     at_once, place = [], 0
     while place < len(readings):
@@ -119,7 +119,8 @@ def test_many_readings_at_once_are_what_they_are_one_by_one(datasets: Path, mode
 def test_a_long_gap_loses_the_heading_and_says_so_but_not_the_tilt(datasets: Path) -> None:
     time, gyr, acc, _ = _xio(datasets, "Left Upper Leg")
     kept = (time < time[0] + 4) | (time > time[0] + 6)
-    out = _run(Orientation(Settings("6-axis")), time[kept], angular_velocity=np.radians(gyr[kept]), acceleration=G * acc[kept])
+    out = _run(Orientation(OrientationSettings("6-axis")), time[kept], angular_velocity=np.radians(gyr[kept]),
+               acceleration=G * acc[kept])
     epochs = np.array([o.epoch for o in out])
     assert epochs[0] == 0 and epochs[-1] == 1 and np.all(np.diff(epochs) >= 0)
     rest = [o for o in out if o.time > time[0] + 16.5]  # standing still at the end
@@ -167,12 +168,14 @@ def test_real_recordings_in_si_units_are_not_refused(datasets: Path) -> None:
     recording = loadmat(datasets / "imu-fullbody-qmt" / "full_body_example_data.mat", squeeze_me=True, struct_as_record=False)
     for segment in ("upper_leg_left", "hand_right", "head"):
         part = recording[segment]
-        out = _run(Orientation(Settings("6-axis"), name=segment), np.arange(0, 9000) / 100, angular_velocity=part.gyr[:9000],
+        out = _run(Orientation(OrientationSettings("6-axis"), name=segment), np.arange(0, 9000) / 100,
+                   angular_velocity=part.gyr[:9000],
                    acceleration=part.acc[:9000])
         assert len(out) == 9000
     for file in sorted((datasets / "utd-mhad" / "Inertial").glob("*_s2_t1_*.mat")):
         signals = loadmat(file)["d_iner"]
-        assert _run(Orientation(Settings("6-axis")), np.arange(len(signals)) / 50, angular_velocity=np.radians(signals[:, 3:]),
+        assert _run(Orientation(OrientationSettings("6-axis")), np.arange(len(signals)) / 50,
+                    angular_velocity=np.radians(signals[:, 3:]),
                     acceleration=G * signals[:, :3])
 
 
@@ -191,7 +194,7 @@ def test_a_mirrored_or_twice_converted_gyroscope_is_refused() -> None:
 
 
 def _judged(sensor: Sensor, **columns: np.ndarray) -> str:
-    orientation = Orientation(Settings(mode="device" if "orientation" in columns else "6-axis"), name=sensor.name)
+    orientation = Orientation(OrientationSettings(mode="device" if "orientation" in columns else "6-axis"), name=sensor.name)
     try:
         _run(orientation, sensor.time, **{"acceleration": sensor.accelerometer, "angular_velocity": sensor.gyroscope} | columns)
     except DeviceError:
@@ -284,8 +287,8 @@ def test_a_quaternion_the_wrong_way_round_is_refused(datasets: Path) -> None:
         _run(Orientation(name="pelvis"), time, orientation=conjugate(quaternion), acceleration=G * acc)
 
 
-def _still(**reading: object) -> list[Oriented]:
-    orientation = Orientation(Settings(str(reading.pop("mode", "auto")), up=reading.pop("up", None)), name="wrist")  # type: ignore[arg-type]
+def _still(**reading: object) -> list[OrientedSample]:
+    orientation = Orientation(OrientationSettings(str(reading.pop("mode", "auto")), up=reading.pop("up", None)), name="wrist")  # type: ignore[arg-type]
     return [o for k in range(150) for o in orientation.push(Reading(**reading), k / 100)]  # type: ignore[arg-type]
 
 
@@ -325,7 +328,7 @@ def test_after_a_refusal_nothing_is_believed_any_more() -> None:
 
 
 def test_readings_that_are_not_newer_are_left_out() -> None:
-    orientation = Orientation(Settings("6-axis"))
+    orientation = Orientation(OrientationSettings("6-axis"))
     good = Reading(acceleration=UP, angular_velocity=STILL)
     for k in range(150):
         orientation.push(good, k / 100)
@@ -335,6 +338,6 @@ def test_readings_that_are_not_newer_are_left_out() -> None:
 
 def test_settings_that_do_not_exist_are_refused_with_those_that_do() -> None:
     with pytest.raises(UnknownChoice, match="6-axis"):
-        Settings("madgwick")
+        OrientationSettings("madgwick")
     with pytest.raises(UnknownChoice, match=r"\+z"):
-        Settings(up="z")
+        OrientationSettings(up="z")

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from edgeskel.errors import DeviceError, EdgeskelError, UnknownChoice, UsageError
-from firmware_bridge import building
-from firmware_bridge.building import BOARDS, Firmware, build
+from firmware_bridge import firmware_build
 from firmware_bridge.codecs.node import NodeCodec
 from firmware_bridge.codecs.node_frame import Fields, Order
+from firmware_bridge.firmware_build import BOARDS, Firmware, build
 from firmware_bridge.link import Gap, Reboot, Recovered, Sample, open_link
-from firmware_bridge.samples import Flags, Status
+from firmware_bridge.samples import DeviceStatus, Flags
 from firmware_bridge.testing.node import simulated_motion
 from firmware_bridge.testing.qemu import QemuNode
 from tests.firmware_bridge.test_serial import WAIT_S, Host, missing_instants
@@ -94,7 +94,7 @@ def test_a_board_says_who_it_is_and_obeys(node: QemuNode) -> None:
             # What it says at its start may be over before the port is open; asked, it says it again.
             await host.send(host.codec.identify())
             await host.until(lambda: len(host.codec.answers) == 4)
-            identities = {item.identity for item in host.items if isinstance(item, Status)}
+            identities = {item.identity for item in host.items if isinstance(item, DeviceStatus)}
             assert identities == {f"node-of-{node.firmware.board.name}"}
             enough = len(host.readings) + SENSORS * 20
             await host.until(lambda: len(host.readings) > enough)
@@ -103,7 +103,7 @@ def test_a_board_says_who_it_is_and_obeys(node: QemuNode) -> None:
             assert host.codec.boot == node.boot == 1
             await host.send(*host.codec.stop(), host.codec.command(Order.RATE, b"\0\0"), host.codec.time_sync(12345))
             await host.until(lambda: len(host.codec.answers) == 7)
-            assert "refused rate" in str([item for item in host.items if isinstance(item, Status)][-1].text)
+            assert "refused rate" in str([item for item in host.items if isinstance(item, DeviceStatus)][-1].text)
             trip = host.codec.answers[-1].round_trip()
             assert trip is not None and trip[1] >= sensor[-1] - 1_000_000  # type: ignore[operator]
             stopped = len(host.readings)
@@ -172,7 +172,7 @@ def test_what_cannot_be_built_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(EdgeskelError, match="nothing-here.c"):
         build("mps2-an385", tmp_path, flags=["PORTABLE=nothing-here.c"])
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(building, "CROSS", "absent-")
+    monkeypatch.setattr(firmware_build, "CROSS", "absent-")
     with pytest.raises(UsageError, match="apt-get install .*gcc-arm-none-eabi"):
         build("mps2-an385", tmp_path)
 

@@ -18,7 +18,7 @@ from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs.node import NodeCodec
 from firmware_bridge.codecs.node_frame import Fields, Order
 from firmware_bridge.link import Lost, Sample, open_link
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.transports import open_transport, serial
 from firmware_bridge.transports.serial import SerialTransport
@@ -32,7 +32,7 @@ class Host:
     def __init__(self, address: str, codec: NodeCodec | None = None) -> None:
         self.transport = open_transport(address)
         self.codec = codec or NodeCodec()
-        self.items: list[Reading | Status] = []
+        self.items: list[Reading | DeviceStatus] = []
         self.chunks: list[Chunk] = []
         self.lost: list[BaseException | None] = []
         self._changed = asyncio.Event()
@@ -133,7 +133,7 @@ def test_commands_change_what_the_node_sends() -> None:
             async with Host(node.address, NodeCodec(Fields.ALL)) as host:
                 await host.send(*host.codec.start(200))
                 await host.until(lambda: len(host.codec.answers) == 4)
-                about = [item for item in host.items if isinstance(item, Status) and item.identity]
+                about = [item for item in host.items if isinstance(item, DeviceStatus) and item.identity]
                 assert about[-1].identity == "left-arm" and about[-1].battery == 0.5
                 before = len(host.readings)
                 await host.until(lambda: len(host.readings) > before + 20)

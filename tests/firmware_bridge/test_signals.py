@@ -18,10 +18,10 @@ from edgeskel.geometry import conjugate, multiply
 from firmware_bridge.clock import Clock
 from firmware_bridge.codecs.lines import LinesCodec, encode_json
 from firmware_bridge.codecs.witmotion_ble import WitMotionBleCodec
-from firmware_bridge.orientation import Orientation, Oriented, Settings
-from firmware_bridge.pairing import Pairing
+from firmware_bridge.orientation import Orientation, OrientationSettings, OrientedSample
 from firmware_bridge.samples import Chunk, Reading
-from firmware_bridge.worn import Worn, WornSensor
+from firmware_bridge.signal_merger import SignalMerger
+from firmware_bridge.worn_sensor import SensorSetup, WornSensor
 
 ROTATION, TRANSLATION, COMBINED = ("06_undisturbed_fast_rotation_A", "16_undisturbed_fast_translation_B",
                                    "21_undisturbed_fast_combined")
@@ -37,7 +37,7 @@ def _turn_deg(estimated: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(error[:, 1:], axis=-1), 0, 1)))
 
 
-def _pushed(orientation: Orientation, events: Iterable[tuple[float, Reading]]) -> list[Oriented]:
+def _pushed(orientation: Orientation, events: Iterable[tuple[float, Reading]]) -> list[OrientedSample]:
     return [oriented for time, reading in events for oriented in orientation.push(reading, time)]
 
 
@@ -82,7 +82,7 @@ def test_losses_count_for_what_they_are_however_the_stamps_jitter(datasets: Path
     recorded = _motion(datasets, ROTATION)
     assert float(np.sqrt(np.mean(jitter_errors_deg(recorded, 0.001, 5, loss=0.03) ** 2))) < 0.5
     rng = np.random.default_rng(6)
-    orientation = Orientation(Settings("6-axis"))
+    orientation = Orientation(OrientationSettings("6-axis"))
     events = [(at + rng.normal(0, 0.008), reading._replace(sequence=k % 65536))
               for k, (at, reading) in enumerate(zip(recorded.time.tolist(), recorded.readings, strict=True))
               if k < 150 or rng.random() > 0.03]
@@ -123,8 +123,8 @@ def test_all_readings_of_a_packet_without_a_clock_are_used(datasets: Path, many:
 def test_ten_lines_of_a_datagram_are_ten_readings(datasets: Path) -> None:
     recorded = _motion(datasets, ROTATION)
     codec = LinesCodec()
-    worn = WornSensor("wrist", Worn.of(codec, "left_wrist"))
-    out: list[Oriented] = []
+    worn = WornSensor("wrist", SensorSetup.of(codec, "left_wrist"))
+    out: list[OrientedSample] = []
     for begin in range(0, 3000, 10):
         data = b"".join(encode_json(reading) for reading in recorded.readings[begin:begin + 10])
         host_ns = round((begin + 10) / 100 * 1e9) + 10**9
@@ -151,9 +151,9 @@ def test_a_stall_of_the_link_is_no_gap(datasets: Path) -> None:
 def test_a_packet_that_comes_twice_is_one(datasets: Path) -> None:
     recorded = _motion(datasets, ROTATION)
     for codec in (WitMotionBleCodec(), LinesCodec()):
-        worn = WornSensor("wrist", Worn.of(codec, "left_wrist"))
+        worn = WornSensor("wrist", SensorSetup.of(codec, "left_wrist"))
         assert worn.clock is not None
-        out: list[Oriented] = []
+        out: list[OrientedSample] = []
         for k, reading in enumerate(recorded.readings):
             for again_ns in (0, 200_000) if k > 800 else (0,):  # after a reconnect each comes twice
                 host_ns = round(recorded.time[k] * 1e9) + again_ns
@@ -239,8 +239,8 @@ def _apart(recorded: Motion, every: int = 1, phase_s: float = 0.0, batch: int = 
 @pytest.mark.parametrize("batch", [1, 7])
 def test_acceleration_and_gyroscope_as_separate_events_are_what_they_are_together(datasets: Path, batch: int) -> None:
     recorded = _motion(datasets, ROTATION)
-    together = _pushed(Orientation(Settings("6-axis")), zip(recorded.time.tolist(), recorded.readings, strict=True))
-    apart = _pushed(Orientation(Settings("6-axis")), _apart(recorded, batch=batch))
+    together = _pushed(Orientation(OrientationSettings("6-axis")), zip(recorded.time.tolist(), recorded.readings, strict=True))
+    apart = _pushed(Orientation(OrientationSettings("6-axis")), _apart(recorded, batch=batch))
     assert len(apart) >= len(together) - batch
     pairs = zip(apart[200:], together[200:len(apart)], strict=True)
     assert max(_turn_deg(np.array([a.quaternion]), np.array([b.quaternion]))[0] for a, b in list(pairs)[::50]) < 0.01
@@ -249,7 +249,7 @@ def test_acceleration_and_gyroscope_as_separate_events_are_what_they_are_togethe
 @pytest.mark.parametrize(("every", "phase_s", "batch"), [(1, 0.004, 1), (2, 0.0, 1), (4, 0.003, 10)])
 def test_rates_of_their_own_and_batches_out_of_order_are_understood(datasets: Path, every: int, phase_s: float, batch: int) -> None:
     recorded = _motion(datasets, ROTATION)
-    out = _pushed(Orientation(Settings("6-axis")), _apart(recorded, every, phase_s, batch))
+    out = _pushed(Orientation(OrientationSettings("6-axis")), _apart(recorded, every, phase_s, batch))
     assert len(out) > 0.99 * len(recorded.time)
     error = tilt_deg(np.array([one.quaternion for one in out]), recorded.reference[:len(out)])
     assert float(np.sqrt(np.mean(error[200:] ** 2))) < 0.5
@@ -257,8 +257,8 @@ def test_rates_of_their_own_and_batches_out_of_order_are_understood(datasets: Pa
 
 def test_separate_events_without_a_clock_are_counted_apart(datasets: Path) -> None:
     recorded = _motion(datasets, ROTATION)
-    clock, orientation = Clock(), Orientation(Settings("6-axis"))
-    out: list[Oriented] = []
+    clock, orientation = Clock(), Orientation(OrientationSettings("6-axis"))
+    out: list[OrientedSample] = []
     rng = np.random.default_rng(9)
     for at, reading in _apart(recorded, every=2):
         out += orientation.push(reading, clock.push(reading, round((at + rng.uniform(0, 0.002)) * 1e9)).time)
@@ -271,25 +271,25 @@ def test_a_compass_that_comes_apart_is_used_and_one_that_stops_holds_nothing_up(
     field = Reading(magnetic_field=(20.0, 0.0, -40.0))
     events = [event for k, (at, one) in enumerate(zip(recorded.time.tolist(), recorded.readings, strict=True))
               for event in ([(at, one), (at, field)] if k % 4 == 0 and k < 2000 else [(at, one)])]
-    out = _pushed(Orientation(Settings("9-axis")), events)
+    out = _pushed(Orientation(OrientationSettings("9-axis")), events)
     assert len(out) == len(recorded.time)
 
 
 def test_a_gyroscope_whose_accelerometer_falls_silent_is_not_silently_dropped(datasets: Path) -> None:
     recorded = _motion(datasets, ROTATION)
-    orientation = Orientation(Settings("6-axis"))
+    orientation = Orientation(OrientationSettings("6-axis"))
     events = [(at, one if k < 1000 else Reading(angular_velocity=one.angular_velocity))
               for k, (at, one) in enumerate(zip(recorded.time.tolist(), recorded.readings, strict=True))]
     out = _pushed(orientation, events)
     assert len(out) + orientation.dropped >= len(events) - 30
     with pytest.raises(DeviceError, match="no acceleration"):
-        _pushed(Orientation(Settings("6-axis"), name="phone"), events[1000:])
+        _pushed(Orientation(OrientationSettings("6-axis"), name="phone"), events[1000:])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-10, 10), st.booleans(), st.booleans()), max_size=200))
 def test_no_order_of_events_makes_the_pairing_grow_or_give_less_than_whole_readings(events: list[tuple[float, bool, bool]]) -> None:
-    pairing = Pairing("angular_velocity", "acceleration")
+    pairing = SignalMerger("angular_velocity", "acceleration")
     given_ = sum(turns for _, turns, _ in events)
     out = [one for time, turns, pushes in events
            for one in pairing.push([(time, Reading(angular_velocity=(1, 2, 3) if turns else None,

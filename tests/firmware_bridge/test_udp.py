@@ -12,13 +12,13 @@ import pytest
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs import Write
-from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.link import Gap, Ignored, Link, Lost, Refused, Sample, Stalled
-from firmware_bridge.samples import Chunk, Reading, Status
-from firmware_bridge.testing.udp_peer import Network, UdpPeer
+from firmware_bridge.device_allowlist import DeviceAllowlist
+from firmware_bridge.link import DeviceRefused, Gap, Ignored, Link, Lost, Sample, Stalled
+from firmware_bridge.samples import Chunk, DeviceStatus, Reading
+from firmware_bridge.testing.udp_peer import NetworkModel, UdpPeer
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.udp import Sender, UdpTransport
-from tests.firmware_bridge.counting import Counting
+from tests.firmware_bridge.sample_counter import Counting
 
 
 class Greeted(Counting):
@@ -26,7 +26,7 @@ class Greeted(Counting):
 
     sequence_bits: ClassVar[int | None] = 32
 
-    def decode(self, chunk: Chunk) -> list[Reading | Status]:
+    def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         return [Reading(sequence=struct.unpack(">I", chunk.data)[0])] if len(chunk.data) == 4 else []
 
     def reply(self, chunk: Chunk) -> list[Write]:
@@ -209,7 +209,7 @@ def test_a_link_answers_each_sender_and_counts_what_the_network_lost(peer_at: Pe
         link = Link("trackers", Greeted, lambda: transport)
         async with link:
             await until(lambda: transport.port != 0)
-            network = Network(loss=0.05, repeat=0.05, reorder=0.1, seed=4)
+            network = NetworkModel(loss=0.05, repeat=0.05, reorder=0.1, seed=4)
             peers = [peer_at(transport.port, network=network), peer_at(transport.port)]
             peers[1].send(b"hello")
             assert await peers[1].answer() == b"welcome"
@@ -218,7 +218,7 @@ def test_a_link_answers_each_sender_and_counts_what_the_network_lost(peer_at: Pe
                     peer.send(number(n))
                 await asyncio.sleep(0)
             for n in range(400, 402):  # what was held back is out
-                peers[0]._network = Network()
+                peers[0]._network = NetworkModel()
                 peers[0].send(number(n))
             lost = peers[0].lost
             await until(lambda: link.health.received + link.health.late >= 400 + 402 - len(lost))
@@ -236,9 +236,9 @@ def test_a_link_answers_each_sender_and_counts_what_the_network_lost(peer_at: Pe
 def test_a_sender_that_is_not_enrolled_is_refused_by_name(peer_at: Peers) -> None:
     async def scenario() -> None:
         transport = UdpTransport("127.0.0.1", 0, (Sender("127.0.0.2"), Sender("127.0.0.3")))
-        enrolment = Enrolment()
-        enrolment.add("udp:127.0.0.2")
-        async with Link("trackers", Greeted, lambda: transport, enrolment=enrolment) as link:
+        allowlist = DeviceAllowlist()
+        allowlist.add("udp:127.0.0.2")
+        async with Link("trackers", Greeted, lambda: transport, allowlist=allowlist) as link:
             await until(lambda: transport.port != 0)
             peers = [peer_at(transport.port, host=f"127.0.0.{n}") for n in (2, 3)]
             for n in range(10):
@@ -247,7 +247,7 @@ def test_a_sender_that_is_not_enrolled_is_refused_by_name(peer_at: Peers) -> Non
             await until(lambda: link.health.received == 10)
             items = link.drain()
             assert {item.channel for item in items if isinstance(item, Sample)} == {peers[0].channel}
-            assert [item.identity for item in items if isinstance(item, Refused)] == [f"udp:{peers[1].channel}"]
+            assert [item.identity for item in items if isinstance(item, DeviceRefused)] == [f"udp:{peers[1].channel}"]
 
     asyncio.run(scenario())
 

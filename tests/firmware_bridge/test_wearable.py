@@ -17,25 +17,36 @@ from hypothesis import strategies as st
 from edgeskel.errors import CorruptFile, DeviceError, UnknownChoice, UsageError
 from edgeskel.skeleton import Frame
 from firmware_bridge import open_source
-from firmware_bridge.assembly import Assembly
 from firmware_bridge.body import SEGMENTS, Calibration
+from firmware_bridge.calibration_guide import CalibrationGuide, movements_for
 from firmware_bridge.cameras import adapter
-from firmware_bridge.enrolment import Enrolment
-from firmware_bridge.feed import CameraFrame, LiveFeed, Said
-from firmware_bridge.fuse import Fused, Origin
-from firmware_bridge.guide import Guide, movements_for
-from firmware_bridge.link import Gap, Health, Ignored, Lost, Overflow, Recovered, Refused, Report, Sample, Stalled
-from firmware_bridge.mcap import Recorder, Recording
-from firmware_bridge.notices import Notices
-from firmware_bridge.orientation import Settings
+from firmware_bridge.device_allowlist import DeviceAllowlist
+from firmware_bridge.feed import CameraFrame, LiveFeed, Notice
+from firmware_bridge.fusion import FusedFrame, Origin
+from firmware_bridge.link import (
+    DeviceRefused,
+    DeviceReport,
+    Gap,
+    Ignored,
+    LinkHealth,
+    Lost,
+    Overflow,
+    Recovered,
+    Sample,
+    Stalled,
+)
+from firmware_bridge.link_messages import LinkMessages
+from firmware_bridge.mcap import McapRecording, Recorder
+from firmware_bridge.orientation import OrientationSettings
 from firmware_bridge.recorded_feed import RecordedFeed
 from firmware_bridge.recording import Span
-from firmware_bridge.samples import Flags, Reading, Status
-from firmware_bridge.session_file import SessionFile, WornDevice, WornSensor, toml_of
+from firmware_bridge.samples import DeviceStatus, Flags, Reading
 from firmware_bridge.testing.peers import FilmPeer, LinesPeer, MocopiPeer, Playing, SlimeVRPeer
 from firmware_bridge.testing.pty_node import PtyNode
 from firmware_bridge.testing.wearer import MOVEMENT_S, POSE_S, PROGRAMME, Wearer
 from firmware_bridge.wearable import Wearable
+from firmware_bridge.wearable_config import DeviceConfig, SensorConfig, WearableConfig, toml_of
+from firmware_bridge.wearable_pipeline import WearablePipeline
 
 PLACES = ("pelvis", "chest", "left_forearm", "right_forearm", "left_shank", "right_shank")
 NODE = "serial:/dev/ttyUSB0?protocol=node"
@@ -44,14 +55,14 @@ LAYOUT = adapter("kinect-v2").topology
 START_S = 1000.0
 
 
-def write(folder: Path, devices: Sequence[WornDevice], camera: str = "", **options: Any) -> SessionFile:
+def write(folder: Path, devices: Sequence[DeviceConfig], camera: str = "", **options: Any) -> WearableConfig:
     path = folder / "body.toml"
     path.write_text(toml_of(devices, camera, enrolled="devices.json", **options), encoding="utf-8")
-    return SessionFile.load(path)
+    return WearableConfig.load(path)
 
 
-def node(places: Sequence[str] = PLACES, address: str = NODE) -> WornDevice:
-    return WornDevice(address, tuple(WornSensor(str(number), place) for number, place in enumerate(places)))
+def node(places: Sequence[str] = PLACES, address: str = NODE) -> DeviceConfig:
+    return DeviceConfig(address, tuple(SensorConfig(str(number), place) for number, place in enumerate(places)))
 
 
 def samples(person: Wearer, places: Sequence[str], seconds: float, *, device: str = NODE, rate_hz: int = 50,
@@ -82,7 +93,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recorded(path, samples(person, PLACES, person.begin_s + 4.0))
 
 
-def error_mm(person: Wearer, frames: Sequence[Fused], joints: Sequence[str] | None = None) -> float:
+def error_mm(person: Wearer, frames: Sequence[FusedFrame], joints: Sequence[str] | None = None) -> float:
     """Mean distance of joints from the truth, both placed by their pelvis."""
     chosen = [LAYOUT.index(name) for name in joints or LAYOUT.joints]
     truth = person.joints(LAYOUT, np.array([fused.frame.time - START_S for fused in frames]))
@@ -102,11 +113,11 @@ def test_a_session_file_says_what_it_was_written_for(
     tmp_path_factory: pytest.TempPathFactory, places: list[str], mode: str, up: str | None, compass: bool, stature: float,
     rate: float | None, nominal: float | None,
 ) -> None:  # fmt: skip
-    settings = Settings(mode, up, compass)
-    many = WornDevice("udp:6969?protocol=slimevr&from=10.0.0.7",
-                      tuple(WornSensor(str(number), place, settings) for number, place in enumerate(places[1:])),
+    settings = OrientationSettings(mode, up, compass)
+    many = DeviceConfig("udp:6969?protocol=slimevr&from=10.0.0.7",
+                      tuple(SensorConfig(str(number), place, settings) for number, place in enumerate(places[1:])),
                       nominal_hz=nominal)
-    one = WornDevice('ble:na"me\\?protocol=dot', (WornSensor("", places[0], settings),), rate)
+    one = DeviceConfig('ble:na"me\\?protocol=dot', (SensorConfig("", places[0], settings),), rate)
     devices = (one, many) if many.sensors else (one,)
     read = write(tmp_path_factory.mktemp("session"), devices, "camera:udp?port=7000&layout=azure-kinect", stature=stature)
     assert read.devices == devices
@@ -149,14 +160,14 @@ def test_without_calibration_and_camera_there_is_nothing_to_show(tmp_path: Path)
 # -- a recording -------------------------------------------------------------------------------------------------------
 
 
-def guided(session: SessionFile, recording: Path, **options: Any) -> tuple[Calibration, list[str]]:
-    assembly = Assembly(session)
-    guide = Guide(assembly.fusion, movements=movements_for(assembly.fusion.segments), patience_s=math.inf, **options)
+def guided(session: WearableConfig, recording: Path, **options: Any) -> tuple[Calibration, list[str]]:
+    pipeline = WearablePipeline(session)
+    guide = CalibrationGuide(pipeline.fusion, movements=movements_for(pipeline.fusion.segments), patience_s=math.inf, **options)
     steps = []
     for now_ns, items in RecordedFeed(recording, speed=0):
         for item in items:
-            assembly.take(item)
-        assembly.frames(now_ns)
+            pipeline.take(item)
+        pipeline.frames(now_ns)
         steps += [step.text for step in guide.look(now_ns / 1e9)]
     return guide.finish(), steps
 
@@ -205,7 +216,7 @@ def test_a_device_that_sends_only_quaternions_is_calibrated_like_the_others(tmp_
             reading = Reading("", sample.reading.sequence, sample.reading.device_us, sample.reading.orientation)
             yield Sample(sample.device, sample.host_ns, 0, reading)
 
-    session = write(tmp_path, [WornDevice(NODE, (WornSensor("", "left_forearm", Settings(up="+z")),))])
+    session = write(tmp_path, [DeviceConfig(NODE, (SensorConfig("", "left_forearm", OrientationSettings(up="+z")),))])
     made, _ = guided(session, recorded(tmp_path / "bare.mcap", bare()))
     truth = person.calibration(("left_forearm",))
     assert abs(float(made.mounting["left_forearm"] @ truth.mounting["left_forearm"])) > math.cos(math.radians(3) / 2)
@@ -216,7 +227,7 @@ def test_a_recording_that_was_cut_off_plays_up_to_there_and_says_so(tmp_path: Pa
     cut.write_bytes(walk.read_bytes()[: walk.stat().st_size // 3])
     items = [item for _, batch in RecordedFeed(cut, speed=0) for item in batch]
     assert sum(isinstance(item, Sample) for item in items) > 1000
-    assert isinstance(items[-1], Said) and "everything before that was played" in items[-1].text
+    assert isinstance(items[-1], Notice) and "everything before that was played" in items[-1].text
 
 
 def test_a_recording_is_played_at_its_own_pace(walk: Path) -> None:
@@ -260,50 +271,50 @@ def test_a_recording_without_frames_says_how_to_play_it(walk: Path) -> None:
 # -- what devices do wrong ---------------------------------------------------------------------------------------------
 
 
-def fed(assembly: Assembly, items: Iterator[Sample]) -> None:
+def fed(pipeline: WearablePipeline, items: Iterator[Sample]) -> None:
     for item in items:
-        assembly.take(item)
+        pipeline.take(item)
 
 
 def test_a_sensor_in_other_units_is_left_out_and_named_once(tmp_path: Path) -> None:
     person = Wearer(programme=())
-    assembly = Assembly(write(tmp_path, [node()]), calibration=person.calibration(PLACES))
+    pipeline = WearablePipeline(write(tmp_path, [node()]), calibration=person.calibration(PLACES))
     for sample in samples(person, PLACES, 3.0):
         reading = sample.reading
         if reading.sensor == "1":  # g instead of m/s²
             scaled = tuple(value / 9.80665 for value in reading.acceleration or ())
             reading = Reading(reading.sensor, reading.sequence, reading.device_us, reading.orientation, scaled, None,  # type: ignore[arg-type]
                               reading.angular_velocity)
-        assembly.take(Sample(sample.device, sample.host_ns, 0, reading))
-    assert len(assembly.said) == 1
-    assert "chest" in assembly.said[0] and "g units" in assembly.said[0] and "others go on" in assembly.said[0]
-    frame = assembly.frames(round((START_S + 3) * 1e9))[-1]
+        pipeline.take(Sample(sample.device, sample.host_ns, 0, reading))
+    assert len(pipeline.pending_notices) == 1
+    assert "chest" in pipeline.pending_notices[0] and "g units" in pipeline.pending_notices[0] and "others go on" in pipeline.pending_notices[0]
+    frame = pipeline.frames(round((START_S + 3) * 1e9))[-1]
     assert frame.measured.sum() == len(PLACES) - 1
 
 
 def test_sensors_and_senders_that_the_file_does_not_place_are_named(tmp_path: Path) -> None:
-    lines = WornDevice("udp:9000?protocol=lines", (WornSensor("hand", "left_hand"),))
-    assembly = Assembly(write(tmp_path, [node(PLACES[:2]), lines]))
-    fed(assembly, samples(Wearer(programme=()), PLACES[:3], 0.1))
+    lines = DeviceConfig("udp:9000?protocol=lines", (SensorConfig("hand", "left_hand"),))
+    pipeline = WearablePipeline(write(tmp_path, [node(PLACES[:2]), lines]))
+    fed(pipeline, samples(Wearer(programme=()), PLACES[:3], 0.1))
     for number, host in enumerate(("10.0.0.7:4000", "10.0.0.7:4001", "10.0.0.8:4000")):
-        assembly.take(Sample(lines.address, number, 0, Reading("hand", number, acceleration=(0.0, 0.0, 9.8)), host))
-    assert len(assembly.said) == 2
-    assert "sensor '2'" in assembly.said[0] and "'0', '1'" in assembly.said[0]
-    assert "10.0.0.8 sends as well" in assembly.said[1] and "from=10.0.0.8" in assembly.said[1]
+        pipeline.take(Sample(lines.address, number, 0, Reading("hand", number, acceleration=(0.0, 0.0, 9.8)), host))
+    assert len(pipeline.pending_notices) == 2
+    assert "sensor '2'" in pipeline.pending_notices[0] and "'0', '1'" in pipeline.pending_notices[0]
+    assert "10.0.0.8 sends as well" in pipeline.pending_notices[1] and "from=10.0.0.8" in pipeline.pending_notices[1]
 
 
 def test_a_camera_frame_of_another_layout_does_not_stop_the_sensors(tmp_path: Path) -> None:
-    assembly = Assembly(write(tmp_path, [node()]))
+    pipeline = WearablePipeline(write(tmp_path, [node()]))
     for _ in range(3):
-        assembly.take(CameraFrame(Frame(1.0, np.zeros((1, 7, 3), np.float32), np.ones((1, 7), np.float32))))
-    assert len(assembly.said) == 1 and "7 joints" in assembly.said[0]
+        pipeline.take(CameraFrame(Frame(1.0, np.zeros((1, 7, 3), np.float32), np.ones((1, 7), np.float32))))
+    assert len(pipeline.pending_notices) == 1 and "7 joints" in pipeline.pending_notices[0]
 
 
-def health(**values: Any) -> Health:
+def health(**values: Any) -> LinkHealth:
     usual: dict[str, Any] = dict(
         device="ble:wrist", state="streaming", rate_hz=100.0, received=0, lost=0, late=0, loss=0.0, dropped=0, frames=0, bad=0,
         faults=0, reboots=0, reopened=0, battery=None, signal_dbm=None, last_seen_ns=None, problem="")  # fmt: skip
-    return Health(**{**usual, **values})
+    return LinkHealth(**{**usual, **values})
 
 
 @pytest.mark.parametrize(
@@ -317,30 +328,30 @@ def health(**values: Any) -> Health:
          "ble:wrist: Bluetooth is switched off; run: bluetoothctl power on; it is tried again"),
         (Lost("ble:wrist", 0, "a rate of 3 Hz", final=True), "ble:wrist: a rate of 3 Hz"),
         (Recovered("ble:wrist", 0, 2.5), "sends again, after 2.5 s"),
-        (Refused("ble:wrist", 0, "ble:AA:BB:CC:DD:EE:FF"), "run: edgeskel devices enrol ble:AA:BB:CC:DD:EE:FF"),
+        (DeviceRefused("ble:wrist", 0, "ble:AA:BB:CC:DD:EE:FF"), "run: edgeskel devices enrol ble:AA:BB:CC:DD:EE:FF"),
         (Ignored("udp:9000?from=10.0.0.1", 0, "10.0.0.9"), "10.0.0.9 sends to this port and is not listed in from="),
         (Overflow("ble:wrist", 0, 12), "too slow, readings were dropped (12 so far)"),
-        (Report("ble:wrist", 0, Status(battery=0.04)), "the battery is at 4%"),
+        (DeviceReport("ble:wrist", 0, DeviceStatus(battery=0.04)), "the battery is at 4%"),
         (Sample("ble:wrist", 0, 0, Reading("", flags=Flags.SATURATED)), "end of the sensor's range"),
-        (Report("ble:wrist", 0, Status(battery=0.9)), None),
+        (DeviceReport("ble:wrist", 0, DeviceStatus(battery=0.9)), None),
         (Sample("ble:wrist", 0, 0, Reading("")), None),
     ],
 )  # fmt: skip
 def test_what_happens_on_a_link_is_said_with_what_to_do(item: Any, said: str | None) -> None:
-    sentence = Notices().of(item)
+    sentence = LinkMessages().of(item)
     assert sentence is None if said is None else said in (sentence or "")
 
 
 def test_what_repeats_is_said_when_its_count_has_another_digit() -> None:
-    notices = Notices()
+    notices = LinkMessages()
     said = [sentence for _ in range(250) if (sentence := notices.of(Gap("x", 0, 1)))]
     assert [sentence.rpartition("(")[2] for sentence in said[1:]] == ["10 so far)", "100 so far)"]
-    flat = [notices.of(Report("x", 0, Status(battery=level))) for level in (0.09, 0.05, 0.8, 0.02)]
+    flat = [notices.of(DeviceReport("x", 0, DeviceStatus(battery=level))) for level in (0.09, 0.05, 0.8, 0.02)]
     assert [sentence is not None for sentence in flat] == [True, False, False, True]
 
 
 def test_nothing_but_refused_frames_means_another_protocol_or_cut_packets() -> None:
-    notices = Notices()
+    notices = LinkMessages()
     assert not notices.health([health()])
     (said,) = notices.health([health(bad=40)])
     assert "refused (40 so far) and no reading was understood" in said and "MTU" in said and "baud" not in said
@@ -373,13 +384,13 @@ class Played:
         self.session = write(folder, [node(places, self.node.address)], camera)
         self.person.calibration(places).save(self.session.calibration)
         if enrolled:
-            Enrolment(self.session.enrolled).add("serial:simulated")
+            DeviceAllowlist(self.session.enrolled).add("serial:simulated")
 
     def seconds(self) -> float:
         return time.monotonic() - self.began
 
 
-def until(source: Wearable, condition: Callable[[Fused], bool]) -> Fused:
+def until(source: Wearable, condition: Callable[[FusedFrame], bool]) -> FusedFrame:
     deadline = time.monotonic() + WAIT_S
     for fused in source.fused():
         if condition(fused):
@@ -425,7 +436,7 @@ def test_a_stranger_is_refused_and_how_to_enrol_it_is_said(tmp_path: Path) -> No
         deadline = time.monotonic() + WAIT_S
         for _, items in source.feed:
             assert not any(isinstance(item, Sample) for item in items)
-            said = [Notices().of(item) for item in items if isinstance(item, Refused)]
+            said = [LinkMessages().of(item) for item in items if isinstance(item, DeviceRefused)]
             if said or time.monotonic() > deadline:
                 break
         assert any(sentence and "edgeskel devices enrol serial:simulated" in sentence for sentence in said)
@@ -441,10 +452,10 @@ def test_everything_that_was_handed_over_live_is_in_the_recording(tmp_path: Path
                     break
         assert feed.health[0].identity == "serial:simulated" and feed.health[0].state == "streaming"
         assert feed.health[0].frames >= 50 and feed.health[0].lost == feed.health[0].bad == 0
-    kept = list(Recording(tmp_path / "all.mcap").samples())
+    kept = list(McapRecording(tmp_path / "all.mcap").samples())
     assert kept[: len(handed)] == handed
     assert len(kept) == feed.health[0].received
-    assert sum(len(chunk.data) for _, chunk in Recording(tmp_path / "all.mcap").chunks()) > 50 * 40
+    assert sum(len(chunk.data) for _, chunk in McapRecording(tmp_path / "all.mcap").chunks()) > 50 * 40
 
 
 def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,7 +471,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path: Path, monkeypa
         with LiveFeed({device.address: None}, record=tmp_path / "full.mcap") as feed:
             for _ in feed:
                 pass
-    assert len(list(Recording(tmp_path / "full.mcap").samples())) == 20
+    assert len(list(McapRecording(tmp_path / "full.mcap").samples())) == 20
 
 
 class FailingCamera:
@@ -492,7 +503,7 @@ def test_a_camera_that_fails_is_named_and_opened_again(monkeypatch: pytest.Monke
     said, deadline = [], time.monotonic() + WAIT_S
     with LiveFeed({}, FailingCamera()) as feed:  # type: ignore[arg-type]
         for _, items in feed:
-            said += [item.text for item in items if isinstance(item, Said)]
+            said += [item.text for item in items if isinstance(item, Notice)]
             if any(isinstance(item, CameraFrame) for item in items) or time.monotonic() > deadline:
                 break
     assert "push it in" in said[0] and "maker's SDK" in said[1] and all("sensors go on" in text for text in said[:2])
@@ -502,7 +513,7 @@ def test_a_computer_that_was_asleep_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     asleep = iter([5_000_000_000, 5_000_000_000, 65_000_000_000])
     monkeypatch.setattr("firmware_bridge.feed._slept_ns", lambda: next(asleep, 65_000_000_000))
     with PtyNode(rate_hz=100) as device, LiveFeed({device.address: None}) as feed:
-        said = [item.text for _, (_, items) in zip(range(5), feed, strict=False) for item in items if isinstance(item, Said)]
+        said = [item.text for _, (_, items) in zip(range(5), feed, strict=False) for item in items if isinstance(item, Notice)]
     assert said == ["this computer was asleep for 60 s; what devices sent meanwhile is lost"]
 
 
@@ -511,7 +522,7 @@ def test_a_reader_who_is_too_slow_is_told_what_he_missed(monkeypatch: pytest.Mon
     with PtyNode(rate_hz=1000) as device, LiveFeed({device.address: None}) as feed:
         deadline = time.monotonic() + WAIT_S
         for _, items in feed:
-            late = [item for item in items if isinstance(item, Said) and "not looked at" in item.text]
+            late = [item for item in items if isinstance(item, Notice) and "not looked at" in item.text]
             if late or time.monotonic() > deadline:
                 break
             while feed.health[0].received < 50 and time.monotonic() < deadline:

@@ -15,7 +15,7 @@ from edgeskel.errors import CorruptFile, EngineError, UsageError
 from edgeskel.runtime import UNKNOWN, Event, EventConfig, Session
 from edgeskel.runtime.bundle import StepForm, Window
 from edgeskel.runtime.events import calibrated
-from edgeskel.runtime.stepping import Stepper
+from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.skeleton import Clip, Frame
 from firmware_bridge.mcap.recording import Recorder
 from firmware_bridge.replay import Replay, read_recording

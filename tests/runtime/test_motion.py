@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeskel import topologies
-from edgeskel.runtime.agreement import Action, agreement
+from edgeskel.runtime.agreement import PerformedAction, agreement
 from edgeskel.runtime.motion import Segmenter, SegmenterConfig, Stretch
 from edgeskel.skeleton import Frame
 
@@ -109,12 +109,12 @@ def test_when_something_happens_does_not_matter(hours: float) -> None:
 
 def test_agreement_counts_each_span_once() -> None:
     spans = [(0.0, 2.0, "wave"), (3.0, 5.0, "bow"), (6.0, 8.0, "clap")]
-    wave, bow = Action(0.1, 1.9, "wave", 1.0), Action(2.9, 5.1, "bow", 1.0)
-    assert agreement(spans, [wave, bow, Action(6.1, 8.0, "clap", 0.9)]) == 1
+    wave, bow = PerformedAction(0.1, 1.9, "wave", 1.0), PerformedAction(2.9, 5.1, "bow", 1.0)
+    assert agreement(spans, [wave, bow, PerformedAction(6.1, 8.0, "clap", 0.9)]) == 1
     assert agreement(spans, [wave, bow]) == pytest.approx(2 / 3)
-    assert agreement(spans, [wave, Action(0.5, 0.9, "bow", 0.9)]) == pytest.approx(1 / 3)  # the longer one answers
-    assert agreement(spans, [Action(0.0, 8.0, "wave", 0.9)]) == pytest.approx(1 / 3)  # one action, one span
-    assert agreement(spans, [Action(2.1, 2.9, "wave", 0.9)]) == 0
+    assert agreement(spans, [wave, PerformedAction(0.5, 0.9, "bow", 0.9)]) == pytest.approx(1 / 3)  # the longer one answers
+    assert agreement(spans, [PerformedAction(0.0, 8.0, "wave", 0.9)]) == pytest.approx(1 / 3)  # one action, one span
+    assert agreement(spans, [PerformedAction(2.1, 2.9, "wave", 0.9)]) == 0
     assert agreement([], [wave]) is None
 
 

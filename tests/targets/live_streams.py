@@ -26,7 +26,7 @@ from edgeskel.runtime.bundle import Bundle, Window, certainty_of, step_form
 from edgeskel.runtime.engines import State
 from edgeskel.runtime.manifest import SCHEMA, seal_of
 from edgeskel.runtime.segmentation import segmenter_of
-from edgeskel.runtime.stepping import Stepper
+from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.skeleton import Float32, Frame, Topology
 
 FILE = Path(__file__).with_suffix(".json")

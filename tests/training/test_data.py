@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgeskel.errors import DataError
-from edgeskel.training.data import Batches, Windows, loader
+from edgeskel.training.data import Batches, WindowDataset, loader
 from edgeskel.window import fit_window
 
 NOBODY = np.zeros(25, np.int64)
@@ -37,7 +37,7 @@ def test_a_process_without_a_clip_in_the_last_batch_still_takes_part(six):
     shares = [list(Batches(NOBODY[:9], 4, None, rank, 2)) for rank in range(2)]
     assert shares == [[[0, 2], [4, 6], [8]], [[1, 3], [5, 7], []]]
     for cache_bytes in (1 << 30, 0):
-        windows = Windows(six, np.arange(9), range(6), 1, 32, cache_bytes=cache_bytes)
+        windows = WindowDataset(six, np.arange(9), range(6), 1, 32, cache_bytes=cache_bytes)
         found = list(loader(windows, Batches(NOBODY[:9], 4, None, 1, 2), 0))
         assert [tuple(batch[0].shape) for batch in found] == [(2, 1, 32, 20, 3), (2, 1, 32, 20, 3), (0, 1, 32, 20, 3)]
 
@@ -49,7 +49,7 @@ def test_without_a_seed_the_order_is_kept():
 @pytest.mark.parametrize("cache_bytes", [1 << 30, 0])
 def test_windows_are_those_of_the_device(six, cache_bytes):
     indices = np.array([3, 70, 5])
-    windows = Windows(six, indices, range(6), persons=2, frames=60, cache_bytes=cache_bytes)
+    windows = WindowDataset(six, indices, range(6), persons=2, frames=60, cache_bytes=cache_bytes)
     joints, confidence, labels, index = windows.__getitems__([2, 0])
     assert index.tolist() == [5, 3]
     for row, clip_index in enumerate((5, 3)):
@@ -64,7 +64,7 @@ def test_the_loader_gives_whole_batches_with_and_without_worker_processes(six):
     indices = np.arange(20)
     found = []
     for workers in (0, 1):
-        windows = Windows(six, indices, range(6), 1, 32, cache_bytes=0)
+        windows = WindowDataset(six, indices, range(6), 1, 32, cache_bytes=0)
         found.append(list(loader(windows, Batches(NOBODY[:20], 8, 0), workers)))
     assert [tuple(batch[0].shape) for batch in found[0]] == [(8, 1, 32, 20, 3)] * 3
     for one, other in zip(*found, strict=True):
@@ -79,4 +79,4 @@ def test_clips_without_a_label_are_refused(six, tmp_path):
     with StoreWriter(tmp_path / "s", dataset="mine", topology=six.topology, labels=("a",), rate_hz=30) as writer:
         writer.add(replace(six[0], label=""))
     with pytest.raises(DataError, match="1 clips to learn from have no label"):
-        Windows(Store.open(tmp_path / "s"), np.arange(1), [0], 1, 32)
+        WindowDataset(Store.open(tmp_path / "s"), np.arange(1), [0], 1, 32)

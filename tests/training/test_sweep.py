@@ -13,15 +13,15 @@ import pytest
 from edgeskel.cli.main import main
 from edgeskel.errors import UsageError
 from edgeskel.training import module
-from edgeskel.training.sweep import Range, parse_space, sweep, write
+from edgeskel.training.sweep import SearchRange, parse_space, sweep, write
 
 SPACE = ("learning_rate=0.0001..0.02:log", "sampler=shuffle|balanced", "batch_size=8..16")
 
 
 def test_a_search_space_is_read() -> None:
     assert parse_space(SPACE) == {
-        "learning_rate": Range(0.0001, 0.02, log=True), "sampler": Range(choices=("shuffle", "balanced")),
-        "batch_size": Range(8, 16)}
+        "learning_rate": SearchRange(0.0001, 0.02, log=True), "sampler": SearchRange(choices=("shuffle", "balanced")),
+        "batch_size": SearchRange(8, 16)}
 
 
 @pytest.mark.parametrize("told", ["epochs", "epochs=3", "epochs=5..2", "noise=0..1:log", "noise=0..1:lin", "noise=a..b",

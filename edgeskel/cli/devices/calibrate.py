@@ -46,35 +46,35 @@ def calibrate(config: Calibrate) -> Report:
                          expected="both: a facing tells something only of sensors that share a heading")
     if config.facing is not None and not math.isfinite(config.facing):
         raise UsageError(f"--facing {config.facing:g}", expected="degrees")
-    from firmware_bridge.assembly import Assembly
+    from firmware_bridge.calibration_guide import CalibrationGuide, movements_for
     from firmware_bridge.feed import Feed, LiveFeed
-    from firmware_bridge.guide import Guide, movements_for
     from firmware_bridge.recorded_feed import RecordedFeed
-    from firmware_bridge.session_file import SessionFile
     from firmware_bridge.wearable import feed_of
+    from firmware_bridge.wearable_config import WearableConfig
+    from firmware_bridge.wearable_pipeline import WearablePipeline
 
-    session = SessionFile.load(config.session)
+    session = WearableConfig.load(config.session)
     feed: Feed = feed_of(session, camera=False) if config.replay is None else RecordedFeed(
         config.replay.removeprefix("replay:"), {device.address: device for device in session.devices}, camera=False, speed=0)
-    assembly = Assembly(session)
-    fusion = assembly.fusion
+    pipeline = WearablePipeline(session)
+    fusion = pipeline.fusion
     movements = config.movement
     if movements is None:
         movements = () if config.facing is not None else movements_for(
             fusion.segments, common_heading=config.common_heading, pose=config.pose)
     live = isinstance(feed, LiveFeed)
     facing = None if config.facing is None else math.radians(config.facing)
-    guide = Guide(fusion, config.pose, movements, common_heading=config.common_heading, world_facing=facing,
+    guide = CalibrationGuide(fusion, config.pose, movements, common_heading=config.common_heading, world_facing=facing,
                   **({} if live else {"patience_s": math.inf}))
     begin, waiting_told = time.monotonic(), 0.0
     with feed:
         for now_ns, items in feed:
             for item in items:
-                assembly.take(item)
+                pipeline.take(item)
             fusion.frames(now_ns)
-            assembly.said.extend(assembly.notices.health(feed.health))
-            while assembly.said:
-                console.print(assembly.said.popleft(), style="yellow", soft_wrap=True)
+            pipeline.pending_notices.extend(pipeline.notices.health(feed.health))
+            while pipeline.pending_notices:
+                console.print(pipeline.pending_notices.popleft(), style="yellow", soft_wrap=True)
             for step in guide.look(now_ns / 1e9):
                 mark = "  ok: " if step.done else f"{step.number}/{step.of}  "
                 console.print(mark + step.text, style="green" if step.done else "bold")

@@ -42,20 +42,20 @@ class Enrol:
 
 def enrol(config: Enrol) -> Report:
     """Change the list, or say what is in it."""
-    from firmware_bridge.enrolment import Enrolment, default_path
+    from firmware_bridge.device_allowlist import DeviceAllowlist, default_path
 
     path = config.enrolled or default_path()
-    enrolment = Enrolment(path)
+    allowlist = DeviceAllowlist(path)
     if not config.device and (config.remove or config.name):
         raise UsageError("no device is named", expected="an identity such as ble:AA:BB:CC:DD:EE:FF, or an address")
     for device in config.device:
         identity = _identity(device)
         if config.remove:
-            enrolment.remove(identity)
+            allowlist.remove(identity)
         else:
-            enrolment.add(identity, config.name)
+            allowlist.add(identity, config.name)
         console.print(f"{identity} {'is forgotten' if config.remove else 'is enrolled'}")
-    names = dict(enrolment.names)
+    names = dict(allowlist.names)
 
     def text(out: Console) -> None:
         for identity, name in names.items():
@@ -68,7 +68,7 @@ def enrol(config: Enrol) -> Report:
 
 def _identity(device: str) -> str:
     """The identity that ``device`` is, or that is found at that address."""
-    from firmware_bridge.enrolment import identity_of
+    from firmware_bridge.device_allowlist import identity_of
 
     kind, _, place = device.partition(":")
     port = kind == "serial" and (place.startswith(("/", ".")) or re.fullmatch(r"COM\d+", place) is not None)
@@ -80,23 +80,23 @@ def _identity(device: str) -> str:
 
 def _ask(address: str) -> str:
     """Open an address and wait until it is known who is there."""
+    from firmware_bridge.diagnostics import Diagnostics
     from firmware_bridge.feed import LiveFeed
-    from firmware_bridge.link import Event, Sample
-    from firmware_bridge.notices import Notices
-    from firmware_bridge.vitals import Vitals
+    from firmware_bridge.link import LinkEvent, Sample
+    from firmware_bridge.link_messages import LinkMessages
 
     console.print(f"asking {address} who it is", style="dim")
-    vitals, notices, problem = Vitals(address), Notices(), ""
+    diagnostics, notices, problem = Diagnostics(address), LinkMessages(), ""
     begin = time.monotonic()
     with LiveFeed({address: None}) as feed:
         for _, items in feed:
             for item in items:
                 if isinstance(item, Sample):
-                    vitals.take(item)
-                elif isinstance(item, Event):
+                    diagnostics.take(item)
+                elif isinstance(item, LinkEvent):
                     problem = notices.of(item) or problem
             found = sorted({identity if not identity.startswith("udp:") else identity.rpartition(":")[0]
-                            for identity in vitals.identities(feed.health[0])})
+                            for identity in diagnostics.identities(feed.health[0])})
             if len(found) > 1:
                 raise UsageError(f"{len(found)} devices send to {address}: {', '.join(found)}", expected="one",
                                  remedy=f"name the one you mean: edgeskel devices enrol {found[0]}")

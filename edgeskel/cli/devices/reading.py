@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from edgeskel.skeleton import Frame
-    from firmware_bridge.feed import CameraFrame, LiveFeed, Said
-    from firmware_bridge.fuse import Fused
+    from firmware_bridge.feed import CameraFrame, LiveFeed, Notice
+    from firmware_bridge.fusion import FusedFrame
     from firmware_bridge.link import Item
-    from firmware_bridge.session_file import SessionFile
     from firmware_bridge.wearable import Wearable
+    from firmware_bridge.wearable_config import WearableConfig
 
 __all__ = ["Listener", "check_seconds"]
 
@@ -57,18 +57,19 @@ class Listener:
     """Nothing at all has come."""
 
     def __post_init__(self) -> None:
-        from firmware_bridge.enrolment import Enrolment, default_path
-        from firmware_bridge.notices import Notices
-        from firmware_bridge.vitals import Vitals
+        from firmware_bridge.device_allowlist import DeviceAllowlist, default_path
+        from firmware_bridge.diagnostics import Diagnostics
+        from firmware_bridge.link_messages import LinkMessages
 
-        self.session: SessionFile | None = None
+        self.session: WearableConfig | None = None
         self.wearable: Wearable | None = None
-        self.fused: Fused | None = None
+        self.fused: FusedFrame | None = None
         self.camera_frame: Frame | None = None
         self.feed: LiveFeed = self._open()
-        self.enrolment: Enrolment = Enrolment(self.enrolled or (self.session.enrolled if self.session else default_path()))
-        self.vitals: dict[str, Vitals] = {link.address: Vitals(link.address) for link in self.feed.links}
-        self._notices = Notices()
+        enrolled = self.session.enrolled if self.session else default_path()
+        self.allowlist: DeviceAllowlist = DeviceAllowlist(self.enrolled or enrolled)
+        self.diagnostics: dict[str, Diagnostics] = {link.address: Diagnostics(link.address) for link in self.feed.links}
+        self._notices = LinkMessages()
         self._strangers: set[str] = set()
 
     def listen(self, seconds: float | None, each: Callable[[Listener], None] | None = None) -> None:
@@ -107,13 +108,13 @@ class Listener:
         """What is known of each device."""
         return [
             {
-                "address": health.device, "protocol": self.vitals[health.device].protocol, "state": health.state,
-                "identities": (identities := self.vitals[health.device].identities(health)),
-                "enrolled": bool(identities) and all(self.enrolment.admits(identity) for identity in identities),
+                "address": health.device, "protocol": self.diagnostics[health.device].protocol, "state": health.state,
+                "identities": (identities := self.diagnostics[health.device].identities(health)),
+                "enrolled": bool(identities) and all(self.allowlist.admits(identity) for identity in identities),
                 "frames": health.frames, "readings": health.received, "lost": health.lost, "loss": health.loss, "bad": health.bad,
                 "late": health.late, "dropped": health.dropped, "reboots": health.reboots, "reopened": health.reopened,
                 "battery": health.battery, "signal_dbm": health.signal_dbm, "problem": health.problem,
-                "sensors": self.vitals[health.device].sensors(),
+                "sensors": self.diagnostics[health.device].sensors(),
             }
             for health in self.feed.health
         ]  # fmt: skip
@@ -144,14 +145,14 @@ class Listener:
     def _open(self) -> LiveFeed:
         from firmware_bridge import open_source
         from firmware_bridge.feed import LiveFeed
-        from firmware_bridge.session_file import SessionFile
         from firmware_bridge.wearable import Wearable, feed_of
+        from firmware_bridge.wearable_config import WearableConfig
 
         whole = [address for address in self.addresses if address.startswith("wearable:")]
         if whole:
             if len(self.addresses) > 1:
                 raise UsageError(f"{whole[0]} beside other addresses", expected="it alone: it names its devices and camera")
-            self.session = SessionFile.load(whole[0].removeprefix("wearable:"))
+            self.session = WearableConfig.load(whole[0].removeprefix("wearable:"))
             feed = feed_of(self.session, record=self.record, enrolled_only=False)
             if self.session.calibration.exists() or feed.camera is not None:
                 self.wearable = Wearable(self.session, feed)
@@ -168,36 +169,36 @@ class Listener:
         return LiveFeed({address: self.rate_hz for address in devices}, open_source(cameras[0]) if cameras else None,
                         record=self.record)
 
-    def _take(self, item: Item | CameraFrame | Said) -> None:
-        from firmware_bridge.feed import CameraFrame, Said
+    def _take(self, item: Item | CameraFrame | Notice) -> None:
+        from firmware_bridge.feed import CameraFrame, Notice
         from firmware_bridge.link import Sample
 
-        if isinstance(item, Said):
+        if isinstance(item, Notice):
             self._say(item.text)
         elif isinstance(item, CameraFrame):
             self.camera_frame = item.frame
             self.frames += self.wearable is None
         else:
-            doubt = self.vitals[item.device].take(item) if isinstance(item, Sample) else None
+            doubt = self.diagnostics[item.device].take(item) if isinstance(item, Sample) else None
             if self.wearable is None:  # else the fusion says so
                 self._say(doubt, self._notices.of(item))
 
-    def _fuse(self, now_ns: int, items: Sequence[Item | CameraFrame | Said]) -> None:
+    def _fuse(self, now_ns: int, items: Sequence[Item | CameraFrame | Notice]) -> None:
         assert self.wearable is not None
-        assembly = self.wearable.assembly
+        pipeline = self.wearable.pipeline
         for item in items:
-            assembly.take(item)
-        while assembly.said:
-            self._say(assembly.said.popleft())
-        for fused in assembly.frames(now_ns):
+            pipeline.take(item)
+        while pipeline.pending_notices:
+            self._say(pipeline.pending_notices.popleft())
+        for fused in pipeline.frames(now_ns):
             self.fused = fused
             self.frames += 1
             self.feed.record_frame(fused.frame, self.wearable.topology, "fused")
 
     def _strangers_named(self) -> None:
         for health in self.feed.health:
-            for identity in self.vitals[health.device].identities(health):
-                if identity not in self._strangers and not self.enrolment.admits(identity):
+            for identity in self.diagnostics[health.device].identities(health):
+                if identity not in self._strangers and not self.allowlist.admits(identity):
                     self._strangers.add(identity)
                     self._say(f"{identity} is not enrolled: it is heard here, but would not reach a recogniser; if it is yours, "
                               f"run: edgeskel devices enrol {identity}")
@@ -212,12 +213,12 @@ class Listener:
 def _expanded(address: str) -> list[str]:
     """A recording of several devices as one address for each of them."""
     from firmware_bridge.address import split_address, with_options
-    from firmware_bridge.mcap import Recording
+    from firmware_bridge.mcap import McapRecording
 
     scheme, place, options = split_address(address)
     if scheme != "replay" or "device" in options:
         return [address]
-    devices = list(dict.fromkeys(source.device for source in Recording(place).sources()))
+    devices = list(dict.fromkeys(source.device for source in McapRecording(place).sources()))
     if len(devices) < 2:
         return [address]
     return [with_options(address, device=device) for device in devices]

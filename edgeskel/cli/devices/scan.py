@@ -55,12 +55,12 @@ def scan(config: ScanDevices) -> Report:
     """Listen, and say what was heard and what could not be looked at."""
     import asyncio
 
-    from firmware_bridge.enrolment import Enrolment, default_path
+    from firmware_bridge.device_allowlist import DeviceAllowlist, default_path
     from firmware_bridge.scanning import scan as look
 
-    enrolment = Enrolment(config.enrolled or default_path())
+    allowlist = DeviceAllowlist(config.enrolled or default_path())
     console.print(f"listening for {config.seconds:g} s", style="dim")
-    found = asyncio.run(look(config.seconds, enrolment=enrolment, kinds=config.kinds, ports=[str(path) for path in config.port],
+    found = asyncio.run(look(config.seconds, allowlist=allowlist, kinds=config.kinds, ports=[str(path) for path in config.port],
                              probe=config.probe, listen=[_place(text) for text in config.listen], adapter=config.adapter))
     data = {"serial": found.serial, "ble": found.ble, "udp": found.udp, "problems": found.problems}
     return Report(data, lambda out: _draw(out, found))

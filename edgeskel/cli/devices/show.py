@@ -12,11 +12,11 @@ import tyro
 from edgeskel.cli.devices.reading import Listener, check_seconds
 from edgeskel.cli.report import Report, console
 
-__all__ = ["Show", "show"]
+__all__ = ["DevicesShow", "show"]
 
 
 @dataclass(frozen=True)
-class Show:
+class DevicesShow:
     """Show how devices are doing: rate, loss, battery, clock drift, gravity at rest.
 
     Nothing that is heard goes further, so a device need not be enrolled.
@@ -40,7 +40,7 @@ class Show:
         check_seconds(self.seconds)
 
 
-def show(config: Show) -> Report:
+def show(config: DevicesShow) -> Report:
     """Listen and draw; the last state is the result."""
     from rich.live import Live
 
@@ -67,7 +67,7 @@ def show(config: Show) -> Report:
     return Report(data, lambda final: final.print(listener.picture()), ok=not listener.silent)
 
 
-def _picture(config: Show, listener: Listener) -> Any:
+def _picture(config: DevicesShow, listener: Listener) -> Any:
     if not config.view and config.rrd is None:
         return None
     from firmware_bridge.viewer import Viewer
@@ -77,5 +77,5 @@ def _picture(config: Show, listener: Listener) -> Any:
         topology = listener.wearable.topology
     elif listener.feed.camera is not None:
         topology = listener.feed.camera.topology
-    worn = {} if listener.wearable is None else {name: s.segment for name, s in listener.wearable.assembly.fusion.sensors.items()}
+    worn = {} if listener.wearable is None else {name: s.segment for name, s in listener.wearable.pipeline.fusion.sensors.items()}
     return Viewer(topology, worn, file=config.rrd)

@@ -18,9 +18,9 @@ from edgeskel.errors import UnknownChoice, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from firmware_bridge.session_file import WornSensor
     from firmware_bridge.testing.peers import Peer
     from firmware_bridge.testing.wearer import Wearer
+    from firmware_bridge.wearable_config import SensorConfig
 
 __all__ = ["SimulateDevices", "simulate"]
 
@@ -113,14 +113,14 @@ class _Started(NamedTuple):
 
     kind: str
     address: str
-    sensors: tuple[WornSensor, ...] = ()
+    sensors: tuple[SensorConfig, ...] = ()
     identity: str = ""
     peer: Peer | None = None
 
 
 def _node(config: SimulateDevices, person: Wearer, seconds: Callable[[], float], began: list[float], stack: ExitStack) -> _Started:
-    from firmware_bridge.session_file import WornSensor
     from firmware_bridge.testing.pty_node import PtyNode
+    from firmware_bridge.wearable_config import SensorConfig
 
     motion = person.worn(config.places)
     node = stack.enter_context(PtyNode(
@@ -128,23 +128,23 @@ def _node(config: SimulateDevices, person: Wearer, seconds: Callable[[], float],
         motion=lambda count, _: motion(count, round(seconds() * 1e6))))
     stack.callback(_when_opened(node, began))
     names = [str(number) for number in range(len(config.places))] if len(config.places) > 1 else [""]
-    sensors = tuple(WornSensor(name, place) for name, place in zip(names, config.places, strict=True))
+    sensors = tuple(SensorConfig(name, place) for name, place in zip(names, config.places, strict=True))
     return _Started("node", node.address, sensors, "serial:simulated")
 
 
 def _senders(config: SimulateDevices, person: Wearer) -> list[_Started]:
-    from firmware_bridge.orientation import Settings
-    from firmware_bridge.session_file import WornSensor
+    from firmware_bridge.orientation import OrientationSettings
     from firmware_bridge.testing.peers import FilmPeer, LinesPeer, MocopiPeer, SlimeVRPeer
+    from firmware_bridge.wearable_config import SensorConfig
 
     here, made = "udp:127.0.0.1", []
     if "slimevr" in config.kinds:
         made.append(_Started("slimevr", f"udp:{config.slimevr_port}?protocol=slimevr",
-                             (WornSensor("0", SLIMEVR_PLACE, Settings(up="+z")),), here,
+                             (SensorConfig("0", SLIMEVR_PLACE, OrientationSettings(up="+z")),), here,
                              SlimeVRPeer(config.slimevr_port, person, SLIMEVR_PLACE)))
     if "lines" in config.kinds:
         made.append(_Started("lines", f"udp:{config.lines_port}?protocol=lines",
-                             tuple(WornSensor(place, place) for place in LINES_PLACES), here,
+                             tuple(SensorConfig(place, place) for place in LINES_PLACES), here,
                              LinesPeer(config.lines_port, person, LINES_PLACES)))
     if "mocopi" in config.kinds:
         made.append(_Started("mocopi", f"udp:{config.mocopi_port}?protocol=mocopi", (), here,
@@ -180,12 +180,12 @@ def _write(path: Path, started: list[_Started], person: Wearer) -> None:
     from edgeskel.files import atomic_write
     from firmware_bridge.body import Calibration
     from firmware_bridge.body.segments import segment_of
-    from firmware_bridge.enrolment import Enrolment
-    from firmware_bridge.session_file import WornDevice, toml_of
+    from firmware_bridge.device_allowlist import DeviceAllowlist
+    from firmware_bridge.wearable_config import DeviceConfig, toml_of
 
     listed = path.with_suffix(".devices.json")
     listed.unlink(missing_ok=True)
-    enrolment = Enrolment(listed)
+    allowlist = DeviceAllowlist(listed)
     taken: set[str] = set()
     devices, seats = [], []
     for one in started:
@@ -193,9 +193,9 @@ def _write(path: Path, started: list[_Started], person: Wearer) -> None:
         if not free:
             continue
         taken |= {segment_of(worn.place) for worn in free}
-        devices.append(WornDevice(one.address, free))
+        devices.append(DeviceConfig(one.address, free))
         seats.append(person.calibration([worn.place for worn in one.sensors]))
-        enrolment.add(one.identity, f"simulated {one.kind}")
+        allowlist.add(one.identity, f"simulated {one.kind}")
     camera = next((one.address for one in started if one.kind == "camera"), "")
     with atomic_write(path) as file:
         file.write(toml_of(devices, camera, stature=person.body.stature, enrolled=listed.name).encode())

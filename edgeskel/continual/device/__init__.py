@@ -9,12 +9,12 @@
 """
 
 from edgeskel.continual.device.demonstration import Demonstration
+from edgeskel.continual.device.demonstration_store import DemonstrationStore
 from edgeskel.continual.device.head import LearnedEngine, joined, with_learned
 from edgeskel.continual.device.learner import LEARNERS, Learner, create, load
-from edgeskel.continual.device.memory import Memory
 from edgeskel.embedding.statistics import ClassStatistics
 
 __all__ = [
-    "LEARNERS", "Demonstration", "ClassStatistics", "LearnedEngine", "Learner", "Memory", "create", "joined", "load",
+    "LEARNERS", "Demonstration", "ClassStatistics", "LearnedEngine", "Learner", "DemonstrationStore", "create", "joined", "load",
     "with_learned",
 ]

@@ -12,7 +12,7 @@ from edgeskel.embedding.trajectory import trajectory
 from edgeskel.errors import LabelMismatch
 from edgeskel.runtime.engines import Engine, State
 from edgeskel.runtime.session import Session
-from edgeskel.runtime.stepping import Stepper
+from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.skeleton import Float32, Topology
 
 __all__ = ["LearnedEngine", "joined", "with_learned"]

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.continual.device.head import joined
-from edgeskel.continual.device.replay import Replay
+from edgeskel.continual.device.replay_latents import ReplayLatents
 from edgeskel.errors import (
     BundleError,
     CorruptFile,
@@ -41,7 +41,7 @@ from edgeskel.skeleton import Float32
 from edgeskel.window import blank_missing, fit_window
 
 if TYPE_CHECKING:
-    from edgeskel.continual.device.memory import Memory
+    from edgeskel.continual.device.demonstration_store import DemonstrationStore
     from edgeskel.runtime.bundle import Bundle
 
 __all__ = ["BATCH", "ENTRY", "NAME", "LatentReplay", "kept_beside", "with_latent_replay"]
@@ -77,7 +77,7 @@ class LatentReplay:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder: Path = Path(folder)
-        self.replay: Replay = Replay.load(self.folder / "replay.npz")
+        self.replay: ReplayLatents = ReplayLatents.load(self.folder / "replay.npz")
         self.learned: list[str] = []
         self._shown: list[tuple[Float32, Float32]] = []
         self._classes: list[int] = []
@@ -170,7 +170,7 @@ class LatentReplay:
         self._shown.append(latents)
         self._classes.append(self.labels.index(label))
 
-    def learn_from(self, memory: Memory, session: Session) -> None:
+    def learn_from(self, memory: DemonstrationStore, session: Session) -> None:
         """Take every demonstration of a file of learned actions, and train on them.
 
         Args:
@@ -238,7 +238,7 @@ class LatentReplay:
         """Never: there is no step form."""
         raise EngineError("latent replay takes windows", expected="--way window")
 
-    def save(self, path: str | Path, memory: Memory) -> None:
+    def save(self, path: str | Path, memory: DemonstrationStore) -> None:
         """Write the trained layers, by atomic rename; :meth:`restore` takes them for the same state of ``memory``."""
         content = io.BytesIO()
         np.savez(content, state=np.array(self._state_of(memory)), labels=np.array(json.dumps(self.learned)),
@@ -246,7 +246,7 @@ class LatentReplay:
         with atomic_write(path) as file:
             file.write(content.getvalue())
 
-    def restore(self, path: str | Path, memory: Memory) -> bool:
+    def restore(self, path: str | Path, memory: DemonstrationStore) -> bool:
         """Take what :meth:`save` wrote; False, and nothing taken, where there is none or it was trained on another state of
         ``memory``, by other files or in another way.
 
@@ -273,7 +273,7 @@ class LatentReplay:
         self.learned = labels
         return True
 
-    def _state_of(self, memory: Memory) -> str:
+    def _state_of(self, memory: DemonstrationStore) -> str:
         """SHA-256 of everything that the trained layers follow from."""
         digest = hashlib.sha256(repr((BATCH, SHOWN, STEPS, RATE, MOMENTUM, _SEED)).encode())
         for name in ("trunk.pte", "tail.pte", "replay.npz"):

@@ -1,5 +1,5 @@
-"""The SQLite file of :class:`~edgeskel.continual.device.memory.Memory`: its tables, how they are made and checked, transactions
-that are over when the disk says so and are copied aside then, and SQLite's errors in our words.
+"""The SQLite file of a :class:`~edgeskel.continual.device.demonstration_store.DemonstrationStore`: its tables, how they are made and
+checked, transactions that are over when the disk says so and are copied aside then, and SQLite's errors in our words.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeskel.continual.device import sealing
+from edgeskel.continual.device import checksums
 from edgeskel.errors import CorruptFile, DataError
 from edgeskel.printable import printable
 
@@ -85,7 +85,7 @@ def make(path: Path, about: Mapping[str, str]) -> None:
             connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
-            sealing.renew(connection)
+            checksums.renew(connection)
             connection.execute("COMMIT")
         finally:
             connection.close()
@@ -123,7 +123,7 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
 
 def require_whole(path: Path, connection: sqlite3.Connection) -> None:
     """Refuse a file of which a row is not as it was stored, or cannot be. Raises ``CorruptFile``, with their names."""
-    found = sealing.damage(connection).found if sealing.is_sealed(connection) else sealing.implausible(connection)
+    found = checksums.damage(connection).found if checksums.is_sealed(connection) else checksums.implausible(connection)
     if found:
         named = "; ".join(found[:_NAMED]) + (f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
         raise CorruptFile(path, f"not as it was stored: {named}", expected="rows that fit their checksums", remedy=remedy(path))
@@ -149,7 +149,7 @@ def _strange(connection: sqlite3.Connection, version: int) -> str | None:
     """What of its tables is not as they were made; a trigger or a view would do what nobody asked for."""
     seen = [" ".join(str(row[0]).split()) for row in
             connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")]
-    wanted = [*_TABLES.split(";")[:-1], *((sealing.TABLE,) if version == SCHEMA else ())]
+    wanted = [*_TABLES.split(";")[:-1], *((checksums.TABLE,) if version == SCHEMA else ())]
     left = {" ".join(statement.split()) for statement in wanted}
     for statement in seen:
         if statement not in left:
@@ -176,7 +176,7 @@ def transaction(path: Path, connection: sqlite3.Connection, *, backup: bool = Tr
         try:
             require_whole(path, connection)
             yield
-            sealing.renew(connection)
+            checksums.renew(connection)
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
             connection.execute("COMMIT")
         except BaseException:

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskel.continual.device import sealing
+from edgeskel.continual.device import checksums
 from edgeskel.continual.device.learned_file import (
     backup_of,
     check,
@@ -76,7 +76,7 @@ def repair(path: str | Path, *, backup: bool = False) -> Repaired:
             for relation in ("change", "demonstration", "hold"):
                 for row in kept[relation]:
                     marks = ", ".join("?" * len(row))
-                    columns = sealing.RELATIONS[relation][0]
+                    columns = checksums.RELATIONS[relation][0]
                     connection.execute(f"INSERT INTO {relation} ({columns}) VALUES ({marks})", row)
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -125,18 +125,18 @@ def _complaints(path: Path) -> list[str]:
     return []
 
 
-def _whole_rows(path: Path) -> dict[str, list[sealing.Row]]:
+def _whole_rows(path: Path) -> dict[str, list[checksums.Row]]:
     """Rows that fit their seals and belong to something that does.
 
     Raises:
         CorruptFile: the seals themselves cannot be read, or what it says of its model is damaged.
     """
-    kept: dict[str, list[sealing.Row]] = {}
+    kept: dict[str, list[checksums.Row]] = {}
     with suppress(sqlite3.Error), closing(connect(path)) as connection:
         seals = {(str(row[0]), str(row[1])) for row in _readable(connection, "SELECT relation, checksum FROM seal", "relation")}
         kept = {
-            relation: [row for row in _both_ways(connection, relation) if (relation, sealing.checksum(relation, row)) in seals]
-            for relation in sealing.RELATIONS
+            relation: [row for row in _both_ways(connection, relation) if (relation, checksums.checksum(relation, row)) in seals]
+            for relation in checksums.RELATIONS
         }
     if not kept or not _NEEDED <= {row[0] for row in kept["about"]}:
         raise CorruptFile(path, "nothing of it can be vouched for: its checksums or what it says of its model are damaged",
@@ -147,16 +147,16 @@ def _whole_rows(path: Path) -> dict[str, list[sealing.Row]]:
     return kept
 
 
-def _both_ways(connection: sqlite3.Connection, relation: str) -> list[sealing.Row]:
+def _both_ways(connection: sqlite3.Connection, relation: str) -> list[checksums.Row]:
     """The rows that can be read from the beginning and from the end, in their order; damaged pages may lie between."""
-    columns, order = sealing.RELATIONS[relation]
+    columns, order = checksums.RELATIONS[relation]
     query = f"SELECT {columns} FROM {relation}"
     first = list(_readable(connection, query, order))
     last = list(_readable(connection, query, f"{order} DESC"))
     return [*first, *(row for row in reversed(last) if row not in first)]
 
 
-def _readable(connection: sqlite3.Connection, query: str, order: str) -> Iterator[sealing.Row]:
+def _readable(connection: sqlite3.Connection, query: str, order: str) -> Iterator[checksums.Row]:
     try:
         yield from connection.execute(f"{query} ORDER BY {order}")
     except sqlite3.DatabaseError:

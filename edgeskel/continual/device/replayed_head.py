@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskel.continual.device.demonstration_array import DemonstrationArray
 from edgeskel.continual.device.learner import Learner, softness
-from edgeskel.continual.device.remembered import Remembered
 from edgeskel.continual.device.streaming_lda import shrunk
 from edgeskel.embedding.statistics import ClassStatistics
 from edgeskel.skeleton import Float32
@@ -43,7 +43,7 @@ class ReplayedHead(Learner):
         # In whitened coordinates, in which a class varies alike in every direction, one rate suits all directions.
         factor = np.linalg.cholesky(shrunk(knowledge.covariance, knowledge.spread))  # (D, D)
         self._whiten = np.linalg.inv(factor).T.astype(np.float32)
-        self._shown = Remembered(knowledge.width)
+        self._shown = DemonstrationArray(knowledge.width)
         self._head: tuple[Float32, Float32] | None = None
 
     def _learn(self, embedding: Float32, label: str) -> None:

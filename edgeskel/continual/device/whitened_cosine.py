@@ -6,7 +6,7 @@ that it learned from), how far a clip moves when it is cut, slower, larger or sm
 demonstrations of one new action lie apart, which nobody trained on. Their inverse makes the coordinates. In them the angle about
 the middle of the old classes decides, not the distance: what no one trained on has shorter embeddings, and at a
 distance that alone would make it look like an old class or none. How far ahead a new action must be follows from the same
-statistics (:mod:`edgeskel.continual.device.caution`). So nothing has to be set for a model, or for a set of actions.
+statistics (:mod:`edgeskel.continual.device.margin`). So nothing has to be set for a model, or for a set of actions.
 
 The embedding tells what the network was trained to tell; of what it was not trained on it may have let go. Trajectories
 (:mod:`edgeskel.embedding.trajectory`) tell less of old actions, and of new ones as much as of old. The mean of both
@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskel.continual.device.caution import drawn, least_lead
+from edgeskel.continual.device.demonstration_array import DemonstrationArray
 from edgeskel.continual.device.learner import Learner
-from edgeskel.continual.device.remembered import Remembered
+from edgeskel.continual.device.margin import drawn, least_lead
 from edgeskel.embedding.covariance import scatter
 from edgeskel.embedding.statistics import ClassStatistics
 from edgeskel.embedding.trajectories import Trajectories
@@ -87,7 +87,7 @@ class _View(NamedTuple):
     labels: Float32
 
     @classmethod
-    def of(cls, known: ClassStatistics | Trajectories, shown: Remembered, learned: int) -> _View:
+    def of(cls, known: ClassStatistics | Trajectories, shown: DemonstrationArray, learned: int) -> _View:
         space = Space.of(known, shown.apart())
         means = np.concatenate([known.means, shown.means(learned)])
         return cls(space, space.directions(means).astype(np.float32))
@@ -110,9 +110,9 @@ class WhitenedCosine(Learner):
 
     def __init__(self, knowledge: ClassStatistics) -> None:
         super().__init__(knowledge)
-        self._shown = Remembered(knowledge.width)
+        self._shown = DemonstrationArray(knowledge.width)
         more = knowledge.trajectories
-        self._courses = None if more is None else Remembered(more.width)
+        self._courses = None if more is None else DemonstrationArray(more.width)
         """None once there is a demonstration without a trajectory, too: labels are compared alike or not at all."""
         self._views: list[_View] = []
         self._lead = 0.0

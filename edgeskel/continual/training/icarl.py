@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from edgeskel.continual.training.buffer import clip_bytes
 from edgeskel.continual.training.clips import Clips, concatenate
-from edgeskel.continual.training.method import Method, TaskSetup, answer
+from edgeskel.continual.training.method import ContinualMethod, TaskSetup, answer
 from edgeskel.continual.training.regularised import frozen
 from edgeskel.errors import UsageError
 from edgeskel.models import Encoder, Recogniser
@@ -45,7 +45,7 @@ def herd(features: Tensor, count: int) -> Tensor:
     return torch.tensor(chosen, dtype=torch.int64)
 
 
-class Exemplars(Method):
+class Exemplars(ContinualMethod):
     """iCaRL (Rebuffi et al., arXiv 1611.07725): binary cross-entropy per class, towards the labels for new classes and
     towards the network before for old ones; herded exemplars; the class whose mean is nearest.
 

@@ -20,13 +20,13 @@ from edgeskel.continual.training.buffer import clip_bytes
 from edgeskel.continual.training.clips import Clips
 from edgeskel.continual.training.config import ContinualConfig
 from edgeskel.continual.training.cost import StepCost
-from edgeskel.continual.training.method import Method, TaskSetup, recipe_for
+from edgeskel.continual.training.method import ContinualMethod, TaskSetup, recipe_for
 from edgeskel.continual.training.methods import method_named
 from edgeskel.continual.training.protocols import Sequence, sequence
 from edgeskel.data import Store
 from edgeskel.data.bodies import persons_of
 from edgeskel.models import Recogniser, count_parameters, create
-from edgeskel.training.data import Windows
+from edgeskel.training.data import WindowDataset
 from edgeskel.training.methods import settings_of
 from edgeskel.training.recipes import Recipe, parse_settings
 from edgeskel.training.run import versions
@@ -34,7 +34,7 @@ from edgeskel.training.run_folder import RunFolder
 from edgeskel.training.state import IDENTITY, load_state, save_state
 from edgeskel.training.trainer import Running, fit
 
-__all__ = ["MODEL", "Outcome", "figures", "learn", "make_method", "windows"]
+__all__ = ["MODEL", "ContinualResult", "figures", "learn", "make_method", "windows"]
 
 MODEL: Mapping[str, Any] = {
     "source_frames": 64, "frames": 48, "widths": (16, 32, 64), "regions": (0, 10, 5), "blocks": (1, 1, 1), "groups": 4,
@@ -49,7 +49,7 @@ Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ContinualResult:
     """A finished sequence.
 
     Args:
@@ -63,7 +63,7 @@ class Outcome:
     resumed_at: int
 
 
-def learn(config: ContinualConfig, progress: Progress | None = None) -> Outcome:
+def learn(config: ContinualConfig, progress: Progress | None = None) -> ContinualResult:
     """Learn all tasks, or go on after the last finished one, or return what is finished.
 
     Raises:
@@ -86,7 +86,7 @@ def learn(config: ContinualConfig, progress: Progress | None = None) -> Outcome:
     folder = RunFolder(config.out, _identity(config, store, steps, recipe, model, budget), restart=config.restart)
     finished, state = folder.found()
     if finished is not None:
-        return Outcome(config.out, finished, len(finished["accuracies"]))
+        return ContinualResult(config.out, finished, len(finished["accuracies"]))
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -109,18 +109,18 @@ def learn(config: ContinualConfig, progress: Progress | None = None) -> Outcome:
             "threads": torch.get_num_threads(),
         }
         folder.finish(result)
-    return Outcome(config.out, result, resumed_at)
+    return ContinualResult(config.out, result, resumed_at)
 
 
-def make_method(kind: type[Method], recogniser: Recogniser, recipe: Recipe, store: Store, budget: int) -> Method:
+def make_method(kind: type[ContinualMethod], recogniser: Recogniser, recipe: Recipe, store: Store, budget: int) -> ContinualMethod:
     """The method around a recogniser, which learns in place."""
     return kind(TaskSetup(recogniser.encoder, recogniser.classifier, recipe, settings_of(kind, recipe.method_settings), store,
                           np.arange(len(store)), budget=budget))
 
 
-def windows(store: Store, indices: NDArray[np.int64], steps: Sequence, model: Recogniser) -> Windows:
+def windows(store: Store, indices: NDArray[np.int64], steps: Sequence, model: Recogniser) -> WindowDataset:
     """Clips as all methods see them: each stretched over the window."""
-    return Windows(store, indices, steps.targets, model.config.persons, model.config.source_frames, stretch=True)
+    return WindowDataset(store, indices, steps.targets, model.config.persons, model.config.source_frames, stretch=True)
 
 
 def figures(accuracies: list[list[float]]) -> dict[str, float]:
@@ -171,7 +171,7 @@ class _Share(Callback):
 class _Run:
     """The state of a sequence under way."""
 
-    def __init__(self, method: Method, store: Store, steps: Sequence, seed: int) -> None:
+    def __init__(self, method: ContinualMethod, store: Store, steps: Sequence, seed: int) -> None:
         self.method, self.store, self.steps, self.seed = method, store, steps, seed
         self.rounds = 1 if method.at_once else len(steps.tasks)
         self.accuracies: list[list[float]] = []

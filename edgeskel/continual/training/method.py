@@ -23,7 +23,7 @@ from edgeskel.training.augment import Augmenter
 from edgeskel.training.data import Batch
 from edgeskel.training.recipes import Augment, Optimizer, Recipe, change
 
-__all__ = ["RECIPE", "Method", "TaskSetup", "answer", "recipe_for"]
+__all__ = ["RECIPE", "ContinualMethod", "TaskSetup", "answer", "recipe_for"]
 
 RECIPE = Recipe(
     epochs=15,
@@ -38,7 +38,7 @@ replayed clips are changed anew at every draw. A batch is so many new clips, and
 replays."""
 
 
-def recipe_for(kind: type[Method], settings: Mapping[str, Any]) -> Recipe:
+def recipe_for(kind: type[ContinualMethod], settings: Mapping[str, Any]) -> Recipe:
     """:data:`RECIPE` with this method and other values in place.
 
     Raises:
@@ -69,7 +69,7 @@ def answer(recogniser: Recogniser, streams: Tensor, presence: Tensor) -> Tensor:
     return logits
 
 
-class Method(methods.Method):
+class ContinualMethod(methods.Method):
     """Base of all methods; by itself it is fine-tuning, which keeps nothing.
 
     The classifier has a place for every class of the protocol.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgeskel.data import Split, Store, split
 from edgeskel.errors import DataError, UnknownChoice, UsageError
 
-__all__ = ["PROTOCOLS", "Protocol", "Sequence", "Task", "default_protocol", "sequence"]
+__all__ = ["PROTOCOLS", "ContinualProtocol", "Sequence", "Task", "default_protocol", "sequence"]
 
 Indices = NDArray[np.int64]
 
@@ -35,7 +35,7 @@ NTU_120 = (
 
 
 @dataclass(frozen=True)
-class Protocol:
+class ContinualProtocol:
     """How a data set becomes tasks.
 
     Args:
@@ -145,13 +145,13 @@ def default_protocol(store: Store) -> str:
     return official[0] if official else "split-by-2"
 
 
-def _protocol(store: Store, name: str) -> Protocol:
+def _protocol(store: Store, name: str) -> ContinualProtocol:
     if (by := re.fullmatch(r"split-by-(\d+)", name)) is not None:
         size = int(by[1])
         if not 1 <= size < len(store.labels):
             raise UsageError(f"{name} of the {len(store.labels)} classes of {store.dataset}",
                              expected=f"1 to {len(store.labels) - 1} classes a task")
-        return Protocol("", size, _all, PROTOCOLS["split-by-2"].about)
+        return ContinualProtocol("", size, _all, PROTOCOLS["split-by-2"].about)
     fitting = [known for known, rule in PROTOCOLS.items() if rule.dataset in ("", store.dataset)]
     if name not in fitting:
         raise UnknownChoice(f"class-incremental protocol of {store.dataset}", name, fitting)
@@ -175,9 +175,9 @@ def _ntu(actions: tuple[int, ...]) -> Callable[[Store], tuple[str, ...]]:
 
 
 PROTOCOLS = {
-    "split-nw-ucla": Protocol("nw-ucla", 2, _all, "5 tasks of 2 classes"),
-    "split-utd-mhad": Protocol("utd-mhad", 3, _all, "9 tasks of 3 classes"),
-    "split-ntu-60": Protocol("ntu", 10, _ntu(NTU_60), "6 tasks of 10 classes, in the published order"),
-    "split-ntu-120": Protocol("ntu", 10, _ntu(NTU_120), "12 tasks of 10 classes, in the published order"),
-    "split-by-2": Protocol("", 2, _all, "2 classes a task of any store; split-by-N for N"),
+    "split-nw-ucla": ContinualProtocol("nw-ucla", 2, _all, "5 tasks of 2 classes"),
+    "split-utd-mhad": ContinualProtocol("utd-mhad", 3, _all, "9 tasks of 3 classes"),
+    "split-ntu-60": ContinualProtocol("ntu", 10, _ntu(NTU_60), "6 tasks of 10 classes, in the published order"),
+    "split-ntu-120": ContinualProtocol("ntu", 10, _ntu(NTU_120), "12 tasks of 10 classes, in the published order"),
+    "split-by-2": ContinualProtocol("", 2, _all, "2 classes a task of any store; split-by-N for N"),
 }

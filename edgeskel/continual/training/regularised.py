@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgeskel.continual.training.clips import Clips
-from edgeskel.continual.training.method import Method, TaskSetup, answer
+from edgeskel.continual.training.method import ContinualMethod, TaskSetup, answer
 from edgeskel.models import Encoder, Recogniser
 from edgeskel.training.data import Batch
 
@@ -37,7 +37,7 @@ class LwfSettings:
     """Softens both sides."""
 
 
-class WithoutForgetting(Method):
+class WithoutForgetting(ContinualMethod):
     """LwF (Li and Hoiem, arXiv 1606.09282): on the new clips, the old classes' answers stay those of the network before.
 
     The network before is the recogniser at the start of the task, so nothing is stored between tasks.
@@ -85,7 +85,7 @@ class EwcSettings:
     """At most so many clips of a task tell which weights matter."""
 
 
-class WeightConsolidation(Method):
+class WeightConsolidation(ContinualMethod):
     """EWC (Kirkpatrick et al., arXiv 1612.00796) with one running importance for all tasks (Schwarz et al., arXiv
     1805.06370): weights that mattered are held where the last task left them.
 

@@ -18,14 +18,14 @@ from torch.nn import functional
 
 from edgeskel.continual.training.buffer import Reservoir
 from edgeskel.continual.training.clips import Clips
-from edgeskel.continual.training.method import Method, TaskSetup
+from edgeskel.continual.training.method import ContinualMethod, TaskSetup
 from edgeskel.models import Encoder
 from edgeskel.training.data import Batch
 
-__all__ = ["DarkReplay", "DarkSettings", "Replay", "ReplayAsymmetric"]
+__all__ = ["DarkReplay", "DarkSettings", "ExperienceReplay", "AsymmetricReplay"]
 
 
-class Replay(Method):
+class ExperienceReplay(ContinualMethod):
     """Experience replay (Chaudhry et al., arXiv 1902.10486): cross-entropy on new and on stored clips alike."""
 
     name = "er"
@@ -68,7 +68,7 @@ class Replay(Method):
         self.buffer.load(state["buffer"], state["offered"])
 
 
-class ReplayAsymmetric(Replay):
+class AsymmetricReplay(ExperienceReplay):
     """ER-ACE (Caccia et al., arXiv 2104.05025): new clips compete only with the classes of their own task, so that they
     do not push the old ones away; stored clips compete with all."""
 
@@ -91,7 +91,7 @@ class DarkSettings:
     """Weight of the stored clips' labels."""
 
 
-class DarkReplay(Replay):
+class DarkReplay(ExperienceReplay):
     """DER++ (Buzzega et al., arXiv 2004.07211): stored clips come with the logits of their time, which the network is held
     to, and with their labels; two draws, one for each."""
 
@@ -106,7 +106,7 @@ class DarkReplay(Replay):
     def loss(self, encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
         """CE(new) + alpha MSE(first draw, its logits) + beta CE(second draw)."""
         if not len(self.buffer):
-            return Method.loss(self, encoder, batch)
+            return ContinualMethod.loss(self, encoder, batch)
         clips = Clips.of(batch)
         held, named = (self.buffer.draw(self.recipe.batch_size) for _ in range(2))
         new, old, again = self.recognise([clips, held.clips, named.clips])

@@ -17,7 +17,7 @@ from typing import Any
 
 from edgeskel import plugins, topologies
 from edgeskel.data.importers.cleaning import cleaned
-from edgeskel.data.importers.common import Options, Recordings, Refused
+from edgeskel.data.importers.common import ImportOptions, Recordings, RefusedFile
 from edgeskel.data.importers.rates import Rates
 from edgeskel.data.notes import Note
 from edgeskel.data.sizes import extent, wrong_unit
@@ -48,7 +48,7 @@ def importers() -> dict[str, str]:
     return {**others, **{name: text for name, (_, text) in IMPORTERS.items()}}
 
 
-Progress = Callable[[Iterable[Clip | Refused], int], Iterable[Clip | Refused]]
+Progress = Callable[[Iterable[Clip | RefusedFile], int], Iterable[Clip | RefusedFile]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
         out: the store's folder; a store that is there already is replaced.
         progress: wraps the recordings while they are read, ``progress(recordings, total)``.
         strict: the first damaged recording ends the import, and no store is made.
-        **options: fields of :class:`~edgeskel.data.importers.common.Options`.
+        **options: fields of :class:`~edgeskel.data.importers.common.ImportOptions`.
 
     Raises:
         UnknownChoice: no such importer.
@@ -100,7 +100,7 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder", expected=f"the folder of {name}: {known[name]}")
-    chosen = Options(**options)
+    chosen = ImportOptions(**options)
     source = _open(name, folder, chosen)
     recordings = source.clips if progress is None else progress(source.clips, source.total)
     with StoreWriter(out, dataset=source.dataset, topology=source.topology, labels=source.labels,
@@ -108,7 +108,7 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
         rates = Rates(source.rate_hz)
         extents: list[float] = []
         for recording in recordings:
-            if isinstance(recording, Refused):
+            if isinstance(recording, RefusedFile):
                 if strict and recording.error is not None:
                     raise recording.error
                 writer.refuse(recording.source, recording.reason)
@@ -126,7 +126,7 @@ def import_dataset(name: str, path: str | Path, out: str | Path, *, progress: Pr
     return ImportReport(source.dataset, len(writer), tuple(writer.refused), writer.digest, writer.counts(), notes)
 
 
-def _open(name: str, folder: Path, options: Options) -> Recordings:
+def _open(name: str, folder: Path, options: ImportOptions) -> Recordings:
     target = topologies.get(options.topology) if options.topology else None
     for option, known in (("zeros", ("missing", "seen")), ("bodies", ("acting", "all"))):
         if getattr(options, option) not in known:
@@ -147,6 +147,6 @@ def _open(name: str, folder: Path, options: Options) -> Recordings:
     return replace(source, topology=target, clips=_remapped(source, target))
 
 
-def _remapped(source: Recordings, target: Topology) -> Iterator[Clip | Refused]:
+def _remapped(source: Recordings, target: Topology) -> Iterator[Clip | RefusedFile]:
     for recording in source.clips:
-        yield recording if isinstance(recording, Refused) else remap_clip(recording, source.topology, target)
+        yield recording if isinstance(recording, RefusedFile) else remap_clip(recording, source.topology, target)

@@ -26,7 +26,7 @@ from edgeskel.coordinates import metres_of
 from edgeskel.data.importers.bvh_file import Bvh, read_bvh
 from edgeskel.data.importers.bvh_names import layout, not_understood
 from edgeskel.data.importers.bvh_size import extent, standing
-from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, take
+from edgeskel.data.importers.common import ImportOptions, Recordings, RefusedFile, make_clip, take
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile, InvalidClip, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip, Topology
@@ -44,7 +44,7 @@ UP = {"x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)), "y": ((1, 0, 0), (0, 1, 0), (0, 0
 """Axis that points up in the file -> the turn that makes it y: ``ours = matrix @ theirs``."""
 
 
-def recordings(folder: Path, options: Options) -> Recordings:
+def recordings(folder: Path, options: ImportOptions) -> Recordings:
     """Find ``.bvh`` files in the folder and below it."""
     if not options.unit:
         raise UsageError("BVH files do not say their unit", expected=f"--unit {', '.join(UNITS)}, or metres as a number",
@@ -93,13 +93,13 @@ def _first_whole(files: list[Path]) -> tuple[Bvh, Path]:
 
 
 def _clips(folder: Path, files: list[Path], labels: list[str], topology: Topology, named: Path, metres: float,
-           options: Options) -> Iterator[Clip | Refused]:
+           options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     for file, label in zip(files, labels, strict=True):
         source = file.relative_to(folder).as_posix()
         yield take(source, partial(_clip, file, source, label, topology, named, metres, options))
 
 
-def _clip(file: Path, source: str, label: str, topology: Topology, named: Path, metres: float, options: Options) -> Clip:
+def _clip(file: Path, source: str, label: str, topology: Topology, named: Path, metres: float, options: ImportOptions) -> Clip:
     bvh = read_bvh(file)
     own = _own(bvh, file, topology if options.topology else None)
     positions = _upright(bvh.positions() * metres, own, source, options)
@@ -114,7 +114,7 @@ def _clip(file: Path, source: str, label: str, topology: Topology, named: Path, 
     return clip
 
 
-def _upright(positions: NDArray[np.float64], own: Topology, source: str, options: Options) -> NDArray[np.float64]:
+def _upright(positions: NDArray[np.float64], own: Topology, source: str, options: ImportOptions) -> NDArray[np.float64]:
     """(T, V, 3) with y up."""
     found = "" if options.up else standing(positions, own)
     if found not in ("", "y"):
@@ -123,7 +123,7 @@ def _upright(positions: NDArray[np.float64], own: Topology, source: str, options
     return positions @ np.array(UP[options.up or "y"], np.float64).T
 
 
-def _check_size(positions: NDArray[np.float64], own: Topology, source: str, metres: float, options: Options) -> None:
+def _check_size(positions: NDArray[np.float64], own: Topology, source: str, metres: float, options: ImportOptions) -> None:
     size, what, (smallest, largest) = extent(positions, own)
     if np.isfinite(size) and not smallest <= size <= largest:
         fits = [unit for unit, factor in [*((unit, metres_of(unit)) for unit in UNITS), (CMU, float(CMU))]
@@ -134,7 +134,7 @@ def _check_size(positions: NDArray[np.float64], own: Topology, source: str, metr
                           f"give the right --unit as metres of one unit; about {one:.3g} makes a person of 1.7 m")
 
 
-def _remark(bvh: Bvh, own: Topology, topology: Topology, source: str, options: Options) -> None:
+def _remark(bvh: Bvh, own: Topology, topology: Topology, source: str, options: ImportOptions) -> None:
     if bvh.stated_frames != len(bvh.motion):
         options.notes.add("the file says another number of frames than it has; all whole rows are taken", source,
                           f"Frames: {bvh.stated_frames}, {len(bvh.motion)} rows")

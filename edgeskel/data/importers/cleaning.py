@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel.data.bodies import acting, follow
-from edgeskel.data.importers.common import Options, Recordings, Refused
+from edgeskel.data.importers.common import ImportOptions, Recordings, RefusedFile
 from edgeskel.skeleton import Clip, Topology
 
 __all__ = ["cleaned"]
@@ -21,24 +21,24 @@ __all__ = ["cleaned"]
 INSIDE = 0.25  # share of a body's size: a body's own root has another joint this near, a camera has none
 
 
-def cleaned(source: Recordings, options: Options) -> Iterator[Clip | Refused]:
+def cleaned(source: Recordings, options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     """The recordings as the store should have them; what was changed or left out is in ``options.notes``."""
     for recording in source.clips:
-        if isinstance(recording, Refused):
+        if isinstance(recording, RefusedFile):
             yield recording
             continue
         clip = recording
         if source.measured and options.zeros == "missing":
             clip = _without_zeros(clip, source.topology, options)
         if not (clip.confidence > 0).any():
-            yield Refused(clip.source, "nobody is seen in any frame")
+            yield RefusedFile(clip.source, "nobody is seen in any frame")
             continue
         if source.tracked and options.bodies == "acting":
             clip = _with_those_who_act(clip, source, options)
         yield clip
 
 
-def _without_zeros(clip: Clip, topology: Topology, options: Options) -> Clip:
+def _without_zeros(clip: Clip, topology: Topology, options: ImportOptions) -> Clip:
     zeros = (clip.joints == 0).all(axis=-1) & (clip.confidence > 0)
     if not zeros.any():
         return clip
@@ -85,7 +85,7 @@ def _centre(joints: NDArray[np.float32], seen: NDArray[np.bool_], zeros: NDArray
     return min(constant, key=lambda joint: int(topology.hops[topology.root, joint]))
 
 
-def _with_those_who_act(clip: Clip, source: Recordings, options: Options) -> Clip:
+def _with_those_who_act(clip: Clip, source: Recordings, options: ImportOptions) -> Clip:
     joints, confidence = follow(clip.joints, clip.confidence, clip.time)
     if len(joints) != len(clip.joints):
         options.notes.add("tracking ids that go on with one another are one person (--bodies all keeps them apart)",

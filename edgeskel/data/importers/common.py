@@ -18,14 +18,14 @@ from edgeskel.data.notes import Notes
 from edgeskel.errors import CorruptFile, DataError, InvalidClip, MissingExtra
 from edgeskel.skeleton import Clip, Float32, Float64, Inertial, Topology
 
-__all__ = ["Options", "Recordings", "Refused", "frame_time", "make_clip", "number", "read_mat", "read_table", "take",
+__all__ = ["ImportOptions", "Recordings", "RefusedFile", "frame_time", "make_clip", "number", "read_mat", "read_table", "take",
            "whole_number"]
 
 NO_NUMBER = re.compile(r"[-+]?(1\.?#\w+|nan(\(\w*\))?|n/?a|null|none|-)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Options:
+class ImportOptions:
     """How to import.
 
     Args:
@@ -51,7 +51,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedFile:
     """A recording that was not taken, and why.
 
     Args:
@@ -90,7 +90,7 @@ class Recordings:
     labels: tuple[str, ...]
     rate_hz: float
     total: int
-    clips: Iterator[Clip | Refused]
+    clips: Iterator[Clip | RefusedFile]
     measured: bool = True
     tracked: bool = False
     acting: Callable[[Clip], int | None] = lambda clip: None
@@ -98,13 +98,13 @@ class Recordings:
     in_part: bool = False
 
 
-def take(source: str, read: Callable[[], Clip | Refused]) -> Clip | Refused:
+def take(source: str, read: Callable[[], Clip | RefusedFile]) -> Clip | RefusedFile:
     """What ``read`` gives; a recording that cannot be read or breaks the contract is refused, and the others go on."""
     try:
         return read()
     except DataError as error:
         reason = str(error).removeprefix(f"{getattr(error, 'path', '')}: ").removeprefix(f"{source}: ")
-        return Refused(source, reason, error)
+        return RefusedFile(source, reason, error)
 
 
 def number(word: str) -> float:
@@ -126,7 +126,7 @@ def whole_number(word: str, most: int) -> int | None:
     return int(digits)
 
 
-def make_clip(joints: NDArray[Any], options: Options, *, source: str, rate_hz: float = 0, time: Float64 | None = None,
+def make_clip(joints: NDArray[Any], options: ImportOptions, *, source: str, rate_hz: float = 0, time: Float64 | None = None,
               confidence: Float32 | None = None, label: str = "", subject: str = "", view: str = "",
               inertial: Inertial | None = None) -> Clip:
     """A clip from what a file holds; joints that are not finite are refused or, if so asked, missing.

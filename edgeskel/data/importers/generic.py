@@ -41,7 +41,7 @@ import numpy as np
 from edgeskel import topologies
 from edgeskel.coordinates import axes_matrix, metres_of
 from edgeskel.data.importers import generic_clock as clock
-from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, take
+from edgeskel.data.importers.common import ImportOptions, Recordings, RefusedFile, make_clip, take
 from edgeskel.data.importers.finding import missing_description
 from edgeskel.data.importers.generic_files import read_csv, read_npz
 from edgeskel.data.importers.generic_flat import IN_SPACE, refuse_flat
@@ -61,7 +61,7 @@ CSV_FIELDS: dict[str, tuple[str, ...]] = {  # and what has to stand in braces
     "delimiter": (), "joint": ("joint", "axis"), "confidence": ("joint",), "time": (), "person": (), "columns": ()}
 
 
-def recordings(folder: Path, options: Options) -> Recordings:
+def recordings(folder: Path, options: ImportOptions) -> Recordings:
     """Read ``dataset.toml`` and find the files that it names."""
     described = folder / "dataset.toml"
     if not described.is_file():
@@ -86,7 +86,7 @@ def recordings(folder: Path, options: Options) -> Recordings:
 
 
 def _clips(folder: Path, items: list[Item], topology: Topology, data: Mapping[str, Any], described: Path, rate_hz: float,
-           options: Options) -> Iterator[Clip | Refused]:
+           options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     to_ours = axes_matrix(data["axes"], data.get("handedness")) * _metres(data["units"], described)
     sensors = Sensors.of(data["sensors"], described) if "sensors" in data else None
 
@@ -226,12 +226,12 @@ def _tested(data: Mapping[str, Any], items: list[Item], described: Path) -> tupl
     return tested
 
 
-def _rate(clips: Iterator[Clip | Refused], described: Path) -> tuple[float, Iterator[Clip | Refused]]:
+def _rate(clips: Iterator[Clip | RefusedFile], described: Path) -> tuple[float, Iterator[Clip | RefusedFile]]:
     """The rate of the first recording that can be read, and all recordings again; 0 where none can."""
-    read: list[Clip | Refused] = []
+    read: list[Clip | RefusedFile] = []
     for clip in clips:
         read.append(clip)
-        if isinstance(clip, Refused):
+        if isinstance(clip, RefusedFile):
             continue
         if clip.frames < 2:
             raise CorruptFile(described, f"no frame_rate, and {clip.source} has too few frames to tell it",

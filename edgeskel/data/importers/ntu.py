@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, number, take, whole_number
+from edgeskel.data.importers.common import ImportOptions, Recordings, RefusedFile, make_clip, number, take, whole_number
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
@@ -46,7 +46,7 @@ LABELS_60, LABELS_120 = (tuple(f"A{action:03d}" for action in range(1, count + 1
 CONFIDENCE = np.array([0, 0.5, 1], np.float32)  # by tracking state
 
 
-def recordings(folder: Path, options: Options) -> Recordings:
+def recordings(folder: Path, options: ImportOptions) -> Recordings:
     """Find ``.skeleton`` files in the folder and below it. Labels are the dataset's own numbers, A001 to A120, of which a store of
     a part of the data set has those that the part shows."""
     files = find(folder, "**/*.skeleton", "NTU RGB+D")
@@ -59,17 +59,17 @@ def recordings(folder: Path, options: Options) -> Recordings:
                       tracked=True, in_part=True, acting=lambda clip: 2 if int(clip.label[1:]) in MUTUAL else 1)
 
 
-def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
+def _clips(folder: Path, files: list[Path], options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     for file in files:
         source = file.relative_to(folder).as_posix()
         yield take(source, partial(_clip, file, source, options))
 
 
-def _clip(file: Path, source: str, options: Options) -> Clip | Refused:
+def _clip(file: Path, source: str, options: ImportOptions) -> Clip | RefusedFile:
     camera, subject, action = _name(file)
     joints, confidence = read_skeleton(file)
     if not len(joints):
-        return Refused(source, "no body in any frame")
+        return RefusedFile(source, "no body in any frame")
     return make_clip(joints, options, confidence=confidence, rate_hz=RATE_HZ, label=LABELS_120[action - 1],
                      subject=str(subject), view=str(camera), source=source)
 

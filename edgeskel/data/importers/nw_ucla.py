@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, take
+from edgeskel.data.importers.common import ImportOptions, Recordings, RefusedFile, make_clip, take
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
@@ -36,20 +36,20 @@ LABELS = {
 RATE_HZ = 30.0
 
 
-def recordings(folder: Path, options: Options) -> Recordings:
+def recordings(folder: Path, options: ImportOptions) -> Recordings:
     """Find the clips in the folder that holds ``all_sqe``."""
     files = find(folder, "all_sqe/*.json", "Northwestern-UCLA")
     return Recordings("nw-ucla", topologies.get("kinect-v1"), tuple(LABELS.values()), RATE_HZ, len(files),
                       _clips(folder, files, options))
 
 
-def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
+def _clips(folder: Path, files: list[Path], options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     for file in files:
         source = file.relative_to(folder).as_posix()
         yield take(source, partial(_clip, file, source, options))
 
 
-def _clip(file: Path, source: str, options: Options) -> Clip:
+def _clip(file: Path, source: str, options: ImportOptions) -> Clip:
     name = re.fullmatch(r"a(\d+)_s(\d+)_e(\d+)_v(\d+)\.json", file.name)
     if name is None or int(name[1]) not in LABELS:
         raise CorruptFile(file, "file name",

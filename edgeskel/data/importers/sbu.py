@@ -19,7 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, frame_time, make_clip, read_table, take
+from edgeskel.data.importers.common import (
+    ImportOptions,
+    Recordings,
+    RefusedFile,
+    frame_time,
+    make_clip,
+    read_table,
+    take,
+)
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip
@@ -33,19 +41,19 @@ SCALE = np.array([-2560, -1920, 10000 / 7.8125]) / 1000  # normalised -> metres
 OFFSET = np.array([1280, 960, 0]) / 1000  # metres
 
 
-def recordings(folder: Path, options: Options) -> Recordings:
+def recordings(folder: Path, options: ImportOptions) -> Recordings:
     """Find the clips in the folder that holds ``s01s02`` and the other pairs."""
     files = find(folder, "s[0-9]*/*/*/skeleton_pos.txt", "SBU Kinect Interaction")
     return Recordings("sbu", topologies.get("sbu-15"), LABELS, RATE_HZ, len(files), _clips(folder, files, options))
 
 
-def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
+def _clips(folder: Path, files: list[Path], options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     for file in files:
         source = file.relative_to(folder).as_posix()
         yield take(source, partial(_clip, file, source, options))
 
 
-def _clip(file: Path, source: str, options: Options) -> Clip:
+def _clip(file: Path, source: str, options: ImportOptions) -> Clip:
     name = re.fullmatch(r"(s\d+s\d+)/(\d+)/\d+/skeleton_pos\.txt", source)
     if name is None or not 1 <= int(name[2]) <= len(LABELS):
         raise CorruptFile(file, "path", expected=f"sXXsYY/CC/NNN/skeleton_pos.txt with CC from 1 to {len(LABELS)}")

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeskel import topologies
-from edgeskel.data.importers.common import Options, Recordings, Refused, make_clip, read_mat, take
+from edgeskel.data.importers.common import ImportOptions, Recordings, RefusedFile, make_clip, read_mat, take
 from edgeskel.data.importers.finding import find
 from edgeskel.errors import CorruptFile
 from edgeskel.skeleton import Clip, Float64, Inertial
@@ -44,7 +44,7 @@ FILE_ORDER = (
 )
 
 
-def recordings(folder: Path, options: Options) -> Recordings:
+def recordings(folder: Path, options: ImportOptions) -> Recordings:
     """Find the clips in the folder that holds ``Skeleton`` and ``Inertial``."""
     files = find(folder, "Skeleton/*_skeleton.mat", "UTD-MHAD")
     files.sort(key=lambda file: [int(number) for number in re.findall(r"\d+", file.name)])
@@ -52,13 +52,13 @@ def recordings(folder: Path, options: Options) -> Recordings:
                       _clips(folder, files, options))
 
 
-def _clips(folder: Path, files: list[Path], options: Options) -> Iterator[Clip | Refused]:
+def _clips(folder: Path, files: list[Path], options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     for file in files:
         source = file.relative_to(folder).as_posix()
         yield take(source, partial(_clip, folder, file, source, options))
 
 
-def _clip(folder: Path, file: Path, source: str, options: Options) -> Clip:
+def _clip(folder: Path, file: Path, source: str, options: ImportOptions) -> Clip:
     name = re.fullmatch(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat", file.name)
     if name is None or not 1 <= int(name[1]) <= len(LABELS):
         raise CorruptFile(file, "file name", expected=f"aA_sS_tT_skeleton.mat with A from 1 to {len(LABELS)}")

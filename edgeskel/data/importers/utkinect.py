@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from edgeskel import topologies
 from edgeskel.data.importers.common import (
-    Options,
+    ImportOptions,
     Recordings,
-    Refused,
+    RefusedFile,
     frame_time,
     make_clip,
     read_table,
@@ -47,7 +47,7 @@ JOINTS = 20
 LATEST = 1 << 32  # above any frame number: four years of recording
 
 
-def recordings(folder: Path, options: Options) -> Recordings:
+def recordings(folder: Path, options: ImportOptions) -> Recordings:
     """Find the clips in the folder that holds ``joints``."""
     find(folder, "joints/joints_s*_e*.txt", "UTKinect-Action3D")
     ranges = _ranges(folder)
@@ -76,7 +76,7 @@ def _ranges(folder: Path) -> list[tuple[str, str, str, str]]:
     return ranges
 
 
-def _clips(folder: Path, ranges: list[tuple[str, str, str, str]], options: Options) -> Iterator[Clip | Refused]:
+def _clips(folder: Path, ranges: list[tuple[str, str, str, str]], options: ImportOptions) -> Iterator[Clip | RefusedFile]:
     read = lru_cache(maxsize=1)(_sequence)  # the clips of a sequence stand one after the other
     for sequence, action, first, last in ranges:
         source = f"joints/joints_{sequence}.txt#{action}"
@@ -85,15 +85,15 @@ def _clips(folder: Path, ranges: list[tuple[str, str, str, str]], options: Optio
             file = folder / "joints" / f"joints_{sequence}.txt"
             yield take(source, partial(_clip, read, file, source, (start, end), options))
         else:
-            yield Refused(source, f"its frame range is {first} to {last}")
+            yield RefusedFile(source, f"its frame range is {first} to {last}")
 
 
 def _clip(read: Callable[[Path], NDArray[np.float64]], file: Path, source: str, frames: tuple[int, int],
-          options: Options) -> Clip | Refused:
+          options: ImportOptions) -> Clip | RefusedFile:
     table, (first, last) = read(file), frames
     rows = table[(table[:, 0] >= first) & (table[:, 0] <= last)]
     if not len(rows):
-        return Refused(source, f"no frame between {first} and {last}")
+        return RefusedFile(source, f"no frame between {first} and {last}")
     subject = file.name.removeprefix("joints_s").partition("_")[0]
     return make_clip(rows[:, 1:].reshape(1, len(rows), JOINTS, 3), options, source=source, subject=str(int(subject)),
                      label=LABELS[source.partition("#")[2]], time=frame_time(rows[:, 0], SENSOR_HZ, file))

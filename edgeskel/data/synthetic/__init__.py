@@ -21,7 +21,7 @@ from edgeskel import topologies
 from edgeskel.data.store import Store
 from edgeskel.data.store_writer import StoreWriter
 from edgeskel.data.synthetic.actions import ACTIONS
-from edgeskel.data.synthetic.body import Body, random_body
+from edgeskel.data.synthetic.body import SyntheticBody, random_body
 from edgeskel.data.synthetic.camera import Camera, random_camera
 from edgeskel.data.synthetic.continuous import Recorded, sequence
 from edgeskel.data.synthetic.imu import DEFAULT_SENSORS, Noise, places
@@ -33,7 +33,7 @@ from edgeskel.errors import UsageError
 from edgeskel.skeleton import Clip
 
 __all__ = [
-    "DATASET", "DEFAULT_SENSORS", "Body", "Camera", "Motion", "Noise", "Recorded", "Style", "Take", "actions", "clip",
+    "DATASET", "DEFAULT_SENSORS", "SyntheticBody", "Camera", "Motion", "Noise", "Recorded", "Style", "Take", "actions", "clip",
     "generate", "mirrors", "perform", "places", "play", "random_body", "random_camera", "random_style", "sequence",
     "take", "takes_of",
 ]
@@ -52,7 +52,7 @@ def mirrors() -> dict[str, str]:
     return {name: action.mirror for name, action in ACTIONS.items()}
 
 
-def clip(action: str, body: Body, style: Style, rng: np.random.Generator, **options: object) -> Clip:
+def clip(action: str, body: SyntheticBody, style: Style, rng: np.random.Generator, **options: object) -> Clip:
     """The clip of a :func:`take`, with the same options."""
     return take(action, body, style, rng, **options).clip  # type: ignore[arg-type]
 

@@ -13,13 +13,13 @@ import numpy as np
 
 from edgeskel.data.synthetic.score import Float64, Stage
 
-__all__ = ["ACTIONS", "Action"]
+__all__ = ["ACTIONS", "ActionDefinition"]
 
 Tracks = dict[str, Float64]
 
 
 @dataclass(frozen=True)
-class Action:
+class ActionDefinition:
     """One action.
 
     Args:
@@ -358,11 +358,11 @@ def _phone(s: Stage) -> Tracks:
                 }
 
 
-def _table(*rows: tuple[str, float, Callable[[Stage], Tracks]], mirrors: dict[str, str]) -> dict[str, Action]:
-    return {name: Action(name, seconds, play, mirrors.get(name, name)) for name, seconds, play in rows}
+def _table(*rows: tuple[str, float, Callable[[Stage], Tracks]], mirrors: dict[str, str]) -> dict[str, ActionDefinition]:
+    return {name: ActionDefinition(name, seconds, play, mirrors.get(name, name)) for name, seconds, play in rows}
 
 
-ACTIONS: dict[str, Action] = _table(
+ACTIONS: dict[str, ActionDefinition] = _table(
     ("wave", 2.4, _wave), ("push", 1.8, _push), ("pull", 1.9, _pull), ("swipe left", 1.6, _swipe(True)),
     ("swipe right", 1.6, _swipe(False)), ("circle clockwise", 2.4, _circle(True)),
     ("circle counter-clockwise", 2.4, _circle(False)), ("throw", 1.7, _throw), ("clap", 2.2, _clap),

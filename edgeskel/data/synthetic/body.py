@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeskel.geometry import Float64, multiply_many, rotate_many
 
-__all__ = ["JOINTS", "SEGMENTS", "Body", "Segment", "random_body"]
+__all__ = ["JOINTS", "SEGMENTS", "SyntheticBody", "Segment", "random_body"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ _INDEX = {segment.name: index for index, segment in enumerate(SEGMENTS)}
 
 
 @dataclass(frozen=True)
-class Body:
+class SyntheticBody:
     """One person's size.
 
     Args:
@@ -145,10 +145,10 @@ class Body:
         return origins[segment] + rotate_many(turns[segment], np.array(place) * self.length(segment))
 
 
-def random_body(rng: np.random.Generator) -> Body:
+def random_body(rng: np.random.Generator) -> SyntheticBody:
     """An adult: stature 1.50 to 1.95 m, proportions a few per cent off the table, slim to broad."""
     groups = {"trunk": 0.025, "shoulders": 0.06, "head": 0.03, "arms": 0.03, "legs": 0.03, "feet": 0.04}
-    return Body(stature=float(rng.uniform(1.50, 1.95)),
+    return SyntheticBody(stature=float(rng.uniform(1.50, 1.95)),
                 scale={
                     group: float(1 + np.clip(rng.normal(0, spread), -2 * spread, 2 * spread))
                     for group, spread in groups.items()

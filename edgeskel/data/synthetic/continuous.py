@@ -13,7 +13,7 @@ import numpy as np
 from edgeskel import topologies
 from edgeskel.data.synthetic import camera as cameras
 from edgeskel.data.synthetic import imu
-from edgeskel.data.synthetic.body import Body, random_body
+from edgeskel.data.synthetic.body import SyntheticBody, random_body
 from edgeskel.data.synthetic.camera import Camera, random_camera
 from edgeskel.data.synthetic.motion import Motion, perform
 from edgeskel.data.synthetic.score import RATE_HZ, Float64, Score, minimum_jerk
@@ -41,7 +41,7 @@ class Recorded:
 
 
 def sequence(actions: Sequence[str], *, seed: int = 0, pause: float = 1.0, rate_hz: float = 30.0,
-             sensors: Sequence[str] = imu.DEFAULT_SENSORS, body: Body | None = None, style: Style | None = None,
+             sensors: Sequence[str] = imu.DEFAULT_SENSORS, body: SyntheticBody | None = None, style: Style | None = None,
              camera: Camera | None = None) -> Recorded:
     """Perform actions one after the other, in one room, by one person.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeskel.data.synthetic.body import SEGMENTS, Body
+from edgeskel.data.synthetic.body import SEGMENTS, SyntheticBody
 from edgeskel.data.synthetic.score import RATE_HZ, Score
 from edgeskel.geometry import Float64, about, conjugate, exponential, multiply_many, rotate_many
 from edgeskel.skeleton import Topology
@@ -30,7 +30,7 @@ class Motion:
     """
 
     time: Float64
-    body: Body
+    body: SyntheticBody
     origins: dict[str, Float64]
     turns: dict[str, Float64]
     span: tuple[float, float]
@@ -54,7 +54,7 @@ class Motion:
 _SHARES = {"pelvis": (0.40, 0.20, 0.30), "abdomen": (0.30, 0.40, 0.30), "chest": (0.30, 0.40, 0.40)}
 
 
-def perform(score: Score, body: Body) -> Motion:
+def perform(score: Score, body: SyntheticBody) -> Motion:
     """Play a score on a body.
 
     Legs are leant from the ankles until the mass centre stands over the supporting foot (as far as ``balance`` asks);
@@ -139,7 +139,7 @@ def _loads(score: Score) -> dict[str, Float64]:
     return {"left": 1.0 - right, "right": right}
 
 
-def _imbalance(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str,
+def _imbalance(score: Score, body: SyntheticBody, origins: dict[str, Float64], turns: dict[str,
                                                                                   Float64]) -> tuple[Float64, Float64]:
     """(T, 2) metres by which the mass centre stands left of and ahead of the support, and (T,) the legs' height."""
     centre = sum((segment.mass * (origins[segment.name] + rotate_many(turns[segment.name],
@@ -153,7 +153,7 @@ def _imbalance(score: Score, body: Body, origins: dict[str, Float64], turns: dic
     return away[:, [0, 2]], np.maximum(-foot[:, 1], 0.2 * body.stature)
 
 
-def _root(score: Score, body: Body, origins: dict[str, Float64], turns: dict[str, Float64]) -> Float64:
+def _root(score: Score, body: SyntheticBody, origins: dict[str, Float64], turns: dict[str, Float64]) -> Float64:
     """(T, 3) metres: where the pelvis is when the loaded foot does not slide and the lowest sole touches the floor."""
     still = np.zeros((len(score.time) - 1, 3))
     moved = sum((0.5 * (load[1:] + load[:-1])[:, None] * np.diff(body.place(f"{side}_foot", origins, turns), axis=0)

@@ -11,7 +11,7 @@ from edgeskel import topologies
 from edgeskel.data.synthetic import camera as cameras
 from edgeskel.data.synthetic import imu
 from edgeskel.data.synthetic.actions import ACTIONS
-from edgeskel.data.synthetic.body import Body
+from edgeskel.data.synthetic.body import SyntheticBody
 from edgeskel.data.synthetic.camera import Camera, random_camera
 from edgeskel.data.synthetic.imu import DEFAULT_SENSORS, Noise
 from edgeskel.data.synthetic.motion import Motion, perform
@@ -54,7 +54,7 @@ def play(action: str, style: Style, rng: np.random.Generator) -> Score:
 
 
 def take(action: str,
-         body: Body,
+         body: SyntheticBody,
          style: Style,
          rng: np.random.Generator,
          *,

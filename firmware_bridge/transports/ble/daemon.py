@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from firmware_bridge.bounded import within
+from firmware_bridge.timeouts import within
 from firmware_bridge.transports.ble.held import DEVICE, HeldLink, links_in
 
 __all__ = ["DaemonWatch"]

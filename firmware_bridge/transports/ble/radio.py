@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeskel.errors import DeviceError
-from firmware_bridge.bounded import within
+from firmware_bridge.timeouts import within
 from firmware_bridge.transports.ble.daemon import DaemonWatch
 from firmware_bridge.transports.ble.errors import explain
 from firmware_bridge.transports.ble.held import HeldLink

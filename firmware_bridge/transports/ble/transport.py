@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
-from firmware_bridge.bounded import within
 from firmware_bridge.codecs import Gatt, check_way, create
 from firmware_bridge.samples import Chunk, maker
+from firmware_bridge.timeouts import within
 from firmware_bridge.transports import Lost, Received, Traits, Transport
 from firmware_bridge.transports.ble.errors import explain
 from firmware_bridge.transports.ble.radio import Found, Radio

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeskel.continual.device import ClassStatistics, Demonstration, Memory
+from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore
 from edgeskel.continual.device.learned_file import backup_of, connect
 from edgeskel.continual.device.repair import repair
 from edgeskel.errors import CorruptFile, UsageError
@@ -20,7 +20,7 @@ from tests.continual.device.conftest import OLD, World
 Said = tuple[list[tuple[str, str, bytes, str]], list[tuple[int, str, bool]]]
 
 
-def said(memory: Memory) -> Said:
+def said(memory: DemonstrationStore) -> Said:
     """Everything that a user can see of it, and the learner be given."""
     learned = [(label, one.digest, one.embedding.tobytes(), one.source) for label, one in memory.demonstrations()]
     return learned, [(change.number, change.what, change.undone) for change in memory.history()]
@@ -32,7 +32,7 @@ def path(tmp_path: Path, knowledge: ClassStatistics, world: World) -> Path:
     path = tmp_path / "learned.sqlite"
     clip = Clip(np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32), np.ones((1, 20, 20), np.float32),
                 np.arange(20) / 30)
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         for number in range(3):
             memory.learn("pour water", world.demonstration(OLD, f"pour {number}"))
             memory.learn("wipe table", world.demonstration(OLD + 1, f"wipe {number}"))
@@ -46,7 +46,7 @@ def path(tmp_path: Path, knowledge: ClassStatistics, world: World) -> Path:
 def opened(path: Path, knowledge: ClassStatistics) -> Said | None:
     """What a file says; None where it is refused by name. Nothing else may come out."""
     try:
-        with Memory.open(path, knowledge) as memory:
+        with DemonstrationStore.open(path, knowledge) as memory:
             return said(memory)
     except CorruptFile as error:
         assert str(path) in error.seen and error.expected and "edgeskel" in error.remedy
@@ -137,11 +137,11 @@ def test_what_is_damaged_has_a_name_and_the_rest_is_kept(path: Path, knowledge: 
     at = whole.find(b"digest of pour 1")
     path.write_bytes(flipped(whole, at + 15, 1))
     with pytest.raises(CorruptFile, match=r"demonstration '3, pour 1'") as caught:
-        Memory.open(path, knowledge)
+        DemonstrationStore.open(path, knowledge)
     assert "labels repair --backup" in caught.value.remedy and "labels repair --learned" in caught.value.remedy
     done = repair(path)
     assert "pour 1" in done.lost[0] and done.damaged is not None and done.damaged.read_bytes() != whole
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         assert {one.label: one.demonstrations for one in memory.learned()} == {"pour water": 2, "wipe the table": 3, "stir": 1}
         assert len(memory.history()) == 9 and memory.redo() == "remove stir"  # the past, too
         assert memory.undo() == "remove stir"
@@ -182,7 +182,7 @@ def test_a_repair_keeps_only_what_is_true(path: Path, knowledge: ClassStatistics
     except (CorruptFile, UsageError):
         assert path.read_bytes() == broken
     else:
-        with Memory.open(path, knowledge) as memory:
+        with DemonstrationStore.open(path, knowledge) as memory:
             learned, _ = said(memory)
         assert set(learned) <= set(before[0])
     finally:
@@ -191,16 +191,16 @@ def test_a_repair_keeps_only_what_is_true(path: Path, knowledge: ClassStatistics
 
 def test_a_change_gives_damage_no_seal(path: Path, knowledge: ClassStatistics, world: World) -> None:
     """A bit that turns while the file is open: the next change finds it, and does not vouch for it."""
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         with sqlite3.connect(path) as other:
             other.execute("UPDATE hold SET label = 'pour watfr' WHERE label = 'pour water'")
         other.close()
         with pytest.raises(CorruptFile, match="pour watfr"):
             memory.learn("stir", world.demonstration(OLD + 2, "another"))
     with pytest.raises(CorruptFile, match="pour watfr"):
-        Memory.open(path, knowledge)
+        DemonstrationStore.open(path, knowledge)
     repair(path, backup=True)
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         assert {one.label for one in memory.learned()} == {"pour water", "wipe the table", "stir"}
 
 
@@ -220,7 +220,7 @@ def test_a_file_of_an_earlier_version_opens_and_is_sealed_by_its_first_change(
     unsealed(path)
     before = path.read_bytes()
     assert opened(path, knowledge) == true and path.read_bytes() == before
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         memory.learn("stir", world.demonstration(OLD + 2, "one more"))
     whole = path.read_bytes()
     path.write_bytes(flipped(whole, whole.find(b"pour water"), 0))
@@ -234,14 +234,14 @@ def test_damage_to_a_file_of_an_earlier_version_is_no_traceback(path: Path, know
     for at in [*places(whole)[::4], *map(int, rng.integers(0, len(whole), 100))]:
         path.write_bytes(flipped(whole, at, int(rng.integers(8))))
         try:
-            with Memory.open(path, knowledge) as memory:
+            with DemonstrationStore.open(path, knowledge) as memory:
                 said(memory)
         except Exception as error:
             assert type(error).__module__ == "edgeskel.errors", repr(error)
 
 
 def test_what_was_erased_is_not_in_the_copy(path: Path, knowledge: ClassStatistics) -> None:
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         memory.forget("stir")
         assert "küche.npz".encode() in backup_of(path).read_bytes()
         memory.erase()
@@ -253,7 +253,7 @@ def test_what_was_erased_is_not_in_the_copy(path: Path, knowledge: ClassStatisti
 def test_a_full_disk_for_the_copy_does_not_cost_the_demonstration(path: Path, knowledge: ClassStatistics, world: World) -> None:
     backup_of(path).unlink()
     backup_of(path).mkdir()  # nothing can take its place
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         memory.learn("stir", world.demonstration(OLD + 2, "one more"))
         assert {one.label: one.demonstrations for one in memory.learned()}["stir"] == 2
     assert not list(path.parent.glob(".*.tmp*"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.live import played
-from edgeskel.continual.device import ClassStatistics, Demonstration, Memory, with_learned
+from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore, with_learned
 from edgeskel.embedding import statistics
 from edgeskel.embedding.measure import embeddings
 from edgeskel.models import folder_of, from_pretrained
@@ -50,7 +50,7 @@ def session(way: str) -> Session:
 
 
 def taught(plain: Session, coats: list[Clip], path: Path) -> Session:
-    with Memory.open(path, ClassStatistics.load(folder_of(MODEL) / statistics.FILE)) as memory:
+    with DemonstrationStore.open(path, ClassStatistics.load(folder_of(MODEL) / statistics.FILE)) as memory:
         for clip in coats[:5]:
             memory.learn(NAME, Demonstration.of(clip, plain)[0])
         return with_learned(plain, memory.learner())

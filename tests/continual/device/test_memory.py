@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeskel.continual.device import ClassStatistics, Demonstration, Memory
+from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore
 from edgeskel.errors import CorruptFile, DataError, EdgeskelError, InvalidClip, ModelError, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip
 from tests.conftest import ROOT
@@ -24,12 +24,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "learned.sqlite"
 
 
-def counts(memory: Memory) -> dict[str, int]:
+def counts(memory: DemonstrationStore) -> dict[str, int]:
     return {one.label: one.demonstrations for one in memory.learned()}
 
 
 def filled(path: Path, knowledge: ClassStatistics, world: World) -> None:
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         for number in range(3):
             memory.learn("pour water", world.demonstration(OLD, f"pour {number}"))
             memory.learn("wipe table", world.demonstration(OLD + 1, f"wipe {number}"))
@@ -37,7 +37,7 @@ def filled(path: Path, knowledge: ClassStatistics, world: World) -> None:
 
 def test_what_is_learned_is_there_again(path: Path, knowledge: ClassStatistics, world: World) -> None:
     filled(path, knowledge, world)
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         assert counts(memory) == {"pour water": 3, "wipe table": 3}
         learner = memory.learner()
     right = [learner.labels[int(answer)] == "pour water" for answer in learner.predict(world.draw(OLD, 50)).argmax(-1)]
@@ -46,7 +46,7 @@ def test_what_is_learned_is_there_again(path: Path, knowledge: ClassStatistics, 
 
 def test_every_state_can_be_returned_to(path: Path, knowledge: ClassStatistics, world: World) -> None:
     some = world.draw(OLD, 20)
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         states = [(counts(memory), memory.learner().predict(some))]
 
         def note() -> None:
@@ -84,7 +84,7 @@ def test_any_sequence_of_changes_agrees_with_a_list_of_states(
     names = ("a", "b", "c")
     states: list[dict[str, int]] = [{}]
     now = 0
-    with Memory.open(tmp_path_factory.mktemp("memory") / "learned.sqlite", knowledge) as memory:
+    with DemonstrationStore.open(tmp_path_factory.mktemp("memory") / "learned.sqlite", knowledge) as memory:
         for number, (step, first, second) in enumerate(steps):
             before = states[now]
             after: dict[str, int] | None = dict(before)
@@ -145,7 +145,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_demonstration_in_hand(path: Path
             learning.kill()
         rest = learning.communicate()[0].split()
         confirmed = int(rest[-1]) if rest else confirmed
-        with Memory.open(path, knowledge) as memory:
+        with DemonstrationStore.open(path, knowledge) as memory:
             kept = sum(counts(memory).values())
             assert confirmed <= kept <= confirmed + 1
             assert len(list(memory.demonstrations())) == kept
@@ -157,20 +157,20 @@ def test_a_full_disk_changes_nothing_and_is_named(path: Path, knowledge: ClassSt
     filled(path, knowledge, world)
     large = Clip(np.random.default_rng(0).normal(size=(1, 400, 20, 3)).astype(np.float32), np.ones((1, 400, 20), np.float32),
                  np.arange(400) / 30)
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         pages = memory._connection.execute("PRAGMA page_count").fetchone()[0]
         memory._connection.execute(f"PRAGMA max_page_count = {pages + 2}")  # SQLite's own way to meet a full disk
         with pytest.raises(DataError, match="disk is full"):
             memory.learn("large", Demonstration(world.draw(OLD, 1)[0], "large", 13.0, clip=large))
         assert counts(memory) == {"pour water": 3, "wipe table": 3}
         memory.learn("pour water", world.demonstration(OLD, "small"))
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         assert counts(memory) == {"pour water": 4, "wipe table": 3}
 
 
 def test_a_damaged_file_is_refused_or_still_true(path: Path, knowledge: ClassStatistics, world: World) -> None:
     filled(path, knowledge, world)
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         true = {(label, one.digest): one.embedding.tobytes() for label, one in memory.demonstrations()}
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def test_a_damaged_file_is_refused_or_still_true(path: Path, knowledge: ClassSta
             broken[at : at + 16] = rng.bytes(16)
         path.write_bytes(bytes(broken))
         try:
-            with Memory.open(path, knowledge) as memory:
+            with DemonstrationStore.open(path, knowledge) as memory:
                 for label, one in memory.demonstrations():
                     if (label, one.digest) in true:
                         assert one.embedding.tobytes() == true[label, one.digest]
@@ -199,28 +199,28 @@ def test_a_damaged_file_is_refused_or_still_true(path: Path, knowledge: ClassSta
 def test_a_file_of_something_else(path: Path, knowledge: ClassStatistics, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(CorruptFile, match="--learned"):
-        Memory.open(path, knowledge)
+        DemonstrationStore.open(path, knowledge)
     assert path.read_bytes() == content
     with sqlite3.connect(path.with_name("other.sqlite")) as connection:
         connection.execute("CREATE TABLE songs (name TEXT)")
     connection.close()
     with pytest.raises(CorruptFile, match="something else"):
-        Memory.open(path.with_name("other.sqlite"), knowledge)
+        DemonstrationStore.open(path.with_name("other.sqlite"), knowledge)
 
 
 def test_another_model(path: Path, knowledge: ClassStatistics, world: World) -> None:
     filled(path, knowledge, world)
     seen = np.concatenate([world.draw(index, 10) for index in range(OLD)])
     with pytest.raises(ModelError, match="another model"):
-        Memory.open(path, ClassStatistics.measure(seen, np.repeat(np.arange(OLD), 10), knowledge.labels))
-    with Memory.open(path) as memory:  # names can be looked at without the model
+        DemonstrationStore.open(path, ClassStatistics.measure(seen, np.repeat(np.arange(OLD), 10), knowledge.labels))
+    with DemonstrationStore.open(path) as memory:  # names can be looked at without the model
         assert counts(memory) == {"pour water": 3, "wipe table": 3}
     with pytest.raises(UsageError, match="edgeskel learn"):
-        Memory.open(path.with_name("absent.sqlite"))
+        DemonstrationStore.open(path.with_name("absent.sqlite"))
 
 
 def test_what_is_refused(path: Path, knowledge: ClassStatistics, world: World) -> None:
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         memory.learn("pour water", world.demonstration(OLD, "one"))
         for name in ("old 2", "", " padded", "two\nlines"):
             with pytest.raises(UsageError):
@@ -245,7 +245,7 @@ def test_what_is_refused(path: Path, knowledge: ClassStatistics, world: World) -
 
 def test_erasing_leaves_nothing_of_the_past_in_the_file(path: Path, knowledge: ClassStatistics, world: World) -> None:
     secret = Demonstration(world.draw(OLD, 1)[0], "digest", 2.0, "film-of-somebody.npz")
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         memory.learn("secret gesture", secret)
         memory.learn("pour water", world.demonstration(OLD, "pour"))
         memory.forget("secret gesture")
@@ -260,7 +260,7 @@ def test_erasing_leaves_nothing_of_the_past_in_the_file(path: Path, knowledge: C
 
 
 def test_two_programs_at_once(path: Path, knowledge: ClassStatistics, world: World) -> None:
-    with Memory.open(path, knowledge) as one, Memory.open(path, knowledge) as other:
+    with DemonstrationStore.open(path, knowledge) as one, DemonstrationStore.open(path, knowledge) as other:
         one.learn("pour water", world.demonstration(OLD, "one"))
         other.learn("pour water", world.demonstration(OLD, "two"))
         assert counts(one) == counts(other) == {"pour water": 2}

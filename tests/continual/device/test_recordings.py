@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeskel.continual.device import ClassStatistics, Demonstration, Memory, with_learned
-from edgeskel.continual.device.enrolment import Enrolment
-from edgeskel.continual.device.travel import merge, send, write_store
+from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore, with_learned
+from edgeskel.continual.device.demonstration_segmenter import DemonstrationSegmenter
+from edgeskel.continual.device.transfer import merge, send, write_store
 from edgeskel.errors import DataError, InvalidClip, LabelMismatch, TopologyMismatch, UnknownChoice, UsageError
 from edgeskel.skeleton import Clip
 
@@ -27,20 +27,20 @@ def shown(clip: Clip, session: Any, *, private: bool = False) -> Demonstration:
 def taught(path: Path, knowledge: ClassStatistics, session: Any, clips_of: ClipsOf, labels: dict[str, str], count: int = 3,
            private: bool = False) -> None:
     """Learn ``labels`` (name -> action of the data set) from ``count`` clips each."""
-    with Memory.open(path, knowledge) as memory:
+    with DemonstrationStore.open(path, knowledge) as memory:
         for name, action in labels.items():
             for clip in clips_of(action, TRAIN)[:count]:
                 memory.learn(name, shown(clip, session, private=private))
 
 
-def counts(memory: Memory) -> dict[str, int]:
+def counts(memory: DemonstrationStore) -> dict[str, int]:
     return {one.label: one.demonstrations for one in memory.learned()}
 
 
 def test_a_session_recognises_old_and_new_actions(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics,
                                                   clips_of: ClipsOf) -> None:
     taught(tmp_path / "learned.sqlite", base_knowledge, base_session, clips_of, {"my squat": "squat", "my bowling": "bowling"})
-    with Memory.open(tmp_path / "learned.sqlite", base_knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "learned.sqlite", base_knowledge) as memory:
         session = with_learned(base_session, memory.learner())
     assert session.labels == (*base_session.labels, "my squat", "my bowling")
     for name, action in (("my squat", "squat"), ("my bowling", "bowling"), ("wave", "wave"), ("walk", "walk")):
@@ -72,7 +72,7 @@ def test_performances_are_cut_out_of_live_frames(base_session: Any, clips_of: Cl
 
     clips = clips_of("squat", "1")[:3]
     frames, spans = played(clips, np.random.default_rng(0))
-    enrolment = Enrolment(base_session, "camera")
+    enrolment = DemonstrationSegmenter(base_session, "camera")
     cut = [clip for frame in frames for clip in enrolment.step(frame)] + enrolment.finish()
     assert len(cut) == len(spans)
     for clip, (start, end, _) in zip(cut, spans, strict=True):
@@ -87,7 +87,7 @@ def test_a_demonstration_is_cut_where_the_action_would_be_recognised(base_sessio
     frames, _ = played(clips_of("throw", "3")[:3], np.random.default_rng(1))
     frames.insert(50, frames[49])
     frames.insert(70, replace(frames[70], time=frames[70].time + 1e6))
-    enrolment = Enrolment(base_session, "camera")
+    enrolment = DemonstrationSegmenter(base_session, "camera")
     cut = [clip for frame in frames for clip in enrolment.step(frame)] + enrolment.finish()
     base_session.reset()
     events = [event for frame in frames for event in base_session.step(frame)] + base_session.finish()
@@ -100,12 +100,12 @@ def test_a_learned_state_travels(tmp_path: Path, base_session: Any, base_knowled
     here, there, sent = (tmp_path / f"{name}.sqlite" for name in ("here", "there", "sent"))
     taught(here, base_knowledge, base_session, clips_of, {"squat": "squat"})
     taught(there, base_knowledge, base_session, clips_of, {"throw": "throw"})
-    with Memory.open(here) as memory:
+    with DemonstrationStore.open(here) as memory:
         memory.learn("wrong", Demonstration(np.zeros(256, np.float32), "wrong", 2.0, "a-mistake"))
         memory.undo()
         send(memory, sent)
     assert b"a-mistake" not in sent.read_bytes()  # it has no past
-    with Memory.open(there, base_knowledge) as memory:
+    with DemonstrationStore.open(there, base_knowledge) as memory:
         assert merge(memory, sent).taken == {"squat": 3}
         assert merge(memory, sent).taken == {}  # the same recordings again
         assert counts(memory) == {"throw": 3, "squat": 3}
@@ -118,9 +118,9 @@ def test_conflicts_are_named_and_settled(tmp_path: Path, base_session: Any, base
     other = tmp_path / "other.sqlite"
     taught(other, base_knowledge, base_session, clips_of, {"a": "squat", "b": "throw"})
 
-    def mine(name: str) -> Memory:
+    def mine(name: str) -> DemonstrationStore:
         taught(tmp_path / name, base_knowledge, base_session, clips_of, {"a": "bowling"})
-        memory = Memory.open(tmp_path / name, base_knowledge)
+        memory = DemonstrationStore.open(tmp_path / name, base_knowledge)
         return memory
 
     with mine("refuse") as memory:
@@ -131,7 +131,7 @@ def test_conflicts_are_named_and_settled(tmp_path: Path, base_session: Any, base
         assert counts(memory) == {"a": 3}
     for conflict, expected in (("mine", {"a": 3, "b": 3}), ("theirs", {"a": 3, "b": 3}), ("both", {"a": 6, "b": 3}),
                                ("rename", {"a": 3, "a (2)": 3, "b": 3})):
-        with mine(conflict) as memory, Memory.open(other) as theirs:
+        with mine(conflict) as memory, DemonstrationStore.open(other) as theirs:
             before = {one.digest for _, one in memory.demonstrations()}
             assert merge(memory, other, conflict=conflict).conflicts == ("a",)
             assert counts(memory) == expected
@@ -146,7 +146,7 @@ def test_one_recording_under_two_names_is_a_conflict_too(tmp_path: Path, base_se
                                                          clips_of: ClipsOf) -> None:
     for name, label in (("here", "bend"), ("there", "squat")):
         taught(tmp_path / name, base_knowledge, base_session, clips_of, {label: "squat"})
-    with Memory.open(tmp_path / "here", base_knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "here", base_knowledge) as memory:
         with pytest.raises(DataError, match="is 'bend' here"):
             merge(memory, tmp_path / "there")
         assert merge(memory, tmp_path / "there", conflict="mine").taken == {}
@@ -160,23 +160,23 @@ def test_under_another_model_the_joints_are_looked_at_again(tmp_path: Path, base
     taught(full, base_knowledge, base_session, clips_of, {"squat": "squat"})
     taught(private, base_knowledge, base_session, clips_of, {"squat": "squat"}, private=True)
     other = replace(base_knowledge, clips=base_knowledge.clips + 1)  # whatever differs makes another model
-    with Memory.open(tmp_path / "new.sqlite", other) as memory:
+    with DemonstrationStore.open(tmp_path / "new.sqlite", other) as memory:
         with pytest.raises(UsageError, match="another model"):
             merge(memory, full)
         assert merge(memory, full, session=base_session).taken == {"squat": 3}
-    with Memory.open(tmp_path / "newer.sqlite", other) as memory, pytest.raises(DataError, match="no joints were kept"):
+    with DemonstrationStore.open(tmp_path / "newer.sqlite", other) as memory, pytest.raises(DataError, match="no joints were kept"):
         merge(memory, private, session=base_session)
 
 
 def test_privacy_keeps_no_joints(tmp_path: Path, base_session: Any, base_knowledge: ClassStatistics, clips_of: ClipsOf) -> None:
     taught(tmp_path / "open", base_knowledge, base_session, clips_of, {"squat": "squat"})
     taught(tmp_path / "private", base_knowledge, base_session, clips_of, {"squat": "squat"}, private=True)
-    with Memory.open(tmp_path / "open", base_knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "open", base_knowledge) as memory:
         assert memory.learned()[0].kept == 3
         assert write_store(memory, tmp_path / "store", base_session.topology) == 3
         assert memory.drop_joints() == 3
         assert memory.learned()[0].kept == 0
-    with Memory.open(tmp_path / "private", base_knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "private", base_knowledge) as memory:
         assert memory.learned()[0].kept == 0
         with pytest.raises(DataError, match="--private"):
             write_store(memory, tmp_path / "none", base_session.topology)
@@ -188,7 +188,7 @@ def test_demonstrations_become_a_training_store(tmp_path: Path, base_session: An
     from edgeskel.data import Store
 
     taught(tmp_path / "learned", base_knowledge, base_session, clips_of, {"my squat": "squat"})
-    with Memory.open(tmp_path / "learned", base_knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "learned", base_knowledge) as memory:
         write_store(memory, tmp_path / "both", base_session.topology, subject="3", beside=utd_store)
     both = Store.open(tmp_path / "both")
     both.verify()
@@ -213,7 +213,7 @@ def test_a_workstation_makes_a_recogniser_of_its_own(tmp_path: Path, base_folder
     from edgeskel.runtime import session_of
 
     taught(tmp_path / "learned", base_knowledge, base_session, clips_of, {"my squat": "squat"}, count=5)
-    with Memory.open(tmp_path / "learned", base_knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "learned", base_knowledge) as memory:
         labels = retrain(from_pretrained(base_folder), memory, tmp_path / "grown")
     assert labels == (*base_knowledge.labels, "my squat")
     session = session_of(from_pretrained(tmp_path / "grown"), threads=1)

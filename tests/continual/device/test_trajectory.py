@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeskel import topologies
-from edgeskel.continual.device import ClassStatistics, Demonstration, Memory, create, load, with_learned
-from edgeskel.continual.device.caution import DRAWS, MOST, least_lead
+from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore, create, load, with_learned
+from edgeskel.continual.device.margin import DRAWS, MOST, least_lead
 from edgeskel.embedding.trajectories import Trajectories
 from edgeskel.embedding.trajectory import POINTS, trajectory
 from edgeskel.errors import CorruptFile, InvalidClip
@@ -134,11 +134,11 @@ def test_what_the_network_cannot_tell_apart_is_learned_by_where_the_joints_go(pr
     rng = np.random.default_rng(2)
     knowledge = known(rng)
     session = Session(Blind(rng), KINECT, knowledge.labels, Window(1, FRAMES, 30.0, 8))
-    with Memory.open(tmp_path / "learned.sqlite", knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "learned.sqlite", knowledge) as memory:
         for name in NEW:
             for _ in range(3):
                 memory.learn(name, Demonstration.of(clip_of(name, rng), session, private=private)[0])
-    with Memory.open(tmp_path / "learned.sqlite", knowledge) as memory:
+    with DemonstrationStore.open(tmp_path / "learned.sqlite", knowledge) as memory:
         live = with_learned(session, memory.learner())
     found = [live.watch(clip_of(name, rng)).label == name for name in NEW for _ in range(10)]
     assert np.mean(found) > 0.9

@@ -15,7 +15,7 @@ from edgeskel.continual.training.clips import Clips, every, interpolate
 from edgeskel.continual.training.icarl import herd
 from edgeskel.data import Store
 from edgeskel.errors import UsageError
-from edgeskel.training.data import Windows
+from edgeskel.training.data import WindowDataset
 
 SHAPE = (1, 24, 20)
 
@@ -94,7 +94,7 @@ def test_a_missing_joint_is_not_mixed_into_what_is_drawn() -> None:
 
 def test_recorded_motion_survives_compression_within_centimetres(utd_store: Store) -> None:
     """Every fourth of 64 frames, real clips: the median error stays below a centimetre."""
-    clips = Clips.of(Windows(utd_store, np.arange(0, 861, 40), np.arange(27), 1, 64, stretch=True).all())
+    clips = Clips.of(WindowDataset(utd_store, np.arange(0, 861, 40), np.arange(27), 1, 64, stretch=True).all())
     back, _ = interpolate(*every(clips.joints, clips.confidence, 4), 4, 64)
     error = (back - clips.joints).norm(dim=-1)[:, :, :61]
     assert float(error.median()) < 0.01
@@ -102,7 +102,7 @@ def test_recorded_motion_survives_compression_within_centimetres(utd_store: Stor
 
 
 def test_clips_of_a_store_are_stretched_from_their_first_to_their_last_frame(utd_store: Store) -> None:
-    clips = Clips.of(Windows(utd_store, np.array([0, 400]), np.arange(27), 1, 64, stretch=True).all())
+    clips = Clips.of(WindowDataset(utd_store, np.array([0, 400]), np.arange(27), 1, 64, stretch=True).all())
     for row, index in enumerate((0, 400)):
         joints = torch.from_numpy(utd_store[index].joints)
         torch.testing.assert_close(clips.joints[row, :, 0], joints[:, 0])

@@ -18,13 +18,13 @@ from edgeskel.continual.training.config import METHODS
 from edgeskel.continual.training.cost import peak_bytes
 from edgeskel.continual.training.icarl import Exemplars
 from edgeskel.continual.training.masking import draw_tuples, take_tuples
-from edgeskel.continual.training.method import Method, TaskSetup, recipe_for
+from edgeskel.continual.training.method import ContinualMethod, TaskSetup, recipe_for
 from edgeskel.continual.training.methods import method_named
 from edgeskel.continual.training.regularised import WeightConsolidation, WithoutForgetting
 from edgeskel.data import Store
 from edgeskel.errors import UnknownChoice, UsageError
 from edgeskel.models import Recogniser, create
-from edgeskel.training.data import Batch, Windows
+from edgeskel.training.data import Batch, WindowDataset
 from edgeskel.training.methods import settings_of
 from tests.continual.training.conftest import CLASSES, FRAMES
 
@@ -40,12 +40,12 @@ def _method(name: str, recogniser: Recogniser, **settings: Any) -> Any:
                           np.arange(0), budget=BUDGET))
 
 
-def _loss(method: Method, clips: Clips) -> torch.Tensor:
+def _loss(method: ContinualMethod, clips: Clips) -> torch.Tensor:
     batch = Batch(*clips, torch.arange(len(clips)))
     return torch.stack(list(method.loss(method.recogniser.encoder, batch).values())).sum()
 
 
-def _gradients(method: Method, batch: Clips) -> dict[str, torch.Tensor]:
+def _gradients(method: ContinualMethod, batch: Clips) -> dict[str, torch.Tensor]:
     method.recogniser.zero_grad()
     torch.manual_seed(5)
     _loss(method, batch).backward()
@@ -237,7 +237,7 @@ def test_charon_stores_more_clips_than_der_in_no_more_bytes(recogniser: Recognis
 def test_charon_reconstructs_recorded_motion_of_which_it_sees_a_third(recogniser: Recogniser, utd_store: Store) -> None:
     """The decoder learns what bodies look like: of the size of the coordinates a fifth is left as error."""
     torch.manual_seed(0)
-    real = Clips.of(Windows(utd_store, np.arange(0, 861, 27), np.arange(27) % CLASSES, 1, FRAMES, stretch=True).all())
+    real = Clips.of(WindowDataset(utd_store, np.arange(0, 861, 27), np.arange(27) % CLASSES, 1, FRAMES, stretch=True).all())
     method: Charon = _method("charon", recogniser, mask_ratio=0.67)
     method.begin(range(CLASSES))
     size = float(method.inputs([real])[0][:, :3].square().mean())

@@ -44,7 +44,7 @@ def test_limb_bones_keep_their_length(layout: str, action: str, seed: int) -> No
 
 
 def test_a_body_stands_as_tall_as_it_is() -> None:
-    body = synthetic.Body(stature=1.80)
+    body = synthetic.SyntheticBody(stature=1.80)
     motion = synthetic.perform(synthetic.play("wave", synthetic.Style(sway=0), np.random.default_rng(0)), body)
     joints = motion.joints(topologies.get("kinect-v1"))
     head, hip, knee, ankle = (topologies.get("kinect-v1").index(name)
@@ -98,7 +98,7 @@ def test_motion_is_smooth() -> None:
 def test_a_left_handed_performance_is_the_mirror_of_its_mirror_action(action: str) -> None:
     topology = topologies.get("kinect-v1")
     style = {hand: synthetic.Style(hand=hand, sway=0.0) for hand in ("left", "right")}
-    body = synthetic.Body()
+    body = synthetic.SyntheticBody()
     left = synthetic.perform(synthetic.play(action, style["left"], np.random.default_rng(5)), body)
     mirror = synthetic.mirrors()[action]
     right = synthetic.perform(synthetic.play(mirror, style["right"], np.random.default_rng(5)), body)

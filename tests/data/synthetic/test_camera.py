@@ -16,7 +16,7 @@ KINECT = topologies.get("kinect-v1")
 
 def take(action: str, camera: Camera, seed: int = 0) -> synthetic.Take:
     rng = np.random.default_rng(seed)
-    return synthetic.take(action, synthetic.Body(), synthetic.Style(), rng, camera=camera, sensors=())
+    return synthetic.take(action, synthetic.SyntheticBody(), synthetic.Style(), rng, camera=camera, sensors=())
 
 
 def test_without_noise_the_camera_sees_the_truth() -> None:

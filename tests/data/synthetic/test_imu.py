@@ -51,7 +51,7 @@ def test_orientations_are_unit_and_without_sign_jumps() -> None:
 def test_a_sensor_at_rest_feels_gravity_upwards() -> None:
     rng = np.random.default_rng(1)
     still = synthetic.Style(sway=0.0, before=1.0)
-    made = synthetic.take("wave", synthetic.Body(), still, rng, sensors=SENSORS, noise=imu.PERFECT).clip.inertial
+    made = synthetic.take("wave", synthetic.SyntheticBody(), still, rng, sensors=SENSORS, noise=imu.PERFECT).clip.inertial
     assert made is not None and made.orientation is not None
     before = made.time < 0.8
     world = rotate(made.orientation[:, before].astype(np.float64), made.accelerometer[:, before].astype(np.float64))
@@ -107,13 +107,13 @@ def test_the_orientation_is_the_segments_up_to_the_strap() -> None:
 @pytest.mark.parametrize("place", imu.places())
 def test_every_place_can_carry_a_sensor(place: str) -> None:
     rng = np.random.default_rng(0)
-    made = synthetic.take("wave", synthetic.Body(), synthetic.Style(), rng, sensors=(place,)).clip.inertial
+    made = synthetic.take("wave", synthetic.SyntheticBody(), synthetic.Style(), rng, sensors=(place,)).clip.inertial
     assert made is not None and np.isfinite(made.accelerometer).all() and made.segments == (place,)
 
 
 def test_an_unknown_place_is_refused_with_the_list() -> None:
     with pytest.raises(UnknownChoice, match="right_wrist"):
-        synthetic.take("wave", synthetic.Body(), synthetic.Style(), np.random.default_rng(0), sensors=("tail",))
+        synthetic.take("wave", synthetic.SyntheticBody(), synthetic.Style(), np.random.default_rng(0), sensors=("tail",))
 
 
 def test_places_cover_the_segments_of_imu_17() -> None:

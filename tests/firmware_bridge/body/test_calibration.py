@@ -17,7 +17,7 @@ from edgeskel.errors import CorruptFile, DeviceError, UnknownChoice
 from edgeskel.geometry import about_up, conjugate, exponential, heading, logarithm, multiply, normalise, rotate
 from firmware_bridge.align import resample
 from firmware_bridge.body import MOVEMENTS, POSES, SEGMENTS, Calibration, Track, calibrate, check_limbs
-from firmware_bridge.orientation import Orientation, Settings
+from firmware_bridge.orientation import Orientation, OrientationSettings
 from firmware_bridge.samples import Reading
 
 Float64 = np.ndarray
@@ -193,7 +193,7 @@ def test_a_calibration_survives_its_file_and_a_broken_file_is_refused(tmp_path: 
 
 
 def _worn(time: Float64, gyr: Float64, acc: Float64, name: str) -> Track:
-    orientation = Orientation(Settings("6-axis"), name=name)
+    orientation = Orientation(OrientationSettings("6-axis"), name=name)
     out = []
     for k, now in enumerate(time):
         out += orientation.push(Reading(acceleration=tuple(acc[k]), angular_velocity=tuple(gyr[k])), float(now))

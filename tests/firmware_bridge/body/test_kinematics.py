@@ -13,8 +13,8 @@ from edgeskel.data.synthetic.body import SEGMENTS as TRUE_PIECES
 from edgeskel.errors import TopologyMismatch, UnknownChoice
 from edgeskel.geometry import about_up, exponential, multiply, normalise
 from edgeskel.skeleton import Topology
-from firmware_bridge.body import SEGMENTS, Body, FloorContact, Skeleton, infer
-from firmware_bridge.body.root import Root
+from firmware_bridge.body import SEGMENTS, BodyDimensions, FloorContact, Skeleton, infer
+from firmware_bridge.body.root_position import RootPosition
 from firmware_bridge.body.segments import INDEX, LENGTHS, PIECES, PLACES, segment_of
 
 STILL = np.tile([1.0, 0.0, 0.0, 0.0], (len(PIECES), 1))
@@ -40,7 +40,7 @@ def test_a_standing_body_stands() -> None:
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(1.4, 2.0))
 def test_bones_keep_their_length_whatever_the_posture(seed: int, stature: float) -> None:
-    skeleton = Skeleton(topologies.get("kinect-v2"), Body(stature))
+    skeleton = Skeleton(topologies.get("kinect-v2"), BodyDimensions(stature))
     turns = normalise(np.random.default_rng(seed).normal(size=(3, len(PIECES), 4)))
     sure = np.ones(25)
     at_rest = skeleton.lengths(skeleton.forward(STILL), sure)
@@ -61,7 +61,7 @@ def test_turning_the_whole_body_turns_its_joints() -> None:
 
 def test_the_lengths_that_a_body_is_given_are_those_it_has() -> None:
     layout = topologies.get("kinect-v2")
-    skeleton = Skeleton(layout, Body(1.8))
+    skeleton = Skeleton(layout, BodyDimensions(1.8))
     scale = {"upper_arm": 1.1, "forearm": 0.9, "thigh": 1.05, "shank": 0.95, "hips": 1.2, "shoulders": 1.1}
     before = skeleton.lengths(skeleton.forward(STILL), np.ones(25))
     skeleton.resize(skeleton.body.measured(scale))
@@ -93,12 +93,13 @@ def test_a_layout_without_a_body_is_refused() -> None:
     assert {piece for piece, _ in PLACES.values()} <= set(INDEX)
 
 
-def _truth(action: str, seed: int) -> tuple[np.ndarray, np.ndarray, Body]:
+def _truth(action: str, seed: int) -> tuple[np.ndarray, np.ndarray, BodyDimensions]:
     """(T, P, 4) turns and (T, 3) pelvis of a synthetic performance at 100 Hz, and the body as a user would describe it."""
     rng = np.random.default_rng(seed)
     motion = perform(play(action, random_style(rng), rng), random_body(rng))
     assert [piece.name for piece in PIECES] == [segment.name for segment in TRUE_PIECES]
-    return np.stack([motion.turns[piece.name] for piece in PIECES], axis=1), motion.origins["pelvis"], Body(motion.body.stature)
+    return np.stack([motion.turns[piece.name] for piece in PIECES], axis=1), motion.origins["pelvis"],
+    BodyDimensions(motion.body.stature)
 
 
 def test_the_feet_walk_the_root_about_as_far_as_it_goes() -> None:
@@ -116,7 +117,7 @@ def test_the_feet_walk_the_root_about_as_far_as_it_goes() -> None:
 def test_the_root_follows_the_camera_and_walks_on_without_it() -> None:
     turns, pelvis, body = _truth("walk", 3)
     time = np.arange(len(turns)) / 100
-    root = Root()
+    root = RootPosition()
     soles = Skeleton(topologies.get("imu-17"), body).forward_with_soles(turns)[1]
     offset = np.array([0.4, -0.9, 2.6])
     half = len(time) // 2

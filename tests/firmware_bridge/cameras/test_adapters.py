@@ -15,19 +15,28 @@ from edgeskel.coordinates import AXES, METRES, axes_matrix, metres_of
 from edgeskel.errors import UnknownChoice, UsageError
 from edgeskel.skeleton import Frame
 from edgeskel.topologies.remap import Remap
-from firmware_bridge.cameras import ADAPTERS, Intrinsics, Refused, Settings, adapter, azure_kinect, kinect_v2, zed
+from firmware_bridge.cameras import (
+    ADAPTERS,
+    ConversionSettings,
+    Intrinsics,
+    RefusedFrame,
+    adapter,
+    azure_kinect,
+    kinect_v2,
+    zed,
+)
 from firmware_bridge.cameras import mediapipe_pose as mediapipe
 from tests.firmware_bridge.cameras.bodies import body, standing
 
 CAMERA = Intrinsics(610.0, 612.0, 322.0, 241.0)
 
 
-def settings_for(layout: str) -> list[Settings]:
+def settings_for(layout: str) -> list[ConversionSettings]:
     """Every way in which a layout can come."""
     if adapter(layout).axes is not None:
-        return [Settings()]
-    ways = [Settings(units, axes) for units, axes in zip([*METRES, "METER"], AXES, strict=True)]
-    return [*ways, Settings("mm", intrinsics=CAMERA)]
+        return [ConversionSettings()]
+    ways = [ConversionSettings(units, axes) for units, axes in zip([*METRES, "METER"], AXES, strict=True)]
+    return [*ways, ConversionSettings("mm", intrinsics=CAMERA)]
 
 
 EVERY_WAY = [(layout, way) for layout in ADAPTERS for way in settings_for(layout)]
@@ -77,16 +86,16 @@ RAISED = {
 
 
 @pytest.mark.parametrize(("layout", "way"), EVERY_WAY)
-def test_a_raised_left_hand_is_the_left_one_and_on_the_persons_left(layout: str, way: Settings) -> None:
+def test_a_raised_left_hand_is_the_left_one_and_on_the_persons_left(layout: str, way: ConversionSettings) -> None:
     alias, left, right = RAISED[layout]
-    door = adapter(layout).door(way)
-    raised = body(door.topology)
+    converter = adapter(layout).converter(way)
+    raised = body(converter.topology)
     raised[left, 1] += 1.0
-    frame = standing(door.topology)
-    sent = door.persons(Frame(0.0, raised[None].astype(np.float32), frame.confidence))[0]["joints"]
-    received = door.frame(0.0, np.array([sent], float)).joints[0]
-    assert door.topology.joints[left] == "left_wrist" and door.topology.joints[right] == "right_wrist"
-    assert not alias or door.topology.aliases[left] == alias
+    frame = standing(converter.topology)
+    sent = converter.persons(Frame(0.0, raised[None].astype(np.float32), frame.confidence))[0]["joints"]
+    received = converter.frame(0.0, np.array([sent], float)).joints[0]
+    assert converter.topology.joints[left] == "left_wrist" and converter.topology.joints[right] == "right_wrist"
+    assert not alias or converter.topology.aliases[left] == alias
     assert received[left, 1] - received[right, 1] == pytest.approx(1.0, abs=1e-4)
     # Seen from the camera x points left, and somebody who faces it has the left hand on its right.
     assert received[left, 0] < received[right, 0]
@@ -96,35 +105,36 @@ def test_a_raised_left_hand_is_the_left_one_and_on_the_persons_left(layout: str,
     ("layout", "way", "theirs", "ours"),
     [
         # 0.3 m to the right of the camera's axis, 0.2 m above it, 2 m away
-        ("azure-kinect", Settings(), (300.0, -200.0, 2000.0), (-0.3, 0.2, 2.0)),
-        ("kinect-v2", Settings(), (-0.3, 0.2, 2.0), (-0.3, 0.2, 2.0)),
-        ("mediapipe-33", Settings(), (0.3, -0.2, 2.0), (-0.3, 0.2, 2.0)),
-        ("zed-38", Settings("METER", "IMAGE"), (0.3, -0.2, 2.0), (-0.3, 0.2, 2.0)),
-        ("zed-38", Settings("CENTIMETER", "RIGHT_HANDED_Y_UP"), (30.0, 20.0, -200.0), (-0.3, 0.2, 2.0)),
-        ("zed-34", Settings("METER", "LEFT_HANDED_Y_UP"), (0.3, 0.2, 2.0), (-0.3, 0.2, 2.0)),
-        ("zed-34", Settings("MILLIMETER", "LEFT_HANDED_Z_UP"), (2000.0, 300.0, 200.0), (-0.3, 0.2, 2.0)),
-        ("zed-18", Settings("METER", "RIGHT_HANDED_Z_UP"), (0.3, 2.0, 0.2), (-0.3, 0.2, 2.0)),
-        ("zed-18", Settings("FOOT", "RIGHT_HANDED_Z_UP_X_FWD"), (2 / 0.3048, -0.3 / 0.3048, 0.2 / 0.3048), (-0.3, 0.2, 2.0)),
-        ("coco-17", Settings("mm", intrinsics=CAMERA), (322 + 610 * 0.15, 241 - 612 * 0.1, 2000.0), (-0.3, 0.2, 2.0)),
-        ("coco-17", Settings("m", "backward,right,up", "right"), (-2.0, 0.3, 0.2), (-0.3, 0.2, 2.0)),
+        ("azure-kinect", ConversionSettings(), (300.0, -200.0, 2000.0), (-0.3, 0.2, 2.0)),
+        ("kinect-v2", ConversionSettings(), (-0.3, 0.2, 2.0), (-0.3, 0.2, 2.0)),
+        ("mediapipe-33", ConversionSettings(), (0.3, -0.2, 2.0), (-0.3, 0.2, 2.0)),
+        ("zed-38", ConversionSettings("METER", "IMAGE"), (0.3, -0.2, 2.0), (-0.3, 0.2, 2.0)),
+        ("zed-38", ConversionSettings("CENTIMETER", "RIGHT_HANDED_Y_UP"), (30.0, 20.0, -200.0), (-0.3, 0.2, 2.0)),
+        ("zed-34", ConversionSettings("METER", "LEFT_HANDED_Y_UP"), (0.3, 0.2, 2.0), (-0.3, 0.2, 2.0)),
+        ("zed-34", ConversionSettings("MILLIMETER", "LEFT_HANDED_Z_UP"), (2000.0, 300.0, 200.0), (-0.3, 0.2, 2.0)),
+        ("zed-18", ConversionSettings("METER", "RIGHT_HANDED_Z_UP"), (0.3, 2.0, 0.2), (-0.3, 0.2, 2.0)),
+        ("zed-18", ConversionSettings("FOOT", "RIGHT_HANDED_Z_UP_X_FWD"), (2 / 0.3048, -0.3 / 0.3048, 0.2 / 0.3048), (-0.3, 0.2,
+                                                                                                                      2.0)),
+        ("coco-17", ConversionSettings("mm", intrinsics=CAMERA), (322 + 610 * 0.15, 241 - 612 * 0.1, 2000.0), (-0.3, 0.2, 2.0)),
+        ("coco-17", ConversionSettings("m", "backward,right,up", "right"), (-2.0, 0.3, 0.2), (-0.3, 0.2, 2.0)),
     ],
 )
-def test_one_point_of_the_room(layout: str, way: Settings, theirs: tuple[float, ...], ours: tuple[float, ...]) -> None:
-    door = adapter(layout).door(way)
-    frame = door.frame(1.5, np.tile(theirs, (1, len(door.topology.joints), 1)))
-    np.testing.assert_allclose(frame.joints[0], np.tile(ours, (len(door.topology.joints), 1)), atol=1e-6)
+def test_one_point_of_the_room(layout: str, way: ConversionSettings, theirs: tuple[float, ...], ours: tuple[float, ...]) -> None:
+    converter = adapter(layout).converter(way)
+    frame = converter.frame(1.5, np.tile(theirs, (1, len(converter.topology.joints), 1)))
+    np.testing.assert_allclose(frame.joints[0], np.tile(ours, (len(converter.topology.joints), 1)), atol=1e-6)
     assert frame.time == 1.5 and (frame.confidence == 1).all()
 
 
 @pytest.mark.parametrize(("layout", "way"), EVERY_WAY)
-def test_a_stand_in_sends_what_the_door_reads_back(layout: str, way: Settings) -> None:
-    door = adapter(layout).door(way)
-    frame = standing(door.topology, persons=2)
+def test_a_stand_in_sends_what_the_door_reads_back(layout: str, way: ConversionSettings) -> None:
+    converter = adapter(layout).converter(way)
+    frame = standing(converter.topology, persons=2)
     frame.confidence[1, 3:7] = 0.0
-    sent = json.loads(json.dumps(door.persons(frame)))
+    sent = json.loads(json.dumps(converter.persons(frame)))
     nowhere = [np.nan] * 3
     joints = [[joint or nowhere for joint in person["joints"]] for person in sent]
-    received = door.frame(0.0, joints, [person["confidence"] for person in sent])
+    received = converter.frame(0.0, joints, [person["confidence"] for person in sent])
     seen = frame.confidence > 0
     np.testing.assert_array_equal(received.confidence > 0, seen)
     np.testing.assert_allclose(received.joints[seen], frame.joints[seen], atol=1e-5)
@@ -175,7 +185,7 @@ def test_kinect_states_become_confidences() -> None:
 
 @pytest.mark.parametrize("state", [3, -1, 1.5, "tracked", None, [2], "HIGH"])
 def test_a_state_that_kinect_does_not_have_names_the_joint(state: object) -> None:
-    with pytest.raises(Refused, match="tracking state .* of left_wrist.*check that the sender really is kinect-v2") as caught:
+    with pytest.raises(RefusedFrame, match="tracking state .* of left_wrist.*check that the sender really is kinect-v2") as caught:
         kinect_v2.convert(0.0, [body(kinect_v2.LAYOUT)], [[2] * 6 + [state] + [2] * 18])
     assert caught.value.kind == "state"
 
@@ -191,37 +201,38 @@ def test_zed_keypoints_that_are_nan_are_missing() -> None:
     assert np.isfinite(frame.joints).all()
     with pytest.raises(UnknownChoice, match="18, 34, 38"):
         zed.convert(0.0, np.zeros((1, 70, 3)), units="METER", axes="IMAGE")
-    with pytest.raises(Refused, match=r"confidence 150.* of pelvis.*0 to 100"):
+    with pytest.raises(RefusedFrame, match=r"confidence 150.* of pelvis.*0 to 100"):
         zed.convert(0.0, [joints], [[150.0] + [80.0] * 37], units="METER", axes="RIGHT_HANDED_Y_UP")
 
 
 @pytest.mark.parametrize("layout", ["zed-18", "zed-34", "zed-38", "coco-17", "coco-wholebody-133"])
 def test_units_and_axes_that_the_maker_leaves_open_must_be_stated(layout: str) -> None:
-    for way in (Settings(), Settings("m"), Settings(axes="image")):
+    for way in (ConversionSettings(), ConversionSettings("m"), ConversionSettings(axes="image")):
         with pytest.raises(UsageError, match="not stated"):
-            adapter(layout).door(way)
+            adapter(layout).converter(way)
 
 
 @pytest.mark.parametrize("layout", ["azure-kinect", "kinect-v2", "mediapipe-33"])
 def test_units_and_axes_that_the_maker_has_fixed_are_not_the_users(layout: str) -> None:
-    for way in (Settings(units="cm"), Settings(axes="right,up,backward"), Settings(intrinsics=CAMERA)):
+    for way in (ConversionSettings(units="cm"), ConversionSettings(axes="right,up,backward"),
+                ConversionSettings(intrinsics=CAMERA)):
         with pytest.raises(UsageError, match=layout):
-            adapter(layout).door(way)
+            adapter(layout).converter(way)
     fixed = adapter(layout)
-    assert fixed.door(Settings(fixed.units, fixed.axes)) is not None
+    assert fixed.converter(ConversionSettings(fixed.units, fixed.axes)) is not None
 
 
 @pytest.mark.parametrize("layout", ADAPTERS)
 def test_another_number_of_joints_is_refused_and_nobody_is_a_frame_of_nobody(layout: str) -> None:
-    door = adapter(layout).door(settings_for(layout)[0])
-    size = len(door.topology.joints)
+    converter = adapter(layout).converter(settings_for(layout)[0])
+    size = len(converter.topology.joints)
     for shape in ((1, size - 1, 3), (1, size + 1, 3), (1, size, 2), (size, 3)):
-        with pytest.raises(Refused, match=f"{size}") as caught:
-            door.frame(0.0, np.ones(shape))
+        with pytest.raises(RefusedFrame, match=f"{size}") as caught:
+            converter.frame(0.0, np.ones(shape))
         assert caught.value.kind == "joints"
-    with pytest.raises(Refused, match="as many as joints"):
-        door.frame(0.0, np.ones((1, size, 3)), [[1.0] * (size - 1)])
-    nobody = door.frame(0.0, [])
+    with pytest.raises(RefusedFrame, match="as many as joints"):
+        converter.frame(0.0, np.ones((1, size, 3)), [[1.0] * (size - 1)])
+    nobody = converter.frame(0.0, [])
     assert nobody.joints.shape == (0, size, 3) and nobody.confidence.shape == (0, size)
 
 
@@ -230,7 +241,7 @@ def test_another_number_of_joints_is_refused_and_nobody_is_a_frame_of_nobody(lay
 def test_whatever_the_numbers_are_a_joint_is_finite_or_missing(values: np.ndarray) -> None:
     try:
         frame = kinect_v2.convert(0.0, values)
-    except Refused as error:
+    except RefusedFrame as error:
         assert error.kind == "units"
     else:
         assert np.isfinite(frame.joints).all()
@@ -242,8 +253,8 @@ def test_whatever_the_numbers_are_a_joint_is_finite_or_missing(values: np.ndarra
 @settings(max_examples=60)
 def test_whatever_pixels_and_depths_are_a_joint_is_finite_or_missing(values: np.ndarray) -> None:
     try:
-        frame = adapter("coco-17").door(Settings("mm", intrinsics=CAMERA)).frame(0.0, values)
-    except Refused as error:
+        frame = adapter("coco-17").converter(ConversionSettings("mm", intrinsics=CAMERA)).frame(0.0, values)
+    except RefusedFrame as error:
         assert error.kind == "units"
     else:
         assert np.isfinite(frame.joints).all()
@@ -255,19 +266,19 @@ def test_whatever_pixels_and_depths_are_a_joint_is_finite_or_missing(values: np.
 )
 @settings(max_examples=80)
 def test_lengths_and_handedness_survive_every_door(
-    way: tuple[str, Settings], x: float, y: float, z: float, turn: float
+    way: tuple[str, ConversionSettings], x: float, y: float, z: float, turn: float
 ) -> None:
     """A person of right hand sides stays one: distances, and the sign of the volume that three bones span."""
-    door = adapter(way[0]).door(way[1])
-    person = body(door.topology, at=(0.0, -1.0, 0.0)).astype(np.float64)
+    converter = adapter(way[0]).converter(way[1])
+    person = body(converter.topology, at=(0.0, -1.0, 0.0)).astype(np.float64)
     rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     person = person @ rotation.T + (x, y, z)
-    sent = door.persons(Frame(0.0, person[None].astype(np.float32), np.ones((1, len(person)), np.float32)))[0]["joints"]
-    received = door.frame(0.0, np.array([sent], float)).joints[0].astype(np.float64)
+    sent = converter.persons(Frame(0.0, person[None].astype(np.float32), np.ones((1, len(person)), np.float32)))[0]["joints"]
+    received = converter.frame(0.0, np.array([sent], float)).joints[0].astype(np.float64)
     names = ["nose", "left_hip", "right_hip", "left_shoulder"]
-    if "nose" not in door.topology.joints:
+    if "nose" not in converter.topology.joints:
         names[0] = "left_foot"
-    which = [door.topology.index(name) for name in names]
+    which = [converter.topology.index(name) for name in names]
 
     def volume(points: np.ndarray) -> float:
         return float(np.linalg.det(points[which[1:]] - points[which[0]]))

@@ -19,7 +19,7 @@ from firmware_bridge import open_source
 from firmware_bridge.cameras import Intrinsics, adapter
 from firmware_bridge.cameras.mediapipe_live import Landmarker, Webcam
 from firmware_bridge.cameras.pinhole import project
-from firmware_bridge.cameras.rgbd import DepthCamera, Picture
+from firmware_bridge.cameras.rgbd import DepthCamera, RgbdImage
 from tests.firmware_bridge.cameras.bodies import body
 from tests.firmware_bridge.cameras.test_pose_2d import CAMERA, picture_of
 
@@ -73,11 +73,11 @@ def test_wrong_addresses_say_what_is_valid(address: str, error: type[EdgeskelErr
 
 def depth_camera(pose: Any, people: list[np.ndarray], opened: list[str]) -> DepthCamera:
     @contextmanager
-    def pictures() -> Iterator[Iterator[Picture]]:
+    def pictures() -> Iterator[Iterator[RgbdImage]]:
         opened.append("open")
         colour = np.zeros((480, 640, 3), np.uint8)
         yield (
-            Picture(number / 30, colour, picture_of(person)[1], CAMERA) for number, person in enumerate(people)
+            RgbdImage(number / 30, colour, picture_of(person)[1], CAMERA) for number, person in enumerate(people)
         )
         opened.append("closed")
 
@@ -237,9 +237,9 @@ def test_mediapipe_s_image_landmarks_and_a_depth_image_need_no_world_landmarks(m
     lens = Intrinsics(60, 60, 32, 24)
 
     @contextmanager
-    def pictures() -> Iterator[Iterator[Picture]]:
+    def pictures() -> Iterator[Iterator[RgbdImage]]:
         depth = np.full((48, 64), 3000, np.uint16)
-        yield iter([Picture(0.0, np.zeros((48, 64, 3), np.uint8), depth, lens)])
+        yield iter([RgbdImage(0.0, np.zeros((48, 64, 3), np.uint8), depth, lens)])
 
     landmarker = Landmarker("pose.task")
     with DepthCamera("depth camera", pictures, landmarker.pixels, MEDIAPIPE, done=landmarker.close) as source:

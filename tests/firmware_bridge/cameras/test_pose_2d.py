@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from edgeskel.coordinates import axes_matrix
 from edgeskel.errors import UsageError
-from firmware_bridge.cameras import Intrinsics, Refused, adapter, pose_2d
+from firmware_bridge.cameras import Intrinsics, RefusedFrame, adapter, pose_2d
 from firmware_bridge.cameras.pinhole import deproject, depth_at, place, project
 from tests.firmware_bridge.cameras.bodies import body
 
@@ -154,8 +154,8 @@ def test_joints_outside_the_picture_are_missing_and_wrong_shapes_are_named() -> 
     pixels[0, :3] = [[-1, 100], [640, 100], [100, 480]]
     frame = pose_2d.convert(0.0, pixels, np.ones((1, 17)), depth, CAMERA, COCO)
     assert frame.confidence[0, :4].tolist() == [0, 0, 0, 1]
-    with pytest.raises(Refused, match="17.*joints of coco-17"):
+    with pytest.raises(RefusedFrame, match="17.*joints of coco-17"):
         pose_2d.convert(0.0, np.zeros((1, 133, 2)), np.zeros((1, 133)), depth, CAMERA, COCO)
-    with pytest.raises(Refused, match="depth image of shape"):
+    with pytest.raises(RefusedFrame, match="depth image of shape"):
         pose_2d.convert(0.0, pixels, np.ones((1, 17)), depth[..., None], CAMERA, COCO)
     assert pose_2d.convert(0.0, [], [], depth, CAMERA, COCO).joints.shape == (0, 17, 3)

@@ -13,7 +13,7 @@ import pytest
 from edgeskel.errors import DeviceError, EdgeskelError, UnknownChoice, UsageError
 from edgeskel.skeleton import Frame
 from firmware_bridge import open_source
-from firmware_bridge.cameras import ADAPTERS, Settings, adapter
+from firmware_bridge.cameras import ADAPTERS, ConversionSettings, adapter
 from firmware_bridge.cameras.udp import UdpCamera
 from firmware_bridge.samples import Chunk
 from firmware_bridge.testing.camera_peer import CameraPeer
@@ -32,10 +32,10 @@ def camera(query: str = "layout=kinect-v2") -> Iterator[tuple[UdpCamera, Iterato
 
 @pytest.mark.parametrize("layout", ADAPTERS)
 def test_frames_of_every_layout_arrive_as_they_were(layout: str) -> None:
-    query, settings = f"layout={layout}", Settings()
+    query, settings = f"layout={layout}", ConversionSettings()
     if adapter(layout).axes is None:
         query += "&units=MILLIMETER&axes=LEFT_HANDED_Z_UP"
-        settings = Settings("mm", "left_handed_z_up")
+        settings = ConversionSettings("mm", "left_handed_z_up")
     with camera(query) as (source, frames), CameraPeer(source.port, layout=layout, settings=settings) as peer:
         assert source.topology == adapter(layout).topology and source.rate_hz == 30 and source.spans == ()
         received = []
@@ -65,7 +65,7 @@ def test_bad_datagrams_are_counted_by_name_and_good_ones_go_on() -> None:
         millimetres = standing(KINECT, 1.2)
         peer.send(Frame(1.2, millimetres.joints * 1000, millimetres.confidence))
         nowhere = standing(KINECT, 1.3)
-        said = {"time": 1.3, "persons": peer.door.persons(nowhere)}
+        said = {"time": 1.3, "persons": peer.converter.persons(nowhere)}
         said["persons"][0]["joints"][3][1] = float("nan")
         peer.send_object(said)
         peer.send(standing(KINECT, 1.4))
@@ -84,7 +84,7 @@ def test_a_sender_without_time_gets_that_of_arrival_and_one_that_begins_anew_goe
         first = next(frames)
         peer.send(standing(KINECT, 2.0))  # the camera was started again
         second = next(frames)
-        peer.send_object({"persons": peer.door.persons(standing(KINECT))})
+        peer.send_object({"persons": peer.converter.persons(standing(KINECT))})
         third = next(frames)
     assert first.time < second.time < third.time
     assert source.faults == {"restarted": 1}
@@ -147,7 +147,7 @@ class Burst:
 
 
 def test_a_slow_reader_loses_the_oldest_and_is_told() -> None:
-    with UdpCamera(Burst(), adapter("kinect-v2").door(), silence_s=0.05) as source:  # type: ignore[arg-type]
+    with UdpCamera(Burst(), adapter("kinect-v2").converter(), silence_s=0.05) as source:  # type: ignore[arg-type]
         frames, times = iter(source), []
         with pytest.raises(DeviceError, match="nothing came"):
             while True:

@@ -7,15 +7,15 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from firmware_bridge.codecs import Codec
-from firmware_bridge.samples import Chunk, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Reading
 
 
-def feed(codec: Codec, pieces: Iterable[bytes], channel: str = "") -> list[Reading | Status]:
+def feed(codec: Codec, pieces: Iterable[bytes], channel: str = "") -> list[Reading | DeviceStatus]:
     """Everything that the pieces give, each a millisecond after the one before."""
     return [item for at, piece in enumerate(pieces) for item in codec.decode(Chunk(piece, at * 1_000_000, channel))]
 
 
-def readings(items: Iterable[Reading | Status]) -> list[Reading]:
+def readings(items: Iterable[Reading | DeviceStatus]) -> list[Reading]:
     return [item for item in items if isinstance(item, Reading)]
 
 
@@ -44,10 +44,10 @@ def mutated(packet: bytes, chance: random.Random) -> bytes:
     return bytes(data)
 
 
-def sound(items: Iterable[Reading | Status]) -> None:
+def sound(items: Iterable[Reading | DeviceStatus]) -> None:
     """No reading claims what cannot be."""
     for item in items:
-        if isinstance(item, Status):
+        if isinstance(item, DeviceStatus):
             for number in (item.battery, item.temperature, item.signal_dbm):
                 assert number is None or math.isfinite(number)
             assert item.battery is None or 0 <= item.battery <= 1

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks._packets import SPECIMENS, Specimen, footprint, mutants, specimen
 from firmware_bridge.codecs import CODECS, Codec, create
-from firmware_bridge.samples import Chunk, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Reading
 
 DAMAGED = 10_000
 SLACK = 2048  # bytes: list and dictionary slots, numbers, short texts
@@ -35,10 +35,10 @@ def totals(codec: Codec) -> tuple[int, int, int]:
     return codec.counts.frames, codec.counts.bad, codec.counts.discarded
 
 
-def check(found: list[Reading | Status]) -> None:
+def check(found: list[Reading | DeviceStatus]) -> None:
     """Whatever a codec hands over is a number, and a rotation where it says so."""
     for item in found:
-        if isinstance(item, Status):
+        if isinstance(item, DeviceStatus):
             assert item.battery is None or 0 <= item.battery <= 1
             continue
         if item.orientation is not None:
@@ -126,7 +126,7 @@ def test_a_stream_may_be_cut_anywhere(name: str, pieces: str) -> None:
     whole, cut = codec_of(name), codec_of(name)
     expected = whole.decode(Chunk(stream, 0))
     generator = random.Random(f"{name} {pieces}")
-    found: list[Reading | Status] = []
+    found: list[Reading | DeviceStatus] = []
     at = 0
     while at < len(stream):
         size = 1 if pieces == "bytes" else generator.randint(1, 90)
@@ -155,9 +155,9 @@ def test_reset_forgets_what_had_begun_and_keeps_the_counts(name: str) -> None:
     assert [values(item) for item in found] == [values(item) for item in expected]
 
 
-def values(item: Reading | Status) -> object:
+def values(item: Reading | DeviceStatus) -> object:
     """Without the flags: that the device started anew may be known across a reset."""
-    if isinstance(item, Status):
+    if isinstance(item, DeviceStatus):
         return item
     return (item.sensor, item.sequence, item.device_us, item.orientation, item.acceleration, item.linear_acceleration,
             item.angular_velocity, item.magnetic_field)  # fmt: skip

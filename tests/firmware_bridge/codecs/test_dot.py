@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.codecs.dot import MODES, RATES, DotCodec, encode_battery, encode_packet
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 
 LONG, MEDIUM, SHORT = (f"1517200{n}-4947-11e9-8646-d663bd873d93" for n in (2, 3, 4))
 CONTROL = "15172001-4947-11e9-8646-d663bd873d93"
@@ -136,8 +136,8 @@ def test_what_is_encoded_comes_back(mode: str, a: tuple[float, float, float], f:
 
 def test_battery_and_reports() -> None:
     codec = DotCodec()
-    assert codec.decode(encode_battery(0.42, charging=True)) == [Status(battery=0.42, text="charging")]
-    assert codec.decode(Chunk(bytes((1, *bytes(35))), 0, REPORT)) == [Status(text="powered off")]
+    assert codec.decode(encode_battery(0.42, charging=True)) == [DeviceStatus(battery=0.42, text="charging")]
+    assert codec.decode(Chunk(bytes((1, *bytes(35))), 0, REPORT)) == [DeviceStatus(text="powered off")]
     assert codec.decode(Chunk(bytes((101, 0)), 0, "15173001-4947-11e9-8646-d663bd873d93")) == []
     assert codec.counts.bad == 1
 

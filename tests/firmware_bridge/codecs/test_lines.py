@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeskel.errors import UsageError
 from firmware_bridge.codecs import lines
 from firmware_bridge.codecs.lines import LinesCodec, encode_csv, encode_json
-from firmware_bridge.samples import STANDARD_GRAVITY, Reading, Status
+from firmware_bridge.samples import STANDARD_GRAVITY, DeviceStatus, Reading
 from tests.firmware_bridge.codecs.checks import feed, readings, sound, survives
 
 HALF = math.sqrt(0.5)
@@ -27,7 +27,7 @@ def one(**row: Any) -> Reading:
 def refusal(data: bytes) -> str:
     codec = LinesCodec()
     (status,) = feed(codec, [data])
-    assert isinstance(status, Status) and status.text is not None
+    assert isinstance(status, DeviceStatus) and status.text is not None
     assert (codec.counts.frames, codec.counts.bad, codec.counts.discarded) == (0, 1, len(data))
     return status.text
 
@@ -71,7 +71,7 @@ def test_facts_of_the_device() -> None:
     row = {"sensor": "hip", "battery": 0.5, "temperature_C": 31.0, "signal_dBm": -60, "acceleration_g": [0, 0, 1]}
     reading, status = feed(LinesCodec(), [json.dumps(row).encode()])
     assert isinstance(reading, Reading) and reading.sensor == "hip"
-    assert status == Status("hip", battery=0.5, temperature=31.0, signal_dbm=-60.0)
+    assert status == DeviceStatus("hip", battery=0.5, temperature=31.0, signal_dbm=-60.0)
 
 
 @pytest.mark.parametrize("name", ["acceleration", "angular_velocity", "magnetic_field", "quaternion", "time"])
@@ -135,14 +135,14 @@ def test_csv_with_several_rows_empty_cells_and_quotes() -> None:
     codec = LinesCodec()
     first, second, *refused = feed(codec, [data])
     assert first == Reading("wrist, left", 1, acceleration=(0, 0, STANDARD_GRAVITY))
-    assert second == Status("hip", battery=0.5)
+    assert second == DeviceStatus("hip", battery=0.5)
     assert (codec.counts.frames, codec.counts.bad, len(refused)) == (2, 2, 2)
 
 
 def test_csv_needs_its_header_in_the_same_datagram() -> None:
     codec = LinesCodec()
     (status,) = feed(codec, [b"sensor,battery\n", b"hip,0.5\n"])
-    assert isinstance(status, Status) and "header" in (status.text or "")
+    assert isinstance(status, DeviceStatus) and "header" in (status.text or "")
 
 
 VECTORS = st.none() | st.tuples(*[st.floats(-100, 100)] * 3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import UnknownChoice, UsageError
 from firmware_bridge.codecs.metamotion import MODES, OUTPUTS, MetaMotionCodec, encode_battery, encode_output
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Flags, Reading
 
 NOTIFY = "326a9006-85cb-9195-d9dd-464cfbbae75a"
 COMMAND = "326a9001-85cb-9195-d9dd-464cfbbae75a"
@@ -64,10 +64,10 @@ def test_makers_linear_acceleration_has_metres_on_the_wire() -> None:
 
 def test_makers_battery_and_address() -> None:
     codec = MetaMotionCodec()
-    assert codec.decode(Chunk(bytes.fromhex("118c633410"), 0, NOTIFY)) == [Status(battery=0.99)]
+    assert codec.decode(Chunk(bytes.fromhex("118c633410"), 0, NOTIFY)) == [DeviceStatus(battery=0.99)]
     assert encode_battery(0.99, 4148).data == bytes.fromhex("118c633410")
     told = codec.decode(Chunk(bytes.fromhex("118b01077b528fc9e8"), 0, NOTIFY))
-    assert told == [Status(identity="E8:C9:8F:52:7B:07")]
+    assert told == [DeviceStatus(identity="E8:C9:8F:52:7B:07")]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_board_without_fusion_is_named_and_not_started() -> None:
     codec = MetaMotionCodec()
     board = Chunk(bytes((0x03, 0x80, 3, 0)), 0, NOTIFY)
     (status,) = codec.decode(board)
-    assert isinstance(status, Status) and "kind 3" in (status.text or "")
+    assert isinstance(status, DeviceStatus) and "kind 3" in (status.text or "")
     assert codec.reply(board) == ()
     assert codec.decode(Chunk(bytes((0x03, 0x80, 4, 0)), 0, NOTIFY)) == []
     assert codec.counts.bad == 0
@@ -127,7 +127,7 @@ def sent(*outputs: str) -> list[Chunk]:
     return [encode_output(output, values.get(output, (1.0, 2, 3))) for output in outputs]
 
 
-def held(reading: Reading | Status) -> set[str]:
+def held(reading: Reading | DeviceStatus) -> set[str]:
     return {output for output in OUTPUTS if getattr(reading, output, None) is not None}
 
 

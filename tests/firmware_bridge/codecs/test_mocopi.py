@@ -22,7 +22,7 @@ from firmware_bridge.codecs.mocopi import (
     encode_frame,
     encode_skeleton,
 )
-from firmware_bridge.samples import Chunk, Quaternion, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Quaternion, Reading
 from tests.firmware_bridge.codecs.checks import feed, readings, sound, survives
 
 SENDER = bytes.fromhex("e9fd1abe2c000000")
@@ -50,7 +50,7 @@ def posed(turns: dict[str, Quaternion]) -> list[Transform]:
 
 def test_captured_skeleton_is_a_standing_person(skeleton: bytes) -> None:
     codec = MocopiCodec()
-    assert feed(codec, [skeleton]) == [Status(text="skeleton of 27 bones")]
+    assert feed(codec, [skeleton]) == [DeviceStatus(text="skeleton of 27 bones")]
     assert [bone.name for bone in codec.skeleton] == list(BONES)
     place: dict[str, np.ndarray] = {"": np.zeros(3)}
     for bone in codec.skeleton:

@@ -18,13 +18,13 @@ from firmware_bridge.codecs.movesense import (
     encode_result,
     reference_of,
 )
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 
 COMMAND = "34800001-7185-4d5d-b431-630e7050e8f0"
 DATA = "34800002-7185-4d5d-b431-630e7050e8f0"
 
 
-def readings_of(found: list[Reading | Status]) -> list[Reading]:
+def readings_of(found: list[Reading | DeviceStatus]) -> list[Reading]:
     assert all(isinstance(reading, Reading) for reading in found)
     return [reading for reading in found if isinstance(reading, Reading)]
 
@@ -156,7 +156,7 @@ def test_references_are_distinct_and_never_zero() -> None:
 
 def test_a_refused_subscription_is_told_whichever_way_its_status_is_sent() -> None:
     reference = reference_of("IMU9", 1666)
-    told = [Status(text="refused IMU9: status 501 (no such rate)")]
+    told = [DeviceStatus(text="refused IMU9: status 501 (no such rate)")]
     assert MovesenseCodec().decode(encode_result(reference, 501)) == told
     assert MovesenseCodec().decode(Chunk(bytes((1, reference, 0x01, 0xF5)), 0, DATA)) == told
     assert MovesenseCodec().decode(encode_result(reference, 200)) == []

@@ -22,7 +22,7 @@ from firmware_bridge.codecs.polar import (
 )
 from firmware_bridge.codecs.polar_control import encode_response, encode_settings
 from firmware_bridge.codecs.polar_frame import compress, decompress, pack, unpack
-from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, Flags, Reading, Status, Vector
+from firmware_bridge.samples import STANDARD_GRAVITY, Chunk, DeviceStatus, Flags, Reading, Vector
 
 CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
 DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
@@ -48,7 +48,7 @@ def frame(text: str) -> Chunk:
     return Chunk(bytes.fromhex("".join(text.split())), 0, DATA)
 
 
-def vectors(found: list[Reading | Status], field: str) -> list[Vector]:
+def vectors(found: list[Reading | DeviceStatus], field: str) -> list[Vector]:
     return [getattr(reading, field) for reading in found]
 
 
@@ -162,7 +162,7 @@ def test_a_rate_that_this_device_lacks_is_told_and_not_started() -> None:
     offer = encode_response(1, ACCELERATION, H10)
     assert [write.data.hex() for write in codec.reply(offer)] == ["0105"]
     assert codec.decode(offer) == [
-        Status(text="acceleration has 25, 50, 100, 200 Hz, not the 52 Hz that were asked for")
+        DeviceStatus(text="acceleration has 25, 50, 100, 200 Hz, not the 52 Hz that were asked for")
     ]
 
 
@@ -224,11 +224,11 @@ def test_stop_ends_all_three_and_sdk_mode() -> None:
 def test_refusals_and_stops_are_told() -> None:
     codec = PolarCodec()
     assert codec.decode(encode_response(2, ACCELERATION, {}, status=13)) == [
-        Status(text="refused to start acceleration: device is in its charger")
+        DeviceStatus(text="refused to start acceleration: device is in its charger")
     ]
     assert codec.decode(encode_response(1, ANGULAR_VELOCITY, {}, status=3)) == []  # an H10 has none: no fault
     assert codec.decode(Chunk(bytes((1, 1, 2)), 0, CONTROL)) == [
-        Status(text="the sensor has stopped: type 1, acceleration")
+        DeviceStatus(text="the sensor has stopped: type 1, acceleration")
     ]
 
 
@@ -240,7 +240,7 @@ def started(rate: int) -> PolarCodec:
     return codec
 
 
-def times(found: list[Reading | Status]) -> list[int | None]:
+def times(found: list[Reading | DeviceStatus]) -> list[int | None]:
     return [reading.device_us for reading in found if isinstance(reading, Reading)]
 
 

@@ -26,8 +26,8 @@ from firmware_bridge.codecs.slimevr_packets import (
     encode_signal,
     encode_temperature,
 )
-from firmware_bridge.link.ledger import Ledger
-from firmware_bridge.samples import Chunk, Flags, Reading, Status
+from firmware_bridge.link.sequence_tracker import SequenceTracker
+from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 from tests.firmware_bridge.codecs.checks import feed, readings, sound, survives
 
 HANDSHAKE = bytes(
@@ -53,7 +53,7 @@ def rotations(numbers: list[int], sensor: int = 0) -> list[bytes]:
 
 def test_makers_handshake() -> None:
     found = feed(SlimeVRCodec(), [HANDSHAKE])
-    assert found == [Status(identity="79:22:a4:fa:e7:cc", firmware="test", text="board 2, IMU 3, MCU 4, protocol 8")]
+    assert found == [DeviceStatus(identity="79:22:a4:fa:e7:cc", firmware="test", text="board 2, IMU 3, MCU 4, protocol 8")]
     assert encode_packet(1, encode_handshake(MAC, "test", board=2, imu=3, mcu=4, imu_info=(5, 6, 7), version=8)) == HANDSHAKE
 
 
@@ -73,7 +73,7 @@ def test_makers_acceleration_is_without_gravity() -> None:
 
 def test_makers_sensor_info_and_its_receipt() -> None:
     codec = SlimeVRCodec()
-    assert feed(codec, [SENSOR_INFO]) == [Status("64", text="sensor 3, IMU 5")]
+    assert feed(codec, [SENSOR_INFO]) == [DeviceStatus("64", text="sensor 3, IMU 5")]
     assert encode_packet(1, encode_sensor_info(64, 3, 5)) == SENSOR_INFO
     answers = [write.data for write in codec.reply(Chunk(SENSOR_INFO, 0))]
     assert answers[0] == bytes([0, 0, 0, 15, 64, 3])
@@ -118,7 +118,7 @@ def test_a_bundle_gives_one_reading_per_sensor(short: bool) -> None:
     parts: list[Part] = [encode_rotation(0, TURNED), encode_acceleration(0, (1, 2, 3)), encode_rotation(1, (1, 0, 0, 0)),
                          encode_acceleration(1, (4, 5, 6)), encode_battery(3.9, 0.75)]
     status, first, second = feed(SlimeVRCodec(), [encode_bundle(7, parts, short=short)])
-    assert status == Status(battery=0.75)
+    assert status == DeviceStatus(battery=0.75)
     assert isinstance(first, Reading) and isinstance(second, Reading)
     assert (first.sensor, first.linear_acceleration) == ("0", (1, 2, 3))
     assert first.orientation == pytest.approx(TURNED)
@@ -142,14 +142,15 @@ def test_packed_rotation_and_acceleration() -> None:
 def test_what_a_tracker_says_of_itself() -> None:
     parts = [encode_battery(3.7, 0.5), encode_signal(-61), encode_temperature(1, 31.5), (14, b"\x00\x07"), (21, b"\x03")]
     assert feed(SlimeVRCodec(), [encode_packet(n, part) for n, part in enumerate(parts)]) == [
-        Status(battery=0.5), Status(signal_dbm=-61.0), Status("1", temperature=31.5), Status("0", text="error 7"),
-        Status(text="button: yaw reset")]
+        DeviceStatus(battery=0.5), DeviceStatus(signal_dbm=-61.0), DeviceStatus("1", temperature=31.5), DeviceStatus("0",
+                                                                                                                     text="error 7"),
+        DeviceStatus(text="button: yaw reset")]
 
 
 def test_owotracks_old_dialect() -> None:
     codec = SlimeVRCodec()
     hello = struct.pack(">IQ", 3, 0)
-    assert feed(codec, [hello]) == [Status(text="owoTrack, old dialect")]
+    assert feed(codec, [hello]) == [DeviceStatus(text="owoTrack, old dialect")]
     assert codec.reply(Chunk(hello, 0))[0].data == HANDSHAKE_REPLY
     rotation = struct.pack(">IQ4f", 1, 1, 0, HALF, 0, HALF)
     second = struct.pack(">IQ4f", 16, 2, 0, 0, 0, 1)
@@ -274,11 +275,11 @@ def test_mutated_packets() -> None:
 @pytest.mark.parametrize("kind", [26, 27, 28, 29, 77, 255])
 def test_whole_packets_that_tell_no_motion_are_no_losses(kind: int) -> None:
     """Flexion (26), positions (27), and whatever a later version sends."""
-    codec, ledger = SlimeVRCodec(), Ledger(32, None, ordered=False)
+    codec, tracker = SlimeVRCodec(), SequenceTracker(32, None, ordered=False)
     for number in range(1, 101, 2):
         (reading,) = codec.decode(Chunk(encode_packet(number, encode_rotation(0, (1.0, 0.0, 0.0, 0.0))), number * 10**7))
         assert isinstance(reading, Reading) and reading.flags is Flags.NONE
-        assert ledger.enter(reading, number * 10**7).missing == 0
+        assert tracker.enter(reading, number * 10**7).missing == 0
         body = struct.pack(">Bf", number % 8, 0.42) if kind == 26 else struct.pack(">3f", 0.1, 0.2, 0.3)
         assert codec.decode(Chunk(encode_packet(number + 1, (kind, body)), (number + 1) * 10**7)) == []
-    assert (codec.counts.frames, codec.counts.bad, ledger.lost) == (100, 0, 0)
+    assert (codec.counts.frames, codec.counts.bad, tracker.lost) == (100, 0, 0)

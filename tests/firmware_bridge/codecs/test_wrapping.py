@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge.clock import Clock
 from firmware_bridge.codecs.lines import LinesCodec
-from firmware_bridge.link.ledger import Ledger
+from firmware_bridge.link.sequence_tracker import SequenceTracker
 from firmware_bridge.samples import Chunk, Reading
 
 UNITS = {"time_us": 1e6, "time_ms": 1e3, "time_s": 1e6}
@@ -26,15 +26,15 @@ def _sent(codec: LinesCodec, ticks: int, name: str, host: float, **more: object)
 
 def _through(true: np.ndarray, ticks: np.ndarray, name: str, delay: np.ndarray) -> tuple[np.ndarray, set[int], int]:
     """Host times of readings, the clock's epochs, and the reboots that the ledger saw."""
-    codec, clock, ledger = LinesCodec(), Clock(clock_bits=64), Ledger(32, 64, ordered=False)
+    codec, clock, tracker = LinesCodec(), Clock(clock_bits=64), SequenceTracker(32, 64, ordered=False)
     stamps, epochs = [], set()
     for at, tick, late in zip(true, ticks, delay, strict=True):
         reading = _sent(codec, int(tick), name, float(at + late))
-        ledger.enter(reading, round((at + late) * 1e9))
+        tracker.enter(reading, round((at + late) * 1e9))
         stamp = clock.push(reading, round((at + late) * 1e9))
         stamps.append(stamp.time)
         epochs.add(stamp.epoch)
-    return np.array(stamps), epochs, ledger.reboots
+    return np.array(stamps), epochs, tracker.reboots
 
 
 @pytest.mark.parametrize(("bits", "name"), [(32, "time_us"), (32, "time_s"), (16, "time_ms"), (32, "time_ms"), (16, "time_us")])
