@@ -165,7 +165,7 @@ def _live(recogniser: Recogniser, known: ClassStatistics, segmenter: SegmenterCo
     from edgeskel.runtime import Event, EventConfig, Session, session_of
 
     chosen = test[store.texts("subject")[test] == QUICK_SUBJECT] if quick else test
-    made = session_of(recogniser, threads=1, way="window", config=EventConfig(threshold=0.0, segmenter=segmenter))
+    made = session_of(recogniser, threads=1, mode="sliding-window", config=EventConfig(threshold=0.0, segmenter=segmenter))
     # What is said while an action goes on is not counted here, so nothing is recognised before its end.
     session = Session(_Seeing(made.engine, known, made.topology), made.topology, made.labels,
                       replace(made.window, hop=1_000_000), config=made.config)

@@ -28,7 +28,7 @@ SEEDS = (1, 2)
 """Of the streams."""
 
 
-def certainty(checkpoint: Path, store_path: Path, others_path: Path, way: str) -> dict[str, Any]:
+def certainty(checkpoint: Path, store_path: Path, others_path: Path, mode: str) -> dict[str, Any]:
     """What ``certainty.json`` holds."""
     from edgeskel.data import Store
     from edgeskel.models import from_pretrained
@@ -43,7 +43,7 @@ def certainty(checkpoint: Path, store_path: Path, others_path: Path, way: str) -
     metrics = evaluate(model, store, validation)
     temperature = _temperature(np.log(np.maximum(metrics.probabilities, 1e-30)), metrics.truth)
     others = unseen_clips(Store.open(others_path), "train")
-    session = session_of(model, threads=1, way=way, config=EventConfig(temperature=temperature, threshold=0.0))
+    session = session_of(model, threads=1, mode=mode, config=EventConfig(temperature=temperature, threshold=0.0))
     score, named = Score(), []
     for seed in SEEDS:
         for stream in streams(store, validation.tolist(), others, seed):
@@ -58,7 +58,7 @@ def certainty(checkpoint: Path, store_path: Path, others_path: Path, way: str) -
                               "after": round(_scaled_error(metrics, temperature), 2)},
         "right_kept": round(100 * float(np.mean(sure[right > 0] >= threshold)), 1),
         "wrong_rejected": round(100 * float(np.mean(sure[right == 0] < threshold)), 1),
-        "from": {"split": run["split"], "clips": len(validation), "seed": run["seed"], "way": way, "others": list(UNSEEN)},
+        "from": {"split": run["split"], "clips": len(validation), "seed": run["seed"], "mode": mode, "others": list(UNSEEN)},
     }
 
 
@@ -104,10 +104,10 @@ if __name__ == "__main__":
     parser.add_argument("checkpoint", type=Path, help="folder of a training that held a validation part out")
     parser.add_argument("store", type=Path, help="the store it learned from")
     parser.add_argument("others", type=Path, help="a store of Northwestern-UCLA")
-    parser.add_argument("--way", default="frame", help="frame or window")
+    parser.add_argument("--mode", default="streaming", help="streaming or sliding-window")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    found = certainty(options.checkpoint, options.store, options.others, options.way)
+    found = certainty(options.checkpoint, options.store, options.others, options.mode)
     with atomic_write(options.out) as file:
         file.write((json.dumps(found, indent=1) + "\n").encode())
     console.print(found)

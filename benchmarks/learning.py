@@ -181,7 +181,7 @@ class Clips:
 
         test = _test_part(store)
         taught = np.flatnonzero(~test)
-        session = session_of(recogniser, threads=1, way="frame", config=EventConfig(threshold=0.0))
+        session = session_of(recogniser, threads=1, mode="streaming", config=EventConfig(threshold=0.0))
         names: list[str] = []
         seen: list[Float32 | None] = []
         for stream in streams(store, np.flatnonzero(test).tolist(), (), seed=0):
@@ -298,8 +298,8 @@ def _other_ways(store: Store, made: tuple[Recogniser, ClassStatistics], scratch:
     tested = np.flatnonzero(clips.test)
     found: dict[str, list[tuple[float, float, float]]] = {"frozen embedding": [], "latent replay": [], "grown classifier": []}
 
-    def note(way: str, probabilities: NDArray[np.float32], labels: tuple[str, ...], seconds: float) -> None:
-        found[way].append((clips.top1(probabilities, labels, new), clips.top1(probabilities, labels, old), seconds))
+    def note(mode: str, probabilities: NDArray[np.float32], labels: tuple[str, ...], seconds: float) -> None:
+        found[mode].append((clips.top1(probabilities, labels, new), clips.top1(probabilities, labels, old), seconds))
 
     for draw in range(DEEPER_DRAWS):
         demonstrations = clips.draw(np.random.default_rng(draw))
@@ -323,9 +323,9 @@ def _other_ways(store: Store, made: tuple[Recogniser, ClassStatistics], scratch:
         answers = np.zeros((len(clips.names), len(deep.labels)), np.float32)
         answers[tested] = deep.predict(*(np.stack([latents[clip][part] for clip in tested]) for part in (0, 1)))
         note("latent replay", answers, deep.labels, seconds)
-    return [{"way": way, "draws": len(rows), "new_top1": float(np.mean([row[0] for row in rows])),
+    return [{"way": mode, "draws": len(rows), "new_top1": float(np.mean([row[0] for row in rows])),
              "old_top1_drop": before - float(np.mean([row[1] for row in rows])),
-             "seconds_to_learn": statistics.median(row[2] for row in rows)} for way, rows in found.items()]
+             "seconds_to_learn": statistics.median(row[2] for row in rows)} for mode, rows in found.items()]
 
 
 def _times(knowledge: ClassStatistics, scratch: Path) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """``wearable:body.toml``: what a person wears, and a camera if there is one, as a live source of one skeleton.
 
 The file says which devices, where they sit, which camera and which calibration (:mod:`firmware_bridge.wearable_config`). Only
-enrolled devices are heard. A device that is absent, silent, refused or wrong is named in the log and in :attr:`Wearable.notices`; the
-others go on, and the frames say what is measured and what is inferred.
+enrolled devices are heard. A device that is absent, silent, refused or wrong is named in the log and in :attr:`Wearable.notices`;
+the others go on, and the frames say what is measured and what is inferred.
 
 ==================  =================================================================================================
 ``replay=FILE``     an MCAP recording of these devices instead of the devices

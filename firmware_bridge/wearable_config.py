@@ -17,7 +17,7 @@
     address = "ble:right-wrist?protocol=dot"
     place = "right_wrist"
 
-Paths count from the file's folder. All fields are those of :class:`WearableConfig`, :class:`DeviceConfig` and :class:`SensorConfig`.
+Paths count from the file's folder. The fields are those of :class:`WearableConfig`, :class:`DeviceConfig`, :class:`SensorConfig`.
 """
 
 from __future__ import annotations

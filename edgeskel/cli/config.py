@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from inspect import getdoc
 from pathlib import Path
@@ -30,6 +30,11 @@ class Output:
     config: Path | None = None
     """TOML file that sets the same fields; the command line goes over it."""
 
+
+RENAMED: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "way": ("mode", {"frame": "streaming", "window": "sliding-window"}),
+}
+"""Fields as the version before called them -> today's name, and today's words for their values. Read for one version more."""
 
 _OF_OUTPUT = ("json", "quiet")  # a file that named another file would be read for what it does not say
 
@@ -62,15 +67,43 @@ def parse(config: type, arguments: Sequence[str], *, program: str) -> Any:
 
     from edgeskel.console import no_color
 
+    names = {field.name for field in dataclasses.fields(config)}
+    arguments = _renamed_flags(arguments, names)
     tyro._experimental_options["ansi_codes"] = not no_color()  # what tyro documents for it; it knows no NO_COLOR
     call = call_of(config)
     given: dict[str, Any] = {}
     file = _config_file(arguments)
     if file is not None:
         table = {name: value for name, value in _read(file).items() if name not in _OF_OUTPUT}
+        table = dict(_renamed(name, value, str(file), names) for name, value in table.items())
         given["default"] = call(_fill(config, table, str(file), tyro.MISSING, also=_OF_OUTPUT), Output())
     markers = (tyro.conf.PositionalMetavarFromFieldName,)
     return tyro.cli(call, args=list(arguments), prog=program, description=getdoc(config), config=markers, **given).command
+
+
+def _renamed_flags(arguments: Sequence[str], names: Collection[str]) -> list[str]:
+    """``arguments`` with today's flags in place of those of the version before."""
+    today: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and name in RENAMED:
+            value = value if equals else next(rest, "")
+            name, value = _renamed(name, value, "the command", names)
+            today += [f"--{name}", value]
+        else:
+            today.append(argument)
+    return today
+
+
+def _renamed(name: str, value: Any, where: str, names: Collection[str]) -> tuple[str, Any]:
+    """A field of ``where`` and its value by today's words; a change is said on stderr."""
+    if name not in RENAMED or name in names or RENAMED[name][0] not in names:
+        return name, value
+    new, words = RENAMED[name]
+    today = words.get(value, value) if isinstance(value, str) else value
+    print(f"{name} = {value} in {where} is {new} = {today} now; the old words are read for one version more", file=sys.stderr)
+    return new, today
 
 
 def call_of(config: type) -> type:

@@ -198,7 +198,7 @@ class Screen:
         fps = (len(self._arrivals) - 1) / span if span > 0 else self._rate_hz
         return Text(
             f"{self._moments.text(now)}   {fps:5.1f} frames/s   median {np.median(self._latency) * 1e3:.1f} ms, "
-            f"worst {max(self._latency) * 1e3:.1f} ms per frame   engine {self._session.engine.name}, by {self._session.way}",
+            f"worst {max(self._latency) * 1e3:.1f} ms per frame   engine {self._session.engine.name}, by {self._session.mode}",
             style="dim",
         )
 

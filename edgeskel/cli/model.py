@@ -45,11 +45,12 @@ class Model:
         chosen = {"bundle": self.bundle, "model": self.model, "engine": self.engine, "precision": self.precision}
         return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in chosen.items() if value is not None)
 
-    def session(self, way: Literal["frame", "window"] | None = None, threshold: float | None = None, persons: int = 4) -> Session:
+    def session(self, mode: Literal["streaming", "sliding-window"] | None = None, threshold: float | None = None,
+                persons: int = 4) -> Session:
         """A session of it.
 
         Args:
-            way, threshold: as :func:`edgeskel.runtime.load` takes them; None is the recogniser's own.
+            mode, threshold: as :func:`edgeskel.runtime.load` takes them; None is the recogniser's own.
             persons: who are followed at a time.
 
         Raises:
@@ -64,13 +65,13 @@ class Model:
         if self._is_bundle():
             runtime.engines.check_threads(self.threads)
             bundle = Bundle.open(self._folder())
-            self._prove(bundle, way)
+            self._prove(bundle, mode)
             settings = runtime.event_config(bundle.certainty, threshold, bundle.segmenter)
-            session = runtime.load(self._folder(), self.engine, self.precision, self.threads, way, settings)
+            session = runtime.load(self._folder(), self.engine, self.precision, self.threads, mode, settings)
             if session.remark:
                 console.print(session.remark, style="dim")
         else:
-            session = self._of_model(way, threshold)
+            session = self._of_model(mode, threshold)
         session.most = persons
         session.reset()
         return session
@@ -115,7 +116,7 @@ class Model:
     def _is_bundle(self) -> bool:
         return self.bundle is not None or (self._folder() / "manifest.json").is_file()
 
-    def _of_model(self, way: Literal["frame", "window"] | None, threshold: float | None) -> Session:
+    def _of_model(self, mode: Literal["streaming", "sliding-window"] | None, threshold: float | None) -> Session:
         from edgeskel import runtime
         from edgeskel.runtime.bundle import read_certainty
         from edgeskel.runtime.segmentation import read_segmenter
@@ -132,14 +133,14 @@ class Model:
 
         model = from_pretrained(name)
         settings = runtime.event_config(read_certainty(folder_of(name)), threshold, read_segmenter(folder_of(name)))
-        return runtime.session_of(model, self.threads, way, settings)
+        return runtime.session_of(model, self.threads, mode, settings)
 
-    def _prove(self, bundle: Bundle, way: str | None) -> None:
+    def _prove(self, bundle: Bundle, mode: str | None) -> None:
         """What ExecuTorch is about to load must not end this process."""
         from edgeskel import runtime
         from edgeskel.cli import isolated_proof
 
-        for form in ("clip", "step") if bundle.step is not None and way != "window" else ("clip",):
+        for form in ("clip", "step") if bundle.step is not None and mode != "sliding-window" else ("clip",):
             try:
                 artifact, engine = runtime.choose(bundle, self.engine, self.precision, form)
             except EngineError:  # that none runs here is told where it is loaded

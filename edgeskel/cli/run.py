@@ -43,7 +43,7 @@ class Run(Model):
     learner: Literal["whitened-cosine", "streaming-lda", "nearest-mean", "replayed-head", "latent-replay"] = "whitened-cosine"
     """How the learned actions are told apart: on the frozen embedding, or by the network's own last layers, trained on
     them (latent-replay; see edgeskel learn --deeper)."""
-    way: Literal["frame", "window"] | None = None
+    mode: Literal["streaming", "sliding-window"] | None = None
     """Recognise frame by frame, or a window again and again. By default frame by frame where the model can."""
     persons: int = 4
     """People who are followed at a time, where the model sees one at a time."""
@@ -79,7 +79,7 @@ def run(config: Run) -> Report:
     from edgeskel.topologies.remap import converter
     from firmware_bridge import open_source
 
-    session = _with_learned(config.session(config.way, config.threshold, config.persons), config)
+    session = _with_learned(config.session(config.mode, config.threshold, config.persons), config)
     events: list[Event] = []
     seconds: list[float] = []
     with ExitStack() as stack:
@@ -122,7 +122,7 @@ def run(config: Run) -> Report:
     data = {
         "source": config.source,
         "engine": session.engine.name,
-        "way": session.way,
+        "mode": session.mode,
         "frames": len(seconds),
         "refused": dict(session.refused),
         "recognitions": [
@@ -232,8 +232,8 @@ def _deeper(session: Session, memory: DemonstrationStore, config: Run) -> Sessio
     """By the layers that `edgeskel learn --deeper` trained; where what is learned has changed since, they are trained now."""
     from edgeskel.continual.device.latent_replay import kept_beside, with_latent_replay
 
-    if config.way == "frame":
-        raise UsageError("--learner latent-replay with --way frame", expected="--way window: its layers take windows")
+    if config.mode == "streaming":
+        raise UsageError("--learner latent-replay with --mode streaming", expected="--mode sliding-window: its layers take windows")
     deep = config.latent_replay()
     if not deep.restore(kept_beside(memory.path), memory):
         console.print("training the last layers on what is learned; edgeskel learn --deeper keeps them", style="yellow")
@@ -282,7 +282,7 @@ def _summary(out: Console, data: dict[str, Any]) -> None:
     latency = data["latency_ms"]
     out.print(
         f"{len(data['recognitions'])} actions and {data['unknown']} unknown in {data['frames']} frames, "
-        f"engine {data['engine']}, by {data['way']}"
+        f"engine {data['engine']}, by {data['mode']}"
     )
     for reason, count in data["refused"].items():
         out.print(f"not taken: {count} ({reason})", style="yellow")

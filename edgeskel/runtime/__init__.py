@@ -31,7 +31,7 @@ __all__ = [
 
 def load(
     path: str | Path, engine: str | None = None, precision: str | None = None, threads: int | None = None,
-    way: str | None = None, config: EventConfig | None = None,
+    mode: str | None = None, config: EventConfig | None = None,
 ) -> Session:
     """Open a bundle and make it ready to recognise.
 
@@ -41,8 +41,8 @@ def load(
         precision: fp32, fp16 or int8; None takes the one that the bundle lists first for that engine, and fp32 on ONNX Runtime
             (:func:`choose`).
         threads: processor threads; None leaves it to the engine.
-        way: how live frames are recognised: ``frame`` (frame by frame) or ``window``; None takes the first where the bundle
-            has it for that engine and precision.
+        mode: how live frames are recognised: ``streaming`` (frame by frame) or ``sliding-window``; None takes the first where the
+            bundle has it for that engine and precision.
         config: when scores become events; None takes the bundle's temperature, threshold and way to cut.
 
     Raises:
@@ -55,26 +55,26 @@ def load(
     bundle = Bundle.open(path)
     artifact, name = choose(bundle, engine, precision)
     ready = engines.get(name)(bundle.file(artifact.file), bundle.manifest, threads)
-    stepper = _stepper(bundle, engine, precision, threads, way)
+    stepper = _stepper(bundle, engine, precision, threads, mode)
     found = config or event_config(bundle.certainty, segmenter=bundle.segmenter)
     session = Session(ready, bundle.topology, bundle.labels, bundle.window, stepper=stepper, config=found)
     session.remark = remark(bundle, artifact, name)
     return session
 
 
-WAYS = ("frame", "window")
+MODES = ("streaming", "sliding-window")
 """How live frames are recognised."""
 
 
-def _stepper(bundle: Bundle, engine: str | None, precision: str | None, threads: int | None, way: str | None) -> Stepper | None:
-    if way not in (None, *WAYS):
-        raise UnknownChoice("way to recognise", str(way), WAYS)
-    if way == "window" or (way is None and bundle.step is None):
+def _stepper(bundle: Bundle, engine: str | None, precision: str | None, threads: int | None, mode: str | None) -> Stepper | None:
+    if mode not in (None, *MODES):
+        raise UnknownChoice("mode", str(mode), MODES)
+    if mode == "sliding-window" or (mode is None and bundle.step is None):
         return None
     try:
         artifact, name = choose(bundle, engine, precision, form="step")
     except EngineError:
-        if way is None:
+        if mode is None:
             return None
         raise
     return open_stepper(bundle, artifact, name, threads)
@@ -89,7 +89,8 @@ def event_config(certainty: ConfidenceCalibration, threshold: float | None = Non
                        segmenter=segmenter or SegmenterConfig())
 
 
-def session_of(model: Recogniser, threads: int | None = None, way: str | None = None, config: EventConfig | None = None) -> Session:
+def session_of(model: Recogniser, threads: int | None = None, mode: str | None = None,
+               config: EventConfig | None = None) -> Session:
     """A session around a recogniser in memory (torch): the same recognitions without an export. Arguments as :func:`load`."""
     from edgeskel.runtime.engines.torch import TorchEngine
 
@@ -98,7 +99,7 @@ def session_of(model: Recogniser, threads: int | None = None, way: str | None = 
     window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
     engine = TorchEngine.of(model, threads)
     form = engine.step_form()
-    if way not in (None, *WAYS) or (way == "frame" and form is None):
-        raise UnknownChoice("way to recognise", str(way), WAYS if form else WAYS[1:])
-    stepper = None if form is None or way == "window" else Stepper(engine, form, len(settings.topology.joints))
+    if mode not in (None, *MODES) or (mode == "streaming" and form is None):
+        raise UnknownChoice("mode", str(mode), MODES if form else MODES[1:])
+    stepper = None if form is None or mode == "sliding-window" else Stepper(engine, form, len(settings.topology.joints))
     return Session(engine, settings.topology, settings.labels, window, stepper=stepper, config=config)

@@ -80,7 +80,7 @@ class Session:
 
     def __repr__(self) -> str:
         """One line."""
-        return (f"<Session on {self.engine.name}, by {self.way}: {len(self.labels)} labels, {self.topology.name}, "
+        return (f"<Session on {self.engine.name}, by {self.mode}: {len(self.labels)} labels, {self.topology.name}, "
                 f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz>")
 
     def _repr_html_(self) -> str:
@@ -90,14 +90,14 @@ class Session:
         doing = {f"person {number}": doing.naming.label or ("moving" if doing.segmenter.moving else "no action")
                  for number, doing in self.persons.items()}
         window = f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz"
-        return table("Session", {"engine": self.engine.name, "way": self.way, "labels": list(self.labels),
+        return table("Session", {"engine": self.engine.name, "mode": self.mode, "labels": list(self.labels),
                                  "layout": self.topology.name, "window": window, "refused": dict(self.refused) or "nothing",
                                  **doing})
 
     @property
-    def way(self) -> str:
-        """How :meth:`step` recognises: ``frame`` (frame by frame) or ``window``."""
-        return "window" if self.stepper is None else "frame"
+    def mode(self) -> str:
+        """How :meth:`step` recognises: ``streaming`` (frame by frame) or ``sliding-window``."""
+        return "sliding-window" if self.stepper is None else "streaming"
 
     def reset(self) -> None:
         """Forget the live frames: a source starts anew, its clock may start anew too."""
@@ -167,14 +167,17 @@ class Session:
 
         Raises:
             CorruptFile: damaged, something else, or a state that no session can be in.
-            UsageError: of another recogniser or another way to run it. The session is as it was before.
+            UsageError: of another recogniser or another mode. The session is as it was before.
         """
         fields = unpack(state)
         if not isinstance(fields, dict) or not isinstance(fields.get("session"), dict):
             raise CorruptFile("session state", "not what Session.save gives")
-        if plain(fields["session"]) != plain(self._identity()):
-            raise UsageError("the saved state is of another recogniser or of another way to run it",
-                             expected=f"one of {len(self.labels)} labels and {len(self.topology.joints)} joints, by {self.way}")
+        identity = dict(fields["session"])
+        if "way" in identity:  # of a state that an earlier version saved
+            identity["mode"] = {"frame": "streaming", "window": "sliding-window"}.get(str(identity.pop("way")))
+        if plain(identity) != plain(self._identity()):
+            raise UsageError("the saved state is of another recogniser or of another mode",
+                             expected=f"one of {len(self.labels)} labels and {len(self.topology.joints)} joints, by {self.mode}")
         live = self._fresh()
         live.load_state_dict(fields.get("live"))
         live.tap, self._live = self._live.tap, live
@@ -183,7 +186,7 @@ class Session:
         """What a saved state must fit."""
         shapes = () if self.stepper is None else self.stepper.form.states
         return {"labels": self.labels, "joints": self.topology.joints, "persons": self.window.persons,
-                "rate_hz": self.window.rate_hz, "way": self.way, "states": shapes,
+                "rate_hz": self.window.rate_hz, "mode": self.mode, "states": shapes,
                 "segmenter": astuple(self.config.segmenter)}
 
     def check_topology(self, topology: Topology) -> None:

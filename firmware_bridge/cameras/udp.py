@@ -56,7 +56,8 @@ class UdpCamera:
 
     spans: tuple[Span, ...] = ()
 
-    def __init__(self, transport: UdpTransport, converter: FrameConverter, *, rate_hz: float = 30.0, silence_s: float = 10.0) -> None:
+    def __init__(self, transport: UdpTransport, converter: FrameConverter, *, rate_hz: float = 30.0,
+                 silence_s: float = 10.0) -> None:
         self.topology: Topology = converter.topology
         self.rate_hz = rate_hz
         self._transport, self._converter, self._silence = transport, converter, silence_s

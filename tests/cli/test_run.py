@@ -130,8 +130,8 @@ def test_labels_that_the_model_lacks_are_not_compared(
         (["replay:RECORDING", "--bundle", "BUNDLE", "--threshold", "1.5"], 2, "UsageError"),
         (["replay:RECORDING", "--bundle", "BUNDLE", "--persons", "0"], 2, "UsageError"),
         (["replay:RECORDING", "--bundle", "BUNDLE", "--record", "seen.npz"], 2, "UsageError"),
-        (["replay:RECORDING", "--bundle", "BUNDLE", "--engine", "onnxruntime", "--way", "frame"], 1, "EngineError"),
-        (["replay:RECORDING", "--model", "edge-demo", "--way", "frame"], 2, "UnknownChoice"),
+        (["replay:RECORDING", "--bundle", "BUNDLE", "--engine", "onnxruntime", "--mode", "streaming"], 1, "EngineError"),
+        (["replay:RECORDING", "--model", "edge-demo", "--mode", "streaming"], 2, "UnknownChoice"),
     ],
 )
 def test_wrong_choices_end_with_their_error(

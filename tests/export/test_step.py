@@ -123,14 +123,14 @@ def test_a_session_goes_frame_by_frame_where_it_can(bundle: Bundle, engine: str)
         return
     session = runtime.load(bundle.path, engine=engine, threads=1)
     assert session.way == "frame" and session.config.temperature == 0.6
-    assert runtime.load(bundle.path, engine=engine, way="window").way == "window"
+    assert runtime.load(bundle.path, engine=engine, mode="sliding-window").mode == "sliding-window"
 
 
 def test_a_way_that_is_not_there_is_refused(bundle: Bundle, bundle_folder: Path) -> None:
     with pytest.raises(UnknownChoice, match="'window'|frame, window"):
-        runtime.load(bundle.path, way="backwards")
+        runtime.load(bundle.path, mode="backwards")
     with pytest.raises(EngineError):
-        runtime.load(bundle_folder, way="frame", engine="onnxruntime")
+        runtime.load(bundle_folder, mode="streaming", engine="onnxruntime")
 
 
 @pytest.mark.parametrize("change", [{"frames": 0}, {"frames": "four"}, {"states": [{"shape": [0]}]}, {"states": 3},

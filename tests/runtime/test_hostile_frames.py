@@ -41,7 +41,7 @@ def crowd(time: float, persons: int) -> Frame:
 @cache
 def ordinary() -> int:
     """Work of the dearest ordinary frame."""
-    live = session("window")
+    live = session("sliding-window")
     return max(calls(lambda frame=frame: live.step(frame)) for frame in MOVES)  # type: ignore[misc]
 
 

@@ -44,10 +44,10 @@ class StepEngine(CountingEngine):
         return (np.full(3, np.nan, np.float32) if self.spoilt else powers / powers.sum()), mean, (total, weight)
 
 
-def session(way: str = "frame", engine: StepEngine | None = None, **settings: Any) -> Session:
+def session(mode: str = "streaming", engine: StepEngine | None = None, **settings: Any) -> Session:
     engine = engine or StepEngine()
     config = EventConfig(**{"threshold": 0.4, "begin": 0.4, **settings})
-    stepper = Stepper(engine, StepForm(4, 0, 0, ((1, 3), (1, 1))), 20) if way == "frame" else None
+    stepper = Stepper(engine, StepForm(4, 0, 0, ((1, 3), (1, 1))), 20) if mode == "streaming" else None
     return Session(engine, KINECT, LABELS, Window(1, 64, 30.0, 4), stepper=stepper, config=config)
 
 
@@ -62,9 +62,9 @@ def shifted(frames: Sequence[Frame], seconds: float, metres: float = 0.0) -> lis
 MOVES = arm_moves([(1.0, 3.0), (4.5, 6.0)], 7.5)
 
 
-@pytest.mark.parametrize("way", ["frame", "window"])
-def test_an_action_begins_and_ends_the_same_in_both_ways(way: str) -> None:
-    events = play(session(way), MOVES)
+@pytest.mark.parametrize("mode", ["streaming", "sliding-window"])
+def test_an_action_begins_and_ends_the_same_in_both_ways(mode: str) -> None:
+    events = play(session(mode), MOVES)
     assert [(event.kind, event.label) for event in events] == [("began", "front"), ("ended", "front")] * 2
     for event, (start, end) in zip(events[1::2], [(1.0, 3.0), (4.5, 6.0)], strict=True):
         assert event.start == pytest.approx(start - 0.2, abs=0.3) and event.end == pytest.approx(end + 0.2, abs=0.3)
@@ -258,15 +258,15 @@ def test_a_source_that_starts_its_clock_again_is_followed() -> None:
     assert [event.kind for event in events] == ["began", "ended"] * 4
 
 
-@pytest.mark.parametrize("way", ["frame", "window"])
+@pytest.mark.parametrize("mode", ["streaming", "sliding-window"])
 @pytest.mark.parametrize("at", [1, 50, 75, 130])
-def test_a_restored_session_goes_on_as_if_nothing_had_been(way: str, at: int) -> None:
-    live = session(way)
+def test_a_restored_session_goes_on_as_if_nothing_had_been(mode: str, at: int) -> None:
+    live = session(mode)
     for frame in MOVES[:at]:
         live.step(frame)
     saved = live.save()
     expected = play(live, MOVES[at:])
-    again = session(way)
+    again = session(mode)
     again.restore(saved)
     assert play(again, MOVES[at:]) == expected
     assert again.save() == live.save()
@@ -278,7 +278,7 @@ def test_a_state_of_another_session_or_a_damaged_one_is_refused_and_changes_noth
         live.step(frame)
     saved = live.save()
     with pytest.raises(UsageError, match="another way to run it"):
-        session("window").restore(saved)
+        session("sliding-window").restore(saved)
     rng = np.random.default_rng(0)
     for cut in [0, 10, len(saved) // 2, len(saved) - 1]:
         with pytest.raises(CorruptFile):
@@ -293,17 +293,17 @@ def test_a_state_of_another_session_or_a_damaged_one_is_refused_and_changes_noth
     assert live.save() == saved
 
 
-@pytest.mark.parametrize("way", ["frame", "window"])
-def test_what_was_recorded_gives_the_same_events_again_bit_for_bit(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["streaming", "sliding-window"])
+def test_what_was_recorded_gives_the_same_events_again_bit_for_bit(mode: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     source = [replace(f, time=f.time + rng.uniform(-0.01, 0.01)) for f in MOVES]
     source = [spoil("nan joint" if index == 50 else "from the future", frame) if index in (50, 90) else frame
               for index, frame in enumerate(source) if index % 13]
-    live = session(way)
+    live = session(mode)
     with Recorder(tmp_path / "seen.mcap") as recorder:
         live.tap(lambda frame: recorder.frame(frame, KINECT, "seen"))
         events = play(live, source)
-    again = session(way)
+    again = session(mode)
     assert play(again, list(Replay(read_recording(tmp_path / "seen.mcap"), speed=0))) == events
     assert len(events) == 4 and not again.refused
 

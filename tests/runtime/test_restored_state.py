@@ -47,24 +47,24 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return type(value)(changed(item, tuple(rest), new) if index == key else item for index, item in enumerate(value))
 
 
-def saved(way: str, at: int) -> Any:
-    live = session(way)
+def saved(mode: str, at: int) -> Any:
+    live = session(mode)
     for frame in TWO[:at]:
         live.step(frame)
     return unpack(live.save())
 
 
-STATES = {(way, at): saved(way, at) for way in ("frame", "window") for at in (1, 50, 75)}
+STATES = {(mode, at): saved(mode, at) for mode in ("streaming", "sliding-window") for at in (1, 50, 75)}
 
 
-@pytest.mark.parametrize("way", ["frame", "window"])
+@pytest.mark.parametrize("mode", ["streaming", "sliding-window"])
 @given(data=st.data())
 @settings(max_examples=250)
-def test_a_crafted_state_is_refused_or_harmless(way: str, data: st.DataObject) -> None:
-    state = STATES[way, data.draw(st.sampled_from([1, 50, 75]))]
+def test_a_crafted_state_is_refused_or_harmless(mode: str, data: st.DataObject) -> None:
+    state = STATES[mode, data.draw(st.sampled_from([1, 50, 75]))]
     path = data.draw(st.sampled_from(list(leaves(state))))
     new = data.draw(st.sampled_from(STRANGE))
-    live = session(way)
+    live = session(mode)
     before = live.save()
     try:
         live.restore(pack(changed(state, path, new)))
@@ -77,7 +77,7 @@ def test_a_crafted_state_is_refused_or_harmless(way: str, data: st.DataObject) -
     live.restore(live.save())
 
 
-@pytest.mark.parametrize("way", ["frame", "window"])
+@pytest.mark.parametrize("mode", ["streaming", "sliding-window"])
 @pytest.mark.parametrize(("path", "new"), [
     (("live", "all", "now"), 1.7e9), (("live", "all", "arrivals", "last"), 1e10), (("live", "all", "tracks", "next"), 0),
     (("live", "persons", 0, "resampler", "_count"), 10), (("live", "persons", 0, "resampler", "_start"), -1e6),
@@ -86,14 +86,14 @@ def test_a_crafted_state_is_refused_or_harmless(way: str, data: st.DataObject) -
     (("live", "persons", 0, "naming", "_leader"), 3), (("live", "persons", 0, "naming", "label"), "juggle"),
     (("live", "persons"), {5: {}}), (("live", "persons", 0), {}), (("live",), None), (("session", "labels"), np.zeros(3)),
 ])
-def test_fields_that_contradict_each_other_are_refused(way: str, path: tuple[Any, ...], new: Any) -> None:
+def test_fields_that_contradict_each_other_are_refused(mode: str, path: tuple[Any, ...], new: Any) -> None:
     with pytest.raises((CorruptFile, UsageError), match="state"):
-        session(way).restore(pack(changed(STATES[way, 75], path, new)))
+        session(mode).restore(pack(changed(STATES[mode, 75], path, new)))
 
 
 def test_the_message_names_the_field_and_what_it_should_be() -> None:
     with pytest.raises(CorruptFile, match=r"person 1\.naming\._agreed is str 'twice'.*a whole number"):
-        session().restore(pack(changed(STATES["frame", 75], ("live", "persons", 1, "naming", "_agreed"), "twice")))
+        session().restore(pack(changed(STATES["streaming", 75], ("live", "persons", 1, "naming", "_agreed"), "twice")))
 
 
 def test_a_state_that_unpacks_to_more_than_any_session_is_refused_unread() -> None:

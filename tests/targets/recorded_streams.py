@@ -70,7 +70,7 @@ def shadow(frames: Sequence[Frame], model: str, mode: str, name: str) -> Stream:
     from edgeskel.runtime.bundle import read_certainty
 
     certainty = read_certainty(folder_of(model))
-    session = session_of(from_pretrained(model), threads=1, way="frame" if mode == "streaming" else "window",
+    session = session_of(from_pretrained(model), threads=1, mode=mode,
                          config=event_config(certainty))
     listening = Listening(session.engine if session.stepper is None else session.stepper.engine)
     if session.stepper is None:

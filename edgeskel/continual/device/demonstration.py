@@ -32,7 +32,8 @@ class Demonstration:
 
     Args:
         embedding: (D,) of the recogniser; out of a
-            :class:`~edgeskel.continual.device.demonstration_store.DemonstrationStore`, what its class statistics make of embedding and trajectory (:meth:`~edgeskel.embedding.statistics.ClassStatistics.seen`).
+            :class:`~edgeskel.continual.device.demonstration_store.DemonstrationStore`, what its class statistics make of
+            embedding and trajectory (:meth:`~edgeskel.embedding.statistics.ClassStatistics.seen`).
         digest: SHA-256 of joints and confidences, by which the same recording is known again.
         seconds: how long it took.
         source: where it came from, as the user named it.

@@ -236,7 +236,7 @@ class LatentReplay:
 
     def step(self, joints: Float32, confidence: Float32, state: State) -> tuple[Float32, Float32, State]:
         """Never: there is no step form."""
-        raise EngineError("latent replay takes windows", expected="--way window")
+        raise EngineError("latent replay takes windows", expected="--mode sliding-window")
 
     def save(self, path: str | Path, memory: DemonstrationStore) -> None:
         """Write the trained layers, by atomic rename; :meth:`restore` takes them for the same state of ``memory``."""

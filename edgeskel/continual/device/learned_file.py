@@ -1,5 +1,5 @@
-"""The SQLite file of a :class:`~edgeskel.continual.device.demonstration_store.DemonstrationStore`: its tables, how they are made and
-checked, transactions that are over when the disk says so and are copied aside then, and SQLite's errors in our words.
+"""The SQLite file of a :class:`~edgeskel.continual.device.demonstration_store.DemonstrationStore`: its tables, how they are made
+and checked, transactions that are over when the disk says so and are copied aside then, and SQLite's errors in our words.
 """
 
 from __future__ import annotations

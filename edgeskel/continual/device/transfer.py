@@ -1,7 +1,7 @@
 """A learned state on its way: out of one device, merged into another or into a workstation's, and into a training store.
 
-What travels is a :class:`DemonstrationStore` file without a past. Between devices of one model the embeddings are enough; under another
-model they mean nothing, and the joints, where they were kept, are looked at anew.
+What travels is a :class:`DemonstrationStore` file without a past. Between devices of one model the embeddings are enough;
+under another model they mean nothing, and the joints, where they were kept, are looked at anew.
 """
 
 from __future__ import annotations

@@ -38,15 +38,15 @@ def waves(utd_store: Any) -> list[Clip]:
 
 
 def test_a_clip_is_embedded_on_the_workstation_as_a_session_sees_it(coats: list[Clip]) -> None:
-    live = session("frame")
+    live = session("streaming")
     slow = replace(coats[0], joints=coats[0].joints[:, ::2], confidence=coats[0].confidence[:, ::2], time=coats[0].time[::2])
     clips = [coats[1], slow]
     for clip, embedding in zip(clips, embeddings(from_pretrained(MODEL), clips), strict=True):
         assert np.abs(live.watch(clip).embedding - embedding).max() < 1e-4 * np.abs(embedding).max()
 
 
-def session(way: str) -> Session:
-    return session_of(from_pretrained(MODEL), threads=1, way=way, config=event_config(read_certainty(folder_of(MODEL))))
+def session(mode: str) -> Session:
+    return session_of(from_pretrained(MODEL), threads=1, mode=mode, config=event_config(read_certainty(folder_of(MODEL))))
 
 
 def taught(plain: Session, coats: list[Clip], path: Path) -> Session:
@@ -65,23 +65,23 @@ def step(one: Session, frames: list[Frame]) -> list[Event]:
     return [event for frame in frames for event in one.step(frame)]
 
 
-@pytest.mark.parametrize("way", ["frame", "window"])
-def test_a_learned_action_is_among_the_events(way: str, coats: list[Clip], waves: list[Clip], tmp_path: Path) -> None:
-    plain, frames = session(way), stream(coats, waves)
+@pytest.mark.parametrize("mode", ["streaming", "sliding-window"])
+def test_a_learned_action_is_among_the_events(mode: str, coats: list[Clip], waves: list[Clip], tmp_path: Path) -> None:
+    plain, frames = session(mode), stream(coats, waves)
     assert NAME not in {event.label for event in step(plain, frames) + plain.finish()}
-    learned = taught(session(way), coats, tmp_path / "learned.sqlite")
-    assert learned.way == way
+    learned = taught(session(mode), coats, tmp_path / "learned.sqlite")
+    assert learned.mode == mode
     ended = [event.label for event in step(learned, frames) + learned.finish() if event.kind == "ended"]
     assert ended.count(NAME) >= 2 and ended.count("wave") >= 2
 
 
 def test_a_learned_session_is_restored_and_reset_to_the_bit(coats: list[Clip], waves: list[Clip], tmp_path: Path) -> None:
-    learned, frames = taught(session("frame"), coats, tmp_path / "learned.sqlite"), stream(coats, waves)
+    learned, frames = taught(session("streaming"), coats, tmp_path / "learned.sqlite"), stream(coats, waves)
     whole = step(learned, frames)
     learned.reset()
     middle = len(frames) // 2
     first = step(learned, frames[:middle])
-    another = taught(session("frame"), coats, tmp_path / "again.sqlite")
+    another = taught(session("streaming"), coats, tmp_path / "again.sqlite")
     another.restore(learned.save())
     assert [first_seen(event) for event in first + step(another, frames[middle:])] == [first_seen(event) for event in whole]
 
@@ -92,7 +92,7 @@ def first_seen(event: Event) -> tuple[Any, ...]:
 
 
 def test_everybody_has_learned_it(coats: list[Clip], waves: list[Clip], tmp_path: Path) -> None:
-    learned = taught(session("frame"), coats, tmp_path / "learned.sqlite")
+    learned = taught(session("streaming"), coats, tmp_path / "learned.sqlite")
     still = [np.repeat(clip.joints[:, -1:], 40, axis=1) for clip in (coats[5], waves[0])]
     clips = [np.concatenate((clip.joints, rest), axis=1)[0] for clip, rest in zip((coats[5], waves[0]), still, strict=True)]
     aside = clips[1] - clips[1][:1, :1] + clips[0][:1, :1] + np.float32((2.5, 0, 0))

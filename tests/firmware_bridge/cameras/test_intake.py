@@ -159,7 +159,8 @@ def test_a_camera_s_clock_becomes_the_host_s_and_may_begin_anew() -> None:
 
 @pytest.mark.parametrize("layout", ADAPTERS)
 def test_a_datagram_holds_what_was_packed(layout: str) -> None:
-    converter = adapter(layout).converter(ConversionSettings() if adapter(layout).axes else ConversionSettings("cm", "right_handed_z_up"))
+    settings = ConversionSettings() if adapter(layout).axes else ConversionSettings("cm", "right_handed_z_up")
+    converter = adapter(layout).converter(settings)
     frame = standing(converter.topology, 12.25, persons=2)
     frame.confidence[0, 1] = 0.0
     data = pack(frame, converter)

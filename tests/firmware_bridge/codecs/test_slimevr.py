@@ -142,8 +142,8 @@ def test_packed_rotation_and_acceleration() -> None:
 def test_what_a_tracker_says_of_itself() -> None:
     parts = [encode_battery(3.7, 0.5), encode_signal(-61), encode_temperature(1, 31.5), (14, b"\x00\x07"), (21, b"\x03")]
     assert feed(SlimeVRCodec(), [encode_packet(n, part) for n, part in enumerate(parts)]) == [
-        DeviceStatus(battery=0.5), DeviceStatus(signal_dbm=-61.0), DeviceStatus("1", temperature=31.5), DeviceStatus("0",
-                                                                                                                     text="error 7"),
+        DeviceStatus(battery=0.5), DeviceStatus(signal_dbm=-61.0), DeviceStatus("1", temperature=31.5),
+        DeviceStatus("0", text="error 7"),
         DeviceStatus(text="button: yaw reset")]
 
 
