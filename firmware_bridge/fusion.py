@@ -60,7 +60,7 @@ GATHERED = 16
 class Fusion:
     """What a live source drives: push readings and camera frames as they come, take frames as they are due.
 
-        fusion = Fusion(topology, {"hip": Worn("pelvis"), "7C:F2": Worn("left_forearm")})
+        fusion = Fusion(topology, {"hip": SensorSetup("pelvis"), "7C:F2": SensorSetup("left_forearm")})
         fusion.push_reading("hip", reading, host_ns)      # any order between sensors; in order for one
         fusion.push_camera(frame)
         fusion.calibrate("n-pose", (12.0, 14.0), {"raise arms": (15.0, 18.0)})

@@ -88,8 +88,8 @@ class WearablePipeline:
             judged = self.fusion.judgements
             unjudged = [place for place in judged if judged[place] == "not judged yet" and place in self.heard]
             if unjudged:
-                self.pending_notices.append(f"not judged yet whether gyroscope and accelerometer fit: {', '.join(unjudged)}; they have "
-                                            "hardly turned so far")
+                self.pending_notices.append(f"not judged yet whether gyroscope and accelerometer fit: {', '.join(unjudged)}; "
+                                            "they have hardly turned so far")
         made = self.fusion.frames(now_ns)
         if made:
             for place, sensor in self.fusion.sensors.items():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgeskel.models import Recogniser
 
 __all__ = [
-    "UNKNOWN", "WAYS", "Bundle", "ConfidenceCalibration", "Event", "EventConfig", "Recognition", "Session", "choose",
+    "UNKNOWN", "MODES", "Bundle", "ConfidenceCalibration", "Event", "EventConfig", "Recognition", "Session", "choose",
     "event_config", "load", "session_of",
 ]
 

@@ -69,7 +69,7 @@ class Seen:
 
 
 class Bones(NamedTuple):
-    """Bones that a sensor and the camera both see; see :meth:`Headings.observe` for the fields."""
+    """Bones that a sensor and the camera both see; see :meth:`HeadingEstimator.observe` for the fields."""
 
     rows: NDArray[np.int64]
     turns: Float64

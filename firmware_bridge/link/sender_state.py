@@ -19,7 +19,7 @@ class SenderState:
 
     Args:
         codec: decodes this sender's bytes and nobody else's.
-        ordered: see :class:`~firmware_bridge.link.sequence_tracker.Ledger`.
+        ordered: see :class:`~firmware_bridge.link.sequence_tracker.SequenceTracker`.
     """
 
     def __init__(self, codec: Codec, *, ordered: bool) -> None:

@@ -19,7 +19,7 @@ from firmware_bridge.testing.private_bus import PrivateBus, dbus_daemon
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.ble import BleTransport
 from tests.firmware_bridge.bluez_worlds import LONGEST_S, REAL, SLOWER, World, fake_only, run
-from tests.firmware_bridge.sample_counter import GATT, NOTIFY, SERVICE, WRITE, CountingOverBle, packet
+from tests.firmware_bridge.counting import GATT, NOTIFY, SERVICE, WRITE, CountingOverBle, packet
 from tests.firmware_bridge.several import Several
 
 if dbus_daemon() is None:

@@ -19,7 +19,7 @@ from firmware_bridge.link import Gap, Item, Link, Lost, Reboot, Recovered, Sampl
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice  # noqa: E402
 from firmware_bridge.testing.virtual_time import run  # noqa: E402
 from firmware_bridge.transports.ble import BleTransport, Radio  # noqa: E402
-from tests.firmware_bridge.sample_counter import GATT, WRITE, CountingOverBle, packet  # noqa: E402
+from tests.firmware_bridge.counting import GATT, WRITE, CountingOverBle, packet  # noqa: E402
 from tests.firmware_bridge.several import Several  # noqa: E402
 
 Clock = Callable[[], int]

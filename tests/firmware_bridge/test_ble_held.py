@@ -17,14 +17,14 @@ from firmware_bridge.link import Lost, Sample
 from firmware_bridge.scanning import ble
 from firmware_bridge.transports.ble import BleTransport
 from tests.firmware_bridge.bluez_worlds import SLOWER, run
-from tests.firmware_bridge.sample_counter import GATT
+from tests.firmware_bridge.counting import GATT
 from tests.firmware_bridge.test_ble_bluez import SEARCH_S, Watched, link_to, peripheral
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_PROGRAM = """
 import asyncio, sys
 from firmware_bridge.transports.ble import BleTransport
-from tests.firmware_bridge.sample_counter import GATT
+from tests.firmware_bridge.counting import GATT
 async def listen():
     heard = asyncio.Event()
     transport = BleTransport("left", GATT, acquire=sys.argv[1] == "True")

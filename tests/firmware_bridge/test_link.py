@@ -36,7 +36,7 @@ from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 from firmware_bridge.testing.radio import RadioModel, SimulatedDevice, SimulatedTransport
 from firmware_bridge.testing.virtual_time import VirtualLoop, run
 from firmware_bridge.transports import Traits
-from tests.firmware_bridge.sample_counter import Counting
+from tests.firmware_bridge.counting import Counting
 from tests.firmware_bridge.several import Several
 
 
@@ -335,7 +335,7 @@ def test_a_device_that_only_says_itself_who_it_is_waits_for_that() -> None:
         async with bench.link(allowlist=allowlist) as link:
             await bench.watch(link, 1.0)
             assert not bench.of(Sample)
-            link._intake.take(Chunk(packet(0, 0) + b"WRIST01", clock()))
+            link._decoder.take(Chunk(packet(0, 0) + b"WRIST01", clock()))
             await bench.watch(link, 1.0)
             assert len(bench.of(Sample)) > 90 and bench.of(DeviceReport)[0].status.battery == 0.5
             assert (b"pong", "") in bench.device.written  # what the protocol owes the device
@@ -502,7 +502,7 @@ def test_bytes_that_nobody_reads_are_decoded_all_the_same_and_do_not_grow() -> N
         taps: list[Chunk] = []
         async with bench.link(limit=100, tap=taps.append) as link:
             await asyncio.sleep(10.0)
-            assert len(link._intake.undecoded) <= 64 and len(link.queue) <= 100
+            assert len(link._decoder.undecoded) <= 64 and len(link.queue) <= 100
             health = link.health
             assert health.received == len(taps) > 900 and health.dropped >= health.received - 100
             assert health.state == "streaming" and not health.reopened

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from edgeskel.errors import CorruptFile, DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.link import Gap, Item, Link, Lost, Sample
-from firmware_bridge.mcap import McapReader, McapRecording, Recorder, Source
+from firmware_bridge.mcap import McapReader, McapRecording, Recorder, RecordedSource
 from firmware_bridge.mcap.frames import load_mcap
 from firmware_bridge.samples import Chunk, Flags, Reading
 from firmware_bridge.testing.virtual_time import run
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.replay import ReplayTransport
-from tests.firmware_bridge.sample_counter import Counting
+from tests.firmware_bridge.counting import Counting
 
 READING = Reading("wrist", 65535, 12, (1.0, 0.0, 0.0, 0.0), (0.1, 9.8, -1e-9), None, (0.0, 1 / 3, 2.0), None,
                   Flags.GAP | Flags.SATURATED)
@@ -61,7 +61,7 @@ def test_what_was_recorded_comes_back_exactly(tmp_path: Path) -> None:
         recorder.frame(frame, TOPOLOGY)
     recording = McapRecording(path)
     assert [chunk for _, chunk in recording.chunks()] == chunks
-    assert recording.sources() == [Source("ble:left", "node", "channel-0"), Source("ble:left", "node", "channel-1")]
+    assert recording.sources() == [RecordedSource("ble:left", "node", "channel-0"), RecordedSource("ble:left", "node", "channel-1")]
     assert list(recording.samples()) == samples
     [(topology, read)] = recording.frames("fused")
     assert topology == TOPOLOGY and read.time == 12.5
@@ -139,7 +139,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     recording = McapRecording(path)
     assert [int.from_bytes(chunk.data, "little") for _, chunk in recording.chunks()] == list(range(1000))
     assert recording.damage is not None and "cut short" in recording.damage
-    assert recording.sources() == [Source("ble:left", "node")]
+    assert recording.sources() == [RecordedSource("ble:left", "node")]
 
 
 def test_a_file_is_never_written_over(walk: Path) -> None:

@@ -18,7 +18,7 @@ from firmware_bridge.samples import Chunk, DeviceStatus, Reading
 from firmware_bridge.testing.udp_peer import NetworkModel, UdpPeer
 from firmware_bridge.transports import open_transport
 from firmware_bridge.transports.udp import Sender, UdpTransport
-from tests.firmware_bridge.sample_counter import Counting
+from tests.firmware_bridge.counting import Counting
 
 
 class Greeted(Counting):

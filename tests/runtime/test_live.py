@@ -277,7 +277,7 @@ def test_a_state_of_another_session_or_a_damaged_one_is_refused_and_changes_noth
     for frame in MOVES[:50]:
         live.step(frame)
     saved = live.save()
-    with pytest.raises(UsageError, match="another way to run it"):
+    with pytest.raises(UsageError, match="another mode"):
         session("sliding-window").restore(saved)
     rng = np.random.default_rng(0)
     for cut in [0, 10, len(saved) // 2, len(saved) - 1]:
