@@ -74,7 +74,7 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
     import torch
 
     from export.graph import DeployableGraph
-    from export.quiet import quiet
+    from export.library_output import suppress_library_output
 
     torch.set_num_threads(1)
     model = load(artifact.model)
@@ -92,7 +92,7 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
         return (work / f"{precision}.pte").rename(path)
     from export.onnx import export_onnx
 
-    with quiet():
+    with suppress_library_output():
         path.write_bytes(export_onnx(DeployableGraph(model), {"name": artifact.model}).model.SerializeToString())
     return path
 
@@ -100,11 +100,11 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
 def _step(model: Recogniser, artifact: Artifact) -> bytes:
     from edgeskel.models import CausalRecogniser
     from export.graph import StepGraph, export_program
-    from export.quiet import quiet
+    from export.library_output import suppress_library_output
 
     assert isinstance(model, CausalRecogniser)
     graph = StepGraph(model).eval()
-    with quiet():
+    with suppress_library_output():
         if artifact.kind.startswith("pte"):
             from export.executorch import lower_xnnpack
 

@@ -51,7 +51,7 @@ def ship(name: str, checkpoint: Path, store_path: Path, certainty: Path | None =
         found = json.loads(certainty.read_text("utf-8"))
         shutil.copyfile(certainty, folder / CERTAINTY)
     with atomic_write(folder / "README.md") as file:
-        file.write(card.render(run, recogniser, tested, found).encode())
+        file.write(model_card.render(run, recogniser, tested, found).encode())
     kept = {key: value for key, value in run.items() if key != "history"}
     with atomic_write(folder / record.FILE) as file:
         file.write((json.dumps(kept, indent=1) + "\n").encode())

@@ -25,11 +25,11 @@ from edgeskel.runtime.comparison import compare, describe, run_windows
 from edgeskel.runtime.stepping import Stepper
 from export.bundle import Entry, write_golden
 from export.graph import DeployableGraph, StepGraph, export_program
-from export.kinds import KINDS, Kind
-from export.quiet import quiet
+from export.artifact_kinds import KINDS, ArtifactKind
+from export.library_output import suppress_library_output
 from export.ranges import FILE as RANGES
 from export.ranges import Ranges, apply_scales, read_scales, weights_digest
-from export.source import Source
+from export.trained_model import Source
 from export.verify import latent_artifact
 from export.windows import Windows, synthetic_windows
 
@@ -115,7 +115,7 @@ class ArtifactMaker:
         details["measured"] = self.prove(folder / kind.file, kind, len(content))
         return Entry(kind.file, kind.format, kind.precision, self._engines(kind), TOLERANCE[kind.precision], details)
 
-    def _engines(self, kind: Kind) -> tuple[str, ...]:
+    def _engines(self, kind: ArtifactKind) -> tuple[str, ...]:
         return tuple(engine for engine in kind.engines if engine != "tensorrt" or self.tensorrt is not None)
 
     def make(self, name: str) -> tuple[bytes, dict[str, Any]]:
@@ -139,7 +139,7 @@ class ArtifactMaker:
         return lowered.content, details
 
     def _make_onnx(self, name: str) -> tuple[bytes, dict[str, Any]]:
-        from export import half, onnx, qdq
+        from export import fp16, onnx, qdq
 
         if name == "onnx-step":
             assert self.step is not None
@@ -149,7 +149,7 @@ class ArtifactMaker:
             self._network = onnx.export_onnx(self.graph, self.metadata, self.tensorrt)
         network = self._network
         if name == "onnx-fp16":
-            model = half.to_half(network)
+            model = fp16.to_fp16(network)
         elif name == "onnx-int8":
             model = qdq.to_int8(network, self._activation_ranges(network))
         else:
@@ -184,7 +184,7 @@ class ArtifactMaker:
     def _quantized(self) -> Any:
         """The int8 program for XNNPACK."""
         recorded = None if self.recorded is None or self.calibration is not None else self.recorded.xnnpack
-        with quiet():
+        with suppress_library_output():
             from edgeskel.compression.quantization import quantize
 
             # With recorded scales any plausible window will do: it only builds the graph that they are put into.
@@ -216,7 +216,7 @@ class ArtifactMaker:
                               remedy="give --calibration STORE (its training part is used, never its test part)")
         return self.calibration
 
-    def prove(self, path: Path, kind: Kind, size: int) -> list[dict[str, Any]]:
+    def prove(self, path: Path, kind: ArtifactKind, size: int) -> list[dict[str, Any]]:
         """Run the golden inputs on every engine present. Raises ``ExportError`` when the answers stray.
 
         ONNX Runtime's engine computes int8 exactly as the graph says, and so as TensorRT does: whether the int8 kernels of the

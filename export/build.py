@@ -20,14 +20,14 @@ from edgeskel.files import atomic_folder
 from edgeskel.models import count_parameters
 from edgeskel.runtime.bundle import MANIFEST, Bundle
 from edgeskel.training import record
-from export import card
+from export import model_card
 from export.artifacts import CALIBRATION, TOLERANCE, ArtifactMaker
 from export.bundle import Content, Entry, seal
-from export.kinds import KINDS, PROGRAMS, Kind
-from export.source import Source, safe_name
+from export.artifact_kinds import KINDS, PROGRAMS, ArtifactKind
+from export.trained_model import Source, safe_name
 from export.windows import Windows
 
-__all__ = ["CALIBRATION", "KINDS", "Kind", "Source", "build", "safe_name"]
+__all__ = ["CALIBRATION", "KINDS", "ArtifactKind", "Source", "build", "safe_name"]
 
 _STEP_OF = {"onnx-fp32": "onnx-step", "xnnpack-fp32": "xnnpack-step"}
 
@@ -104,7 +104,7 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
             maker.write_latent_replay(folder, *replay)
         content = _content(maker, target, profile, omitted)
         (folder / "LICENSE").write_text(_license(), encoding="utf-8")
-        (folder / "MODEL_CARD.md").write_text(card.render(content, entries, source.card, notes, needs or {}), "utf-8")
+        (folder / "MODEL_CARD.md").write_text(model_card.render(content, entries, source.card, notes, needs or {}), "utf-8")
         progress("manifest")
         seal(folder, content, entries)
     return Bundle.open(out)

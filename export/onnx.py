@@ -18,9 +18,9 @@ from onnx import TensorProto, helper
 
 from edgeskel.errors import ExportError
 from export.graph import INPUTS, OUTPUTS, DeployableGraph, StepGraph, export_program
-from export.kinds import OLDEST_TENSORRT
+from export.artifact_kinds import OLDEST_TENSORRT
 from export.operators import check_operators
-from export.quiet import quiet
+from export.library_output import suppress_library_output
 
 __all__ = ["Network", "annotate", "export_onnx", "export_step", "preprocessing"]
 
@@ -67,7 +67,7 @@ def export_step(graph: StepGraph, metadata: Mapping[str, Any],
 
 def _translate(graph: DeployableGraph | StepGraph, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
     try:
-        with quiet():
+        with suppress_library_output():
             program = torch.onnx.export(export_program(graph), (), dynamo=True, opset_version=OPSET, verbose=False,
                                         input_names=inputs, output_names=outputs)
     except torch.onnx.OnnxExporterError as error:

@@ -22,7 +22,7 @@ from typing import Any
 
 from edgeskel.errors import CorruptFile, UnknownChoice
 from edgeskel.extras import wanted
-from export.kinds import KINDS, OLDEST_TENSORRT, PROGRAMS
+from export.artifact_kinds import KINDS, OLDEST_TENSORRT, PROGRAMS
 
 __all__ = ["Profile", "Release", "parse"]
 
@@ -50,7 +50,7 @@ class Profile:
         name: as in ``edgeskel export --target NAME``.
         target: the kind of device, for the manifest: the name of the profile at the root.
         purpose: one line for a person.
-        artifacts: what is exported, by the names of ``export.kinds.KINDS``, the preferred one first.
+        artifacts: what is exported, by the names of ``export.artifact_kinds.KINDS``, the preferred one first.
         extra: the extra of edgeskel that the exporting machine needs.
         packages: what the device needs: package -> how it gets there.
         programs: programs of ours that travel in the bundle.

@@ -63,7 +63,7 @@ def _refused(artifact: Artifact, how: str) -> EngineError:
 
 def _mark(bundle: Bundle, artifact: Artifact) -> Path:
     """The file that stands for a proof of this content, with this engine, here."""
-    from targets.service.apart import surroundings
+    from targets.service.isolation import surroundings
 
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeskel" / "proved"
     about = f"{bundle.manifest['files'][artifact.file]} {surroundings(ENGINE)}"
@@ -80,7 +80,7 @@ def _name(number: int) -> str:
 def _ask(folder: str, file: str) -> None:
     """In the child."""
     from edgeskel.runtime.stepping import open_windows
-    from targets.service.apart import child
+    from targets.service.isolation import child
 
     child()
     bundle = Bundle.open(folder)

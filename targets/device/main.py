@@ -19,7 +19,7 @@ from edgeskel.errors import DeviceError, EdgeskelError
 from targets.device import probe, report, staging, steps, switching, trust
 from targets.device.install import begin, install_folder
 from targets.device.layout import Layout, read_json
-from targets.device.owned import require_owned
+from targets.device.owner_checks import require_owned
 from targets.device.release import DESCRIPTOR_LIMIT, SIGNATURE_LIMIT
 from targets.device.state import Event
 

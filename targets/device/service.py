@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from targets.device.child import Child
+from targets.device.child_process import Child
 from targets.device.layout import Install, Layout
 from targets.device.status import Manager
 from targets.device.systemd import Systemd

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeskel.errors import DeviceError
 from edgeskel.printable import printable, printable_all
-from targets.device import running
+from targets.device import untrusted_program
 from targets.device.layout import Layout, read_json, write_json
 from targets.device.release import require_whole
 

@@ -13,7 +13,7 @@ from typing import Any
 from edgeskel.errors import EdgeskelError, EngineError
 from edgeskel.files import read_regular
 from edgeskel.runtime.bundle import Bundle
-from targets.service import apart
+from targets.service import isolation
 
 __all__ = ["Release", "main"]
 

@@ -31,7 +31,7 @@ from edgeskel.runtime.bundle import Artifact, Bundle
 from edgeskel.runtime.engines import Engine, State
 from edgeskel.runtime.stepping import Stepper
 from edgeskel.skeleton import Float32, Frame
-from targets.service import apart
+from targets.service import isolation
 from targets.service.health import Health, notify
 from targets.service.sources import Feed
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import DeviceError
 from edgeskel.printable import printable, printable_all
-from targets.device import report, running, service, status, steps
+from targets.device import report, service, status, steps
 from targets.device.layout import Install, Layout
 from targets.device.release import Release
 from targets.device.state import EMPTY, State

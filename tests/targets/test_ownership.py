@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks._box import Box
 from edgeskel.errors import DeviceError, UsageError
-from targets.device import launch, owned
+from targets.device import launch, owner_checks
 from targets.device.layout import Install, Layout
 from targets.device.ownership import untrusted
 from targets.flash import signing
