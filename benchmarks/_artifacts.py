@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgeskel.models import Recogniser
-    from export.windows import Windows
+    from export.windows import WindowSet
 
 __all__ = ["HYPERFORMER", "LIVE", "MODEL", "PROTOCOL", "SMALL", "Artifact", "clips_of", "load", "make"]
 
@@ -51,7 +51,7 @@ def load(name: str) -> Recogniser:
                          frames=HYPERFORMER_FRAMES).eval()
 
 
-def clips_of(store: Path, model: Recogniser) -> Windows:
+def clips_of(store: Path, model: Recogniser) -> WindowSet:
     """Windows of recorded training clips."""
     from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window

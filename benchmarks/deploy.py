@@ -217,7 +217,7 @@ def _bundle() -> Path:
         from targets import get
 
         kinds = [kind for kind in get("host").artifacts if kind.startswith("onnx")]
-        build.build(build.Source(_MODEL, models.from_pretrained(_MODEL)), out, target="host", kinds=kinds)
+        build.build(build.TrainedModel(_MODEL, models.from_pretrained(_MODEL)), out, target="host", kinds=kinds)
     return out
 
 

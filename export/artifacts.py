@@ -23,15 +23,15 @@ from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Artifact, Golden, Window, step_form
 from edgeskel.runtime.comparison import compare, describe, run_windows
 from edgeskel.runtime.stepping import Stepper
+from export.artifact_kinds import KINDS, ArtifactKind
 from export.bundle import Entry, write_golden
 from export.graph import DeployableGraph, StepGraph, export_program
-from export.artifact_kinds import KINDS, ArtifactKind
 from export.library_output import suppress_library_output
 from export.ranges import FILE as RANGES
 from export.ranges import Ranges, apply_scales, read_scales, weights_digest
-from export.trained_model import Source
+from export.trained_model import TrainedModel
 from export.verify import latent_artifact
-from export.windows import Windows, synthetic_windows
+from export.windows import WindowSet, synthetic_windows
 
 __all__ = ["CALIBRATION", "TOLERANCE", "ArtifactMaker"]
 
@@ -57,12 +57,12 @@ class ArtifactMaker:
         LabelMismatch: calibration clips of actions that the recogniser does not know.
     """
 
-    source: Source
+    source: TrainedModel
     tensorrt: tuple[int, int] | None
     golden: Golden
-    golden_windows: Windows
+    golden_windows: WindowSet
 
-    def __init__(self, source: Source, calibration: Windows | None, tensorrt: tuple[int, int] | None = None) -> None:
+    def __init__(self, source: TrainedModel, calibration: WindowSet | None, tensorrt: tuple[int, int] | None = None) -> None:
         config = source.recogniser.config
         if calibration is not None:
             _check_labels(calibration, config.labels, source.name)
@@ -210,7 +210,7 @@ class ArtifactMaker:
                     "data_digest": calibration.data_digest, "sources": list(calibration.sources)}
         return None if self.recorded is None else self.recorded.calibration
 
-    def _clips(self) -> Windows:
+    def _clips(self) -> WindowSet:
         if self.calibration is None:
             raise ExportError("int8 needs recorded clips to calibrate with, and none were given",
                               remedy="give --calibration STORE (its training part is used, never its test part)")
@@ -274,7 +274,7 @@ class ArtifactMaker:
         return probabilities.numpy(), embedding.numpy()
 
 
-def _check_labels(calibration: Windows, known: Sequence[str], name: str) -> None:
+def _check_labels(calibration: WindowSet, known: Sequence[str], name: str) -> None:
     """Clips of other actions have other ranges. Unlabelled ones are the user's own, and his to answer for."""
     unknown = sorted(set(calibration.labels) - set(known) - {""})
     if unknown:

@@ -21,19 +21,19 @@ from edgeskel.models import count_parameters
 from edgeskel.runtime.bundle import MANIFEST, Bundle
 from edgeskel.training import record
 from export import model_card
+from export.artifact_kinds import KINDS, PROGRAMS, ArtifactKind
 from export.artifacts import CALIBRATION, TOLERANCE, ArtifactMaker
 from export.bundle import Content, Entry, seal
-from export.artifact_kinds import KINDS, PROGRAMS, ArtifactKind
-from export.trained_model import Source, safe_name
-from export.windows import Windows
+from export.trained_model import TrainedModel, safe_name
+from export.windows import WindowSet
 
-__all__ = ["CALIBRATION", "KINDS", "ArtifactKind", "Source", "build", "safe_name"]
+__all__ = ["CALIBRATION", "KINDS", "ArtifactKind", "TrainedModel", "build", "safe_name"]
 
 _STEP_OF = {"onnx-fp32": "onnx-step", "xnnpack-fp32": "xnnpack-step"}
 
 
-def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], programs: Sequence[str] = (),
-          calibration: Windows | None = None, precisions: Sequence[str] = (), notes: Sequence[str] = (),
+def build(source: TrainedModel, out: Path, *, target: str, kinds: Sequence[str], programs: Sequence[str] = (),
+          calibration: WindowSet | None = None, precisions: Sequence[str] = (), notes: Sequence[str] = (),
           replay: tuple[Store, Iterable[int]] | None = None, needs: dict[str, str] | None = None, profile: str = "",
           tensorrt: tuple[int, int] | None = None, progress: Callable[[str], None] = lambda what: None) -> Bundle:
     """Write a bundle; ``out`` appears whole, or not at all.

@@ -13,7 +13,7 @@ from edgeskel.errors import UsageError
 from edgeskel.models import Recogniser
 from edgeskel.runtime.bundle import Bundle, Window
 from edgeskel.training import record
-from export.build import CALIBRATION, Source, build
+from export.build import CALIBRATION, TrainedModel, build
 from export.windows import calibration_windows
 
 __all__ = ["Target", "export_bundle"]
@@ -69,7 +69,7 @@ def export_bundle(model: str | Path | Recogniser, out: str | Path, target: Targe
     if latent_replay and calibration is None:
         raise UsageError("latent replay without calibration", expected="recordings that the model learned from",
                          remedy="some of each action are replayed while the device learns: give --calibration STORE")
-    source = Source("model", model.eval()) if isinstance(model, Recogniser) else Source.of(model)
+    source = TrainedModel("model", model.eval()) if isinstance(model, Recogniser) else TrainedModel.of(model)
     settings = source.recogniser.config
     windows = replay = None
     if calibration is not None:

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeskel.errors import ExportError
-from export.onnx import Network, preprocessing
+from export.onnx import OnnxGraph, preprocessing
 from export.operators import check_operators, value_types
 
 __all__ = ["to_fp16"]
@@ -22,7 +22,7 @@ _SMALLEST = 6.103515625e-05  # the smallest normal fp16: engines flush what is b
 _LARGEST = 65504.0
 
 
-def to_fp16(network: Network) -> onnx.ModelProto:
+def to_fp16(network: OnnxGraph) -> onnx.ModelProto:
     """``network`` with fp16 weights and arithmetic behind its preprocessing.
 
     Raises:

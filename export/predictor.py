@@ -18,7 +18,7 @@ from edgeskel.skeleton import Float32, Topology
 from export.executorch import lower_xnnpack
 from export.graph import DeployableGraph, export_program
 from export.library_output import suppress_library_output
-from export.windows import Windows
+from export.windows import WindowSet
 
 __all__ = ["ArtifactPredictor", "xnnpack_artifacts"]
 
@@ -49,7 +49,7 @@ class ArtifactPredictor:
         return np.stack([self.engine(one[None], seen[None])[0] for one, seen in pairs])
 
 
-def xnnpack_artifacts(model: Recogniser, calibration: Windows, folder: Path,
+def xnnpack_artifacts(model: Recogniser, calibration: WindowSet, folder: Path,
                       precisions: Sequence[str] = ("fp32", "int8")) -> dict[str, ArtifactPredictor]:
     """``model`` as ``.pte`` files in ``folder``, by precision; int8 is calibrated with recorded clips."""
     made = {}

@@ -17,11 +17,11 @@ from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter, segmenter_e
 from edgeskel.training import record
 from export.ranges import Ranges
 
-__all__ = ["Source", "safe_name"]
+__all__ = ["TrainedModel", "safe_name"]
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainedModel:
     """What is exported.
 
     Args:
@@ -52,7 +52,7 @@ class Source:
         return set(self.recogniser.config.labels) <= set(synthetic.actions())
 
     @classmethod
-    def of(cls, model: str | Path) -> Source:
+    def of(cls, model: str | Path) -> TrainedModel:
         """A shipped model, or what a checkpoint folder holds.
 
         Args:

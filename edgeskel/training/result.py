@@ -55,7 +55,7 @@ def write(out: Path, kept: nn.Module, run: dict[str, Any], store: Store, parts: 
         title = f"{run['recogniser']} on {run['dataset']}"
         file.write(report.render(title, metrics, store, run=told, part="validation").encode())
     with atomic_write(out / "README.md") as file:
-        file.write(model_card.render(told, kept).encode())
+        file.write(card.render(told, kept).encode())
     return found
 
 

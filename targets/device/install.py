@@ -67,7 +67,7 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
     earliest = datetime.fromisoformat(created).timestamp() if created else 0.0
     compatibility.require(
         facts,
-        compatibility.Wanted(
+        compatibility.Requirements(
             release.facts["target"],
             options.scope,
             str(layout.prefix),

@@ -32,7 +32,7 @@ def program(layout: Layout, identity: str, verb: str, say: Callable[[str], None]
     """
     install = layout.install()
     folder = layout.release(identity)
-    ended = running.run(
+    ended = untrusted_program.run(
         [install.python, "-I", "-B", str(folder / PROGRAM), verb, "--release", str(folder), *arguments],
         what=f"{verb} of {identity}",
         limit_s=_LIMIT_S[verb],

@@ -23,7 +23,7 @@ from targets.device.release import DESCRIPTOR, SCHEMA, SIGNATURE, TOOL, Release
 from targets.flash import wheels as packages
 from targets.flash.signing import Key
 
-__all__ = ["Settings", "pack", "program_files", "tool_bytes"]
+__all__ = ["ReleaseSettings", "pack", "program_files", "tool_bytes"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry in the tool: its bytes depend on its content alone
 _SHEBANG = b"#!/usr/bin/env python3\n"
@@ -63,7 +63,7 @@ _PACKAGE = '"""Part of edgeskel."""\n'
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReleaseSettings:
     """How a release recognises.
 
     Args:
@@ -85,7 +85,7 @@ def pack(
     bundle: Bundle,
     out: Path,
     key: Key,
-    settings: Settings,
+    settings: ReleaseSettings,
     *,
     wheels: Sequence[Path] = (),
     machine: str = "",

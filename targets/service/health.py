@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Counts", "Health", "notify"]
+__all__ = ["ServiceCounters", "ServiceHealth", "notify"]
 
 _EVERY_S = 1.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -28,7 +28,7 @@ def notify(message: str) -> None:
 
 
 @dataclass
-class Counts:
+class ServiceCounters:
     """Since the service was started."""
 
     frames: int = 0
@@ -48,7 +48,7 @@ class Counts:
 
 
 @dataclass
-class Health:
+class ServiceHealth:
     """Keeps the file and the watchdog.
 
     Args:
@@ -60,7 +60,7 @@ class Health:
     release: str
     source: str
     chosen: dict[str, str]
-    counts: Counts = field(default_factory=Counts)
+    counts: ServiceCounters = field(default_factory=ServiceCounters)
     source_says: str = "not opened yet"
     last_event: dict[str, Any] | None = None
 

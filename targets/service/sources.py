@@ -23,7 +23,7 @@ from firmware_bridge import Source, open_source
 from firmware_bridge.recording import Recording
 from firmware_bridge.replay import Replay, speed_of
 
-__all__ = ["Feed", "open_address"]
+__all__ = ["ReconnectingSource", "open_address"]
 
 _QUEUE = 256
 _WAIT_S = (1.0, 30.0)  # before a source is opened again: at first, and at most
@@ -45,7 +45,7 @@ def open_address(address: str, bundle: Bundle) -> Source:
     )
 
 
-class Feed:
+class ReconnectingSource:
     """Opens a source, and opens it again whenever it fails or ends: a sensor that was unplugged comes back.
 
     Args:

@@ -66,7 +66,7 @@ def key(key_path: Path) -> signing.Key:
 def made(host_bundle: Path, key: signing.Key, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A signed release of the small bundle, without an engine."""
     out = tmp_path_factory.mktemp("made") / "release"
-    packing.pack(Bundle.open(host_bundle), out, key, packing.Settings())
+    packing.pack(Bundle.open(host_bundle), out, key, packing.ReleaseSettings())
     return out
 
 

@@ -64,7 +64,7 @@ def test_a_flipped_bit_in_a_signed_program_file_is_an_answer(
     content[place] ^= 1 << (place % 8)
     model.write_bytes(content)
     resealed(bundle)
-    packing.pack(Bundle.open(bundle), tmp_path / "release", key, packing.Settings())
+    packing.pack(Bundle.open(bundle), tmp_path / "release", key, packing.ReleaseSettings())
     status, answer = called(tmp_path / "release", "prove")
     assert status in (0, 1) and (("result" in answer) == (status == 0))
     if status:
@@ -84,7 +84,7 @@ def crashing(host_bundle: Path, key: signing.Key, out: Path, *artifacts: str) ->
     file = "edgeskel/runtime/engines/onnxruntime.py"
     assert _CRASH in program[file].decode()
     program[file] = program[file].decode().replace(_CRASH, _CRASHES.format(artifacts=artifacts)).encode()
-    packing.pack(Bundle.open(host_bundle), out, key, packing.Settings("golden:?speed=0"), program=program)
+    packing.pack(Bundle.open(host_bundle), out, key, packing.ReleaseSettings("golden:?speed=0"), program=program)
     return out
 
 
@@ -135,7 +135,7 @@ def test_what_was_proved_here_is_not_proved_again(
     program = packing.program_files()
     main = "targets/service/main.py"
     program[main] = program[main].replace(b"    apart.child()\n", b"    apart.child()\n    print('asked', file=sys.stderr)\n")
-    packing.pack(Bundle.open(host_bundle), tmp_path / "first", key, packing.Settings(), program=program)
+    packing.pack(Bundle.open(host_bundle), tmp_path / "first", key, packing.ReleaseSettings(), program=program)
     status, answer = called(tmp_path / "first", "prove")
     assert status == 0 and answer["result"]["proved_with"]
     for surroundings, asked in ((answer["result"]["proved_with"], 0), ("onnxruntime of last year", 1)):
@@ -161,7 +161,7 @@ def test_what_was_proved_here_is_not_proved_again(
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"choice": 3}', b'{"choice": {"chosen": []}}', b"\xff", b"[" * 5000])
 def test_a_damaged_choice_is_named(host_bundle: Path, key: signing.Key, tmp_path: Path, content: bytes) -> None:
-    packing.pack(Bundle.open(host_bundle), tmp_path / "release", key, packing.Settings())
+    packing.pack(Bundle.open(host_bundle), tmp_path / "release", key, packing.ReleaseSettings())
     (tmp_path / "choice.json").write_bytes(content)
     status, answer = called(tmp_path / "release", "serve", "--choice", tmp_path / "choice.json")
     assert status == 1 and "does not say what this release runs" in answer["error"]["seen"]

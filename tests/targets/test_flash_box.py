@@ -32,7 +32,9 @@ def faulty(box: Box, host_bundle: Path, key_path: Path, file: str, old: str, new
     program[file] = text.replace(old, new).encode()
     with pytest.MonkeyPatch.context() as patch, Connection("box", box.ssh_config) as connection:
         patch.setattr(flashing, "pack", lambda *args, **kw: packing.pack(*args, **{**kw, "program": program}))
-        run = flashing.Flash(connection, Bundle.open(host_bundle), flashing.Options(watch_s=8), lambda step, line: None)
+        run = flashing.DeviceFlasher(
+            connection, Bundle.open(host_bundle), flashing.FlashOptions(watch_s=8), lambda step, line: None
+        )
         run.probe()
         run.stage(signing.load(key_path))
         run.build()
@@ -117,7 +119,7 @@ FAULTS = {
     "recognises nothing": (
         "targets/service/serve.py",
         "        events = self._session.step(frame)\n",
-        "        events: list[Event] = []\n        self._taken(frame)\n        self._health.counts.moving += 1\n",
+        "        events: list[Event] = []\n        self._count_frame(frame)\n        self._health.counts.moving += 1\n",
         "no recognition",
     ),
     "holds whoever reads its health": (

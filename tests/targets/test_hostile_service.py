@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import DeviceError
 from edgeskel.printable import printable, printable_all
-from targets.device import report, service, status, steps
+from targets.device import report, service, status, steps, untrusted_program
 from targets.device.layout import Install, Layout
 from targets.device.release import Release
 from targets.device.state import EMPTY, State
@@ -171,12 +171,12 @@ def test_a_release_whose_program(layout: Layout, made: Path, how: str) -> None:
 def test_a_program_that_never_ends_is_ended(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-c", "import time; time.sleep(1000)"]
     with pytest.raises(DeviceError, match="it took over"):
-        running.run(command, what="it", limit_s=0.5, cwd=str(tmp_path), env={}, owner={})
+        untrusted_program.run(command, what="it", limit_s=0.5, cwd=str(tmp_path), env={}, owner={})
 
 
 def test_a_program_has_no_terminal_and_leaves_nothing_running(tmp_path: Path) -> None:
     text = "import os, time\npid = os.fork()\nif pid == 0: time.sleep(1000)\nprint(pid, os.getsid(0) == os.getpid())"
-    ended = running.run([sys.executable, "-I", "-c", text], what="it", limit_s=60, cwd=str(tmp_path), env={}, owner={})
+    ended = untrusted_program.run([sys.executable, "-I", "-c", text], what="it", limit_s=60, cwd=str(tmp_path), env={}, owner={})
     pid, leads = ended.output.split()
     assert leads == "True"  # of a session of its own
     end = time.monotonic() + 30
@@ -200,7 +200,7 @@ def test_a_state_that_no_device_is_in_is_refused(data: st.DataObject) -> None:
     except DeviceError as error:
         assert error.seen.isprintable()
         return
-    names = [state.current, state.previous, state.spare, *(({state.trial.release}) if state.trial else ())]
+    names = [state.current, state.previous, state.fallback, *(({state.trial.release}) if state.trial else ())]
     assert all(name is None or "/" not in name and not name.startswith(".") for name in names)
     assert state.trial is None or 0 < state.trial.watch_s <= 7 * 86400 and state.trial.starts >= 0
     assert State.from_json(EMPTY.to_json()) == EMPTY

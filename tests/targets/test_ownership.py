@@ -69,8 +69,8 @@ def test_the_temporary_folder_is_no_place_for_an_install_that_starts_at_boot(tmp
     layout = Layout(tmp_path / "prefix")
     for scope in ("system", "user"):
         with pytest.raises(DeviceError, match="everybody can write in /tmp"):
-            owned.require_owned(layout, scope)
-    owned.require_owned(layout, "none")
+            owner_checks.require_owned(layout, scope)
+    owner_checks.require_owned(layout, "none")
 
 
 @needs_root
@@ -176,7 +176,7 @@ def test_units_of_roots_start_no_interpreter_of_somebody_elses(place: Path) -> N
     python.write_text("")
     os.chown(python, STRANGER, STRANGER)
     with pytest.raises(DeviceError, match="would run the interpreter"):
-        owned.require_interpreter(str(python))
+        owner_checks.require_interpreter(str(python))
 
 
 @needs_root

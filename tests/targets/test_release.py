@@ -40,8 +40,8 @@ def upload(made: Path, missing: list[dict[str, Any]]) -> bytes:
 
 
 def test_the_same_content_is_the_same_release(host_bundle: Path, made: Path, key: signing.Key, tmp_path: Path) -> None:
-    again = packing.pack(Bundle.open(host_bundle), tmp_path / "again", key, packing.Settings())
-    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.Settings(threshold=0.7))
+    again = packing.pack(Bundle.open(host_bundle), tmp_path / "again", key, packing.ReleaseSettings())
+    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.ReleaseSettings(threshold=0.7))
     assert again.content == (made / DESCRIPTOR).read_bytes() and other.identity != again.identity
     assert (tmp_path / "again" / SIGNATURE).read_bytes() == (made / SIGNATURE).read_bytes()
 
@@ -182,7 +182,7 @@ def test_the_key_must_be_trusted_at_the_end_too(made: Path, layout: Layout, tmp_
 def test_of_two_flashes_at_once_the_last_that_begins_goes_on(
     made: Path, layout: Layout, host_bundle: Path, key: signing.Key, tmp_path: Path
 ) -> None:
-    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.Settings(threshold=0.7)).identity
+    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.ReleaseSettings(threshold=0.7)).identity
     first = offer(layout, made)
     assert offer(layout, tmp_path / "other")["release"] == other
     for step in (
@@ -251,13 +251,13 @@ def test_files_of_the_source(host_bundle: Path, key: signing.Key, tmp_path: Path
     walk = tmp_path / "walk.npz"
     walk.write_bytes(b"x")
     release = packing.pack(
-        Bundle.open(host_bundle), tmp_path / "out", key, packing.Settings("replay:walk.npz"), files=[walk]
+        Bundle.open(host_bundle), tmp_path / "out", key, packing.ReleaseSettings("replay:walk.npz"), files=[walk]
     )
     assert "files/walk.npz" in release.files and not release.needs_network
     with pytest.raises(UsageError, match="two files"):
-        packing.pack(Bundle.open(host_bundle), tmp_path / "twice", key, packing.Settings(), files=[walk, walk])
+        packing.pack(Bundle.open(host_bundle), tmp_path / "twice", key, packing.ReleaseSettings(), files=[walk, walk])
     with pytest.raises(UsageError, match="no file"):
-        packing.pack(Bundle.open(host_bundle), tmp_path / "none", key, packing.Settings(), files=[tmp_path / "absent"])
+        packing.pack(Bundle.open(host_bundle), tmp_path / "none", key, packing.ReleaseSettings(), files=[tmp_path / "absent"])
     assert not (tmp_path / "twice").exists() and not (tmp_path / "none").exists()
 
 

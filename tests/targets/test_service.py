@@ -24,7 +24,7 @@ from edgeskel.runtime.bundle import Bundle
 from export.bundle import write_manifest
 from targets.flash import packing, signing
 from targets.service import prove, serve, sources
-from targets.service.health import Health, notify
+from targets.service.health import ServiceHealth, notify
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +131,9 @@ def test_an_engine_that_starts_to_answer_wrongly_ends_the_service(
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     monkeypatch.setattr(serve, "_CHECK_S", 0.0)
-    health = Health("small-0", "golden:", {"artifact": "model.onnx", "engine": "onnxruntime", "precision": "fp32"})
+    health = ServiceHealth("small-0", "golden:", {"artifact": "model.onnx", "engine": "onnxruntime", "precision": "fp32"})
     engine = Scripted(bundle)
-    checked = serve.Checked(engine, bundle.artifacts[0], bundle, health)
+    checked = serve.MonitoredEngine(engine, bundle.artifacts[0], bundle, health)
     for _ in range(3):
         checked.check_when_due()
     assert health.counts.checks == 3 and health.counts.recognitions == 0
@@ -167,7 +167,7 @@ def test_a_source_that_fails_is_opened_again(bundle: Bundle, monkeypatch: pytest
 
     original = sources.open_address
     monkeypatch.setattr(sources, "open_address", open_address)
-    feed = sources.Feed("camera:x", bundle, said.append)
+    feed = sources.ReconnectingSource("camera:x", bundle, said.append)
     assert feed.next(10) is None and feed.next(10) is not None  # a fresh start, then frames
     assert any("unplugged; opening it again" in line for line in said) and said[-1] == "open"
 
@@ -249,7 +249,7 @@ def test_while_it_builds_the_service_asks_for_time(
 
 
 @contextmanager
-def served(bundle: Path, key_path: Path, tmp_path: Path, settings: packing.Settings) -> Iterator[Any]:
+def served(bundle: Path, key_path: Path, tmp_path: Path, settings: packing.ReleaseSettings) -> Iterator[Any]:
     """The service of a release as a process, and ``health()``: what it says of itself, {} before that."""
     packing.pack(Bundle.open(bundle), tmp_path / "release", signing.load(key_path), settings)
     (tmp_path / "run").mkdir()
@@ -290,7 +290,7 @@ def awaited(health: Callable[[], dict[str, Any]], done: Callable[[dict[str, Any]
 
 
 def test_a_terminated_service_ends_well(host_bundle: Path, key_path: Path, tmp_path: Path) -> None:
-    with served(host_bundle, key_path, tmp_path, packing.Settings("golden:?speed=0")) as (process, health):
+    with served(host_bundle, key_path, tmp_path, packing.ReleaseSettings("golden:?speed=0")) as (process, health):
         said = awaited(health, lambda said: said["recognitions"] > 20)
         process.terminate()
         _, errors = process.communicate(timeout=120)
@@ -319,7 +319,7 @@ def test_what_is_not_certain_enough_is_unknown(
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     manifest["certainty"] = certainty
     write_manifest(bundle, manifest)
-    settings = packing.Settings("golden:?speed=0", threshold=threshold)
+    settings = packing.ReleaseSettings("golden:?speed=0", threshold=threshold)
     with served(bundle, key_path, tmp_path, settings) as (process, health):
         said = awaited(health, lambda said: said["actions"] + said["unknown"] > 2)
         process.terminate()

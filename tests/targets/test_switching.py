@@ -20,7 +20,7 @@ from targets.device import switching
 from targets.device.layout import Layout, write_json
 from targets.device.release import Release
 from targets.device.state import State
-from targets.device.status import Look
+from targets.device.status import ServiceStatus
 from targets.flash import packing, signing
 
 
@@ -70,12 +70,12 @@ class Scripted:
     def stop(self) -> None:
         self.running = ""
 
-    def look(self) -> Look:
+    def status(self) -> ServiceStatus:
         self._count()
         return (
-            Look("failed", 1, 0, "exit-code")
+            ServiceStatus("failed", 1, 0, "exit-code")
             if self.running == self._breaks or not self.running
-            else Look("active", 0, 1)
+            else ServiceStatus("active", 0, 1)
         )
 
     def log(self, lines: int) -> str:
@@ -99,7 +99,7 @@ def install(
 
     def make(threshold: float) -> str:
         out = layout.prefix / "made"
-        release = packing.pack(Bundle.open(host_bundle), out, key, packing.Settings(threshold=threshold))
+        release = packing.pack(Bundle.open(host_bundle), out, key, packing.ReleaseSettings(threshold=threshold))
         out.rename(layout.release(release.identity))
         write_json(layout.choice(release.identity), {"choice": {}})
         return release.identity
@@ -134,7 +134,7 @@ def test_a_trial_that_is_killed_anywhere_and_begun_again(
                 switch(layout, second)
             except Killed:
                 state = switching.load(layout)
-                assert state.current in (first, second) and state.kept >= {first}
+                assert state.current in (first, second) and state.retained >= {first}
                 switching.settle(layout)
             state = switching.load(layout)
             assert state.phase == "good" and state.current == (first if breaks else second), (breaks, moment)
