@@ -19,7 +19,9 @@ _LARGEST = 1e15
 _NEEDED = {"release": str, "beat": float, "frames": int, "moving": int, "recognitions": int, "source": str, "source_says": str,
            "rss_mb": float}
 _KNOWN = {"pid": int, "uptime_s": float, "ready_s": float, "first_recognition_s": float, "checks": int, "actions": int,
-          "unknown": int, "artifact": str, "engine": str, "precision": str, "way": str}
+          "unknown": int, "artifact": str, "engine": str, "precision": str, "mode": str}
+
+_MODES = {"frame": "streaming", "window": "sliding-window"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def health(install: Install) -> dict[str, Any] | None:
         return None
     kept = {"pid": 0, "actions": 0, "unknown": 0, "uptime_s": 0.0, **{name: said[name] for name in _NEEDED}}
     kept.update({name: said[name] for name, kind in _KNOWN.items() if _is(said.get(name), kind)})
+    if said.get("way") in _MODES:  # as the programs of earlier releases say it
+        kept["mode"] = _MODES[said["way"]]
     refused = said.get("refused")
     counted = refused.items() if isinstance(refused, dict) else ()
     kept["refused"] = {reason[:_WORDS]: count for reason, count in list(counted)[:_REASONS] if _is(count, int)}

@@ -54,7 +54,7 @@ class ServiceHealth:
     Args:
         release: whose service this is.
         source: the address of its frames.
-        chosen: artifact, engine, precision and way.
+        chosen: artifact, engine, precision and mode.
     """
 
     release: str
@@ -84,7 +84,7 @@ class ServiceHealth:
         if self._first_s is None:
             self._first_s = _uptime() - self._started
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Called in every round of the loop: once a second it writes and feeds the watchdog."""
         if _uptime() - self._written >= _EVERY_S:
             self._write()

@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument(
         "--without", nargs=2, action="append", default=[], metavar=("FILE", "WHY"), help="an artifact that is out of question"
     )
-    parser.add_argument(isolation.FLAG, action="store_true", help="in this very process (the program calls itself so)")
+    parser.add_argument(isolation.IN_PROCESS, action="store_true", help="in this very process (the program calls itself so)")
     options = parser.parse_args()
     try:
         if options.verb == "serve":
@@ -64,22 +64,22 @@ def main() -> int:
 
 
 def _answer(options: argparse.Namespace) -> dict[str, Any]:
-    if not options.apart:
+    if not options.in_process:
         if options.verb == "prove":
             return isolation.prove(options.release)
-        return isolation.ask(options.verb, options.release, *(("--choice", str(options.choice)) if options.choice else ()))
+        return isolation.run_verb(options.verb, options.release, *(("--choice", str(options.choice)) if options.choice else ()))
     from targets.service import prove
 
-    isolation.child()
+    isolation.enter_child()
     release = InstalledRelease.open(options.release)
     if options.verb == "build":
         return prove.build(release.bundle, _precision(release))
     if options.verb == "verify":
         chosen = _choice(options.choice)["chosen"]
-        isolation.trying(chosen["artifact"], chosen["engine"])
+        isolation.announce(chosen["artifact"], chosen["engine"])
         return prove.verify(release.bundle, chosen, release.settings.get("threads"))
-    found = prove.prove(release.bundle, release.settings, without=dict(options.without), trying=isolation.trying)
-    return {**found, "proved_with": isolation.surroundings(found["chosen"]["engine"])}
+    found = prove.prove(release.bundle, release.settings, without=dict(options.without), trying=isolation.announce)
+    return {**found, "proved_with": isolation.engine_environment(found["chosen"]["engine"])}
 
 
 def _precision(release: InstalledRelease) -> str | None:

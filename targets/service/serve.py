@@ -38,11 +38,10 @@ from targets.service.sources import ReconnectingSource
 if TYPE_CHECKING:
     from targets.service.main import InstalledRelease
 
-__all__ = ["MonitoredEngine", "RecognitionService", "serve"]
+__all__ = ["MonitoredEngine", "RecognitionService", "rebuild_engine", "serve"]
 
-_CHECK_S = 5.0
 _WAIT_S = 0.5
-_BUILD_S = 5.0  # between two signs of life while an engine is built
+_ALIVE_S = 5.0  # between two signs of life while a child works
 
 
 class MonitoredEngine:
@@ -53,18 +52,21 @@ class MonitoredEngine:
         artifact: takes windows or steps, and says the tolerance.
         bundle: says the golden answers.
         health: is told of live answers.
+        check_every_s: between two golden windows.
     """
 
     name: str = "monitored"
 
-    def __init__(self, engine: Engine, artifact: Artifact, bundle: Bundle, health: ServiceHealth) -> None:
+    def __init__(
+        self, engine: Engine, artifact: Artifact, bundle: Bundle, health: ServiceHealth, *, check_every_s: float = 5.0
+    ) -> None:
         self.name = engine.name
         self._engine, self._golden, self._health = engine, bundle.golden, health
         self._steps = artifact.form == "step"
         self._form, self._joints = bundle.step, len(bundle.topology.joints)
         self._label = f"{artifact.file} on {engine.name}"
         self._allowed = float(artifact.details["tolerance"]["max_abs_diff"])
-        self._next, self._due = 0, 0.0
+        self._next, self._due, self._check_every_s = 0, 0.0, check_every_s
 
     @staticmethod
     def available() -> str | None:
@@ -110,7 +112,7 @@ class MonitoredEngine:
                 remedy="see edgeskel flash verify HOST",
             )
         self._health.counts.checks += 1
-        self._next, self._due = self._next + 1, time.monotonic() + _CHECK_S
+        self._next, self._due = self._next + 1, time.monotonic() + self._check_every_s
 
 
 class RecognitionService:
@@ -169,7 +171,7 @@ def serve(release: InstalledRelease, chosen: dict[str, str], proved_with: str | 
 
     Args:
         release: whose service this is.
-        chosen: artifact, engine, precision and way.
+        chosen: artifact, engine, precision and mode.
         proved_with: surroundings in which that was proved; where they are others now, it is proved again first.
         choice: the file that says so.
 
@@ -181,10 +183,10 @@ def serve(release: InstalledRelease, chosen: dict[str, str], proved_with: str | 
     health = ServiceHealth(release.identity, str(settings["source"]), chosen)
     artifact = next(entry for entry in bundle.artifacts if entry.file == chosen["artifact"])
     if chosen["engine"] == "tensorrt":
-        _build(release)
-    if proved_with != isolation.surroundings(chosen["engine"]):
-        alive = partial(_busy, "proving the engine, which has changed")
-        isolation.ask("verify", release.path, "--choice", str(choice), alive=alive, every_s=_BUILD_S)
+        rebuild_engine(release)
+    if proved_with != isolation.engine_environment(chosen["engine"]):
+        alive = partial(_extend_timeout, "proving the engine, which has changed")
+        isolation.run_verb("verify", release.path, "--choice", str(choice), alive=alive, every_s=_ALIVE_S)
     inner = engines.get(chosen["engine"])(bundle.file(artifact.file), bundle.manifest, settings.get("threads"))
     engine = MonitoredEngine(inner, artifact, bundle, health)
     engine.check_when_due()
@@ -196,7 +198,7 @@ def serve(release: InstalledRelease, chosen: dict[str, str], proved_with: str | 
     while not stopped.is_set():
         _step(source, service)
         engine.check_when_due()
-        health.beat()
+        health.heartbeat()
     notify("STOPPING=1")
     service.finish()
     return 0
@@ -213,15 +215,16 @@ def _step(source: ReconnectingSource, service: RecognitionService) -> None:
         service.step(frame)
 
 
-def _build(release: InstalledRelease) -> None:
+def rebuild_engine(release: InstalledRelease, *, alive_every_s: float = _ALIVE_S) -> None:
     """Have the engine of the TensorRT that is here now: after an upgrade it is built from the ONNX, which takes minutes.
 
     A process of its own: the builder may keep the interpreter to itself, and the watchdog must not take that for a hang.
     """
-    isolation.ask("build", release.path, alive=partial(_busy, "building the engine for this TensorRT"), every_s=_BUILD_S)
+    alive = partial(_extend_timeout, "building the engine for this TensorRT")
+    isolation.run_verb("build", release.path, alive=alive, every_s=alive_every_s)
 
 
-def _busy(what: str) -> None:
+def _extend_timeout(what: str) -> None:
     notify(f"EXTEND_TIMEOUT_USEC=60000000\nWATCHDOG=1\nSTATUS={what}")
 
 

@@ -8,7 +8,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stdout
@@ -24,6 +23,7 @@ from edgeskel.runtime.bundle import Bundle
 from targets.device import trust
 from targets.device.layout import Install, Layout
 from targets.flash import packing, signing
+from tests.targets.waiting import until
 
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*"]
@@ -167,15 +167,9 @@ def good(flash: Callable[..., dict[str, Any]], ask: Callable[..., dict[str, Any]
     return str(flash()["release"])
 
 
-def settled(ask: Callable[..., dict[str, Any]], limit_s: float = 240.0) -> dict[str, Any]:
+def settled(ask: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """The box's status once no trial is going on and its service answers."""
-    end = time.monotonic() + limit_s
-    while True:
-        found = ask("status", status=None)
-        if found.get("trial", 1) is None and found["running"] is not None:
-            return found
-        assert time.monotonic() < end, found
-        time.sleep(0.3)
+    return until(lambda: ask("status", status=None), lambda found: found.get("trial", 1) is None and found["running"] is not None)
 
 
 def command(*words: object) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 from edgeskel.runtime.bundle import Bundle, file_digest
 from export.bundle import write_manifest
 from targets.flash import packing, signing
+from tests.targets.waiting import LIMIT_S, until
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def called(release: Path, verb: str, *arguments: object) -> tuple[int, dict[str,
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=LIMIT_S,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.stdout, done.stderr
@@ -128,13 +129,20 @@ def test_the_service_loads_nothing_that_ends_a_process(host_bundle: Path, key: s
     assert status == 1 and "SIGSEGV" in answer["error"]["seen"]
 
 
+def _await_health(place: Path, process: subprocess.Popen[str]) -> None:
+    until(lambda: (place / "run/health.json").exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+
+
 def test_what_was_proved_here_is_not_proved_again(
     host_bundle: Path, key: signing.Key, key_path: Path, tmp_path: Path
 ) -> None:
     """The service starts as it was proved; after an upgrade of its engine it proves first. Which one it did, its own child says."""
     program = packing.program_files()
     main = "targets/service/main.py"
-    program[main] = program[main].replace(b"    apart.child()\n", b"    apart.child()\n    print('asked', file=sys.stderr)\n")
+    enter = b"    isolation.enter_child()\n"
+    assert enter in program[main]
+    program[main] = program[main].replace(enter, enter + b"    print('asked', file=sys.stderr)\n")
     packing.pack(Bundle.open(host_bundle), tmp_path / "first", key, packing.ReleaseSettings(), program=program)
     status, answer = called(tmp_path / "first", "prove")
     assert status == 0 and answer["result"]["proved_with"]
@@ -153,10 +161,9 @@ def test_what_was_proved_here_is_not_proved_again(
             env={**os.environ, "RUNTIME_DIRECTORY": str(place / "run")},
         )
         assert process.stderr is not None
-        while not (place / "run/health.json").exists():
-            assert process.poll() is None, process.communicate()
+        _await_health(place, process)
         process.terminate()
-        assert process.communicate(timeout=60)[1].count("asked") == asked
+        assert process.communicate(timeout=LIMIT_S)[1].count("asked") == asked
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"choice": 3}', b'{"choice": {"chosen": []}}', b"\xff", b"[" * 5000])

@@ -21,6 +21,7 @@ from targets.device.layout import Install, Layout
 from targets.device.release import Release
 from targets.device.state import EMPTY, State
 from targets.flash.remote import Connection
+from tests.targets.waiting import LIMIT_S, until
 
 WHOLE: dict[str, Any] = {
     "release": "small-0", "beat": 5.0, "frames": 5, "moving": 5, "recognitions": 5, "source": "golden:", "source_says": "open",
@@ -104,7 +105,7 @@ def test_journals_are_shown_without_their_control_characters(layout: Layout) -> 
     assert shown["journal"][1].startswith("\\x1b]52") and shown["service"] and all(
         line.isprintable() for line in (*shown["journal"], *shown["service"])
     )
-    assert status.last_words(service.manager(layout, layout.install())).isprintable()
+    assert status.last_log_line(service.manager(layout, layout.install())).isprintable()
     layout.journal.unlink()
     os.mkfifo(layout.journal)
     assert report.journal(layout, 10)["journal"] == []
@@ -165,7 +166,7 @@ def test_a_release_whose_program(layout: Layout, made: Path, how: str) -> None:
     start = time.monotonic()
     with pytest.raises(DeviceError) as caught:
         steps.program(layout, identity, "prove", lambda line: None)
-    assert expected in str(caught.value) and str(caught.value).isprintable() and time.monotonic() - start < 60
+    assert expected in str(caught.value) and str(caught.value).isprintable() and time.monotonic() - start < LIMIT_S
 
 
 def test_a_program_that_never_ends_is_ended(tmp_path: Path) -> None:
@@ -176,13 +177,12 @@ def test_a_program_that_never_ends_is_ended(tmp_path: Path) -> None:
 
 def test_a_program_has_no_terminal_and_leaves_nothing_running(tmp_path: Path) -> None:
     text = "import os, time\npid = os.fork()\nif pid == 0: time.sleep(1000)\nprint(pid, os.getsid(0) == os.getpid())"
-    ended = untrusted_program.run([sys.executable, "-I", "-c", text], what="it", limit_s=60, cwd=str(tmp_path), env={}, owner={})
+    command = [sys.executable, "-I", "-c", text]
+    ended = untrusted_program.run(command, what="it", limit_s=LIMIT_S, cwd=str(tmp_path), env={}, owner={})
     pid, leads = ended.output.split()
     assert leads == "True"  # of a session of its own
-    end = time.monotonic() + 30
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():  # a zombie has none
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    words = Path(f"/proc/{pid}/cmdline")
+    until(lambda: not words.exists() or not words.read_bytes())  # a zombie has none
 
 
 STATE = State("trial", "a-1", "b-2").begin("c-3", 60.0, "flashed", "now").to_json()

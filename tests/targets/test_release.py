@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from targets.device.layout import Layout
 from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage, require_whole, version
 from targets.device.state import State
 from targets.flash import packing, signing
+from tests.targets.waiting import LIMIT_S
 
 
 def offer(layout: Layout, made: Path, **options: Any) -> dict[str, Any]:
@@ -240,7 +240,6 @@ def test_killed_while_it_is_admitted(made: Path, layout: Layout) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert not target.exists() or damage(target, target.name) is None
-    time.sleep(0)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert damage(target, target.name) is None
     staging.prune(layout, State())
@@ -311,7 +310,7 @@ def test_a_stick_with_something_else_than_files_is_refused_at_once(
     done = subprocess.run(
         [sys.executable, "-I", "-B", str(stick / TOOL), "install", str(stick), "--prefix", str(layout.prefix), "--scope", "none",
          "--trust", str(tmp_path / "KEY.pub"), "--any-clock"],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert "regular file" in error["seen"] or "symbolic link" in error["seen"], error
