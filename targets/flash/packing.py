@@ -113,9 +113,9 @@ def pack(
         contents.update({f"packages/{name}": content for name, content in packages.contents(wheel).items()})
     for path in files:
         if not path.is_file():
-            raise UsageError(f"--with {path} is no file", expected="a file that the source reads")
+            raise UsageError(f"--files {path}: no such file", expected="a file that the source reads")
         if f"files/{path.name}" in contents:
-            raise UsageError(f"--with names two files {path.name}", expected="a name once")
+            raise UsageError(f"--files names two files {path.name}", expected="a name once")
         contents[f"files/{path.name}"] = path.read_bytes()
     listed = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

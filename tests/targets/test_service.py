@@ -245,7 +245,8 @@ def test_while_it_builds_the_service_asks_for_time(
     monkeypatch.setattr(serve, "notify", notify)
     slow = tmp_path / "program.py"  # ends once the supervisor was told
     slow.write_text(
-        f"import json, os, time\nwhile not os.path.exists({str(heard)!r}): time.sleep(0.01)\nprint(json.dumps({{'result': {{}}}}))\n"
+        f"import json, os, time\nwhile not os.path.exists({str(heard)!r}): time.sleep(0.01)\n"
+        "print(json.dumps({'result': {}}))\n"
     )
     monkeypatch.setattr(sys, "argv", [str(slow)])
     release: Any = SimpleNamespace(path=tmp_path)

@@ -33,7 +33,7 @@ class Scripted:
 
     def __init__(self, layout: Layout, breaks: str = "") -> None:
         self._layout, self._breaks = layout, breaks
-        self.dies_at, self.calls, self.enabled, self.running = -1, 0, False, ""
+        self.dies_at, self.calls, self.running = -1, 0, ""
 
     def _count(self) -> None:
         self.calls += 1
@@ -45,7 +45,6 @@ class Scripted:
 
     def enable(self) -> None:
         self._count()
-        self.enabled = True
 
     def restart(self) -> None:
         self._count()
