@@ -95,8 +95,8 @@ class ArtifactMaker:
     def write_reference(self, folder: Path) -> None:
         """The checkpoint itself, and what it says to the golden inputs."""
         self.source.recogniser.save_pretrained(folder / "checkpoint")
-        if self.source.knowledge is not None:
-            self.source.knowledge.save(folder / "checkpoint" / EMBEDDING)
+        if self.source.class_statistics is not None:
+            self.source.class_statistics.save(folder / "checkpoint" / EMBEDDING)
         windows = self.golden_windows
         answers = [self._torch(*pair) for pair in windows.pairs()]
         probabilities, embedding = (np.concatenate([answer[i] for answer in answers]) for i in (0, 1))

@@ -131,8 +131,8 @@ def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict
         more["step"] = maker.step_entry()
     if maker.latent:
         more[LATENT] = maker.latent
-    if maker.source.certainty:
-        more["certainty"] = maker.source.certainty
+    if maker.source.probability_calibration:
+        more["certainty"] = maker.source.probability_calibration
     if maker.source.segmenter:
         more["segmenter"] = maker.source.segmenter
     width = int(maker.golden.embedding.shape[1])

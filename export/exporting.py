@@ -80,8 +80,8 @@ def export_bundle(model: str | Path | Recogniser, out: str | Path, target: Targe
         record.check_split(trained, store, parts, model=str(model) if isinstance(model, (str, Path)) else source.name)
         windows = calibration_windows(store, parts, settings.topology, window, CALIBRATION)
         replay = (store, parts.train) if latent_replay else None
-        if source.knowledge is None:
-            source = replace(source, knowledge=describe(source.recogniser, store, parts.train))
+        if source.class_statistics is None:
+            source = replace(source, class_statistics=describe(source.recogniser, store, parts.train))
     return build(source, Path(out), target=target.target, profile=target.name, kinds=target.artifacts, programs=target.programs,
                  calibration=windows, precisions=precisions, notes=target.notes, replay=replay, needs=dict(target.packages),
                  tensorrt=target.tensorrt, progress=progress)

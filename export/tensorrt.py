@@ -109,7 +109,7 @@ def _build(trt: Any, onnx: Path, precision: str, typing: str, path: Path, facts:
         except BuildError as error:
             failures.append(f"{attempt.typing} typing: {error}")
             continue
-        report = {**facts, "built_from": attempt.onnx.name, "built_from_sha256": _digest(attempt.onnx), "way": attempt.typing,
+        report = {**facts, "built_from": attempt.onnx.name, "built_from_sha256": _digest(attempt.onnx), "typing": attempt.typing,
                   "flags": list(attempt.flags), "seconds": round(time.monotonic() - start, 1), "bytes": len(plan),
                   "engine_sha256": hashlib.sha256(plan).hexdigest(), "refused": failures}
         _write(path.with_suffix(".log"), "\n".join(logger.lines).encode())

@@ -30,8 +30,8 @@ class TrainedModel:
         card: its model card, "" when it has none.
         training: what its training recorded (dataset, digest, split, seed), empty when unknown.
         ranges: what an earlier calibration of these weights found, for int8 without recordings.
-        knowledge: where its classes lie in the embedding; a bundle without it learns no actions on the device.
-        certainty: what validation data said about its probabilities, empty when unknown.
+        class_statistics: where its classes lie in the embedding; a bundle without it learns no actions on the device.
+        probability_calibration: what validation data said about its probabilities, empty when unknown.
         segmenter: how its training clips move and pause, empty when unknown.
     """
 
@@ -40,8 +40,8 @@ class TrainedModel:
     card: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     ranges: Ranges | None = None
-    knowledge: ClassStatistics | None = None
-    certainty: dict[str, Any] = field(default_factory=dict)
+    class_statistics: ClassStatistics | None = None
+    probability_calibration: dict[str, Any] = field(default_factory=dict)
     segmenter: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -191,7 +191,7 @@ def test_after_an_upgrade_of_tensorrt_the_engine_is_built_anew(
     """With stand-ins for TensorRT's bindings, which note what they are asked: no engine is built here, only asked for."""
     from edgeskel.runtime.engines import tensorrt as engine
     from export import tensorrt as program
-    from tests.export.test_build_engine import WAYS, fake_tensorrt
+    from tests.export.test_build_engine import BUILDS, fake_tensorrt
 
     bundle = jetson_bundle(host_bundle, tmp_path / "jetson")
     monkeypatch.setenv("EDGESKEL_ENGINES", str(tmp_path / "engines"))
@@ -204,13 +204,13 @@ def test_after_an_upgrade_of_tensorrt_the_engine_is_built_anew(
         "spec_from_file_location",
         lambda *args: SimpleNamespace(loader=SimpleNamespace(exec_module=lambda m: None)),
     )
-    WAYS.clear()
+    BUILDS.clear()
     names = []
     for version in ("10.3.0", "10.3.0", "10.13.3"):
         monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt(version))
         built = prove.build(bundle)
         names.append(built["built"][0]["engine"])
-    assert len(WAYS) == 4 and names[0] == names[1] != names[2]  # fp32 and int8, twice; the second time from the cache
+    assert len(BUILDS) == 4 and names[0] == names[1] != names[2]  # fp32 and int8, twice; the second time from the cache
     assert "-trt10.13.3-sm87-l4t36.4.3-fp32-" in names[2] and (tmp_path / "engines" / names[0]).is_file()
     monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt("11.4.0", refuses_all=True))
     with pytest.raises(EngineError, match="no implementation"):
