@@ -24,10 +24,10 @@ from threading import Event, Lock
 from typing import Any
 
 from benchmarks._bench import CACHE, ROOT, commit, main
-from benchmarks._box import missing, system
 from benchmarks._flashed import FAULTS, Fault, Flashed, planned
 from edgeskel.cli.report import console
 from targets.flash.flashing import STEPS
+from tests.targets.box import missing, system
 
 SEED = 0
 TRIALS = 200

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks._box import Box, missing
 from edgeskel.cli.main import main
 from edgeskel.runtime.bundle import Bundle
 from targets.device import trust
 from targets.device.layout import Install, Layout
 from targets.flash import packing, signing
+from tests.targets.box import Box, missing
 from tests.targets.waiting import until
 
 if sys.platform != "linux":

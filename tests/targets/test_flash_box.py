@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks._box import Box
 from edgeskel.errors import DeviceError
 from edgeskel.runtime.bundle import Bundle
 from targets.flash import flashing, packing, signing
 from targets.flash.remote import Connection
 from tests.conftest import ROOT
+from tests.targets.box import Box
 from tests.targets.conftest import command, settled
 from tests.targets.waiting import until
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks._box import Box
 from edgeskel.errors import DeviceError, UsageError
 from targets.device import launch, owner_checks
 from targets.device.layout import Install, Layout
 from targets.device.ownership import untrusted
 from targets.flash import signing
 from targets.flash.packing import tool_bytes
+from tests.targets.box import Box
 from tests.targets.conftest import settled
 from tests.targets.waiting import LIMIT_S, until
 
