@@ -24,7 +24,7 @@ from edgeskel.runtime.bundle import Artifact, Golden, Window, step_form
 from edgeskel.runtime.comparison import compare, describe, run_windows
 from edgeskel.runtime.stepping import Stepper
 from export.artifact_kinds import KINDS, ArtifactKind
-from export.bundle import Entry, write_golden
+from export.bundle import ArtifactEntry, write_golden
 from export.graph import DeployableGraph, StepGraph, export_program
 from export.library_output import suppress_library_output
 from export.ranges import FILE as RANGES
@@ -105,7 +105,7 @@ class ArtifactMaker:
         self.golden = Golden(windows.joints, windows.confidence, probabilities, embedding)
         write_golden(folder, self.golden, windows.labels)
 
-    def write(self, folder: Path, name: str) -> Entry:
+    def write(self, folder: Path, name: str) -> ArtifactEntry:
         """Make one artifact and prove it on the golden inputs."""
         kind = KINDS[name]
         content, details = self.make(name)
@@ -113,7 +113,7 @@ class ArtifactMaker:
         if kind.form != "clip":
             details["form"] = kind.form
         details["measured"] = self.prove(folder / kind.file, kind, len(content))
-        return Entry(kind.file, kind.format, kind.precision, self._engines(kind), TOLERANCE[kind.precision], details)
+        return ArtifactEntry(kind.file, kind.format, kind.precision, self._engines(kind), TOLERANCE[kind.precision], details)
 
     def _engines(self, kind: ArtifactKind) -> tuple[str, ...]:
         return tuple(engine for engine in kind.engines if engine != "tensorrt" or self.tensorrt is not None)

@@ -23,7 +23,7 @@ from edgeskel.training import record
 from export import model_card
 from export.artifact_kinds import KINDS, PROGRAMS, ArtifactKind
 from export.artifacts import CALIBRATION, TOLERANCE, ArtifactMaker
-from export.bundle import Content, Entry, seal
+from export.bundle import ArtifactEntry, ManifestContent, seal
 from export.trained_model import TrainedModel, safe_name
 from export.windows import WindowSet
 
@@ -80,7 +80,7 @@ def build(source: TrainedModel, out: Path, *, target: str, kinds: Sequence[str],
                           expected="a causal recogniser, or other kinds")
     if maker.step is not None:
         wanted += [_STEP_OF[kind] for kind in wanted if kind in _STEP_OF]
-    entries: list[Entry] = []
+    entries: list[ArtifactEntry] = []
     omitted: list[dict[str, str]] = []
     with atomic_folder(out, marker=MANIFEST) as folder:
         progress("reference")
@@ -95,7 +95,7 @@ def build(source: TrainedModel, out: Path, *, target: str, kinds: Sequence[str],
                     raise
                 (folder / KINDS[name].file).unlink(missing_ok=True)
                 omitted.append({"artifact": name, "reason": str(error)})
-        entries.append(Entry("checkpoint/model.safetensors", "safetensors", "fp32", ("torch",), TOLERANCE["fp32"]))
+        entries.append(ArtifactEntry("checkpoint/model.safetensors", "safetensors", "fp32", ("torch",), TOLERANCE["fp32"]))
         maker.write_ranges(folder)
         for program in programs:
             shutil.copyfile(Path(__file__).parent / PROGRAMS[program], folder / program)
@@ -110,7 +110,7 @@ def build(source: TrainedModel, out: Path, *, target: str, kinds: Sequence[str],
     return Bundle.open(out)
 
 
-def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict[str, str]]) -> Content:
+def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict[str, str]]) -> ManifestContent:
     config = maker.source.recogniser.config
     more: dict[str, Any] = {
         **({"profile": profile} if profile else {}),
@@ -136,7 +136,7 @@ def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict
     if maker.source.segmenter:
         more["segmenter"] = maker.source.segmenter
     width = int(maker.golden.embedding.shape[1])
-    return Content(maker.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), maker.window,
+    return ManifestContent(maker.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), maker.window,
                    width, more)
 
 

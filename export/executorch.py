@@ -20,11 +20,11 @@ from edgeskel.errors import ExportError
 from export.graph import DeployableGraph, export_program
 from export.library_output import suppress_library_output
 
-__all__ = ["Lowered", "coreml_obstacle", "lower_coreml", "lower_xnnpack"]
+__all__ = ["LoweredProgram", "coreml_obstacle", "lower_coreml", "lower_xnnpack"]
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredProgram:
     """One ``.pte``.
 
     Args:
@@ -38,7 +38,7 @@ class Lowered:
     delegates: int
 
 
-def lower_xnnpack(program: ExportedProgram, metadata: Mapping[str, Any]) -> Lowered:
+def lower_xnnpack(program: ExportedProgram, metadata: Mapping[str, Any]) -> LoweredProgram:
     """Lower a traced graph (fp32, or int8 as ``compression.quantization`` leaves it) to XNNPACK."""
     with suppress_library_output():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -46,7 +46,7 @@ def lower_xnnpack(program: ExportedProgram, metadata: Mapping[str, Any]) -> Lowe
     return _lower(program, metadata, XnnpackPartitioner())
 
 
-def lower_coreml(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Lowered:
+def lower_coreml(graph: DeployableGraph, metadata: Mapping[str, Any]) -> LoweredProgram:
     """Lower to Core ML, in fp32: the preprocessing's squares and epsilons do not fit the fp16 of the neural engine.
 
     Raises:
@@ -83,7 +83,7 @@ def coreml_obstacle() -> str:
     return ""
 
 
-def _lower(program: ExportedProgram, metadata: Mapping[str, Any], partitioner: Any) -> Lowered:
+def _lower(program: ExportedProgram, metadata: Mapping[str, Any], partitioner: Any) -> LoweredProgram:
     methods = {key: json.dumps(value) if isinstance(value, (list, tuple, dict)) else value for key, value in metadata.items()}
     with suppress_library_output():
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
@@ -93,7 +93,7 @@ def _lower(program: ExportedProgram, metadata: Mapping[str, Any], partitioner: A
         nodes = [node for node in edge.exported_program().graph.nodes if node.op == "call_function"]
         content = bytes(edge.to_executorch().buffer)
     outside = Counter(name for node in nodes if (name := _operator(node)) not in ("getitem", "delegate"))
-    return Lowered(content, dict(outside.most_common()), sum(_operator(node) == "delegate" for node in nodes))
+    return LoweredProgram(content, dict(outside.most_common()), sum(_operator(node) == "delegate" for node in nodes))
 
 
 def _operator(node: torch.fx.Node) -> str:

@@ -32,7 +32,7 @@ STEPS = ("probe", "stage", "build", "prove", "switch", "watch")
 _SPARE = 1.1
 
 # Writes its input under PREFIX/staging and runs nothing of it: the digest says whether it is what was sent.
-_BOOT = """
+_BOOTSTRAP = """
 import hashlib, sys
 os.umask(0o022)
 folder, digest = os.path.join(sys.argv[1], "staging"), sys.argv[2]
@@ -41,7 +41,7 @@ if why:
     sys.exit(why)
 try:
     if os.path.isdir(sys.argv[1]) and not os.path.exists(os.path.join(sys.argv[1], "install.json")):
-        close(sys.argv[1])
+        deny_others_writing(sys.argv[1])
     os.makedirs(folder, exist_ok=True)
 except OSError as error:
     sys.exit("%s: %s" % (error.filename, error.strerror))
@@ -206,7 +206,8 @@ class DeviceFlasher:
             return f"{self.prefix}/bin/edgeskel-device"
         content = tool_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        self._connection.run([self.facts["executable"], "-I", "-c", launch.source() + _BOOT, self.prefix, digest], stdin=content)
+        command = [self.facts["executable"], "-I", "-c", launch.source() + _BOOTSTRAP, self.prefix, digest]
+        self._connection.run(command, stdin=content)
         return f"{self.prefix}/staging/{digest}.tool"
 
     def _offer(self, tool: str, content: bytes, signature: bytes) -> dict[str, Any]:
