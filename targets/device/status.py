@@ -85,8 +85,8 @@ def health(install: Install) -> dict[str, Any] | None:
         return None
     kept = {"pid": 0, "actions": 0, "unknown": 0, "uptime_s": 0.0, **{name: said[name] for name in _NEEDED}}
     kept.update({name: said[name] for name, kind in _KNOWN.items() if _is(said.get(name), kind)})
-    if said.get("way") in _MODES:  # as the programs of earlier releases say it
-        kept["mode"] = _MODES[said["way"]]
+    if "mode" not in kept and isinstance(way := said.get("way"), str) and way in _MODES:  # programs of earlier releases
+        kept["mode"] = _MODES[way]
     refused = said.get("refused")
     counted = refused.items() if isinstance(refused, dict) else ()
     kept["refused"] = {reason[:_WORDS]: count for reason, count in list(counted)[:_REASONS] if _is(count, int)}

@@ -88,7 +88,7 @@ def _precision(release: InstalledRelease) -> str | None:
 
 
 def _choice(path: Path | None) -> dict[str, Any]:
-    """What was chosen when the release was proved here, and with which surroundings.
+    """What was chosen when the release was proved here, and in which environment of its engine.
 
     Raises:
         EngineError: nothing was, or what is kept of it makes no sense.

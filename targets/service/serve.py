@@ -137,7 +137,7 @@ class RecognitionService:
     def step(self, frame: Frame) -> None:
         """Take a live frame. Raises ``EngineError``."""
         events = self._session.step(frame)
-        self._health.counts.moving += any(doing.segmenter.moving for doing in self._session.persons.values())
+        self._health.counts.moving += any(person.segmenter.moving for person in self._session.persons.values())
         self._publish(events)
 
     def restart(self) -> None:
@@ -172,7 +172,7 @@ def serve(release: InstalledRelease, chosen: dict[str, str], proved_with: str | 
     Args:
         release: whose service this is.
         chosen: artifact, engine, precision and mode.
-        proved_with: surroundings in which that was proved; where they are others now, it is proved again first.
+        proved_with: the engine's environment in which that was proved; where it is another now, it is proved again first.
         choice: the file that says so.
 
     Raises:

@@ -146,10 +146,10 @@ def test_what_was_proved_here_is_not_proved_again(
     packing.pack(Bundle.open(host_bundle), tmp_path / "first", key, packing.ReleaseSettings(), program=program)
     status, answer = called(tmp_path / "first", "prove")
     assert status == 0 and answer["result"]["proved_with"]
-    for surroundings, asked in ((answer["result"]["proved_with"], 0), ("onnxruntime of last year", 1)):
+    for environment, asked in ((answer["result"]["proved_with"], 0), ("onnxruntime of last year", 1)):
         place = tmp_path / str(asked)
         place.mkdir()
-        choice = {"chosen": answer["result"]["chosen"], "proved_with": surroundings}
+        choice = {"chosen": answer["result"]["chosen"], "proved_with": environment}
         (place / "choice.json").write_text(json.dumps({"choice": choice}))
         (place / "run").mkdir()
         process = subprocess.Popen(

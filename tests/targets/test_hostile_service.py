@@ -45,6 +45,13 @@ def test_a_health_file_is_read_as_it_is(install: Install) -> None:
     assert said is not None and {key: said[key] for key in WHOLE} == WHOLE
 
 
+@pytest.mark.parametrize(("way", "mode"), [("frame", "streaming"), ("window", "sliding-window")])
+def test_a_service_of_an_earlier_release_is_understood(install: Install, way: str, mode: str) -> None:
+    write(install, {**WHOLE, "way": way})
+    said = status.health(install)
+    assert said is not None and said["mode"] == mode
+
+
 @pytest.mark.parametrize("kind", ["pipe", "link", "socket", "folder", "large", "deep", "no text"])
 def test_something_else_in_its_place_has_said_nothing(install: Install, tmp_path: Path, kind: str) -> None:
     place = Path(install.run) / "health.json"
@@ -72,7 +79,7 @@ def test_something_else_in_its_place_has_said_nothing(install: Install, tmp_path
 def test_whatever_it_says_is_fit_to_be_judged_and_shown(install: Install, data: st.DataObject) -> None:
     values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.just("\x1b]0;owned\x07" * 200),
                        st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers() | st.text()))
-    names = data.draw(st.lists(st.sampled_from(sorted({*WHOLE, "last_event", "artifact", "strange"})), max_size=4))
+    names = data.draw(st.lists(st.sampled_from(sorted({*WHOLE, "last_event", "artifact", "way", "strange"})), max_size=4))
     write(install, {**WHOLE, **{name: data.draw(values) for name in names}})
     said = status.health(install)
     if said is None:

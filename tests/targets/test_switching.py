@@ -22,6 +22,7 @@ from targets.device.release import Release
 from targets.device.state import State
 from targets.device.status import ServiceStatus
 from targets.flash import packing, signing
+from tests.targets.waiting import LIMIT_S, until
 
 
 class Killed(BaseException):
@@ -210,11 +211,10 @@ def test_a_trial_waits_for_the_one_before_and_takes_no_other_end_for_its_own(
             before = switching.begin_switch(layout, second, 0.05, "flashed")
             trial = threads.submit(switching.run_switch, layout, second)
             follower = threads.submit(switching.follow, layout, second, before, said.append)
-            while not said:
-                time.sleep(0.01)
+            until(lambda: said)
             switching.change(layout, lambda state: state.succeed({}, "watched for 60 s", "then"))
-        assert trial.result(30).current == second
-        outcome = follower.result(30)
+        assert trial.result(LIMIT_S).current == second
+        outcome = follower.result(LIMIT_S)
     assert outcome["kept"] and outcome["current"] == second and outcome["previous"] == first
     assert said[0] == f"waiting: {first} is on trial"
 
