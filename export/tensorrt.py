@@ -32,7 +32,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["BuildAttempt", "BuildError", "attempts", "compute_capability", "engine_for", "l4t_release", "main"]
+__all__ = ["BuildAttempt", "BuildError", "attempts", "compute_capability", "creation_flags", "engine_for", "l4t_release",
+           "main", "make_logger"]
 
 ONNX = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 WORKSPACE = 1 << 30  # bytes; these graphs need far less, and a Jetson shares its memory with everything else
@@ -99,7 +100,7 @@ def engine_for(onnx: Path, precision: str, folder: Path, typing: str = "auto", l
 
 
 def _build(trt: Any, onnx: Path, precision: str, typing: str, path: Path, facts: dict[str, str], log: Any) -> Path:
-    logger = _logger(trt)
+    logger = make_logger(trt)
     failures = []
     for attempt in attempts(onnx, precision, typing, _version(trt)):
         log(f"building {attempt.onnx.name}, {attempt.typing}ly typed{''.join(' ' + flag for flag in attempt.flags)}")
@@ -140,7 +141,7 @@ def attempts(onnx: Path, precision: str, typing: str, version: tuple[int, int]) 
 
 def _serialized(trt: Any, logger: Any, attempt: BuildAttempt, timing: Path) -> bytes:
     builder = trt.Builder(logger)
-    network = builder.create_network(_creation_flags(trt, attempt.typing))
+    network = builder.create_network(creation_flags(trt, attempt.typing))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(attempt.onnx.read_bytes()):
         raise BuildError("; ".join(str(parser.get_error(index)) for index in range(parser.num_errors)) or "the parser refuses it")
@@ -159,7 +160,8 @@ def _serialized(trt: Any, logger: Any, attempt: BuildAttempt, timing: Path) -> b
     return bytes(plan)
 
 
-def _creation_flags(trt: Any, typing: str) -> int:
+def creation_flags(trt: Any, typing: str) -> int:
+    """Flags of a network that is typed strongly or weakly."""
     flags = 0
     if typing == "strong":
         flags |= 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -173,7 +175,8 @@ def _version(trt: Any) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _logger(trt: Any) -> Any:
+def make_logger(trt: Any) -> Any:
+    """A logger for TensorRT."""
     class Logger(trt.ILogger):  # type: ignore[misc]
         """Keeps what TensorRT says, for the file beside the engine."""
 

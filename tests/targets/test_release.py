@@ -255,7 +255,7 @@ def test_files_of_the_source(host_bundle: Path, key: signing.Key, tmp_path: Path
     assert "files/walk.npz" in release.files and not release.needs_network
     with pytest.raises(UsageError, match="two files"):
         packing.pack(Bundle.open(host_bundle), tmp_path / "twice", key, packing.ReleaseSettings(), files=[walk, walk])
-    with pytest.raises(UsageError, match="no file"):
+    with pytest.raises(UsageError, match="no such file"):
         packing.pack(Bundle.open(host_bundle), tmp_path / "none", key, packing.ReleaseSettings(), files=[tmp_path / "absent"])
     assert not (tmp_path / "twice").exists() and not (tmp_path / "none").exists()
 
