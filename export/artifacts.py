@@ -49,7 +49,7 @@ class ArtifactMaker:
     """Makes artifacts of one recogniser, each traced and calibrated once.
 
     Args:
-        source: the recogniser.
+        model: the recogniser.
         calibration: recorded clips, for int8 and as golden inputs; see :func:`export.build.build`.
         tensorrt: the oldest TensorRT of the target (major, minor); None where it has none.
 
@@ -57,31 +57,31 @@ class ArtifactMaker:
         LabelMismatch: calibration clips of actions that the recogniser does not know.
     """
 
-    source: TrainedModel
+    model: TrainedModel
     tensorrt: tuple[int, int] | None
     golden: Golden
     golden_windows: WindowSet
 
-    def __init__(self, source: TrainedModel, calibration: WindowSet | None, tensorrt: tuple[int, int] | None = None) -> None:
-        config = source.recogniser.config
+    def __init__(self, model: TrainedModel, calibration: WindowSet | None, tensorrt: tuple[int, int] | None = None) -> None:
+        config = model.recogniser.config
         if calibration is not None:
-            _check_labels(calibration, config.labels, source.name)
-        self.source, self.tensorrt = source, tensorrt
-        self.graph: DeployableGraph = DeployableGraph(source.recogniser).eval()
+            _check_labels(calibration, config.labels, model.name)
+        self.model, self.tensorrt = model, tensorrt
+        self.graph: DeployableGraph = DeployableGraph(model.recogniser).eval()
         self.step: StepGraph | None = None
-        if isinstance(source.recogniser, CausalRecogniser):
-            self.step = StepGraph(source.recogniser).eval()
+        if isinstance(model.recogniser, CausalRecogniser):
+            self.step = StepGraph(model.recogniser).eval()
         self.window: Window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
         self.metadata: dict[str, Any] = {
-            "name": source.name, "version": edgeskel.__version__, "labels": list(config.labels),
+            "name": model.name, "version": edgeskel.__version__, "labels": list(config.labels),
             "topology": config.topology.to_dict(), "persons": config.persons, "frames": config.source_frames,
             "rate_hz": float(config.rate_hz), "hop": config.hop,
         }
-        self.weights: str = weights_digest(source.recogniser)
+        self.weights: str = weights_digest(model.recogniser)
         self.ranges: dict[str, Any] = {}
-        recorded = source.ranges
+        recorded = model.ranges
         self.recorded: Ranges | None = recorded if recorded is not None and recorded.weights == self.weights else None
-        if calibration is None and self.recorded is None and source.learned_from_synthetic_motion:
+        if calibration is None and self.recorded is None and model.learned_from_synthetic_motion:
             calibration = synthetic_windows(config.topology, self.window, CALIBRATION, config.labels)
         self.calibration = calibration
         if calibration is None:
@@ -94,14 +94,14 @@ class ArtifactMaker:
 
     def write_reference(self, folder: Path) -> None:
         """The checkpoint itself, and what it says to the golden inputs."""
-        self.source.recogniser.save_pretrained(folder / "checkpoint")
-        if self.source.class_statistics is not None:
-            self.source.class_statistics.save(folder / "checkpoint" / EMBEDDING)
+        self.model.recogniser.save_pretrained(folder / "checkpoint")
+        if self.model.class_statistics is not None:
+            self.model.class_statistics.save(folder / "checkpoint" / EMBEDDING)
         windows = self.golden_windows
         answers = [self._torch(*pair) for pair in windows.pairs()]
         probabilities, embedding = (np.concatenate([answer[i] for answer in answers]) for i in (0, 1))
         if not (np.isfinite(probabilities).all() and np.isfinite(embedding).all()):
-            raise ExportError(f"{self.source.name} answers the golden inputs with NaN", remedy="train it again")
+            raise ExportError(f"{self.model.name} answers the golden inputs with NaN", remedy="train it again")
         self.golden = Golden(windows.joints, windows.confidence, probabilities, embedding)
         write_golden(folder, self.golden, windows.labels)
 
@@ -230,7 +230,7 @@ class ArtifactMaker:
                 continue  # an engine is built on the device, not while exporting
             engine: Any = engines.get(name)(path, {"labels": self.metadata["labels"]}, 1)
             if kind.form == "step":
-                engine = Stepper(engine, step_form(self.step_entry()), len(self.source.recogniser.config.topology.joints))
+                engine = Stepper(engine, step_form(self.step_entry()), len(self.model.recogniser.config.topology.joints))
             details = {"tolerance": TOLERANCE[kind.precision], "bytes": size}
             artifact = Artifact(kind.file, kind.format, kind.precision, self._engines(kind), details)
             measured.append(self._measure(artifact, name, engine))
@@ -260,7 +260,7 @@ class ArtifactMaker:
         """Trunk, tail and latents to replay, proved like an artifact; they are none, since no app runs them as one."""
         from export.latent import FOLDER, SPARE, write_latent_replay
 
-        replayed = write_latent_replay(self.source.recogniser, folder / FOLDER, store, clips)
+        replayed = write_latent_replay(self.model.recogniser, folder / FOLDER, store, clips)
         size = sum(file.stat().st_size for file in (folder / FOLDER).iterdir())
         entry = {"folder": FOLDER, "bytes": size, "replayed": replayed, "room": SPARE, "tolerance": TOLERANCE["fp32"]}
         if LatentReplay.available() is None:
@@ -269,8 +269,8 @@ class ArtifactMaker:
 
     def _torch(self, joints: Any, confidence: Any) -> tuple[Any, Any]:
         with torch.inference_mode():
-            embedding = self.source.recogniser.embed(torch.from_numpy(joints), torch.from_numpy(confidence))
-            probabilities = torch.softmax(self.source.recogniser.classifier(embedding), dim=-1)
+            embedding = self.model.recogniser.embed(torch.from_numpy(joints), torch.from_numpy(confidence))
+            probabilities = torch.softmax(self.model.recogniser.classifier(embedding), dim=-1)
         return probabilities.numpy(), embedding.numpy()
 
 

@@ -36,7 +36,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ArtifactMaker, "prove", lambda self, path, kind, size: [])
 
 
-def source(**settings: Any) -> build.TrainedModel:
+def trained(**settings: Any) -> build.TrainedModel:
     return build.TrainedModel("small", small_recogniser(**settings))
 
 
@@ -45,7 +45,7 @@ def test_without_recordings_int8_is_left_out_and_says_so(tmp_path: Path, monkeyp
     monkeypatch.setattr(ArtifactMaker, "make",
                         lambda self, name: make(self, name) if "int8" in name else (b"x", {}))
     monkeypatch.setattr(ArtifactMaker, "prove", lambda self, path, kind, size: [])
-    made = build.build(source(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-fp32", "xnnpack-int8"))
+    made = build.build(trained(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-fp32", "xnnpack-int8"))
     assert [artifact.file for artifact in made.artifacts] == ["model.pte", "checkpoint/model.safetensors"]
     (left_out,) = made.manifest["omitted"]
     assert left_out["artifact"] == "xnnpack-int8" and "--calibration STORE" in left_out["reason"]
@@ -55,33 +55,33 @@ def test_without_recordings_int8_is_left_out_and_says_so(tmp_path: Path, monkeyp
 
 def test_asking_for_int8_without_recordings_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="needs recorded clips"):
-        build.build(source(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-int8",), precisions=("int8",))
+        build.build(trained(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-int8",), precisions=("int8",))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_precision_that_the_target_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="one of fp32"):
-        build.build(source(), tmp_path / "b", target="x", kinds=("onnx-fp32",), precisions=("fp16",))
+        build.build(trained(), tmp_path / "b", target="x", kinds=("onnx-fp32",), precisions=("fp16",))
 
 
 @pytest.mark.parametrize(("given", "says"), [({"kinds": ("onnx-fp23",)}, "kind of artifact 'onnx-fp23'.*did you mean 'onnx-fp"),
                                              ({"kinds": ("onnx-fp32",), "programs": ("build.py",)}, "program 'build.py'")])
 def test_an_unknown_kind_or_program_is_refused_before_anything_is_made(tmp_path: Path, given: dict[str, Any], says: str) -> None:
     with pytest.raises(UnknownChoice, match=says):
-        build.build(source(), tmp_path / "b", target="host", **given)
+        build.build(trained(), tmp_path / "b", target="host", **given)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_step_form_of_a_recogniser_that_is_not_causal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="onnx-step of small, which is not causal"):
-        build.build(source(), tmp_path / "b", target="host", kinds=("onnx-step",))
+        build.build(trained(), tmp_path / "b", target="host", kinds=("onnx-step",))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_learned_from_generated_motion_is_calibrated_with_it() -> None:
-    maker = ArtifactMaker(source(), None)
+    maker = ArtifactMaker(trained(), None)
     assert maker.calibration is not None and maker.calibration.origin.startswith("synthetic motion")
-    assert set(maker.calibration.labels) <= set(maker.source.recogniser.config.labels)
+    assert set(maker.calibration.labels) <= set(maker.model.recogniser.config.labels)
     trained_elsewhere = build.TrainedModel("small", small_recogniser(), training={"dataset": "utd-mhad"})
     assert ArtifactMaker(trained_elsewhere, None).calibration is None
 
@@ -94,20 +94,20 @@ def test_a_full_disk_or_an_interrupt_leaves_nothing(tmp_path: Path, stub: None, 
 
     monkeypatch.setattr(artifacts, "write_golden", fail)
     with pytest.raises(type(stop)):
-        build.build(source(), tmp_path / "b", target="host", kinds=("onnx-fp32",))
+        build.build(trained(), tmp_path / "b", target="host", kinds=("onnx-fp32",))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_keeps_the_older_bundle(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "b"
-    before = build.build(source(), out, target="host", kinds=("onnx-fp32",)).digest
+    before = build.build(trained(), out, target="host", kinds=("onnx-fp32",)).digest
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build, "seal", stop)
     with pytest.raises(KeyboardInterrupt):
-        build.build(source(persons=2), out, target="host", kinds=("onnx-fp32",))
+        build.build(trained(persons=2), out, target="host", kinds=("onnx-fp32",))
     assert Bundle.open(out).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
@@ -120,11 +120,11 @@ def test_an_artifact_that_strays_is_left_out_or_refused(tmp_path: Path, stub: No
 
     monkeypatch.setattr(ArtifactMaker, "prove", stray)
     kinds = ("onnx-fp32", "onnx-int8")
-    made = build.build(source(), tmp_path / "b", target="host", kinds=kinds)
+    made = build.build(trained(), tmp_path / "b", target="host", kinds=kinds)
     assert made.manifest["omitted"] == [{"artifact": "onnx-int8", "reason": "agreement 40 %"}]
     assert not (tmp_path / "b" / "model.int8.onnx").exists()
     with pytest.raises(ExportError, match="agreement 40"):
-        build.build(source(), tmp_path / "c", target="host", kinds=kinds, precisions=("int8",))
+        build.build(trained(), tmp_path / "c", target="host", kinds=kinds, precisions=("int8",))
 
 
 @pytest.mark.parametrize(("recorded", "remedy"), [(False, "--calibration STORE"), (True, "leave int8 out: --precision fp16 fp32")])
