@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgeskel.models import Recogniser
-    from export.windows import Windows
+    from export.windows import WindowSet
 
 __all__ = ["HYPERFORMER", "LIVE", "MODEL", "PROTOCOL", "SMALL", "Artifact", "clips_of", "load", "make"]
 
@@ -51,7 +51,7 @@ def load(name: str) -> Recogniser:
                          frames=HYPERFORMER_FRAMES).eval()
 
 
-def clips_of(store: Path, model: Recogniser) -> Windows:
+def clips_of(store: Path, model: Recogniser) -> WindowSet:
     """Windows of recorded training clips."""
     from edgeskel.data import Store, split
     from edgeskel.runtime.bundle import Window
@@ -74,7 +74,7 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
     import torch
 
     from export.graph import DeployableGraph
-    from export.quiet import quiet
+    from export.library_output import suppress_library_output
 
     torch.set_num_threads(1)
     model = load(artifact.model)
@@ -92,7 +92,7 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
         return (work / f"{precision}.pte").rename(path)
     from export.onnx import export_onnx
 
-    with quiet():
+    with suppress_library_output():
         path.write_bytes(export_onnx(DeployableGraph(model), {"name": artifact.model}).model.SerializeToString())
     return path
 
@@ -100,11 +100,11 @@ def _write(artifact: Artifact, store: Path, folder: Path) -> Path:
 def _step(model: Recogniser, artifact: Artifact) -> bytes:
     from edgeskel.models import CausalRecogniser
     from export.graph import StepGraph, export_program
-    from export.quiet import quiet
+    from export.library_output import suppress_library_output
 
     assert isinstance(model, CausalRecogniser)
     graph = StepGraph(model).eval()
-    with quiet():
+    with suppress_library_output():
         if artifact.kind.startswith("pte"):
             from export.executorch import lower_xnnpack
 

@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks._bench import ROOT
-from benchmarks._box import Box
 from targets.flash.flashing import STEPS
+from tests.targets.box import Box
 
 __all__ = ["FAULTS", "Fault", "Flashed", "Interrupted", "planned"]
 
@@ -246,7 +246,7 @@ class Flashed:
         if kind == "power":
             self._box.cut_power()
         elif kind in _KILL:
-            self._box.look(f"for p in $({_FIND.format(_KILL[kind])} | grep -o '[0-9]*'); do kill -9 $p; done")
+            self._box.nsenter(f"for p in $({_FIND.format(_KILL[kind])} | grep -o '[0-9]*'); do kill -9 $p; done")
         if kind in ("workstation", "power"):
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -270,12 +270,12 @@ class Flashed:
             return False
         if state["trial"] is not None or said.get("release") != state["current"] or not said.get("frames"):
             return False
-        return not self._box.look(f"{_FIND.format(_KILL['device'])}; {_BUSY}").stdout.strip()
+        return not self._box.nsenter(f"{_FIND.format(_KILL['device'])}; {_BUSY}").stdout.strip()
 
     def _evidence(self) -> str:
         """What the device has written about it."""
         try:
-            return self._box.look(
+            return self._box.nsenter(
                 f"cat /{_STATE}; tail -n 20 /opt/edgeskel/journal.jsonl; journalctl -u 'edgeskel*' -n 80 --no-pager; "
                 "systemctl status 'edgeskel*' --no-pager; cat /run/edgeskel/health.json; ls /opt/edgeskel/releases"
             ).stdout[-12_000:]

@@ -97,7 +97,7 @@ def measure(quick: bool) -> dict[str, Any]:
     system = _system(folders)
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder)
-        build.build(build.Source(MODEL, models.from_pretrained(MODEL)), shared / "bundle", target="host", kinds=kinds)
+        build.build(build.TrainedModel(MODEL, models.from_pretrained(MODEL)), shared / "bundle", target="host", kinds=kinds)
         shutil.copytree(ROOT / "edgeskel", shared / "edgeskel", ignore=shutil.ignore_patterns("weights", "__pycache__"))
         (shared / "answer.py").write_text(_ANSWER, encoding="utf-8")
         (shared / "cpuinfo").write_text("".join(_CPUINFO.format(number=number) for number in range(os.cpu_count() or 1)))

@@ -24,10 +24,10 @@ from threading import Event, Lock
 from typing import Any
 
 from benchmarks._bench import CACHE, ROOT, commit, main
-from benchmarks._box import missing, system
 from benchmarks._flashed import FAULTS, Fault, Flashed, planned
 from edgeskel.cli.report import console
 from targets.flash.flashing import STEPS
+from tests.targets.box import missing, system
 
 SEED = 0
 TRIALS = 200
@@ -217,7 +217,7 @@ def _bundle() -> Path:
         from targets import get
 
         kinds = [kind for kind in get("host").artifacts if kind.startswith("onnx")]
-        build.build(build.Source(_MODEL, models.from_pretrained(_MODEL)), out, target="host", kinds=kinds)
+        build.build(build.TrainedModel(_MODEL, models.from_pretrained(_MODEL)), out, target="host", kinds=kinds)
     return out
 
 

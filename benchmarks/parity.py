@@ -28,7 +28,7 @@ def measure(quick: bool) -> dict[str, Any]:
         store = Path(folder) / "utd.store"
         import_dataset("utd-mhad", datasets() / "utd-mhad", store)
         recogniser = models.from_pretrained(MODEL)
-        bundle = build.build(build.Source(MODEL, recogniser), Path(folder) / "bundle", target="host",
+        bundle = build.build(build.TrainedModel(MODEL, recogniser), Path(folder) / "bundle", target="host",
                              kinds=("onnx-fp32", "xnnpack-fp32"), precisions=("fp32",))
         recordings = Store.open(store)
         test = test_windows(recordings, split(recordings, "cross-subject"), bundle.topology, bundle.labels, bundle.window)

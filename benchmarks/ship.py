@@ -65,7 +65,7 @@ def ship(name: str, checkpoint: Path, store_path: Path, certainty: Path | None =
 def _ranges(name: str, recogniser: Recogniser, folder: Path, store: Store, parts: Split) -> None:
     """What int8 needs, found with clips of the training part."""
     from edgeskel.runtime.bundle import Window
-    from export.build import CALIBRATION, KINDS, Source, build
+    from export.build import CALIBRATION, KINDS, TrainedModel, build
     from export.ranges import FILE
     from export.windows import calibration_windows
 
@@ -74,7 +74,7 @@ def _ranges(name: str, recogniser: Recogniser, folder: Path, store: Store, parts
     clips = calibration_windows(store, parts, config.topology, window, CALIBRATION)
     with tempfile.TemporaryDirectory() as scratch:
         kinds = [kind for kind, about in KINDS.items() if about.precision == "int8"]
-        bundle = build(Source(name, recogniser), Path(scratch) / name, target="host", kinds=kinds, calibration=clips)
+        bundle = build(TrainedModel(name, recogniser), Path(scratch) / name, target="host", kinds=kinds, calibration=clips)
         shutil.copyfile(bundle.path / "checkpoint" / FILE, folder / FILE)
 
 

@@ -23,15 +23,15 @@ from edgeskel.runtime import engines
 from edgeskel.runtime.bundle import Artifact, Golden, Window, step_form
 from edgeskel.runtime.comparison import compare, describe, run_windows
 from edgeskel.runtime.step_artifact import Stepper
-from export.bundle import Entry, write_golden
+from export.artifact_kinds import KINDS, ArtifactKind
+from export.bundle import ArtifactEntry, write_golden
 from export.graph import DeployableGraph, StepGraph, export_program
-from export.kinds import KINDS, Kind
-from export.quiet import quiet
+from export.library_output import suppress_library_output
 from export.ranges import FILE as RANGES
 from export.ranges import Ranges, apply_scales, read_scales, weights_digest
-from export.source import Source
+from export.trained_model import TrainedModel
 from export.verify import latent_artifact
-from export.windows import Windows, synthetic_windows
+from export.windows import WindowSet, synthetic_windows
 
 __all__ = ["CALIBRATION", "TOLERANCE", "ArtifactMaker"]
 
@@ -49,7 +49,7 @@ class ArtifactMaker:
     """Makes artifacts of one recogniser, each traced and calibrated once.
 
     Args:
-        source: the recogniser.
+        model: the recogniser.
         calibration: recorded clips, for int8 and as golden inputs; see :func:`export.build.build`.
         tensorrt: the oldest TensorRT of the target (major, minor); None where it has none.
 
@@ -57,31 +57,31 @@ class ArtifactMaker:
         LabelMismatch: calibration clips of actions that the recogniser does not know.
     """
 
-    source: Source
+    model: TrainedModel
     tensorrt: tuple[int, int] | None
     golden: Golden
-    golden_windows: Windows
+    golden_windows: WindowSet
 
-    def __init__(self, source: Source, calibration: Windows | None, tensorrt: tuple[int, int] | None = None) -> None:
-        config = source.recogniser.config
+    def __init__(self, model: TrainedModel, calibration: WindowSet | None, tensorrt: tuple[int, int] | None = None) -> None:
+        config = model.recogniser.config
         if calibration is not None:
-            _check_labels(calibration, config.labels, source.name)
-        self.source, self.tensorrt = source, tensorrt
-        self.graph: DeployableGraph = DeployableGraph(source.recogniser).eval()
+            _check_labels(calibration, config.labels, model.name)
+        self.model, self.tensorrt = model, tensorrt
+        self.graph: DeployableGraph = DeployableGraph(model.recogniser).eval()
         self.step: StepGraph | None = None
-        if isinstance(source.recogniser, CausalRecogniser):
-            self.step = StepGraph(source.recogniser).eval()
+        if isinstance(model.recogniser, CausalRecogniser):
+            self.step = StepGraph(model.recogniser).eval()
         self.window: Window = Window(config.persons, config.source_frames, config.rate_hz, config.hop)
         self.metadata: dict[str, Any] = {
-            "name": source.name, "version": edgeskel.__version__, "labels": list(config.labels),
+            "name": model.name, "version": edgeskel.__version__, "labels": list(config.labels),
             "topology": config.topology.to_dict(), "persons": config.persons, "frames": config.source_frames,
             "rate_hz": float(config.rate_hz), "hop": config.hop,
         }
-        self.weights: str = weights_digest(source.recogniser)
+        self.weights: str = weights_digest(model.recogniser)
         self.ranges: dict[str, Any] = {}
-        recorded = source.ranges
+        recorded = model.ranges
         self.recorded: Ranges | None = recorded if recorded is not None and recorded.weights == self.weights else None
-        if calibration is None and self.recorded is None and source.learned_from_synthetic_motion:
+        if calibration is None and self.recorded is None and model.learned_from_synthetic_motion:
             calibration = synthetic_windows(config.topology, self.window, CALIBRATION, config.labels)
         self.calibration = calibration
         if calibration is None:
@@ -94,18 +94,18 @@ class ArtifactMaker:
 
     def write_reference(self, folder: Path) -> None:
         """The checkpoint itself, and what it says to the golden inputs."""
-        self.source.recogniser.save_pretrained(folder / "checkpoint")
-        if self.source.knowledge is not None:
-            self.source.knowledge.save(folder / "checkpoint" / EMBEDDING)
+        self.model.recogniser.save_pretrained(folder / "checkpoint")
+        if self.model.class_statistics is not None:
+            self.model.class_statistics.save(folder / "checkpoint" / EMBEDDING)
         windows = self.golden_windows
         answers = [self._torch(*pair) for pair in windows.pairs()]
         probabilities, embedding = (np.concatenate([answer[i] for answer in answers]) for i in (0, 1))
         if not (np.isfinite(probabilities).all() and np.isfinite(embedding).all()):
-            raise ExportError(f"{self.source.name} answers the golden inputs with NaN", remedy="train it again")
+            raise ExportError(f"{self.model.name} answers the golden inputs with NaN", remedy="train it again")
         self.golden = Golden(windows.joints, windows.confidence, probabilities, embedding)
         write_golden(folder, self.golden, windows.labels)
 
-    def write(self, folder: Path, name: str) -> Entry:
+    def write(self, folder: Path, name: str) -> ArtifactEntry:
         """Make one artifact and prove it on the golden inputs."""
         kind = KINDS[name]
         content, details = self.make(name)
@@ -113,9 +113,9 @@ class ArtifactMaker:
         if kind.form != "clip":
             details["form"] = kind.form
         details["measured"] = self.prove(folder / kind.file, kind, len(content))
-        return Entry(kind.file, kind.format, kind.precision, self._engines(kind), TOLERANCE[kind.precision], details)
+        return ArtifactEntry(kind.file, kind.format, kind.precision, self._engines(kind), TOLERANCE[kind.precision], details)
 
-    def _engines(self, kind: Kind) -> tuple[str, ...]:
+    def _engines(self, kind: ArtifactKind) -> tuple[str, ...]:
         return tuple(engine for engine in kind.engines if engine != "tensorrt" or self.tensorrt is not None)
 
     def make(self, name: str) -> tuple[bytes, dict[str, Any]]:
@@ -139,7 +139,7 @@ class ArtifactMaker:
         return lowered.content, details
 
     def _make_onnx(self, name: str) -> tuple[bytes, dict[str, Any]]:
-        from export import half, onnx, qdq
+        from export import fp16, onnx, qdq
 
         if name == "onnx-step":
             assert self.step is not None
@@ -149,7 +149,7 @@ class ArtifactMaker:
             self._network = onnx.export_onnx(self.graph, self.metadata, self.tensorrt)
         network = self._network
         if name == "onnx-fp16":
-            model = half.to_half(network)
+            model = fp16.to_fp16(network)
         elif name == "onnx-int8":
             model = qdq.to_int8(network, self._activation_ranges(network))
         else:
@@ -184,7 +184,7 @@ class ArtifactMaker:
     def _quantized(self) -> Any:
         """The int8 program for XNNPACK."""
         recorded = None if self.recorded is None or self.calibration is not None else self.recorded.xnnpack
-        with quiet():
+        with suppress_library_output():
             from edgeskel.compression.quantization import quantize
 
             # With recorded scales any plausible window will do: it only builds the graph that they are put into.
@@ -210,13 +210,13 @@ class ArtifactMaker:
                     "data_digest": calibration.data_digest, "sources": list(calibration.sources)}
         return None if self.recorded is None else self.recorded.calibration
 
-    def _clips(self) -> Windows:
+    def _clips(self) -> WindowSet:
         if self.calibration is None:
             raise ExportError("int8 needs recorded clips to calibrate with, and none were given",
                               remedy="give --calibration STORE (its training part is used, never its test part)")
         return self.calibration
 
-    def prove(self, path: Path, kind: Kind, size: int) -> list[dict[str, Any]]:
+    def prove(self, path: Path, kind: ArtifactKind, size: int) -> list[dict[str, Any]]:
         """Run the golden inputs on every engine present. Raises ``ExportError`` when the answers stray.
 
         ONNX Runtime's engine computes int8 exactly as the graph says, and so as TensorRT does: whether the int8 kernels of the
@@ -230,7 +230,7 @@ class ArtifactMaker:
                 continue  # an engine is built on the device, not while exporting
             engine: Any = engines.get(name)(path, {"labels": self.metadata["labels"]}, 1)
             if kind.form == "step":
-                engine = Stepper(engine, step_form(self.step_entry()), len(self.source.recogniser.config.topology.joints))
+                engine = Stepper(engine, step_form(self.step_entry()), len(self.model.recogniser.config.topology.joints))
             details = {"tolerance": TOLERANCE[kind.precision], "bytes": size}
             artifact = Artifact(kind.file, kind.format, kind.precision, self._engines(kind), details)
             measured.append(self._measure(artifact, name, engine))
@@ -260,7 +260,7 @@ class ArtifactMaker:
         """Trunk, tail and latents to replay, proved like an artifact; they are none, since no app runs them as one."""
         from export.latent import FOLDER, SPARE, write_latent_replay
 
-        replayed = write_latent_replay(self.source.recogniser, folder / FOLDER, store, clips)
+        replayed = write_latent_replay(self.model.recogniser, folder / FOLDER, store, clips)
         size = sum(file.stat().st_size for file in (folder / FOLDER).iterdir())
         entry = {"folder": FOLDER, "bytes": size, "replayed": replayed, "room": SPARE, "tolerance": TOLERANCE["fp32"]}
         if LatentReplay.available() is None:
@@ -269,12 +269,12 @@ class ArtifactMaker:
 
     def _torch(self, joints: Any, confidence: Any) -> tuple[Any, Any]:
         with torch.inference_mode():
-            embedding = self.source.recogniser.embed(torch.from_numpy(joints), torch.from_numpy(confidence))
-            probabilities = torch.softmax(self.source.recogniser.classifier(embedding), dim=-1)
+            embedding = self.model.recogniser.embed(torch.from_numpy(joints), torch.from_numpy(confidence))
+            probabilities = torch.softmax(self.model.recogniser.classifier(embedding), dim=-1)
         return probabilities.numpy(), embedding.numpy()
 
 
-def _check_labels(calibration: Windows, known: Sequence[str], name: str) -> None:
+def _check_labels(calibration: WindowSet, known: Sequence[str], name: str) -> None:
     """Clips of other actions have other ranges. Unlabelled ones are the user's own, and his to answer for."""
     unknown = sorted(set(calibration.labels) - set(known) - {""})
     if unknown:

@@ -20,26 +20,26 @@ from edgeskel.files import atomic_folder
 from edgeskel.models import count_parameters
 from edgeskel.runtime.bundle import MANIFEST, Bundle
 from edgeskel.training import record
-from export import card
+from export import model_card
+from export.artifact_kinds import KINDS, PROGRAMS, ArtifactKind
 from export.artifacts import CALIBRATION, TOLERANCE, ArtifactMaker
-from export.bundle import Content, Entry, seal
-from export.kinds import KINDS, PROGRAMS, Kind
-from export.source import Source, safe_name
-from export.windows import Windows
+from export.bundle import ArtifactEntry, ManifestContent, seal
+from export.trained_model import TrainedModel, safe_name
+from export.windows import WindowSet
 
-__all__ = ["CALIBRATION", "KINDS", "Kind", "Source", "build", "safe_name"]
+__all__ = ["CALIBRATION", "KINDS", "ArtifactKind", "TrainedModel", "build", "safe_name"]
 
 _STEP_OF = {"onnx-fp32": "onnx-step", "xnnpack-fp32": "xnnpack-step"}
 
 
-def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], programs: Sequence[str] = (),
-          calibration: Windows | None = None, precisions: Sequence[str] = (), notes: Sequence[str] = (),
+def build(model: TrainedModel, out: Path, *, target: str, kinds: Sequence[str], programs: Sequence[str] = (),
+          calibration: WindowSet | None = None, precisions: Sequence[str] = (), notes: Sequence[str] = (),
           replay: tuple[Store, Iterable[int]] | None = None, needs: dict[str, str] | None = None, profile: str = "",
           tensorrt: tuple[int, int] | None = None, progress: Callable[[str], None] = lambda what: None) -> Bundle:
     """Write a bundle; ``out`` appears whole, or not at all.
 
     Args:
-        source: the recogniser.
+        model: the recogniser.
         out: the folder to make; an older bundle there is replaced.
         target: the target's name, for the manifest.
         kinds: names of :data:`KINDS`, the preferred one first. A causal recogniser gets the step form of the fp32 ones too.
@@ -69,18 +69,18 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
         for name in names:
             if name not in known:
                 raise UnknownChoice(what, name, known)
-    maker = ArtifactMaker(source, calibration, tensorrt)
+    maker = ArtifactMaker(model, calibration, tensorrt)
     wanted = [kind for kind in kinds if not precisions or KINDS[kind].precision in precisions]
     if not wanted:
         offered = sorted({KINDS[kind].precision for kind in kinds})
         raise ExportError(f"the target {target!r} has no artifact in {', '.join(precisions)}",
                           expected="one of " + ", ".join(offered))
     if maker.step is None and (steps := [name for name in wanted if KINDS[name].form == "step"]):
-        raise ExportError(f"{', '.join(steps)} of {source.name}, which is not causal",
+        raise ExportError(f"{', '.join(steps)} of {model.name}, which is not causal",
                           expected="a causal recogniser, or other kinds")
     if maker.step is not None:
         wanted += [_STEP_OF[kind] for kind in wanted if kind in _STEP_OF]
-    entries: list[Entry] = []
+    entries: list[ArtifactEntry] = []
     omitted: list[dict[str, str]] = []
     with atomic_folder(out, marker=MANIFEST) as folder:
         progress("reference")
@@ -95,7 +95,7 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
                     raise
                 (folder / KINDS[name].file).unlink(missing_ok=True)
                 omitted.append({"artifact": name, "reason": str(error)})
-        entries.append(Entry("checkpoint/model.safetensors", "safetensors", "fp32", ("torch",), TOLERANCE["fp32"]))
+        entries.append(ArtifactEntry("checkpoint/model.safetensors", "safetensors", "fp32", ("torch",), TOLERANCE["fp32"]))
         maker.write_ranges(folder)
         for program in programs:
             shutil.copyfile(Path(__file__).parent / PROGRAMS[program], folder / program)
@@ -104,25 +104,25 @@ def build(source: Source, out: Path, *, target: str, kinds: Sequence[str], progr
             maker.write_latent_replay(folder, *replay)
         content = _content(maker, target, profile, omitted)
         (folder / "LICENSE").write_text(_license(), encoding="utf-8")
-        (folder / "MODEL_CARD.md").write_text(card.render(content, entries, source.card, notes, needs or {}), "utf-8")
+        (folder / "MODEL_CARD.md").write_text(model_card.render(content, entries, model.card, notes, needs or {}), "utf-8")
         progress("manifest")
         seal(folder, content, entries)
     return Bundle.open(out)
 
 
-def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict[str, str]]) -> Content:
-    config = maker.source.recogniser.config
+def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict[str, str]]) -> ManifestContent:
+    config = maker.model.recogniser.config
     more: dict[str, Any] = {
         **({"profile": profile} if profile else {}),
         "created": _created(),
         "budget": {"p95_ms": round(1e3 * config.hop / config.rate_hz, 1)},  # the time between two recognitions
-        "recogniser": maker.source.recogniser.name,
-        "parameters": count_parameters(maker.source.recogniser),
+        "recogniser": maker.model.recogniser.name,
+        "parameters": count_parameters(maker.model.recogniser),
         "omitted": omitted,
         "tools": _tools(),
         "license": {"program": "Apache-2.0", "weights": "see MODEL_CARD.md: the licence of the data they learned from"},
         "data": {
-            "training": {key: maker.source.training[key] for key in record.IN_BUNDLE if key in maker.source.training},
+            "training": {key: maker.model.training[key] for key in record.IN_BUNDLE if key in maker.model.training},
             "golden": {"origin": maker.golden_windows.origin, "sources": list(maker.golden_windows.sources)},
             "calibration": maker.calibrated_with(),
         },
@@ -131,12 +131,12 @@ def _content(maker: ArtifactMaker, target: str, profile: str, omitted: list[dict
         more["step"] = maker.step_entry()
     if maker.latent:
         more[LATENT] = maker.latent
-    if maker.source.certainty:
-        more["certainty"] = maker.source.certainty
-    if maker.source.segmenter:
-        more["segmenter"] = maker.source.segmenter
+    if maker.model.probability_calibration:
+        more["certainty"] = maker.model.probability_calibration
+    if maker.model.segmenter:
+        more["segmenter"] = maker.model.segmenter
     width = int(maker.golden.embedding.shape[1])
-    return Content(maker.source.name, edgeskel.__version__, target, config.topology, tuple(config.labels), maker.window,
+    return ManifestContent(maker.model.name, edgeskel.__version__, target, config.topology, tuple(config.labels), maker.window,
                    width, more)
 
 

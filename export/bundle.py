@@ -19,11 +19,11 @@ from edgeskel.runtime.bundle import MANIFEST, SCHEMA, SEAL, Bundle, Golden, Wind
 from edgeskel.runtime.manifest import seal_of
 from edgeskel.skeleton import Topology
 
-__all__ = ["Bundle", "Content", "Entry", "seal", "write_golden", "write_manifest"]
+__all__ = ["Bundle", "ManifestContent", "ArtifactEntry", "seal", "write_golden", "write_manifest"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArtifactEntry:
     """One artifact, before it is in the folder.
 
     Args:
@@ -44,7 +44,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Content:
+class ManifestContent:
     """What a manifest says beside the files."""
 
     name: str
@@ -67,7 +67,7 @@ def write_golden(folder: Path, golden: Golden, labels: tuple[str, ...]) -> None:
     (folder / "golden.npz").write_bytes(buffer.getvalue())
 
 
-def seal(folder: Path, content: Content, entries: list[Entry]) -> Bundle:
+def seal(folder: Path, content: ManifestContent, entries: list[ArtifactEntry]) -> Bundle:
     """Write the manifest over everything in ``folder`` and read the bundle back.
 
     Raises:

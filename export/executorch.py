@@ -18,13 +18,13 @@ from torch.export import ExportedProgram
 
 from edgeskel.errors import ExportError
 from export.graph import DeployableGraph, export_program
-from export.quiet import quiet
+from export.library_output import suppress_library_output
 
-__all__ = ["Lowered", "coreml_obstacle", "lower_coreml", "lower_xnnpack"]
+__all__ = ["LoweredProgram", "coreml_obstacle", "lower_coreml", "lower_xnnpack"]
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredProgram:
     """One ``.pte``.
 
     Args:
@@ -38,15 +38,15 @@ class Lowered:
     delegates: int
 
 
-def lower_xnnpack(program: ExportedProgram, metadata: Mapping[str, Any]) -> Lowered:
+def lower_xnnpack(program: ExportedProgram, metadata: Mapping[str, Any]) -> LoweredProgram:
     """Lower a traced graph (fp32, or int8 as ``compression.quantization`` leaves it) to XNNPACK."""
-    with quiet():
+    with suppress_library_output():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     return _lower(program, metadata, XnnpackPartitioner())
 
 
-def lower_coreml(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Lowered:
+def lower_coreml(graph: DeployableGraph, metadata: Mapping[str, Any]) -> LoweredProgram:
     """Lower to Core ML, in fp32: the preprocessing's squares and epsilons do not fit the fp16 of the neural engine.
 
     Raises:
@@ -56,7 +56,7 @@ def lower_coreml(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Lowered
     if obstacle:
         raise ExportError(f"no Core ML artifact: {obstacle}", remedy="export on macOS, or use the XNNPACK artifacts on iOS")
     try:
-        with quiet():
+        with suppress_library_output():
             import coremltools as ct
             from executorch.backends.apple.coreml.compiler import CoreMLBackend
             from executorch.backends.apple.coreml.partition import CoreMLPartitioner
@@ -75,7 +75,7 @@ def lower_coreml(graph: DeployableGraph, metadata: Mapping[str, Any]) -> Lowered
 def coreml_obstacle() -> str:
     """Why Core ML artifacts cannot be made here; "" when they can."""
     try:
-        with quiet():
+        with suppress_library_output():
             import coremltools.libmodelpackage  # noqa: F401
             import executorch.backends.apple.coreml.executorchcoreml  # noqa: F401
     except (ImportError, OSError) as error:
@@ -83,9 +83,9 @@ def coreml_obstacle() -> str:
     return ""
 
 
-def _lower(program: ExportedProgram, metadata: Mapping[str, Any], partitioner: Any) -> Lowered:
+def _lower(program: ExportedProgram, metadata: Mapping[str, Any], partitioner: Any) -> LoweredProgram:
     methods = {key: json.dumps(value) if isinstance(value, (list, tuple, dict)) else value for key, value in metadata.items()}
-    with quiet():
+    with suppress_library_output():
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
         edge = to_edge_transform_and_lower(program, partitioner=[partitioner], constant_methods=methods,
@@ -93,7 +93,7 @@ def _lower(program: ExportedProgram, metadata: Mapping[str, Any], partitioner: A
         nodes = [node for node in edge.exported_program().graph.nodes if node.op == "call_function"]
         content = bytes(edge.to_executorch().buffer)
     outside = Counter(name for node in nodes if (name := _operator(node)) not in ("getitem", "delegate"))
-    return Lowered(content, dict(outside.most_common()), sum(_operator(node) == "delegate" for node in nodes))
+    return LoweredProgram(content, dict(outside.most_common()), sum(_operator(node) == "delegate" for node in nodes))
 
 
 def _operator(node: torch.fx.Node) -> str:

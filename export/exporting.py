@@ -13,7 +13,7 @@ from edgeskel.errors import UsageError
 from edgeskel.models import Recogniser
 from edgeskel.runtime.bundle import Bundle, Window
 from edgeskel.training import record
-from export.build import CALIBRATION, Source, build
+from export.build import CALIBRATION, TrainedModel, build
 from export.windows import calibration_windows
 
 __all__ = ["Target", "export_bundle"]
@@ -69,19 +69,19 @@ def export_bundle(model: str | Path | Recogniser, out: str | Path, target: Targe
     if latent_replay and calibration is None:
         raise UsageError("latent replay without calibration", expected="recordings that the model learned from",
                          remedy="some of each action are replayed while the device learns: give --calibration STORE")
-    source = Source("model", model.eval()) if isinstance(model, Recogniser) else Source.of(model)
-    settings = source.recogniser.config
+    trained = TrainedModel("model", model.eval()) if isinstance(model, Recogniser) else TrainedModel.of(model)
+    settings = trained.recogniser.config
     windows = replay = None
     if calibration is not None:
         window = Window(settings.persons, settings.source_frames, settings.rate_hz, settings.hop)
         store = calibration if isinstance(calibration, Store) else Store.open(calibration)
-        trained = record.Training.of(source.training)
-        parts = record.parts_for(trained, store, protocol, fold)
-        record.check_split(trained, store, parts, model=str(model) if isinstance(model, (str, Path)) else source.name)
+        history = record.Training.of(trained.training)
+        parts = record.parts_for(history, store, protocol, fold)
+        record.check_split(history, store, parts, model=str(model) if isinstance(model, (str, Path)) else trained.name)
         windows = calibration_windows(store, parts, settings.topology, window, CALIBRATION)
         replay = (store, parts.train) if latent_replay else None
-        if source.knowledge is None:
-            source = replace(source, knowledge=describe(source.recogniser, store, parts.train))
-    return build(source, Path(out), target=target.target, profile=target.name, kinds=target.artifacts, programs=target.programs,
+        if trained.class_statistics is None:
+            trained = replace(trained, class_statistics=describe(trained.recogniser, store, parts.train))
+    return build(trained, Path(out), target=target.target, profile=target.name, kinds=target.artifacts, programs=target.programs,
                  calibration=windows, precisions=precisions, notes=target.notes, replay=replay, needs=dict(target.packages),
                  tensorrt=target.tensorrt, progress=progress)

@@ -27,7 +27,7 @@ from edgeskel.models.edge import Edge, EdgeBlock
 from edgeskel.window import fit_window
 from export.executorch import lower_xnnpack
 from export.graph import fold_batch_norm
-from export.quiet import quiet
+from export.library_output import suppress_library_output
 
 __all__ = ["FOLDER", "SPARE", "Tail", "Trunk", "write_latent_replay"]
 
@@ -138,7 +138,7 @@ def write_latent_replay(recogniser: Recogniser, folder: str | Path, store: Store
     tail = Tail(trunk)
     example = (torch.zeros(BATCH, places, channels), torch.zeros(BATCH, places, channels),
                torch.zeros(BATCH, len(tail.classifier.bias)))
-    with quiet():
+    with suppress_library_output():
         from executorch.exir import to_edge
         from torch.export.experimental import _export_forward_backward
 

@@ -17,18 +17,18 @@ import torch
 from onnx import TensorProto, helper
 
 from edgeskel.errors import ExportError
+from export.artifact_kinds import OLDEST_TENSORRT
 from export.graph import INPUTS, OUTPUTS, DeployableGraph, StepGraph, export_program
-from export.kinds import OLDEST_TENSORRT
+from export.library_output import suppress_library_output
 from export.operators import check_operators
-from export.quiet import quiet
 
-__all__ = ["Network", "annotate", "export_onnx", "export_step", "preprocessing"]
+__all__ = ["OnnxGraph", "annotate", "export_onnx", "export_step", "preprocessing"]
 
 OPSET = 18
 
 
 @dataclass(frozen=True)
-class Network:
+class OnnxGraph:
     """An ONNX model and where its preprocessing ends.
 
     Args:
@@ -42,7 +42,8 @@ class Network:
     tensorrt: tuple[int, int] | None = OLDEST_TENSORRT
 
 
-def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any], tensorrt: tuple[int, int] | None = OLDEST_TENSORRT) -> Network:
+def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any],
+                tensorrt: tuple[int, int] | None = OLDEST_TENSORRT) -> OnnxGraph:
     """Export, simplify and check.
 
     Args:
@@ -55,7 +56,7 @@ def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any], tensorrt: t
     """
     model = _translate(graph, INPUTS, OUTPUTS)
     boundary = _boundary(model)
-    return Network(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt)
+    return OnnxGraph(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt)
 
 
 def export_step(graph: StepGraph, metadata: Mapping[str, Any],
@@ -67,7 +68,7 @@ def export_step(graph: StepGraph, metadata: Mapping[str, Any],
 
 def _translate(graph: DeployableGraph | StepGraph, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
     try:
-        with quiet():
+        with suppress_library_output():
             program = torch.onnx.export(export_program(graph), (), dynamo=True, opset_version=OPSET, verbose=False,
                                         input_names=inputs, output_names=outputs)
     except torch.onnx.OnnxExporterError as error:

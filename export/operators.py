@@ -18,7 +18,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgeskel.errors import ExportError
-from export.kinds import OLDEST_TENSORRT
+from export.artifact_kinds import OLDEST_TENSORRT
 
 __all__ = ["check_operators", "check_quantization", "value_types"]
 

@@ -17,8 +17,8 @@ from edgeskel.runtime.engines.executorch import ExecuTorchEngine
 from edgeskel.skeleton import Float32, Topology
 from export.executorch import lower_xnnpack
 from export.graph import DeployableGraph, export_program
-from export.quiet import quiet
-from export.windows import Windows
+from export.library_output import suppress_library_output
+from export.windows import WindowSet
 
 __all__ = ["ArtifactPredictor", "xnnpack_artifacts"]
 
@@ -49,12 +49,12 @@ class ArtifactPredictor:
         return np.stack([self.engine(one[None], seen[None])[0] for one, seen in pairs])
 
 
-def xnnpack_artifacts(model: Recogniser, calibration: Windows, folder: Path,
+def xnnpack_artifacts(model: Recogniser, calibration: WindowSet, folder: Path,
                       precisions: Sequence[str] = ("fp32", "int8")) -> dict[str, ArtifactPredictor]:
     """``model`` as ``.pte`` files in ``folder``, by precision; int8 is calibrated with recorded clips."""
     made = {}
     graph = DeployableGraph(model)
-    with quiet(), torch.no_grad():
+    with suppress_library_output(), torch.no_grad():
         for precision in precisions:
             if precision == "int8":
                 program = torch.export.export(quantize(graph, calibration.pairs()), graph.example(), strict=False)

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeskel.errors import ExportError
 from edgeskel.skeleton import Float32
-from export.onnx import Network, preprocessing
+from export.onnx import OnnxGraph, preprocessing
 from export.operators import check_operators, check_quantization
 from export.saturation import REDUCED, saturating_layers
 
@@ -43,7 +43,7 @@ class _Layer:
     axis: int
 
 
-def _layers(network: Network) -> list[_Layer]:
+def _layers(network: OnnxGraph) -> list[_Layer]:
     model = network.model
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     first = preprocessing(model, network.boundary)
@@ -61,12 +61,12 @@ def _layers(network: Network) -> list[_Layer]:
     return layers
 
 
-def quantized_inputs(network: Network) -> tuple[str, ...]:
+def quantized_inputs(network: OnnxGraph) -> tuple[str, ...]:
     """Names of the activations that need a range, in graph order."""
     return tuple(dict.fromkeys(layer.node.input[0] for layer in _layers(network)))
 
 
-def activation_ranges(network: Network, windows: Sequence[tuple[Float32, Float32]]) -> dict[str, float]:
+def activation_ranges(network: OnnxGraph, windows: Sequence[tuple[Float32, Float32]]) -> dict[str, float]:
     """The largest absolute value to represent, for each activation of :func:`quantized_inputs`.
 
     Args:
@@ -116,7 +116,7 @@ def _closest(histogram: NDArray[np.float64], largest: float) -> float:
     return float(best)
 
 
-def to_int8(network: Network, ranges: Mapping[str, float]) -> onnx.ModelProto:
+def to_int8(network: OnnxGraph, ranges: Mapping[str, float]) -> onnx.ModelProto:
     """``network`` with Q/DQ by ``ranges``; weights of 8 bits for TensorRT, of 7 for other targets.
 
     Raises:

@@ -32,7 +32,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Attempt", "BuildError", "attempts", "compute_capability", "engine_for", "l4t_release", "main"]
+__all__ = ["BuildAttempt", "BuildError", "attempts", "compute_capability", "creation_flags", "engine_for", "l4t_release",
+           "main", "make_logger"]
 
 ONNX = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 WORKSPACE = 1 << 30  # bytes; these graphs need far less, and a Jetson shares its memory with everything else
@@ -42,8 +43,8 @@ class BuildError(RuntimeError):
     """No engine could be built; the message says what TensorRT answered."""
 
 
-class Attempt(NamedTuple):
-    """One way to build: ``typing`` is strong or weak, ``flags`` are builder flags of a weak build."""
+class BuildAttempt(NamedTuple):
+    """How to build an engine: ``typing`` is strong or weak, ``flags`` are builder flags of a weak build."""
 
     typing: str
     onnx: Path
@@ -99,7 +100,7 @@ def engine_for(onnx: Path, precision: str, folder: Path, typing: str = "auto", l
 
 
 def _build(trt: Any, onnx: Path, precision: str, typing: str, path: Path, facts: dict[str, str], log: Any) -> Path:
-    logger = _logger(trt)
+    logger = make_logger(trt)
     failures = []
     for attempt in attempts(onnx, precision, typing, _version(trt)):
         log(f"building {attempt.onnx.name}, {attempt.typing}ly typed{''.join(' ' + flag for flag in attempt.flags)}")
@@ -109,7 +110,7 @@ def _build(trt: Any, onnx: Path, precision: str, typing: str, path: Path, facts:
         except BuildError as error:
             failures.append(f"{attempt.typing} typing: {error}")
             continue
-        report = {**facts, "built_from": attempt.onnx.name, "built_from_sha256": _digest(attempt.onnx), "way": attempt.typing,
+        report = {**facts, "built_from": attempt.onnx.name, "built_from_sha256": _digest(attempt.onnx), "typing": attempt.typing,
                   "flags": list(attempt.flags), "seconds": round(time.monotonic() - start, 1), "bytes": len(plan),
                   "engine_sha256": hashlib.sha256(plan).hexdigest(), "refused": failures}
         _write(path.with_suffix(".log"), "\n".join(logger.lines).encode())
@@ -119,28 +120,28 @@ def _build(trt: Any, onnx: Path, precision: str, typing: str, path: Path, facts:
     raise BuildError(f"TensorRT {facts['tensorrt']} builds no {precision} engine of {onnx.name}: " + "; ".join(failures))
 
 
-def attempts(onnx: Path, precision: str, typing: str, version: tuple[int, int]) -> list[Attempt]:
-    """Ways to build, the preferred one first.
+def attempts(onnx: Path, precision: str, typing: str, version: tuple[int, int]) -> list[BuildAttempt]:
+    """How to build, the preferred attempt first.
 
     An fp32 graph has nothing to type strongly that would differ, so it is the same either way.
     """
     weak = {
-        "fp32": Attempt("weak", onnx, ()),
-        "fp16": Attempt("weak", onnx.with_name(ONNX["fp32"]), ("FP16",)),
-        "int8": Attempt("weak", onnx, ("INT8", "FP16")),
+        "fp32": BuildAttempt("weak", onnx, ()),
+        "fp16": BuildAttempt("weak", onnx.with_name(ONNX["fp32"]), ("FP16",)),
+        "int8": BuildAttempt("weak", onnx, ("INT8", "FP16")),
     }[precision]
-    ways = [Attempt("strong", onnx, ())]
+    found = [BuildAttempt("strong", onnx, ())]
     if version[0] < 11 and weak.onnx.is_file():
-        ways.append(weak)
-    chosen = [way for way in ways if typing in ("auto", way.typing)]
+        found.append(weak)
+    chosen = [attempt for attempt in found if typing in ("auto", attempt.typing)]
     if not chosen:
         raise BuildError(f"TensorRT {version[0]} has no weak typing" if version[0] >= 11 else f"{weak.onnx} is missing")
     return chosen
 
 
-def _serialized(trt: Any, logger: Any, attempt: Attempt, timing: Path) -> bytes:
+def _serialized(trt: Any, logger: Any, attempt: BuildAttempt, timing: Path) -> bytes:
     builder = trt.Builder(logger)
-    network = builder.create_network(_creation_flags(trt, attempt.typing))
+    network = builder.create_network(creation_flags(trt, attempt.typing))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(attempt.onnx.read_bytes()):
         raise BuildError("; ".join(str(parser.get_error(index)) for index in range(parser.num_errors)) or "the parser refuses it")
@@ -159,7 +160,8 @@ def _serialized(trt: Any, logger: Any, attempt: Attempt, timing: Path) -> bytes:
     return bytes(plan)
 
 
-def _creation_flags(trt: Any, typing: str) -> int:
+def creation_flags(trt: Any, typing: str) -> int:
+    """Flags of a network that is typed strongly or weakly."""
     flags = 0
     if typing == "strong":
         flags |= 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -173,7 +175,8 @@ def _version(trt: Any) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _logger(trt: Any) -> Any:
+def make_logger(trt: Any) -> Any:
+    """A logger for TensorRT."""
     class Logger(trt.ILogger):  # type: ignore[misc]
         """Keeps what TensorRT says, for the file beside the engine."""
 

@@ -35,7 +35,7 @@ def verify(bundle: Bundle, test: Any = None, *, threads: int | None = None,
 
     Args:
         bundle: opened, so every digest is checked.
-        test: ``export.windows.Windows`` with labels, for accuracy over a whole test part.
+        test: ``export.windows.WindowSet`` with labels, for accuracy over a whole test part.
         threads: processor threads of the engines.
         progress: (what, how many windows) -> a function to call after each.
 

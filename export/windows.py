@@ -20,13 +20,13 @@ from edgeskel.skeleton import Clip, Float32, Topology
 from edgeskel.topologies.remap import Remap
 from edgeskel.window import fit_window
 
-__all__ = ["Windows", "calibration_windows", "check_store", "synthetic_windows", "test_windows"]
+__all__ = ["WindowSet", "calibration_windows", "check_store", "synthetic_windows", "test_windows"]
 
 _SEED = 20_26
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowSet:
     """Fitted clips.
 
     Args:
@@ -61,14 +61,14 @@ class Windows:
         """One (joints (1, M, S, V, 3), confidence (1, M, S, V)) for each."""
         return [(self.joints[i : i + 1], self.confidence[i : i + 1]) for i in range(len(self))]
 
-    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Windows:
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> WindowSet:
         """Some of them."""
-        return Windows(self.joints[indices], self.confidence[indices], tuple(self.labels[i] for i in indices),
+        return WindowSet(self.joints[indices], self.confidence[indices], tuple(self.labels[i] for i in indices),
                        tuple(self.sources[i] for i in indices), self.origin, self.data_digest,
                        tuple(self.indices[i] for i in indices) if self.indices else ())
 
 
-def calibration_windows(store: Store, parts: Split, topology: Topology, window: Window, limit: int) -> Windows:
+def calibration_windows(store: Store, parts: Split, topology: Topology, window: Window, limit: int) -> WindowSet:
     """Clips of the training part, never of the other two, spread evenly over the classes.
 
     Args:
@@ -91,7 +91,7 @@ def calibration_windows(store: Store, parts: Split, topology: Topology, window: 
     return _from_store(store, chosen, window, f"{store.dataset}, {parts.name}, training part")
 
 
-def test_windows(store: Store, parts: Split, topology: Topology, labels: Sequence[str], window: Window) -> Windows:
+def test_windows(store: Store, parts: Split, topology: Topology, labels: Sequence[str], window: Window) -> WindowSet:
     """The whole test part of ``parts``.
 
     Raises:
@@ -117,7 +117,7 @@ def check_store(store: Store, topology: Topology) -> None:
 
 
 def synthetic_windows(topology: Topology, window: Window, count: int, labels: Sequence[str] = (), *,
-                      seed: int = _SEED) -> Windows:
+                      seed: int = _SEED) -> WindowSet:
     """Generated motion in any joint layout; joints that the generator's body lacks are derived or missing.
 
     Args:
@@ -146,15 +146,15 @@ def synthetic_windows(topology: Topology, window: Window, count: int, labels: Se
         fitted[..., 0] += np.where(seen > 0, np.float32(person), np.float32(0))  # side by side, one metre apart
         joints[place, person], confidence[place, person] = remap(fitted[0], seen[0])
     chosen = clips[:: window.persons]
-    return Windows(joints, confidence, tuple(clip.label for clip in chosen), tuple(clip.source for clip in chosen),
+    return WindowSet(joints, confidence, tuple(clip.label for clip in chosen), tuple(clip.source for clip in chosen),
                    f"synthetic motion, seed {seed}")
 
 
-def _from_store(store: Store, indices: Iterable[int], window: Window, origin: str) -> Windows:
+def _from_store(store: Store, indices: Iterable[int], window: Window, origin: str) -> WindowSet:
     rows = tuple(int(index) for index in indices)
     clips = [store[row] for row in rows]
     if not clips:
         raise DataError(f"{origin} is empty", expected="at least one clip", remedy="choose another protocol or fold")
     fitted = [fit_window(clip.joints, clip.confidence, window.persons, window.frames) for clip in clips]
-    return Windows(np.stack([joints for joints, _ in fitted]), np.stack([confidence for _, confidence in fitted]),
+    return WindowSet(np.stack([joints for joints, _ in fitted]), np.stack([confidence for _, confidence in fitted]),
                    tuple(clip.label for clip in clips), tuple(clip.source for clip in clips), origin, store.digest, rows)

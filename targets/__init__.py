@@ -15,9 +15,9 @@ from pathlib import Path
 
 from edgeskel.errors import CorruptFile, UnknownChoice
 from edgeskel.topologies import read_toml
-from targets.profile import Profile, Release, parse
+from targets.profile import Profile, SystemRelease, parse
 
-__all__ = ["Profile", "Release", "built_in", "get", "names", "user_folder"]
+__all__ = ["Profile", "SystemRelease", "built_in", "get", "names", "user_folder"]
 
 _DEPTH = 8
 """So many profiles may extend one another; more is a circle."""

@@ -22,13 +22,13 @@ from typing import Any
 
 from edgeskel.errors import CorruptFile, UnknownChoice
 from edgeskel.extras import wanted
-from export.kinds import KINDS, OLDEST_TENSORRT, PROGRAMS
+from export.artifact_kinds import KINDS, OLDEST_TENSORRT, PROGRAMS
 
-__all__ = ["Profile", "Release", "parse"]
+__all__ = ["Profile", "SystemRelease", "parse"]
 
 
 @dataclass(frozen=True)
-class Release:
+class SystemRelease:
     """One version of a device's system software; "" is what we do not know."""
 
     name: str
@@ -50,7 +50,7 @@ class Profile:
         name: as in ``edgeskel export --target NAME``.
         target: the kind of device, for the manifest: the name of the profile at the root.
         purpose: one line for a person.
-        artifacts: what is exported, by the names of ``export.kinds.KINDS``, the preferred one first.
+        artifacts: what is exported, by the names of ``export.artifact_kinds.KINDS``, the preferred one first.
         extra: the extra of edgeskel that the exporting machine needs.
         packages: what the device needs: package -> how it gets there.
         programs: programs of ours that travel in the bundle.
@@ -77,11 +77,11 @@ class Profile:
     compute_capability: str = ""
     power_modes: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()
-    known: Mapping[str, Release] = field(default_factory=dict)
+    known: Mapping[str, SystemRelease] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
 
     @property
-    def systems(self) -> tuple[Release, ...]:
+    def systems(self) -> tuple[SystemRelease, ...]:
         """The releases that run on it."""
         return tuple(self.known[name] for name in self.releases)
 
@@ -179,9 +179,9 @@ def _table(value: object, key: str, origin: object) -> Mapping[str, Any]:
     return value
 
 
-def _release(name: str, table: object, origin: object) -> Release:
+def _release(name: str, table: object, origin: object) -> SystemRelease:
     place = f"release.{name}"
-    known = [item.name for item in fields(Release) if item.name != "name"]
+    known = [item.name for item in fields(SystemRelease) if item.name != "name"]
     values = {}
     for key, value in _table(table, place, origin).items():
         if key not in known:
@@ -189,4 +189,4 @@ def _release(name: str, table: object, origin: object) -> Release:
         values[key] = _text(value, f"{place}.{key}", origin)
     if "system" not in values:
         raise CorruptFile(origin, f"no field '{place}.system'", expected="the release's name, as its maker gives it")
-    return Release(name, **values)
+    return SystemRelease(name, **values)

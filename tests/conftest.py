@@ -93,7 +93,7 @@ def bundle_folder(checkpoint: Path, once: Callable[..., Path]) -> Path:
         from export import artifacts, build
         from tests.export.conftest import KINDS
 
-        source = build.Source("small", models.from_pretrained(checkpoint))
+        source = build.TrainedModel("small", models.from_pretrained(checkpoint))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(artifacts, "CALIBRATION", 16)
             build.build(source, out, target="host", kinds=KINDS, programs=("build_engine.py",), tensorrt=(10, 3))
@@ -112,6 +112,6 @@ def host_bundle(once: Callable[..., Path]) -> Path:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(artifacts, "CALIBRATION", 16)
             patch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 2026-01-01
-            build.build(build.Source("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
+            build.build(build.TrainedModel("small", small_recogniser()), out, target="host", kinds=("onnx-fp32", "onnx-int8"))
 
     return once("host-bundle", make)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgeskel.data import Split, Store
     from edgeskel.models import Recogniser
     from export.predictor import ArtifactPredictor
-    from export.windows import Windows
+    from export.windows import WindowSet
 
 __all__ = ["COMMAND"]
 
@@ -174,7 +174,7 @@ def _parts(config: Compress, store: Store, told: Mapping[str, Any]) -> Split:
     return parts
 
 
-def _clips(model: Recogniser, store: Store, parts: Split) -> Windows:
+def _clips(model: Recogniser, store: Store, parts: Split) -> WindowSet:
     from edgeskel.runtime.bundle import Window
     from export.windows import calibration_windows
 
@@ -209,7 +209,7 @@ def _train_on(config: Compress, source: Path, model: Recogniser, smaller: Recogn
     return trained.recogniser, trained.run
 
 
-def _accuracy(predict: Any, store: Store | None, parts: Split | None, clips: Windows | None) -> dict[str, float]:
+def _accuracy(predict: Any, store: Store | None, parts: Split | None, clips: WindowSet | None) -> dict[str, float]:
     """Top-1 on the test part and on what was held out from training; where nothing was, on some of the training clips."""
     from edgeskel.training import evaluate
 
@@ -223,7 +223,7 @@ def _accuracy(predict: Any, store: Store | None, parts: Split | None, clips: Win
         return found
 
 
-def _call(model: Recogniser, clips: Windows | None) -> Callable[[], object]:
+def _call(model: Recogniser, clips: WindowSet | None) -> Callable[[], object]:
     import torch
 
     config = model.config
@@ -239,7 +239,7 @@ def _call(model: Recogniser, clips: Windows | None) -> Callable[[], object]:
     return once
 
 
-def _artifacts(stages: Mapping[str, Recogniser], clips: Windows) -> dict[str, ArtifactPredictor]:
+def _artifacts(stages: Mapping[str, Recogniser], clips: WindowSet) -> dict[str, ArtifactPredictor]:
     """Every stage as fp32 and int8 ``.pte``; the files are not kept (``edgeskel export`` makes them)."""
     import tempfile
 

@@ -45,7 +45,7 @@ def export(config: Export) -> Report:
     """Load, make, prove, write."""
     import targets
     from edgeskel.extras import require
-    from export.quiet import quiet
+    from export.library_output import suppress_library_output
 
     profile = targets.get(config.target)  # before anything slow: a wrong name is told at once
     if config.latent_replay and config.calibration is None:
@@ -55,13 +55,13 @@ def export(config: Export) -> Report:
     wanted = ("torch", "safetensors",
               *(("onnx", "onnxscript", "onnxsim", "onnxruntime") if _any(profile.artifacts, "onnx") else ()),
               *(("executorch", "torchao") if config.latent_replay or _any(profile.artifacts, "xnnpack") else ()))
-    with quiet():
+    with suppress_library_output():
         for package in wanted:
             require(package, f"exporting for {profile.name}", profile.extra)
 
     from edgeskel.models import folder_of
     from export.exporting import export_bundle
-    from export.source import safe_name
+    from export.trained_model import safe_name
 
     out = config.out
     if out is None:

@@ -83,7 +83,7 @@ def flash(config: Flash) -> Report:
     """All steps, or those that the options leave."""
     from edgeskel.runtime.bundle import Bundle
     from targets.flash import flashing
-    from targets.flash.packing import Settings
+    from targets.flash.packing import ReleaseSettings
     from targets.flash.remote import Connection
 
     if config.to_dir is not None and config.bundle is not None:
@@ -95,8 +95,8 @@ def flash(config: Flash) -> Report:
             remedy="make one with: edgeskel export MODEL --target host --out DIR",
         )
     bundle = Bundle.open(config.bundle or config.host)
-    settings = Settings(config.source, config.threshold, config.precision, config.threads, config.budget_ms)
-    options = flashing.Options(
+    settings = ReleaseSettings(config.source, config.threshold, config.precision, config.threads, config.budget_ms)
+    options = flashing.FlashOptions(
         settings,
         config.scope,
         config.prefix,
@@ -117,7 +117,7 @@ def flash(config: Flash) -> Report:
             lambda out: _lines(out, f"{release.identity} is in {config.to_dir}", f"on the device: {command}"),
         )
     with Connection(config.host, config.ssh_config) as connection:
-        run = flashing.Flash(connection, bundle, options, _say)
+        run = flashing.DeviceFlasher(connection, bundle, options, _say)
         data: dict[str, Any] = {"host": config.host, "bundle": str(bundle.path), **run.probe()}
         if config.dry_run:
             return Report(
@@ -177,12 +177,12 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Status(Host):
+class FlashStatus(Host):
     """Which release runs, which one ran before, why, and how the service is."""
 
 
 @dataclass(frozen=True)
-class Rollback(Host):
+class FlashRollback(Host):
     """Switch to the release that ran before, with the same watch."""
 
     watch: float = 60.0
@@ -190,12 +190,12 @@ class Rollback(Host):
 
 
 @dataclass(frozen=True)
-class Verify(Host):
+class FlashVerify(Host):
     """Check what runs there again: signature, every digest, golden inputs."""
 
 
 @dataclass(frozen=True)
-class Logs(Host):
+class FlashLogs(Host):
     """What happened there, and what the service wrote."""
 
     lines: int = 50
@@ -203,7 +203,7 @@ class Logs(Host):
 
 
 @dataclass(frozen=True)
-class Uninstall(Host):
+class FlashUninstall(Host):
     """Stop the service and remove everything that was installed."""
 
 
@@ -218,7 +218,7 @@ def device(config: Any) -> Iterator[Device]:
         yield Device(connection, config.prefix)
 
 
-def status(config: Status) -> Report:
+def status(config: FlashStatus) -> Report:
     """Ask the device."""
     with device(config) as asked:
         data = asked.call("status")
@@ -244,7 +244,7 @@ def _draw_status(out: Console, host: str, data: dict[str, Any]) -> None:
     _lines(out, *lines)
 
 
-def rollback(config: Rollback) -> Report:
+def rollback(config: FlashRollback) -> Report:
     """Begin it, wait for the outcome."""
     with device(config) as asked:
         begun = asked.call("rollback", "--watch", str(config.watch), "--reason", "rolled back by hand")
@@ -257,7 +257,7 @@ def rollback(config: Rollback) -> Report:
     return Report(data, lambda out: _lines(out, text), ok=bool(outcome["kept"]))
 
 
-def verify(config: Verify) -> Report:
+def verify(config: FlashVerify) -> Report:
     """Ask the device to look at itself."""
     with device(config) as asked:
         data = asked.call("verify")
@@ -267,14 +267,14 @@ def verify(config: Verify) -> Report:
     )
 
 
-def logs(config: Logs) -> Report:
+def logs(config: FlashLogs) -> Report:
     """The journal of transitions, then the service's own lines."""
     with device(config) as asked:
         data = asked.call("logs", "--lines", str(config.lines))
     return Report({"host": config.host, **data}, lambda out: _lines(out, *data["journal"], *data["service"]))
 
 
-def uninstall(config: Uninstall) -> Report:
+def uninstall(config: FlashUninstall) -> Report:
     """Leave the device as it was."""
     with device(config) as asked:
         data = asked.call("uninstall")
@@ -285,10 +285,10 @@ def uninstall(config: Uninstall) -> Report:
 
 _VERBS: dict[str, tuple[type, Callable[[Any], Report]]] = {
     "": (Flash, flash),
-    "status": (Status, status),
-    "rollback": (Rollback, rollback),
-    "verify": (Verify, verify),
-    "logs": (Logs, logs),
-    "uninstall": (Uninstall, uninstall),
+    "status": (FlashStatus, status),
+    "rollback": (FlashRollback, rollback),
+    "verify": (FlashVerify, verify),
+    "logs": (FlashLogs, logs),
+    "uninstall": (FlashUninstall, uninstall),
 }
 COMMANDS = {name: Command(*entry) for name, entry in _VERBS.items()}

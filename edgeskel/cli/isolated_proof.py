@@ -63,10 +63,10 @@ def _refused(artifact: Artifact, how: str) -> EngineError:
 
 def _mark(bundle: Bundle, artifact: Artifact) -> Path:
     """The file that stands for a proof of this content, with this engine, here."""
-    from targets.service.apart import surroundings
+    from targets.service.isolation import engine_environment
 
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeskel" / "proved"
-    about = f"{bundle.manifest['files'][artifact.file]} {surroundings(ENGINE)}"
+    about = f"{bundle.manifest['files'][artifact.file]} {engine_environment(ENGINE)}"
     return home / hashlib.sha256(about.encode()).hexdigest()
 
 
@@ -80,9 +80,9 @@ def _name(number: int) -> str:
 def _ask(folder: str, file: str) -> None:
     """In the child."""
     from edgeskel.runtime.step_artifact import open_windows
-    from targets.service.apart import child
+    from targets.service.isolation import enter_child
 
-    child()
+    enter_child()
     bundle = Bundle.open(folder)
     artifact = next(artifact for artifact in bundle.artifacts if artifact.file == file)
     golden = bundle.golden

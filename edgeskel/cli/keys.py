@@ -18,7 +18,7 @@ __all__ = ["COMMANDS"]
 
 
 @dataclass(frozen=True)
-class Create:
+class CreateKey:
     """Make an Ed25519 key that signs releases."""
 
     path: tyro.conf.Positional[Path | None] = None
@@ -26,7 +26,7 @@ class Create:
 
 
 @dataclass(frozen=True)
-class Show:
+class ShowKey:
     """The public key, and its fingerprint."""
 
     path: tyro.conf.Positional[Path | None] = None
@@ -34,7 +34,7 @@ class Show:
 
 
 @dataclass(frozen=True)
-class Trust:
+class TrustKey:
     """Have a device take releases of another key, too."""
 
     host: tyro.conf.Positional[str]
@@ -48,12 +48,12 @@ class Trust:
 
 
 @dataclass(frozen=True)
-class Listed(Host):
+class ListKeys(Host):
     """Keys whose releases a device takes."""
 
 
 @dataclass(frozen=True)
-class Revoke:
+class RevokeKey:
     """Have a device take a key's releases no longer; what runs goes on."""
 
     host: tyro.conf.Positional[str]
@@ -66,7 +66,7 @@ class Revoke:
     """Another SSH configuration than your own."""
 
 
-def create(config: Create) -> Report:
+def create(config: CreateKey) -> Report:
     """Make it; an existing one is never replaced."""
     from targets.flash import signing
 
@@ -75,7 +75,7 @@ def create(config: Create) -> Report:
     return Report({"path": str(path), "public": key.public, "fingerprint": key.fingerprint})
 
 
-def show(config: Show) -> Report:
+def show(config: ShowKey) -> Report:
     """Read it."""
     from targets.device.trust import fingerprint
     from targets.flash import signing
@@ -85,19 +85,19 @@ def show(config: Show) -> Report:
     return Report({"path": str(path), "public": public, "fingerprint": fingerprint(public)})
 
 
-def trust(config: Trust) -> Report:
+def trust(config: TrustKey) -> Report:
     """Tell the device."""
     from targets.flash import signing
 
     return _trusted(config, "--add", signing.public_line(config.key))
 
 
-def listed(config: Listed) -> Report:
+def list_keys(config: ListKeys) -> Report:
     """Ask the device."""
     return _trusted(config)
 
 
-def revoke(config: Revoke) -> Report:
+def revoke(config: RevokeKey) -> Report:
     """Tell the device."""
     return _trusted(config, "--remove", config.fingerprint)
 
@@ -121,9 +121,9 @@ def _trusted(config: Any, *arguments: str) -> Report:
 
 
 COMMANDS = {
-    "create": Command(Create, create),
-    "show": Command(Show, show),
-    "trust": Command(Trust, trust),
-    "list": Command(Listed, listed),
-    "revoke": Command(Revoke, revoke),
+    "create": Command(CreateKey, create),
+    "show": Command(ShowKey, show),
+    "trust": Command(TrustKey, trust),
+    "list": Command(ListKeys, list_keys),
+    "revoke": Command(RevokeKey, revoke),
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from edgeskel.errors import EngineError, UnknownChoice
 from edgeskel.runtime import engines
 from edgeskel.runtime.artifact_choice import choose, remark
-from edgeskel.runtime.bundle import Bundle, ConfidenceCalibration, Window
+from edgeskel.runtime.bundle import Bundle, ProbabilityCalibration, Window
 from edgeskel.runtime.events import UNKNOWN, Event, EventConfig
 from edgeskel.runtime.motion import SegmenterConfig
 from edgeskel.runtime.session import Recognition, Session
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgeskel.models import Recogniser
 
 __all__ = [
-    "UNKNOWN", "MODES", "Bundle", "ConfidenceCalibration", "Event", "EventConfig", "Recognition", "Session", "choose",
+    "UNKNOWN", "MODES", "Bundle", "ProbabilityCalibration", "Event", "EventConfig", "Recognition", "Session", "choose",
     "event_config", "load", "session_of",
 ]
 
@@ -80,7 +80,7 @@ def _stepper(bundle: Bundle, engine: str | None, precision: str | None, threads:
     return open_stepper(bundle, artifact, name, threads)
 
 
-def event_config(certainty: ConfidenceCalibration, threshold: float | None = None,
+def event_config(certainty: ProbabilityCalibration, threshold: float | None = None,
                  segmenter: SegmenterConfig | None = None) -> EventConfig:
     """When scores become events, by what validation data said; ``threshold`` overrides its threshold. ``segmenter`` is when a body
     counts as moving, by the training clips."""

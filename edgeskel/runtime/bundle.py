@@ -31,7 +31,7 @@ from edgeskel.skeleton import Float32, Topology
 from edgeskel.values import ByValue
 
 __all__ = [
-    "CERTAINTY", "MANIFEST", "SCHEMA", "SEAL", "Artifact", "Bundle", "ConfidenceCalibration", "Golden", "StepForm", "Window",
+    "CERTAINTY", "MANIFEST", "SCHEMA", "SEAL", "Artifact", "Bundle", "ProbabilityCalibration", "Golden", "StepForm", "Window",
     "certainty_of", "file_digest", "read_certainty", "step_form",
 ]
 
@@ -69,7 +69,7 @@ class StepForm:
 
 
 @dataclass(frozen=True)
-class ConfidenceCalibration:
+class ProbabilityCalibration:
     """What validation data said about the probabilities; the neutral values where there was none."""
 
     temperature: float = 1.0
@@ -152,7 +152,7 @@ class Bundle(ByValue):
     artifacts: tuple[Artifact, ...]
     step: StepForm | None = None
     """How its step artifacts are fed; None where it has none."""
-    certainty: ConfidenceCalibration = ConfidenceCalibration()
+    certainty: ProbabilityCalibration = ProbabilityCalibration()
     segmenter: SegmenterConfig = SegmenterConfig()
     """How live frames are cut into actions, as its training clips taught."""
 
@@ -299,19 +299,19 @@ def step_form(entry: Mapping[str, Any]) -> StepForm:
     return form
 
 
-def certainty_of(entry: Mapping[str, Any]) -> ConfidenceCalibration:
+def certainty_of(entry: Mapping[str, Any]) -> ProbabilityCalibration:
     """The manifest's entry ``certainty``, neutral where it is empty. Raises ``TypeError``, ``ValueError`` or
     ``OverflowError`` where it is none."""
     values = entry.get("temperature", 1.0), entry.get("threshold", 0.5)
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
         raise TypeError(f"a temperature of {values[0]!r} and a threshold of {values[1]!r}")
-    found = ConfidenceCalibration(*map(float, values))
+    found = ProbabilityCalibration(*map(float, values))
     if not (0 < found.temperature < math.inf and 0 <= found.threshold <= 1):
         raise ValueError(f"a temperature of {found.temperature:g} and a threshold of {found.threshold:g}")
     return found
 
 
-def read_certainty(folder: str | Path) -> ConfidenceCalibration:
+def read_certainty(folder: str | Path) -> ProbabilityCalibration:
     """``certainty.json`` of a checkpoint folder, neutral where there is none.
 
     Raises:
@@ -319,7 +319,7 @@ def read_certainty(folder: str | Path) -> ConfidenceCalibration:
     """
     path = Path(folder) / CERTAINTY
     if not path.is_file():
-        return ConfidenceCalibration()
+        return ProbabilityCalibration()
     try:
         return certainty_of(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError, OverflowError, AttributeError) as error:

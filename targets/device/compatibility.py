@@ -15,7 +15,7 @@ from edgeskel.errors import DeviceError
 from edgeskel.printable import printable
 from targets.device.ownership import EXPECTED, REMEDY
 
-__all__ = ["MACHINES", "Wanted", "line", "prefix_of", "require", "scope_of"]
+__all__ = ["MACHINES", "Requirements", "line", "prefix_of", "require", "scope_of"]
 
 MACHINES = ("x86_64", "aarch64")
 _CLOCK_S = 86400.0  # a day: time zones and drift are below, a clock without a battery is years beyond
@@ -24,7 +24,7 @@ _MEMORY_MB = 200.0  # the process takes under 150
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Requirements:
     """What a release asks of a device.
 
     Args:
@@ -78,18 +78,18 @@ def line(facts: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def require(facts: Mapping[str, Any], wanted: Wanted) -> None:
+def require(facts: Mapping[str, Any], required: Requirements) -> None:
     """Refuse what cannot work.
 
     Raises:
         DeviceError: with everything that stands in the way, each with what to do.
     """
     found = [
-        *_interpreter(facts, wanted),
-        *_target(facts, wanted),
-        *_system(facts, wanted),
-        *_place(facts, wanted),
-        *_clock(facts, wanted),
+        *_interpreter(facts, required),
+        *_target(facts, required),
+        *_system(facts, required),
+        *_place(facts, required),
+        *_clock(facts, required),
     ]
     if found:
         seen = [
@@ -105,7 +105,7 @@ def require(facts: Mapping[str, Any], wanted: Wanted) -> None:
 Obstacle = tuple[str, str, str]
 
 
-def _interpreter(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
+def _interpreter(facts: Mapping[str, Any], required: Requirements) -> list[Obstacle]:
     version = tuple(int(part) for part in str(facts["python"]).split(".")[:2])
     found = []
     if version < (3, 10):
@@ -133,10 +133,10 @@ def _interpreter(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
                 "sudo apt install openssh-client",
             )
         )
-    if wanted.python and wanted.python != ".".join(map(str, version)):
+    if required.python and required.python != ".".join(map(str, version)):
         found.append(
             (
-                f"the device's Python is {facts['python']}, the release's engine is built for {wanted.python}",
+                f"the device's Python is {facts['python']}, the release's engine is built for {required.python}",
                 "the same version",
                 f"make the release again for it: edgeskel flash --to-dir DIR --python {'.'.join(map(str, version))}",
             )
@@ -144,26 +144,26 @@ def _interpreter(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
     return found
 
 
-def _target(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
+def _target(facts: Mapping[str, Any], required: Requirements) -> list[Obstacle]:
     machine = facts["machine"]
-    if wanted.target not in ("host", "jetson"):
+    if required.target not in ("host", "jetson"):
         return [
             (
-                f"the bundle is made for {wanted.target}, the device is Linux on {machine}",
+                f"the bundle is made for {required.target}, the device is Linux on {machine}",
                 "a bundle for host or jetson",
                 "export it again: edgeskel export MODEL --target host --out DIR",
             )
         ]
-    if machine not in MACHINES or wanted.machine not in ("", machine):
+    if machine not in MACHINES or required.machine not in ("", machine):
         return [
             (
                 f"the device's processor is {machine}"
-                + (f", the release is for {wanted.machine}" if wanted.machine else ""),
-                wanted.machine or " or ".join(MACHINES),
+                + (f", the release is for {required.machine}" if required.machine else ""),
+                required.machine or " or ".join(MACHINES),
                 "make the release for the device's own processor",
             )
         ]
-    if wanted.target == "jetson" and not facts["l4t"] and not facts["sm"] and not facts["tensorrt"]:
+    if required.target == "jetson" and not facts["l4t"] and not facts["sm"] and not facts["tensorrt"]:
         return [
             (
                 f"the bundle is made for jetson, the device is {facts['board'] or machine} without an NVIDIA GPU",
@@ -171,7 +171,7 @@ def _target(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
                 "export it again: edgeskel export MODEL --target host --out DIR",
             )
         ]
-    if wanted.target == "jetson" and not facts["tensorrt"]:
+    if required.target == "jetson" and not facts["tensorrt"]:
         why = facts.get("tensorrt_error")
         return [
             (
@@ -183,9 +183,9 @@ def _target(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
     return []
 
 
-def _system(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
+def _system(facts: Mapping[str, Any], required: Requirements) -> list[Obstacle]:
     systemd = facts["systemd"]
-    if wanted.scope == "none":
+    if required.scope == "none":
         return []
     if systemd["version"] is None:
         return [
@@ -195,7 +195,7 @@ def _system(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
                 "flash with --scope none, and have your own supervisor start PREFIX/bin/edgeskel-device serve --prefix PREFIX",
             )
         ]
-    if wanted.scope == "system" and not facts["sudo"]:
+    if required.scope == "system" and not facts["sudo"]:
         return [
             (
                 f"{facts['user'] or 'this user'} cannot become root here: sudo asks for a password, or there is none",
@@ -203,7 +203,7 @@ def _system(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
                 "flash with --scope user, or log in as root, or allow sudo -n for this user",
             )
         ]
-    if wanted.scope == "user" and not (systemd["user"] and systemd["linger"]):
+    if required.scope == "user" and not (systemd["user"] and systemd["linger"]):
         what = "has no systemd of its own" if not systemd["user"] else "loses its services when it logs out"
         return [
             (
@@ -215,70 +215,70 @@ def _system(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
     return []
 
 
-def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
-    if not _PREFIX.fullmatch(wanted.prefix):
+def _place(facts: Mapping[str, Any], required: Requirements) -> list[Obstacle]:
+    if not _PREFIX.fullmatch(required.prefix):
         return [
             (
-                f"the prefix {wanted.prefix!r} cannot stand in a systemd unit",
+                f"the prefix {required.prefix!r} cannot stand in a systemd unit",
                 "an absolute path of letters, digits and ._-",
                 "choose another --prefix",
             )
         ]
-    place = facts["places"].get(wanted.prefix)
+    place = facts["places"].get(required.prefix)
     if place is None:
-        return [(f"{wanted.prefix} was not looked at", "a prefix that was probed", "run flash again")]
+        return [(f"{required.prefix} was not looked at", "a prefix that was probed", "run flash again")]
     if place["blocked"]:
         return [
             (
                 f"{place['blocked']} is a file, or a link that leads nowhere",
-                f"folders, or nothing yet, on the way to {wanted.prefix}",
+                f"folders, or nothing yet, on the way to {required.prefix}",
                 "choose another --prefix, or move away what lies there",
             )
         ]
     if place["foreign"]:
         return [
             (
-                f"{wanted.prefix} is there and is not edgeskel's",
+                f"{required.prefix} is there and is not edgeskel's",
                 "an empty or absent folder",
                 "choose another --prefix, or clear it",
             )
         ]
-    if place["read_only"] or (wanted.scope != "system" and not place["writable"]):
-        return [(f"{wanted.prefix} cannot be written", "a folder of this user's", "choose another --prefix")]
-    if wanted.scope == "system" and place["closed"]:
+    if place["read_only"] or (required.scope != "system" and not place["writable"]):
+        return [(f"{required.prefix} cannot be written", "a folder of this user's", "choose another --prefix")]
+    if required.scope == "system" and place["closed"]:
         return [
             (
                 f"{place['closed']} is closed to the service's own user",
-                f"folders that everybody may enter, on the way to {wanted.prefix}",
+                f"folders that everybody may enter, on the way to {required.prefix}",
                 f"choose another --prefix, or open it: chmod o+x {place['closed']}",
             )
         ]
-    if why := (place.get("untrusted") or {}).get(wanted.scope):
-        owner = "root" if wanted.scope == "system" or facts["uid"] == 0 else "root or this user"
-        return [(f"{printable(why)}, so somebody else could change what is run under {wanted.prefix}", EXPECTED % owner, REMEDY)]
+    if why := (place.get("untrusted") or {}).get(required.scope):
+        owner = "root" if required.scope == "system" or facts["uid"] == 0 else "root or this user"
+        return [(f"{printable(why)}, so somebody else could change what is run under {required.prefix}", EXPECTED % owner, REMEDY)]
     held = place["install"]
-    if held is not None and held.get("scope") != wanted.scope:
+    if held is not None and held.get("scope") != required.scope:
         return [
             (
-                f"{wanted.prefix} is installed with --scope {held.get('scope')}",
-                f"--scope {wanted.scope}, as asked",
+                f"{required.prefix} is installed with --scope {held.get('scope')}",
+                f"--scope {required.scope}, as asked",
                 f"flash with --scope {held.get('scope')}, or remove it first: edgeskel flash uninstall HOST",
             )
         ]
     found = []
-    if wanted.compiled and place["no_programs"]:
+    if required.compiled and place["no_programs"]:
         found.append(
             (
-                f"{wanted.prefix} lies on a file system mounted noexec, and the release brings an engine",
+                f"{required.prefix} lies on a file system mounted noexec, and the release brings an engine",
                 "a file system that programs may be loaded from, or ONNX Runtime in the device's own Python",
                 "choose another --prefix, or remount it with exec",
             )
         )
-    if place["free_mb"] < wanted.needed_mb:
+    if place["free_mb"] < required.needed_mb:
         found.append(
             (
-                f"{place['free_mb']:.0f} MB are free at {wanted.prefix}",
-                f"{wanted.needed_mb:.0f} MB",
+                f"{place['free_mb']:.0f} MB are free at {required.prefix}",
+                f"{required.needed_mb:.0f} MB",
                 "free some space on the device, or choose another --prefix",
             )
         )
@@ -288,13 +288,13 @@ def _place(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
     return found
 
 
-def _clock(facts: Mapping[str, Any], wanted: Wanted) -> list[Obstacle]:
-    if wanted.clock is None or abs(facts["clock"] - wanted.clock) < _CLOCK_S:
+def _clock(facts: Mapping[str, Any], required: Requirements) -> list[Obstacle]:
+    if required.clock is None or abs(facts["clock"] - required.clock) < _CLOCK_S:
         return []
     return [
         (
             f"the device's clock says {datetime.fromtimestamp(facts['clock']):%Y-%m-%d %H:%M}",
-            f"about {datetime.fromtimestamp(wanted.clock):%Y-%m-%d %H:%M}",
+            f"about {datetime.fromtimestamp(required.clock):%Y-%m-%d %H:%M}",
             "set it (sudo timedatectl set-ntp true), or flash with --any-clock",
         )
     ]

@@ -17,7 +17,7 @@ from edgeskel.errors import DeviceError
 from edgeskel.files import open_regular, read_regular
 from targets.device import compatibility, probe, staging, steps, switching, trust
 from targets.device.layout import Install, Layout
-from targets.device.owned import require_interpreter, require_owned
+from targets.device.owner_checks import require_interpreter, require_owned
 from targets.device.release import DESCRIPTOR, DESCRIPTOR_LIMIT, SIGNATURE, SIGNATURE_LIMIT, Release
 from targets.device.users import service_user
 
@@ -67,7 +67,7 @@ def install_folder(layout: Layout, options: argparse.Namespace, say: Callable[[s
     earliest = datetime.fromisoformat(created).timestamp() if created else 0.0
     compatibility.require(
         facts,
-        compatibility.Wanted(
+        compatibility.Requirements(
             release.facts["target"],
             options.scope,
             str(layout.prefix),

@@ -19,9 +19,9 @@ from edgeskel.errors import DeviceError, EdgeskelError
 from targets.device import probe, report, staging, steps, switching, trust
 from targets.device.install import begin, install_folder
 from targets.device.layout import Layout, read_json
-from targets.device.owned import require_owned
+from targets.device.owner_checks import require_owned
 from targets.device.release import DESCRIPTOR_LIMIT, SIGNATURE_LIMIT
-from targets.device.state import Event
+from targets.device.state import Transition
 
 __all__ = ["main"]
 
@@ -81,7 +81,7 @@ def say(text: str) -> None:
 
 
 def _follow(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
-    last = Event(**json.loads(options.since)) if options.since else None
+    last = Transition(**json.loads(options.since)) if options.since else None
     return switching.follow(layout, options.id, last, say)
 
 

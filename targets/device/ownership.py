@@ -7,7 +7,7 @@ no file has to be believed before it has answered. It must parse on Pythons that
 import os
 import stat
 
-__all__ = ["EXPECTED", "REMEDY", "close", "loose", "untrusted"]
+__all__ = ["EXPECTED", "REMEDY", "deny_others_writing", "writable_by_others", "untrusted"]
 
 EXPECTED = "a place of which every part belongs to %s and nobody else can write in it"
 REMEDY = "choose another --prefix; or, once you have looked at what lies there: sudo chown root:root and chmod go-w"
@@ -26,7 +26,7 @@ def untrusted(path: str, uid: int, sticky: bool = False, mount: bool = False, ro
         uid: whom it may belong to, beside root.
         sticky: whether a folder may be open to everybody if its sticky bit keeps them from what is not theirs (/tmp).
         mount: whether that holds for the last folder of ``path`` alone, as a tmpfs that was just mounted there has it; whoever
-            goes on then closes it (:func:`close`).
+            goes on then takes that right away (:func:`deny_others_writing`).
         root: where the way begins; a service with a file system of its own finds the system's at ``/proc/1/root``.
     """
     look = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,7 +35,7 @@ def untrusted(path: str, uid: int, sticky: bool = False, mount: bool = False, ro
     links = 0
     rest = os.path.abspath(path).split("/")[::-1]
     try:
-        why = loose("/", os.fstat(opened[0]), uid, sticky, opened[0])
+        why = writable_by_others("/", os.fstat(opened[0]), uid, sticky, opened[0])
         while rest and not why:
             name = rest.pop()
             if name in ("", "."):
@@ -55,7 +55,7 @@ def untrusted(path: str, uid: int, sticky: bool = False, mount: bool = False, ro
             opened.append(entry)
             names.append(name)
             facts = os.fstat(entry)
-            why = loose(place, facts, uid, sticky or (mount and not any(rest)), entry)
+            why = writable_by_others(place, facts, uid, sticky or (mount and not any(rest)), entry)
             if not why and stat.S_ISLNK(facts.st_mode):
                 links += 1
                 if links > _LINKS:
@@ -71,7 +71,7 @@ def untrusted(path: str, uid: int, sticky: bool = False, mount: bool = False, ro
             os.close(entry)
 
 
-def close(path: str) -> None:
+def deny_others_writing(path: str) -> None:
     """Take the right to write in a folder from everybody but its owner, where that is us."""
     entry = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -82,7 +82,9 @@ def close(path: str) -> None:
         os.close(entry)
 
 
-def loose(place: str, facts: os.stat_result, uid: int, sticky: bool = False, entry: "int | None" = None) -> "str | None":
+def writable_by_others(
+    place: str, facts: os.stat_result, uid: int, sticky: bool = False, entry: "int | None" = None
+) -> "str | None":
     """The same of one file or folder alone, by what ``stat`` says of it; ``entry`` is its descriptor, where it is open."""
     if facts.st_uid not in (0, uid):
         return f"{place} belongs to {_name(facts.st_uid)}"

@@ -15,7 +15,7 @@ from targets.device.layout import Install, Layout
 from targets.device.release import SIGNATURE, SIGNATURE_LIMIT, damage, require_whole
 from targets.device.service import manager
 from targets.device.state import State
-from targets.device.status import Look, health
+from targets.device.status import ServiceStatus, health
 from targets.device.switching import load
 from targets.device.users import has_user
 
@@ -26,8 +26,8 @@ def status(layout: Layout) -> dict[str, Any]:
     """Which release runs, which one ran before, what happened last and why, and how the service is."""
     install, state = layout.install(), load(layout)
     signers = trust.read(layout.signers)
-    look, said = manager(layout, install).look(), health(install)
-    alive = look.active == "active" and said is not None
+    service, said = manager(layout, install).status(), health(install)
+    alive = service.active == "active" and said is not None
     names = [name for name in (state.current, state.previous) if name]
     choice = steps.proved(layout, state.current) if state.current else None
     return {
@@ -36,15 +36,15 @@ def status(layout: Layout) -> dict[str, Any]:
         "current": state.current,
         "previous": state.previous,
         "last": None if state.last is None else vars(state.last),
-        "why": _why(layout, install, state, look),
+        "why": _why(layout, install, state, service),
         "trial": None if state.trial is None else {**vars(state.trial), "watched_now": layout.is_locked("switch")},
         "whole": {name: damage(layout.release(name), name) or True for name in names},
         "service": {
             "manager": install.scope,
-            "active": look.active,
-            "restarts": look.restarts,
-            "pid": look.pid,
-            "why": look.why,
+            "active": service.active,
+            "restarts": service.restarts,
+            "pid": service.pid,
+            "why": service.why,
         },
         "health": said if alive else None,
         "artifact": choice["chosen"] if choice else None,
@@ -57,20 +57,20 @@ def status(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _why(layout: Layout, install: Install, state: State, look: Look) -> str:
+def _why(layout: Layout, install: Install, state: State, service: ServiceStatus) -> str:
     """One sentence for a person."""
     said = f"{state.last.name}: {state.last.reason}" if state.last else "nothing was flashed here"
     if state.trial is not None:
         return f"on its way back: {state.trial.failed}" if state.trial.failed else f"on trial, {said}"
-    if look.active == "active" or state.phase != "good":
+    if service.active == "active" or state.phase != "good":
         return said
     if install.scope == "none":
         command = f"{layout.tool} serve --prefix {layout.prefix}"
         return f"{said}; no service was asked for (--scope none), and nobody has started: {command}"
     gone = install.scope == "system" and not has_user(install.user)
     return (
-        f"{said}; its service is {look.active}"
-        + (f" ({look.why})" if look.why else "")
+        f"{said}; its service is {service.active}"
+        + (f" ({service.why})" if service.why else "")
         + (f"; its user {install.user} is gone: flash again" if gone else "")
     )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from targets.device.child import Child
+from targets.device.child_process import ChildProcessService
 from targets.device.layout import Install, Layout
-from targets.device.status import Manager
+from targets.device.status import ServiceManager
 from targets.device.systemd import Systemd
 
 __all__ = ["manager"]
 
 
-def manager(layout: Layout, install: Install) -> Manager:
+def manager(layout: Layout, install: Install) -> ServiceManager:
     """The one of this install."""
-    return Child(layout, install) if install.scope == "none" else Systemd(layout, install)
+    return ChildProcessService(layout, install) if install.scope == "none" else Systemd(layout, install)

@@ -248,8 +248,8 @@ def _copy(source: Path, target: Path, digest: str) -> None:
 def prune(layout: Layout, state: State) -> None:
     """Remove releases that are neither current nor one to go back to, and half-made ones."""
     for folder in layout.releases.iterdir():
-        if folder.name not in state.kept:
+        if folder.name not in state.retained:
             shutil.rmtree(folder, ignore_errors=True)
     for choice in (layout.prefix / "choices").iterdir():
-        if choice.stem not in state.kept:
+        if choice.stem not in state.retained:
             choice.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Which release a device runs: three phases, and the few ways between them.
 
-    empty ──begin──► trial ──succeed──► good ──begin──► trial ──fail──► trial ──give_back──► good (the one before)
-                       └──fail──► trial ──give_back (there was none before)──► empty
+    empty ──begin──► trial ──succeed──► good ──begin──► trial ──fail──► trial ──complete_rollback──► good (the one before)
+                       └──fail──► trial ──complete_rollback (there was none before)──► empty
 
 ``current`` is always what the service starts. A trial is a new ``current`` that is still being watched; ``return_to``
 is where it goes back to. A trial that has failed stays one until the service runs what was before: whoever finds it so
@@ -20,7 +20,7 @@ from edgeskel.errors import DeviceError
 from edgeskel.printable import printable
 from targets.device.release import is_identity
 
-__all__ = ["EMPTY", "Event", "State", "Trial", "watch_seconds"]
+__all__ = ["EMPTY", "Transition", "State", "Trial", "watch_seconds"]
 
 SCHEMA = 1
 _LONGEST_WATCH_S = 7 * 86400.0
@@ -54,7 +54,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Event:
+class Transition:
     """What happened last."""
 
     name: str
@@ -71,7 +71,7 @@ class State:
     current: str | None = None
     previous: str | None = None
     trial: Trial | None = None
-    last: Event | None = None
+    last: Transition | None = None
     newest: Mapping[str, str] = field(default_factory=dict)
     """``created`` of the newest bundle and ``program`` of the newest program that were ever good here."""
 
@@ -79,7 +79,7 @@ class State:
         """``release`` becomes current, on trial. An unsettled trial is given up: its own return stays the return."""
         if self.trial is not None and self.trial.release == release:
             trial = replace(self.trial, watches=self.trial.watches + 1)
-            return replace(self, trial=trial, last=Event("watched again", release, reason, time))
+            return replace(self, trial=trial, last=Transition("watched again", release, reason, time))
         back = self.trial.return_to if self.trial is not None else self.current
         if back == release:
             back = self.previous if self.previous != release else None
@@ -88,7 +88,7 @@ class State:
             phase="trial",
             current=release,
             trial=Trial(release, back, watch_s),
-            last=Event("switched", release, reason, time),
+            last=Transition("switched", release, reason, time),
         )
 
     def started(self) -> State:
@@ -105,7 +105,7 @@ class State:
             previous=self.trial.return_to or self.previous,
             trial=None,
             newest=dict(newest),
-            last=Event("good", self.current, reason, time),
+            last=Transition("good", self.current, reason, time),
         )
 
     def fail(self, reason: str) -> State:
@@ -114,7 +114,7 @@ class State:
             return self
         return replace(self, current=self.trial.return_to, trial=replace(self.trial, failed=reason))
 
-    def give_back(self, time: str) -> State:
+    def complete_rollback(self, time: str) -> State:
         """The service runs what was good before: the failed trial is over."""
         if self.trial is None or not self.trial.failed:
             return self
@@ -125,23 +125,23 @@ class State:
             phase="good" if back else "empty",
             previous=previous,
             trial=None,
-            last=Event("returned", release, self.trial.failed, time),
+            last=Transition("returned", release, self.trial.failed, time),
         )
 
     def fall_back(self, reason: str, time: str) -> State:
         """The current release is damaged: the one before it is current from now on."""
         if self.trial is not None and not self.trial.failed:
-            fallen = self.fail(reason).give_back(time)
-            return replace(fallen, last=Event("fell back", self.trial.release, reason, time))
-        return replace(self, current=self.previous, previous=None, last=Event("fell back", self.current, reason, time))
+            fallen = self.fail(reason).complete_rollback(time)
+            return replace(fallen, last=Transition("fell back", self.trial.release, reason, time))
+        return replace(self, current=self.previous, previous=None, last=Transition("fell back", self.current, reason, time))
 
     @property
-    def spare(self) -> str | None:
+    def fallback(self) -> str | None:
         """The release to go to when the current one cannot run."""
         return self.trial.return_to if self.trial is not None and not self.trial.failed else self.previous
 
     @property
-    def kept(self) -> set[str]:
+    def retained(self) -> set[str]:
         """Releases that must stay on the disk."""
         trial = (self.trial.release, self.trial.return_to) if self.trial is not None else ()
         return {name for name in (self.current, self.previous, *trial) if name}
@@ -170,7 +170,7 @@ class State:
             state = cls(
                 **fields,
                 trial=Trial(**trial) if trial else None,
-                last=Event(**last) if last else None,
+                last=Transition(**last) if last else None,
                 newest=dict(content["newest"]),
             )
             state._check()

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from edgeskel.printable import printable, printable_all
 from targets.device.layout import Install, read_json
 
-__all__ = ["Look", "Manager", "health", "last_words"]
+__all__ = ["ServiceStatus", "ServiceManager", "health", "last_log_line"]
 
 _WORDS = 400  # letters of what the service says that are kept
 _REASONS = 50
@@ -19,11 +19,13 @@ _LARGEST = 1e15
 _NEEDED = {"release": str, "beat": float, "frames": int, "moving": int, "recognitions": int, "source": str, "source_says": str,
            "rss_mb": float}
 _KNOWN = {"pid": int, "uptime_s": float, "ready_s": float, "first_recognition_s": float, "checks": int, "actions": int,
-          "unknown": int, "artifact": str, "engine": str, "precision": str, "way": str}
+          "unknown": int, "artifact": str, "engine": str, "precision": str, "mode": str}
+
+_MODES = {"frame": "streaming", "window": "sliding-window"}
 
 
 @dataclass(frozen=True)
-class Look:
+class ServiceStatus:
     """What is seen of the service from outside."""
 
     active: str
@@ -35,7 +37,7 @@ class Look:
     """How the last run ended, where it ended badly."""
 
 
-class Manager(Protocol):
+class ServiceManager(Protocol):
     """Who runs the service."""
 
     def prepare(self, *, network: bool) -> None:
@@ -45,12 +47,12 @@ class Manager(Protocol):
         """Start it at boot."""
 
     def restart(self) -> None:
-        """Stop what runs and start what is current. Does not judge: a look says how it went."""
+        """Stop what runs and start what is current. Does not judge: the status says how it went."""
 
     def stop(self) -> None:
         """Stop it and do not start it at boot."""
 
-    def look(self) -> Look:
+    def status(self) -> ServiceStatus:
         """How it is now."""
 
     def begin_switch(self, identity: str) -> None:
@@ -63,7 +65,7 @@ class Manager(Protocol):
         """The last lines that the service wrote."""
 
 
-def last_words(manager: Manager) -> str:
+def last_log_line(manager: ServiceManager) -> str:
     """The service's last error, or the last that it said, fit to be kept and shown."""
     lines = manager.log(20).splitlines()
     said = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "")
@@ -83,6 +85,8 @@ def health(install: Install) -> dict[str, Any] | None:
         return None
     kept = {"pid": 0, "actions": 0, "unknown": 0, "uptime_s": 0.0, **{name: said[name] for name in _NEEDED}}
     kept.update({name: said[name] for name, kind in _KNOWN.items() if _is(said.get(name), kind)})
+    if "mode" not in kept and isinstance(way := said.get("way"), str) and way in _MODES:  # programs of earlier releases
+        kept["mode"] = _MODES[way]
     refused = said.get("refused")
     counted = refused.items() if isinstance(refused, dict) else ()
     kept["refused"] = {reason[:_WORDS]: count for reason, count in list(counted)[:_REASONS] if _is(count, int)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeskel.errors import DeviceError
 from edgeskel.printable import printable, printable_all
-from targets.device import running
+from targets.device import untrusted_program
 from targets.device.layout import Layout, read_json, write_json
 from targets.device.release import require_whole
 
@@ -32,7 +32,7 @@ def program(layout: Layout, identity: str, verb: str, say: Callable[[str], None]
     """
     install = layout.install()
     folder = layout.release(identity)
-    ended = running.run(
+    ended = untrusted_program.run(
         [install.python, "-I", "-B", str(folder / PROGRAM), verb, "--release", str(folder), *arguments],
         what=f"{verb} of {identity}",
         limit_s=_LIMIT_S[verb],

@@ -15,8 +15,8 @@ from edgeskel.files import atomic_write
 from targets.device.layout import Install, Layout, now, read_json, write_json
 from targets.device.release import TOOL, Release, damage, require_whole, version
 from targets.device.service import manager
-from targets.device.state import Event, State, watch_seconds
-from targets.device.status import Look, Manager, health, last_words
+from targets.device.state import State, Transition, watch_seconds
+from targets.device.status import ServiceManager, ServiceStatus, health, last_log_line
 
 __all__ = ["begin_switch", "change", "follow", "guard", "load", "prepare", "run_switch", "settle", "watch"]
 
@@ -61,7 +61,7 @@ def change(layout: Layout, how: Callable[[State], State]) -> State:
     return after
 
 
-def begin_switch(layout: Layout, identity: str, watch_s: float, reason: str) -> Event | None:
+def begin_switch(layout: Layout, identity: str, watch_s: float, reason: str) -> Transition | None:
     """Have the trial of a release begin in the background, out of reach of whoever asks; the last event before it.
 
     Another trial that is going on is decided first.
@@ -80,7 +80,7 @@ def begin_switch(layout: Layout, identity: str, watch_s: float, reason: str) -> 
     control, state = manager(layout, layout.install()), load(layout)
     write_json(layout.choice(identity), {**record, "request": {"watch_s": watch_s, "reason": reason}})
     _install_tool(layout, identity)
-    prepare(layout, control, identity, state.current, state.spare)
+    prepare(layout, control, identity, state.current, state.fallback)
     control.begin_switch(identity)
     return state.last
 
@@ -102,7 +102,7 @@ def run_switch(layout: Layout, identity: str, *, turn_s: float = _TURN_S) -> Sta
     with layout.lock("switch", wait_s=turn_s):
         state = load(layout)
         if state.trial is not None and state.trial.failed:
-            state = _give_back(layout, install, control, state.trial.failed)
+            state = _roll_back(layout, install, control, state.trial.failed)
         request = (read_json(layout.choice(identity)) or {}).get("request")
         if request is not None:
             watch_s, reason = watch_seconds(request["watch_s"]), str(request["reason"])
@@ -116,13 +116,13 @@ def run_switch(layout: Layout, identity: str, *, turn_s: float = _TURN_S) -> Sta
         assert state.trial is not None
         if state.trial.watches > _WATCHES:
             why = f"its watch was broken off {_WATCHES} times, by reboots or worse"
-            return _give_back(layout, install, control, why)
-        prepare(layout, control, state.current, state.spare)
+            return _roll_back(layout, install, control, why)
+        prepare(layout, control, state.current, state.fallback)
         control.enable()
         control.restart()
         failure = watch(control, install, identity, watch_s)
         if failure is not None:
-            return _give_back(layout, install, control, failure)
+            return _roll_back(layout, install, control, failure)
         said = health(install) or {}
         reason = (
             f"watched for {watch_s:g} s: {said.get('frames', 0)} frames in, {said.get('recognitions', 0)} recognitions "
@@ -142,21 +142,21 @@ def _answered(layout: Layout, identity: str) -> None:
         write_json(layout.choice(identity), record)
 
 
-def watch(control: Manager, install: Install, identity: str, watch_s: float) -> str | None:
+def watch(control: ServiceManager, install: Install, identity: str, watch_s: float) -> str | None:
     """Look at the service for so long; why it is no good, or None."""
     end = time.monotonic() + watch_s
     while True:
         over = time.monotonic() >= end
-        look, said = control.look(), health(install)
-        if look.active in ("failed", "inactive") or look.restarts:
-            return _ended(control, look)
-        if said is not None and said.get("release") != identity and look.active == "active":
+        service, said = control.status(), health(install)
+        if service.active in ("failed", "inactive") or service.restarts:
+            return _ended(control, service)
+        if said is not None and said.get("release") != identity and service.active == "active":
             return f"the service runs {said.get('release')} instead"
         if over:
             break
         time.sleep(0.2)
-    if look.active != "active" or said is None:
-        return f"the service is {look.active} after {watch_s:g} s and has not said that it is ready"
+    if service.active != "active" or said is None:
+        return f"the service is {service.active} after {watch_s:g} s and has not said that it is ready"
     silent = time.clock_gettime(time.CLOCK_BOOTTIME) - said["beat"]
     if silent > _FRESH_S:
         return f"the service hangs: it has said nothing for {silent:.0f} s"
@@ -170,24 +170,24 @@ def watch(control: Manager, install: Install, identity: str, watch_s: float) -> 
     return None
 
 
-def _ended(control: Manager, look: Look) -> str:
-    how = "did not answer in time and was killed" if look.why.startswith("watchdog") else "ended"
-    detail = "; ".join(part for part in (look.why, last_words(control)) if part)
+def _ended(control: ServiceManager, service: ServiceStatus) -> str:
+    how = "did not answer in time and was killed" if service.why.startswith("watchdog") else "ended"
+    detail = "; ".join(part for part in (service.why, last_log_line(control)) if part)
     return f"the service {how}" + (f" ({detail})" if detail else "")
 
 
-def _give_back(layout: Layout, install: Install, control: Manager, why: str) -> State:
+def _roll_back(layout: Layout, install: Install, control: ServiceManager, why: str) -> State:
     """The trial has failed. It is over once the service runs what was good before; a kill in between finds it unfinished."""
     state = change(layout, lambda old: old.fail(why))
     if state.current is None or install.scope == "none":
         control.stop()
     else:
-        prepare(layout, control, state.current, state.spare)
+        prepare(layout, control, state.current, state.fallback)
         control.restart()
-    return change(layout, lambda old: old.give_back(now()))
+    return change(layout, lambda old: old.complete_rollback(now()))
 
 
-def prepare(layout: Layout, control: Manager, *names: str | None) -> None:
+def prepare(layout: Layout, control: ServiceManager, *names: str | None) -> None:
     """Units that fit these releases: the one that is to run, and those that the guard may fall back to."""
     whole = [name for name in names if name and damage(layout.release(name), name) is None]
     control.prepare(network=any(Release.read(layout.release(name)).needs_network for name in whole))
@@ -240,11 +240,11 @@ def guard(layout: Layout) -> State:
         why = f"its service was started {state.trial.starts} times within its watch"
     if why is None:
         return state
-    spare = state.spare
-    if spare is None or damage(layout.release(spare), spare) is not None:
+    fallback = state.fallback
+    if fallback is None or damage(layout.release(fallback), fallback) is not None:
         raise DeviceError(
             f"release {state.current} cannot run ({why})"
-            + (f", nor can {spare}" if spare else ", and there is no other"),
+            + (f", nor can {fallback}" if fallback else ", and there is no other"),
             remedy="flash the device again: edgeskel flash HOST BUNDLE",
         )
     return change(layout, lambda old: old.fall_back(why, now()))
@@ -254,14 +254,14 @@ def _settle_alone(layout: Layout, state: State) -> State:
     """Without systemd nobody goes on with a trial that was killed: it has not passed."""
     assert state.trial is not None
     if state.trial.return_to is not None or state.trial.failed:
-        return change(layout, lambda old: old.fail("its watch was broken off").give_back(now()))
+        return change(layout, lambda old: old.fail("its watch was broken off").complete_rollback(now()))
     release = Release.read(layout.release(state.trial.release))
     return change(
         layout, lambda old: old.succeed(_newest(old, release), "its watch was broken off, and there is no other", now())
     )
 
 
-def follow(layout: Layout, identity: str, before: Event | None, say: Callable[[str], None]) -> dict[str, Any]:
+def follow(layout: Layout, identity: str, before: Transition | None, say: Callable[[str], None]) -> dict[str, Any]:
     """Wait until the trial of a release has come to its end, and say how it goes. Another one's end is not its own.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgeskel.errors import DeviceError
 from edgeskel.files import atomic_write
 from targets.device.layout import Install, Layout
-from targets.device.status import Look
+from targets.device.status import ServiceStatus
 from targets.device.units import SERVICE, SETTLE, SWITCH, rendered
 from targets.device.users import groups
 
@@ -22,7 +22,7 @@ _ENDING_S = 5.0
 
 
 class Systemd:
-    """See :class:`targets.device.status.Manager`."""
+    """See :class:`targets.device.status.ServiceManager`."""
 
     def __init__(self, layout: Layout, install: Install) -> None:
         self._layout, self._install = layout, install
@@ -65,7 +65,7 @@ class Systemd:
         self._run("daemon-reload")
         self._run("reset-failed", SERVICE)
 
-    def look(self) -> Look:
+    def status(self) -> ServiceStatus:
         wanted = ("ActiveState", "SubState", "NRestarts", "MainPID", "Result", "ExecMainStatus", "ExecMainCode")
         said = self._run("show", SERVICE, "--property", ",".join(wanted)).stdout
         found = dict(line.partition("=")[::2] for line in said.splitlines())
@@ -75,7 +75,7 @@ class Systemd:
         active = found.get("ActiveState", "inactive")
         if found.get("SubState") == "auto-restart":
             active = "failed"
-        return Look(
+        return ServiceStatus(
             active, int(found.get("NRestarts") or 0), int(found.get("MainPID") or 0), "" if why == "success" else why
         )
 
@@ -96,7 +96,7 @@ class Systemd:
         return said in ("activating", "deactivating")
 
     def log(self, lines: int) -> str:
-        """The last lines that the service wrote into the journal; what systemd says of it stands in :meth:`look`."""
+        """The last lines that the service wrote into the journal; what systemd says of it stands in :meth:`status`."""
         field = "_SYSTEMD_UNIT" if self._install.scope == "system" else "_SYSTEMD_USER_UNIT"
         command = [
             "journalctl",

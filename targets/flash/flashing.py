@@ -22,17 +22,17 @@ from targets.device import compatibility, launch
 from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release
 from targets.flash import wheels
 from targets.flash.device import probe_device
-from targets.flash.packing import Settings, pack, tool_bytes
+from targets.flash.packing import ReleaseSettings, pack, tool_bytes
 from targets.flash.remote import Connection
 from targets.flash.signing import Key
 
-__all__ = ["STEPS", "Flash", "Options", "to_folder"]
+__all__ = ["STEPS", "DeviceFlasher", "FlashOptions", "to_folder"]
 
 STEPS = ("probe", "stage", "build", "prove", "switch", "watch")
 _SPARE = 1.1
 
 # Writes its input under PREFIX/staging and runs nothing of it: the digest says whether it is what was sent.
-_BOOT = """
+_BOOTSTRAP = """
 import hashlib, sys
 os.umask(0o022)
 folder, digest = os.path.join(sys.argv[1], "staging"), sys.argv[2]
@@ -41,7 +41,7 @@ if why:
     sys.exit(why)
 try:
     if os.path.isdir(sys.argv[1]) and not os.path.exists(os.path.join(sys.argv[1], "install.json")):
-        close(sys.argv[1])
+        deny_others_writing(sys.argv[1])
     os.makedirs(folder, exist_ok=True)
 except OSError as error:
     sys.exit("%s: %s" % (error.filename, error.strerror))
@@ -58,7 +58,7 @@ os.replace(path + ".part", path)
 
 
 @dataclass(frozen=True)
-class Options:
+class FlashOptions:
     """How a device is flashed.
 
     Args:
@@ -72,7 +72,7 @@ class Options:
         wheel: of the engine; None fetches one where the device has none.
     """
 
-    settings: Settings = field(default_factory=Settings)
+    settings: ReleaseSettings = field(default_factory=ReleaseSettings)
     scope: str = "auto"
     prefix: str | None = None
     watch_s: float = 60.0
@@ -82,7 +82,7 @@ class Options:
     wheel: Path | None = None
 
 
-class Flash:
+class DeviceFlasher:
     """One flash of one device.
 
     Args:
@@ -93,7 +93,7 @@ class Flash:
     """
 
     def __init__(
-        self, connection: Connection, bundle: Bundle, options: Options, say: Callable[[str, str], None]
+        self, connection: Connection, bundle: Bundle, options: FlashOptions, say: Callable[[str, str], None]
     ) -> None:
         self._connection, self._bundle, self._options, self._say = connection, bundle, options, say
         self.seconds: dict[str, float] = {}
@@ -140,7 +140,7 @@ class Flash:
     def _require(self, needed_mb: float) -> None:
         compatibility.require(
             self.facts,
-            compatibility.Wanted(
+            compatibility.Requirements(
                 self._bundle.target,
                 self.scope,
                 self.prefix,
@@ -206,7 +206,8 @@ class Flash:
             return f"{self.prefix}/bin/edgeskel-device"
         content = tool_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        self._connection.run([self.facts["executable"], "-I", "-c", launch.source() + _BOOT, self.prefix, digest], stdin=content)
+        command = [self.facts["executable"], "-I", "-c", launch.source() + _BOOTSTRAP, self.prefix, digest]
+        self._connection.run(command, stdin=content)
         return f"{self.prefix}/staging/{digest}.tool"
 
     def _offer(self, tool: str, content: bytes, signature: bytes) -> dict[str, Any]:
@@ -301,7 +302,7 @@ class Flash:
 
 
 def to_folder(
-    bundle: Bundle, out: Path, key: Key, options: Options, *, machine: str | None, python: str | None
+    bundle: Bundle, out: Path, key: Key, options: FlashOptions, *, machine: str | None, python: str | None
 ) -> Release:
     """The offline path: the release as a folder for a stick, with the public key beside it.
 

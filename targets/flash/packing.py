@@ -23,7 +23,7 @@ from targets.device.release import DESCRIPTOR, SCHEMA, SIGNATURE, TOOL, Release
 from targets.flash import wheels as packages
 from targets.flash.signing import Key
 
-__all__ = ["Settings", "pack", "program_files", "tool_bytes"]
+__all__ = ["ReleaseSettings", "pack", "program_files", "tool_bytes"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry in the tool: its bytes depend on its content alone
 _SHEBANG = b"#!/usr/bin/env python3\n"
@@ -63,7 +63,7 @@ _PACKAGE = '"""Part of edgeskel."""\n'
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReleaseSettings:
     """How a release recognises.
 
     Args:
@@ -85,7 +85,7 @@ def pack(
     bundle: Bundle,
     out: Path,
     key: Key,
-    settings: Settings,
+    settings: ReleaseSettings,
     *,
     wheels: Sequence[Path] = (),
     machine: str = "",
@@ -113,9 +113,9 @@ def pack(
         contents.update({f"packages/{name}": content for name, content in packages.contents(wheel).items()})
     for path in files:
         if not path.is_file():
-            raise UsageError(f"--with {path} is no file", expected="a file that the source reads")
+            raise UsageError(f"--files {path}: no such file", expected="a file that the source reads")
         if f"files/{path.name}" in contents:
-            raise UsageError(f"--with names two files {path.name}", expected="a name once")
+            raise UsageError(f"--files names two files {path.name}", expected="a name once")
         contents[f"files/{path.name}"] = path.read_bytes()
     listed = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Counts", "Health", "notify"]
+__all__ = ["ServiceCounters", "ServiceHealth", "notify"]
 
 _EVERY_S = 1.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -28,7 +28,7 @@ def notify(message: str) -> None:
 
 
 @dataclass
-class Counts:
+class ServiceCounters:
     """Since the service was started."""
 
     frames: int = 0
@@ -48,19 +48,19 @@ class Counts:
 
 
 @dataclass
-class Health:
+class ServiceHealth:
     """Keeps the file and the watchdog.
 
     Args:
         release: whose service this is.
         source: the address of its frames.
-        chosen: artifact, engine, precision and way.
+        chosen: artifact, engine, precision and mode.
     """
 
     release: str
     source: str
     chosen: dict[str, str]
-    counts: Counts = field(default_factory=Counts)
+    counts: ServiceCounters = field(default_factory=ServiceCounters)
     source_says: str = "not opened yet"
     last_event: dict[str, Any] | None = None
 
@@ -84,7 +84,7 @@ class Health:
         if self._first_s is None:
             self._first_s = _uptime() - self._started
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Called in every round of the loop: once a second it writes and feeds the watchdog."""
         if _uptime() - self._written >= _EVERY_S:
             self._write()

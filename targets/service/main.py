@@ -13,15 +13,15 @@ from typing import Any
 from edgeskel.errors import EdgeskelError, EngineError
 from edgeskel.files import read_regular
 from edgeskel.runtime.bundle import Bundle
-from targets.service import apart
+from targets.service import isolation
 
-__all__ = ["Release", "main"]
+__all__ = ["InstalledRelease", "main"]
 
 _CHOICE_LIMIT = 4 << 20  # bytes
 
 
 @dataclass(frozen=True)
-class Release:
+class InstalledRelease:
     """The installed release that this program belongs to; every digest of its bundle is checked."""
 
     identity: str
@@ -30,7 +30,7 @@ class Release:
     bundle: Bundle
 
     @classmethod
-    def open(cls, path: Path) -> Release:
+    def open(cls, path: Path) -> InstalledRelease:
         facts = json.loads((path / "release.json").read_text("utf-8"))
         return cls(path.name, path, facts["settings"], Bundle.open(path / "bundle"))
 
@@ -44,13 +44,13 @@ def main() -> int:
     parser.add_argument(
         "--without", nargs=2, action="append", default=[], metavar=("FILE", "WHY"), help="an artifact that is out of question"
     )
-    parser.add_argument(apart.FLAG, action="store_true", help="in this very process (the program calls itself so)")
+    parser.add_argument(isolation.IN_PROCESS, action="store_true", help="in this very process (the program calls itself so)")
     options = parser.parse_args()
     try:
         if options.verb == "serve":
             from targets.service.serve import serve
 
-            return serve(Release.open(options.release), **_choice(options.choice), choice=options.choice)
+            return serve(InstalledRelease.open(options.release), **_choice(options.choice), choice=options.choice)
         result = _answer(options)
     except EdgeskelError as error:
         print(
@@ -64,31 +64,31 @@ def main() -> int:
 
 
 def _answer(options: argparse.Namespace) -> dict[str, Any]:
-    if not options.apart:
+    if not options.in_process:
         if options.verb == "prove":
-            return apart.prove(options.release)
-        return apart.ask(options.verb, options.release, *(("--choice", str(options.choice)) if options.choice else ()))
+            return isolation.prove(options.release)
+        return isolation.run_verb(options.verb, options.release, *(("--choice", str(options.choice)) if options.choice else ()))
     from targets.service import prove
 
-    apart.child()
-    release = Release.open(options.release)
+    isolation.enter_child()
+    release = InstalledRelease.open(options.release)
     if options.verb == "build":
         return prove.build(release.bundle, _precision(release))
     if options.verb == "verify":
         chosen = _choice(options.choice)["chosen"]
-        apart.trying(chosen["artifact"], chosen["engine"])
+        isolation.announce(chosen["artifact"], chosen["engine"])
         return prove.verify(release.bundle, chosen, release.settings.get("threads"))
-    found = prove.prove(release.bundle, release.settings, without=dict(options.without), trying=apart.trying)
-    return {**found, "proved_with": apart.surroundings(found["chosen"]["engine"])}
+    found = prove.prove(release.bundle, release.settings, without=dict(options.without), trying=isolation.announce)
+    return {**found, "proved_with": isolation.engine_environment(found["chosen"]["engine"])}
 
 
-def _precision(release: Release) -> str | None:
+def _precision(release: InstalledRelease) -> str | None:
     precision: str | None = release.settings.get("precision")
     return precision
 
 
 def _choice(path: Path | None) -> dict[str, Any]:
-    """What was chosen when the release was proved here, and with which surroundings.
+    """What was chosen when the release was proved here, and in which environment of its engine.
 
     Raises:
         EngineError: nothing was, or what is kept of it makes no sense.

@@ -97,6 +97,7 @@ def prove(
     *,
     without: Mapping[str, str] | None = None,
     trying: Callable[[str, str], None] = lambda file, engine: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Run the golden inputs on every candidate (frame by frame where it takes steps), time them in turns, and choose.
 
@@ -107,9 +108,10 @@ def prove(
         settings: of the release.
         without: artifact -> why it is out of question.
         trying: told an artifact and its engine before they are run.
+        clock: seconds, by which a recognition is timed.
 
     Returns:
-        ``chosen`` (artifact, engine, precision), each candidate's figures, the budget, and one line that ``says`` it.
+        ``chosen`` (artifact, engine, precision, mode), each candidate's figures, the budget, and one line that ``says`` it.
 
     Raises:
         VerificationFailed: the answers stray too far, or are too late.
@@ -143,7 +145,7 @@ def prove(
             expected="the recogniser's own answers, within the manifest's tolerance",
             remedy="export anew; if it stays, the engine's version computes something else",
         )
-    times = _times(ready, bundle)
+    times = _times(ready, bundle, clock)
     figures = {
         file: {
             quantile: float(1e3 * np.percentile(seconds, q))
@@ -184,7 +186,7 @@ def prove(
             "artifact": chosen.file,
             "engine": name,
             "precision": chosen.precision,
-            "way": "frame" if chosen.form == "step" else "window",
+            "mode": "streaming" if chosen.form == "step" else "sliding-window",
         },
         "candidates": rows,
         "refused": refused,
@@ -193,18 +195,18 @@ def prove(
     }
 
 
-def _times(ready: Mapping[str, Engine | Stepper], bundle: Bundle) -> dict[str, list[float]]:
+def _times(ready: Mapping[str, Engine | Stepper], bundle: Bundle, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Seconds of single recognitions, the candidates in turns."""
     turns = {file: _turn(engine, bundle) for file, engine in ready.items()}
     times: dict[str, list[float]] = {file: [] for file in ready}
-    end = time.perf_counter() + _SECONDS
+    end = clock() + _SECONDS
     for run in range(_WARM + _RUNS):
         for file, turn in turns.items():
-            start = time.perf_counter()
+            start = clock()
             turn(run)
             if run >= _WARM:
-                times[file].append(time.perf_counter() - start)
-        if run > _WARM + 20 and time.perf_counter() > end:
+                times[file].append(clock() - start)
+        if run > _WARM + 20 and clock() > end:
             break
     return times
 
@@ -214,12 +216,12 @@ def _turn(engine: Engine | Stepper, bundle: Bundle) -> Callable[[int], object]:
     golden = bundle.golden
     if not isinstance(engine, Stepper):
         return lambda run: engine(golden.joints[run % len(golden)][None], golden.confidence[run % len(golden)][None])
-    memory, steps = engine.fresh(), engine.form.frames
+    state, steps = engine.fresh(), engine.form.frames
     joints, confidence = np.concatenate(golden.joints[:, 0]), np.concatenate(golden.confidence[:, 0])
 
     def step(run: int) -> None:
         for index in range(run * steps, (run + 1) * steps):
-            engine.push(memory, joints[index % len(joints)], confidence[index % len(joints)])
+            engine.push(state, joints[index % len(joints)], confidence[index % len(joints)])
 
     return step
 

@@ -31,21 +31,20 @@ from edgeskel.runtime.bundle import Artifact, Bundle
 from edgeskel.runtime.engines import Engine, State
 from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.skeleton import Float32, Frame
-from targets.service import apart
-from targets.service.health import Health, notify
-from targets.service.sources import Feed
+from targets.service import isolation
+from targets.service.health import ServiceHealth, notify
+from targets.service.sources import ReconnectingSource
 
 if TYPE_CHECKING:
-    from targets.service.main import Release
+    from targets.service.main import InstalledRelease
 
-__all__ = ["Checked", "Recogniser", "serve"]
+__all__ = ["MonitoredEngine", "RecognitionService", "rebuild_engine", "serve"]
 
-_CHECK_S = 5.0
 _WAIT_S = 0.5
-_BUILD_S = 5.0  # between two signs of life while an engine is built
+_ALIVE_S = 5.0  # between two signs of life while a child works
 
 
-class Checked:
+class MonitoredEngine:
     """An engine that is timed on live frames and asked golden ones now and then.
 
     Args:
@@ -53,18 +52,21 @@ class Checked:
         artifact: takes windows or steps, and says the tolerance.
         bundle: says the golden answers.
         health: is told of live answers.
+        check_every_s: between two golden windows.
     """
 
-    name: str = "checked"
+    name: str = "monitored"
 
-    def __init__(self, engine: Engine, artifact: Artifact, bundle: Bundle, health: Health) -> None:
+    def __init__(
+        self, engine: Engine, artifact: Artifact, bundle: Bundle, health: ServiceHealth, *, check_every_s: float = 5.0
+    ) -> None:
         self.name = engine.name
         self._engine, self._golden, self._health = engine, bundle.golden, health
         self._steps = artifact.form == "step"
         self._form, self._joints = bundle.step, len(bundle.topology.joints)
-        self._what = f"{artifact.file} on {engine.name}"
+        self._label = f"{artifact.file} on {engine.name}"
         self._allowed = float(artifact.details["tolerance"]["max_abs_diff"])
-        self._next, self._due = 0, 0.0
+        self._next, self._due, self._check_every_s = 0, 0.0, check_every_s
 
     @staticmethod
     def available() -> str | None:
@@ -105,15 +107,15 @@ class Checked:
         difference = float(np.abs(probabilities - self._golden.probabilities[index]).max())
         if not difference <= self._allowed:  # also true for NaN
             raise VerificationFailed(
-                f"{self._what} answers golden window {index} wrongly: off by {difference:.2e}",
+                f"{self._label} answers golden window {index} wrongly: off by {difference:.2e}",
                 expected=f"at most {self._allowed:.0e}",
                 remedy="see edgeskel flash verify HOST",
             )
         self._health.counts.checks += 1
-        self._next, self._due = self._next + 1, time.monotonic() + _CHECK_S
+        self._next, self._due = self._next + 1, time.monotonic() + self._check_every_s
 
 
-class Recogniser:
+class RecognitionService:
     """The session of a release, and what is told of it.
 
     Args:
@@ -123,22 +125,22 @@ class Recogniser:
         health: is told what comes in and goes out.
     """
 
-    def __init__(self, engine: Checked, bundle: Bundle, settings: Mapping[str, Any], health: Health) -> None:
+    def __init__(self, engine: MonitoredEngine, bundle: Bundle, settings: Mapping[str, Any], health: ServiceHealth) -> None:
         config = event_config(bundle.certainty, settings.get("threshold"), bundle.segmenter)
         self._session = Session(
             engine, bundle.topology, bundle.labels, bundle.window, stepper=engine.stepper, config=config
         )
         self._health = health
         self._refused: Counter[str] = Counter()  # of the sources before
-        self._session.tap(self._taken)
+        self._session.tap(self._count_frame)
 
     def step(self, frame: Frame) -> None:
         """Take a live frame. Raises ``EngineError``."""
         events = self._session.step(frame)
-        self._health.counts.moving += any(doing.segmenter.moving for doing in self._session.persons.values())
-        self._told(events)
+        self._health.counts.moving += any(person.segmenter.moving for person in self._session.persons.values())
+        self._publish(events)
 
-    def start_afresh(self) -> None:
+    def restart(self) -> None:
         """The source was opened anew: what was going on has ended, and time may start anew."""
         self.finish()
         self._refused += self._session.refused
@@ -146,12 +148,12 @@ class Recogniser:
 
     def finish(self) -> None:
         """The source has ended, or the service is about to."""
-        self._told(self._session.finish())
+        self._publish(self._session.finish())
 
-    def _taken(self, frame: Frame) -> None:
+    def _count_frame(self, frame: Frame) -> None:
         self._health.counts.frames += 1
 
-    def _told(self, events: list[Event]) -> None:
+    def _publish(self, events: list[Event]) -> None:
         """Each event as one line of JSON on stdout, which is the journal."""
         counts = self._health.counts
         counts.refused = dict(self._refused + self._session.refused)
@@ -159,18 +161,18 @@ class Recogniser:
             if event.kind == "ended":
                 counts.unknown += event.label == UNKNOWN
                 counts.actions += event.label != UNKNOWN
-            said = {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(event).items()}
-            self._health.last_event = said
-            print(json.dumps({"event": said}), flush=True)
+            entry = {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(event).items()}
+            self._health.last_event = entry
+            print(json.dumps({"event": entry}), flush=True)
 
 
-def serve(release: Release, chosen: dict[str, str], proved_with: str | None = None, choice: Path | None = None) -> int:
+def serve(release: InstalledRelease, chosen: dict[str, str], proved_with: str | None = None, choice: Path | None = None) -> int:
     """Recognise until SIGTERM.
 
     Args:
         release: whose service this is.
-        chosen: artifact, engine, precision and way.
-        proved_with: surroundings in which that was proved; where they are others now, it is proved again first.
+        chosen: artifact, engine, precision and mode.
+        proved_with: the engine's environment in which that was proved; where it is another now, it is proved again first.
         choice: the file that says so.
 
     Raises:
@@ -178,50 +180,51 @@ def serve(release: Release, chosen: dict[str, str], proved_with: str | None = No
     """
     signal.signal(signal.SIGTERM, _leave)
     bundle, settings = release.bundle, release.settings
-    health = Health(release.identity, str(settings["source"]), chosen)
+    health = ServiceHealth(release.identity, str(settings["source"]), chosen)
     artifact = next(entry for entry in bundle.artifacts if entry.file == chosen["artifact"])
     if chosen["engine"] == "tensorrt":
-        _build(release)
-    if proved_with != apart.surroundings(chosen["engine"]):
-        alive = partial(_busy, "proving the engine, which has changed")
-        apart.ask("verify", release.path, "--choice", str(choice), alive=alive, every_s=_BUILD_S)
+        rebuild_engine(release)
+    if proved_with != isolation.engine_environment(chosen["engine"]):
+        alive = partial(_extend_timeout, "proving the engine, which has changed")
+        isolation.run_verb("verify", release.path, "--choice", str(choice), alive=alive, every_s=_ALIVE_S)
     inner = engines.get(chosen["engine"])(bundle.file(artifact.file), bundle.manifest, settings.get("threads"))
-    engine = Checked(inner, artifact, bundle, health)
+    engine = MonitoredEngine(inner, artifact, bundle, health)
     engine.check_when_due()
-    recogniser = Recogniser(engine, bundle, settings, health)
+    service = RecognitionService(engine, bundle, settings, health)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     health.ready()
-    feed = Feed(health.source, bundle, lambda text: setattr(health, "source_says", text))
+    source = ReconnectingSource(health.source, bundle, lambda text: setattr(health, "source_says", text))
     while not stopped.is_set():
-        _step(feed, recogniser)
+        _step(source, service)
         engine.check_when_due()
-        health.beat()
+        health.heartbeat()
     notify("STOPPING=1")
-    recogniser.finish()
+    service.finish()
     return 0
 
 
-def _step(feed: Feed, recogniser: Recogniser) -> None:
+def _step(source: ReconnectingSource, service: RecognitionService) -> None:
     try:
-        frame = feed.next(_WAIT_S)
+        frame = source.next(_WAIT_S)
     except queue.Empty:
         return
     if frame is None:
-        recogniser.start_afresh()
+        service.restart()
     else:
-        recogniser.step(frame)
+        service.step(frame)
 
 
-def _build(release: Release) -> None:
+def rebuild_engine(release: InstalledRelease, *, alive_every_s: float = _ALIVE_S) -> None:
     """Have the engine of the TensorRT that is here now: after an upgrade it is built from the ONNX, which takes minutes.
 
     A process of its own: the builder may keep the interpreter to itself, and the watchdog must not take that for a hang.
     """
-    apart.ask("build", release.path, alive=partial(_busy, "building the engine for this TensorRT"), every_s=_BUILD_S)
+    alive = partial(_extend_timeout, "building the engine for this TensorRT")
+    isolation.run_verb("build", release.path, alive=alive, every_s=alive_every_s)
 
 
-def _busy(what: str) -> None:
+def _extend_timeout(what: str) -> None:
     notify(f"EXTEND_TIMEOUT_USEC=60000000\nWATCHDOG=1\nSTATUS={what}")
 
 

@@ -23,10 +23,9 @@ from firmware_bridge import Source, open_source
 from firmware_bridge.recording import Recording
 from firmware_bridge.replay import Replay, speed_of
 
-__all__ = ["Feed", "open_address"]
+__all__ = ["ReconnectingSource", "open_address"]
 
 _QUEUE = 256
-_WAIT_S = (1.0, 30.0)  # before a source is opened again: at first, and at most
 
 
 def open_address(address: str, bundle: Bundle) -> Source:
@@ -45,17 +44,28 @@ def open_address(address: str, bundle: Bundle) -> Source:
     )
 
 
-class Feed:
+class ReconnectingSource:
     """Opens a source, and opens it again whenever it fails or ends: a sensor that was unplugged comes back.
 
     Args:
         address: of the source.
         bundle: says the layout that frames are brought into.
         says: told what the source does.
+        opener: opens an address.
+        pauses_s: before a source is opened again: at first, and at most.
     """
 
-    def __init__(self, address: str, bundle: Bundle, says: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        bundle: Bundle,
+        says: Callable[[str], None],
+        *,
+        opener: Callable[[str, Bundle], Source] = open_address,
+        pauses_s: tuple[float, float] = (1.0, 30.0),
+    ) -> None:
         self._address, self._bundle, self._says = address, bundle, says
+        self._opener, self._pauses_s = opener, pauses_s
         self._frames: queue.Queue[Frame | None] = queue.Queue(_QUEUE)
         threading.Thread(target=self._run, name="source", daemon=True).start()
 
@@ -68,12 +78,12 @@ class Feed:
         return self._frames.get(timeout=wait_s)
 
     def _run(self) -> None:
-        pause = _WAIT_S[0]
+        pause = self._pauses_s[0]
         while True:
             count = 0
             try:
                 self._says("opening")
-                with open_address(self._address, self._bundle) as source:
+                with self._opener(self._address, self._bundle) as source:
                     convert = converter(source.topology, self._bundle.topology)
                     self._says("open")
                     self._frames.put(None)
@@ -83,6 +93,6 @@ class Feed:
                 why = "it has ended"
             except (EdgeskelError, OSError) as error:
                 why = str(error)
-            pause = _WAIT_S[0] if count else min(2 * pause, _WAIT_S[1])
+            pause = self._pauses_s[0] if count else min(2 * pause, self._pauses_s[1])
             self._says(f"{why}; opening it again in {pause:.0f} s")
             time.sleep(pause)

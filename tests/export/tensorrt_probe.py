@@ -32,10 +32,10 @@ def main() -> None:
     spec = importlib.util.spec_from_file_location("build_engine", program)
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
-    logger = build._logger(trt)
+    logger = build.make_logger(trt)
     logger.log(trt.ILogger.ERROR, "no memory")
     print(json.dumps({"version": trt.__version__, "docs": docs, "last_error": logger.last_error(),
-                      "flags": {typing: build._creation_flags(trt, typing) for typing in ("strong", "weak")}}))
+                      "flags": {typing: build.creation_flags(trt, typing) for typing in ("strong", "weak")}}))
 
 
 main()

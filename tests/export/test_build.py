@@ -36,8 +36,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ArtifactMaker, "prove", lambda self, path, kind, size: [])
 
 
-def source(**settings: Any) -> build.Source:
-    return build.Source("small", small_recogniser(**settings))
+def trained(**settings: Any) -> build.TrainedModel:
+    return build.TrainedModel("small", small_recogniser(**settings))
 
 
 def test_without_recordings_int8_is_left_out_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_without_recordings_int8_is_left_out_and_says_so(tmp_path: Path, monkeyp
     monkeypatch.setattr(ArtifactMaker, "make",
                         lambda self, name: make(self, name) if "int8" in name else (b"x", {}))
     monkeypatch.setattr(ArtifactMaker, "prove", lambda self, path, kind, size: [])
-    made = build.build(source(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-fp32", "xnnpack-int8"))
+    made = build.build(trained(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-fp32", "xnnpack-int8"))
     assert [artifact.file for artifact in made.artifacts] == ["model.pte", "checkpoint/model.safetensors"]
     (left_out,) = made.manifest["omitted"]
     assert left_out["artifact"] == "xnnpack-int8" and "--calibration STORE" in left_out["reason"]
@@ -55,34 +55,34 @@ def test_without_recordings_int8_is_left_out_and_says_so(tmp_path: Path, monkeyp
 
 def test_asking_for_int8_without_recordings_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="needs recorded clips"):
-        build.build(source(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-int8",), precisions=("int8",))
+        build.build(trained(labels=STRANGE), tmp_path / "b", target="host", kinds=("xnnpack-int8",), precisions=("int8",))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_precision_that_the_target_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="one of fp32"):
-        build.build(source(), tmp_path / "b", target="x", kinds=("onnx-fp32",), precisions=("fp16",))
+        build.build(trained(), tmp_path / "b", target="x", kinds=("onnx-fp32",), precisions=("fp16",))
 
 
 @pytest.mark.parametrize(("given", "says"), [({"kinds": ("onnx-fp23",)}, "kind of artifact 'onnx-fp23'.*did you mean 'onnx-fp"),
                                              ({"kinds": ("onnx-fp32",), "programs": ("build.py",)}, "program 'build.py'")])
 def test_an_unknown_kind_or_program_is_refused_before_anything_is_made(tmp_path: Path, given: dict[str, Any], says: str) -> None:
     with pytest.raises(UnknownChoice, match=says):
-        build.build(source(), tmp_path / "b", target="host", **given)
+        build.build(trained(), tmp_path / "b", target="host", **given)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_step_form_of_a_recogniser_that_is_not_causal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="onnx-step of small, which is not causal"):
-        build.build(source(), tmp_path / "b", target="host", kinds=("onnx-step",))
+        build.build(trained(), tmp_path / "b", target="host", kinds=("onnx-step",))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_learned_from_generated_motion_is_calibrated_with_it() -> None:
-    maker = ArtifactMaker(source(), None)
+    maker = ArtifactMaker(trained(), None)
     assert maker.calibration is not None and maker.calibration.origin.startswith("synthetic motion")
-    assert set(maker.calibration.labels) <= set(maker.source.recogniser.config.labels)
-    trained_elsewhere = build.Source("small", small_recogniser(), training={"dataset": "utd-mhad"})
+    assert set(maker.calibration.labels) <= set(maker.model.recogniser.config.labels)
+    trained_elsewhere = build.TrainedModel("small", small_recogniser(), training={"dataset": "utd-mhad"})
     assert ArtifactMaker(trained_elsewhere, None).calibration is None
 
 
@@ -94,37 +94,37 @@ def test_a_full_disk_or_an_interrupt_leaves_nothing(tmp_path: Path, stub: None, 
 
     monkeypatch.setattr(artifacts, "write_golden", fail)
     with pytest.raises(type(stop)):
-        build.build(source(), tmp_path / "b", target="host", kinds=("onnx-fp32",))
+        build.build(trained(), tmp_path / "b", target="host", kinds=("onnx-fp32",))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_keeps_the_older_bundle(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "b"
-    before = build.build(source(), out, target="host", kinds=("onnx-fp32",)).digest
+    before = build.build(trained(), out, target="host", kinds=("onnx-fp32",)).digest
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build, "seal", stop)
     with pytest.raises(KeyboardInterrupt):
-        build.build(source(persons=2), out, target="host", kinds=("onnx-fp32",))
+        build.build(trained(persons=2), out, target="host", kinds=("onnx-fp32",))
     assert Bundle.open(out).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_an_artifact_that_strays_is_left_out_or_refused(tmp_path: Path, stub: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stray(self: object, path: Path, kind: build.Kind, size: int) -> list[dict[str, Any]]:
+    def stray(self: object, path: Path, kind: build.ArtifactKind, size: int) -> list[dict[str, Any]]:
         if kind.precision == "int8":
             raise ExportError("agreement 40 %")
         return []
 
     monkeypatch.setattr(ArtifactMaker, "prove", stray)
     kinds = ("onnx-fp32", "onnx-int8")
-    made = build.build(source(), tmp_path / "b", target="host", kinds=kinds)
+    made = build.build(trained(), tmp_path / "b", target="host", kinds=kinds)
     assert made.manifest["omitted"] == [{"artifact": "onnx-int8", "reason": "agreement 40 %"}]
     assert not (tmp_path / "b" / "model.int8.onnx").exists()
     with pytest.raises(ExportError, match="agreement 40"):
-        build.build(source(), tmp_path / "c", target="host", kinds=kinds, precisions=("int8",))
+        build.build(trained(), tmp_path / "c", target="host", kinds=kinds, precisions=("int8",))
 
 
 @pytest.mark.parametrize(("recorded", "remedy"), [(False, "--calibration STORE"), (True, "leave int8 out: --precision fp16 fp32")])
@@ -139,8 +139,8 @@ def test_where_int8_loses_too_much_the_remedy_is_what_was_not_done(
     clips = synthetic_windows(config.topology, window, 3, config.labels)
     given = replace(clips, origin="a store, training part", data_digest="d" * 64) if recorded else None
     with pytest.raises(ExportError) as caught:
-        build.build(build.Source("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",), precisions=("int8",),
-                    calibration=given)
+        build.build(build.TrainedModel("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",),
+                    precisions=("int8",), calibration=given)
     assert remedy in caught.value.remedy and ("calibrat" in caught.value.remedy) is not recorded
 
 
@@ -173,7 +173,7 @@ def test_a_missing_extra_says_the_command_for_that_target(
 
 def test_the_training_record_travels(checkpoint: Path, tmp_path: Path, stub: None) -> None:
     run = {"dataset": "utd-mhad", "data_digest": "d" * 64, "split": "cross-subject", "seed": 0, "history": [1]}
-    made = build.build(build.Source("s", models.from_pretrained(checkpoint), "# A card\n", run), tmp_path / "b",
+    made = build.build(build.TrainedModel("s", models.from_pretrained(checkpoint), "# A card\n", run), tmp_path / "b",
                        target="host", kinds=("onnx-fp32",))
     assert made.manifest["data"]["training"] == {key: run[key] for key in ("dataset", "data_digest", "split", "seed")}
     assert "# A card" in (tmp_path / "b" / "MODEL_CARD.md").read_text("utf-8")
@@ -182,14 +182,14 @@ def test_the_training_record_travels(checkpoint: Path, tmp_path: Path, stub: Non
 def test_recorded_ranges_stand_in_for_the_recordings(bundle_folder: Path, tmp_path: Path) -> None:
     """int8 of the very same bytes, with no clip at hand; but only for the very same weights."""
     checkpoint = bundle_folder / "checkpoint"
-    again = build.Source("small", models.from_pretrained(checkpoint), training={"dataset": "elsewhere"},
+    again = build.TrainedModel("small", models.from_pretrained(checkpoint), training={"dataset": "elsewhere"},
                          ranges=Ranges.read(checkpoint))
     made = build.build(again, tmp_path / "b", target="host", kinds=("onnx-int8", "xnnpack-int8"), precisions=("int8",),
                        tensorrt=(10, 3))
     assert made.manifest["files"]["model.int8.onnx"] == Bundle.open(bundle_folder).manifest["files"]["model.int8.onnx"]
     assert made.manifest["files"]["model.int8.pte"] == Bundle.open(bundle_folder).manifest["files"]["model.int8.pte"]
     assert made.manifest["data"]["calibration"] == Bundle.open(bundle_folder).manifest["data"]["calibration"]
-    other = build.Source("small", small_recogniser(labels=STRANGE), ranges=Ranges.read(checkpoint))
+    other = build.TrainedModel("small", small_recogniser(labels=STRANGE), ranges=Ranges.read(checkpoint))
     with pytest.raises(ExportError, match="needs recorded clips"):
         build.build(other, tmp_path / "c", target="host", kinds=("onnx-int8",), precisions=("int8",))
 
@@ -209,7 +209,8 @@ def test_calibration_with_clips_of_other_actions_is_refused(tmp_path: Path, stub
     clips = synthetic_windows(config.topology, window, 3, config.labels)
     foreign = replace(clips, labels=("throw", config.labels[0], "carry"), origin="nw-ucla, training part")
     with pytest.raises(LabelMismatch, match=r"nw-ucla.*'carry', 'throw', which small does not know.*without labels"):
-        build.build(build.Source("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",), calibration=foreign)
+        build.build(build.TrainedModel("small", recogniser), tmp_path / "b", target="host", kinds=("onnx-int8",),
+                    calibration=foreign)
     assert list(tmp_path.iterdir()) == []
     unlabelled = replace(clips, labels=("", "", ""))
-    assert ArtifactMaker(build.Source("small", recogniser), unlabelled).calibration is unlabelled
+    assert ArtifactMaker(build.TrainedModel("small", recogniser), unlabelled).calibration is unlabelled

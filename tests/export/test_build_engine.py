@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-WAYS: list[tuple[int, tuple[str, ...], int]] = []
+BUILDS: list[tuple[int, tuple[str, ...], int]] = []
 
 
 def fake_tensorrt(version: str, *, refuses_strong: bool = False, refuses_all: bool = False) -> ModuleType:
@@ -66,7 +66,7 @@ def fake_tensorrt(version: str, *, refuses_strong: bool = False, refuses_all: bo
             return Config()
 
         def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
-            WAYS.append((network.creation, tuple(flags), network.size))
+            BUILDS.append((network.creation, tuple(flags), network.size))
             strong = network.creation & trt.strong
             if refuses_all or (refuses_strong and strong):
                 self.logger.log(ILogger.ERROR, "no implementation for a node")
@@ -92,7 +92,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "compute_capability", lambda: "87")
     monkeypatch.setattr(module, "l4t_release", lambda: "36.4.3")
-    WAYS.clear()
+    BUILDS.clear()
     return module
 
 
@@ -121,13 +121,13 @@ def test_a_precision_that_the_bundle_lacks_names_those_it_has(
 def test_the_cache_is_keyed_by_all_that_matters(program: ModuleType, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build(program, device, "fp16", fake_tensorrt("10.13.3"), monkeypatch)
     assert first.name.endswith("-trt10.13.3-sm87-l4t36.4.3-fp16-auto.engine") and first.read_bytes() == b"engine for 10.13.3"
-    assert build(program, device, "fp16", fake_tensorrt("10.13.3"), monkeypatch) == first and len(WAYS) == 1  # from the cache
-    assert build(program, device, "fp16", fake_tensorrt("11.4.0"), monkeypatch) != first and len(WAYS) == 2
+    assert build(program, device, "fp16", fake_tensorrt("10.13.3"), monkeypatch) == first and len(BUILDS) == 1  # from the cache
+    assert build(program, device, "fp16", fake_tensorrt("11.4.0"), monkeypatch) != first and len(BUILDS) == 2
     monkeypatch.setattr(program, "l4t_release", lambda: "36.5.0")
     build(program, device, "fp16", fake_tensorrt("10.13.3"), monkeypatch)
-    assert len(WAYS) == 3
+    assert len(BUILDS) == 3
     report = json.loads(first.with_suffix(".json").read_text("utf-8"))
-    assert report["way"] == "strong" and report["sm"] == "87" and report["built_from"] == "model.fp16.onnx"
+    assert report["typing"] == "strong" and report["sm"] == "87" and report["built_from"] == "model.fp16.onnx"
     first.write_bytes(b"half an eng")  # damaged: built anew
     monkeypatch.setattr(program, "l4t_release", lambda: "36.4.3")
     assert build(program, device, "fp16", fake_tensorrt("10.13.3"), monkeypatch).read_bytes() == b"engine for 10.13.3"
@@ -141,16 +141,16 @@ def test_where_strong_typing_is_refused_tensorrt_10_builds_weakly(
 ) -> None:
     path = build(program, device, precision, fake_tensorrt("10.3.0", refuses_strong=True), monkeypatch)
     report = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    assert (report["way"], report["built_from"], report["flags"]) == ("weak", onnx, flags)
+    assert (report["typing"], report["built_from"], report["flags"]) == ("weak", onnx, flags)
     assert "no implementation" in report["refused"][0] and "no implementation" in path.with_suffix(".log").read_text("utf-8")
-    assert WAYS[0][:2] == (3, ()) and WAYS[1][0] == 1 and set(WAYS[1][1]) == set(flags)
-    assert WAYS[1][2] == (device / onnx).stat().st_size
+    assert BUILDS[0][:2] == (3, ()) and BUILDS[1][0] == 1 and set(BUILDS[1][1]) == set(flags)
+    assert BUILDS[1][2] == (device / onnx).stat().st_size
 
 
 def test_tensorrt_11_is_never_asked_for_flags(program: ModuleType, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(program.BuildError, match="no implementation"):
         build(program, device, "int8", fake_tensorrt("11.4.0", refuses_all=True), monkeypatch)
-    assert WAYS == [(1, (), (device / "model.int8.onnx").stat().st_size)]
+    assert BUILDS == [(1, (), (device / "model.int8.onnx").stat().st_size)]
     with pytest.raises(program.BuildError, match="no weak typing"):
         build(program, device, "int8", fake_tensorrt("11.4.0"), monkeypatch, "weak")
     assert not [path for path in (device / "engines").iterdir() if path.suffix in (".engine", ".json", ".tmp")]

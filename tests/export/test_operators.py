@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeskel.errors import ExportError
-from export.onnx import Network
+from export.onnx import OnnxGraph
 from export.operators import check_operators, check_quantization
 from export.qdq import activation_ranges, quantized_inputs, to_int8
 
@@ -63,7 +63,7 @@ def test_all_offenders_are_named_at_once() -> None:
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network() -> OnnxGraph:
     """A preprocessing node, then a grouped convolution, a product of activations and a linear layer."""
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(4, 1, 1, 1)).astype(np.float32) * np.array([0.01, 0.1, 1, 10], np.float32).reshape(4, 1, 1, 1)
@@ -83,7 +83,7 @@ def network() -> Network:
                        helper.make_tensor_value_info("confidence", TensorProto.FLOAT, (1, 4, 2))],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, (1, 3))],
         [numpy_helper.from_array(value, name) for name, value in constants.items()])
-    return Network(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), ("streams",))
+    return OnnxGraph(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), ("streams",))
 
 
 def calibration() -> list[tuple[np.ndarray, np.ndarray]]:
@@ -91,11 +91,11 @@ def calibration() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(rng.normal(size=(1, 4, 2, 2)).astype(np.float32), np.ones((1, 4, 2), np.float32)) for _ in range(8)]
 
 
-def test_layers_with_weights_are_quantised_and_nothing_else(network: Network) -> None:
+def test_layers_with_weights_are_quantised_and_nothing_else(network: OnnxGraph) -> None:
     assert quantized_inputs(network) == ("streams", "flat")  # not the product of two activations, not the preprocessing
 
 
-def test_int8_follows_the_rules_and_stays_close(network: Network) -> None:
+def test_int8_follows_the_rules_and_stays_close(network: OnnxGraph) -> None:
     import onnxruntime
 
     model = to_int8(network, activation_ranges(network, calibration()))
@@ -112,7 +112,7 @@ def test_int8_follows_the_rules_and_stays_close(network: Network) -> None:
     assert scales.shape == (4,) and scales.max() / scales.min() > 10
 
 
-def broken(network: Network, change: str) -> onnx.ModelProto:
+def broken(network: OnnxGraph, change: str) -> onnx.ModelProto:
     model = copy.deepcopy(to_int8(network, {"streams": 1.0, "flat": 1.0}))
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     if change == "zero point":
@@ -136,12 +136,12 @@ def broken(network: Network, change: str) -> onnx.ModelProto:
     ("per tensor", "conv: weights without a scale per output channel"), ("half quantised", "conv: only one input"),
     ("not at all", "no QuantizeLinear"),
 ])
-def test_broken_quantisation_is_refused(network: Network, change: str, why: str) -> None:
+def test_broken_quantisation_is_refused(network: OnnxGraph, change: str, why: str) -> None:
     with pytest.raises(ExportError, match=why):
         check_quantization(broken(network, change))
 
 
-def test_no_calibration_is_an_error_not_noise(network: Network) -> None:
+def test_no_calibration_is_an_error_not_noise(network: OnnxGraph) -> None:
     with pytest.raises(ExportError, match="no calibration clips"):
         activation_ranges(network, [])
     with pytest.raises(ExportError, match="no range for the activations flat"):

@@ -119,7 +119,8 @@ def test_int8_of_a_transformer_runs_though_the_library_has_no_kernel_for_it(tmp_
                           blocks=1, frames=8, source_frames=16).eval()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifacts, "CALIBRATION", 4)
-        made = build.build(build.Source("small", model), tmp_path / "b", target="host", kinds=("onnx-int8",), precisions=("int8",))
+        made = build.build(build.TrainedModel("small", model), tmp_path / "b", target="host", kinds=("onnx-int8",),
+                           precisions=("int8",))
     (measured,) = made.artifacts[0].details["measured"]
     assert measured["engine"] == "onnxruntime" and measured["agreement"] >= 0.9
 

@@ -28,7 +28,7 @@ def small_live() -> models.Recogniser:
 def bundle(once: Callable[..., Path]) -> Bundle:
     def make(out: Path) -> None:
         certainty = {"temperature": 0.6, "threshold": 0.8}
-        build.build(build.Source("small-live", small_live(), certainty=certainty), out, target="host",
+        build.build(build.TrainedModel("small-live", small_live(), probability_calibration=certainty), out, target="host",
                     kinds=("onnx-fp32", "onnx-fp16", "xnnpack-fp32"))
 
     return Bundle.open(once("small-live-bundle", make))

@@ -18,7 +18,7 @@ from edgeskel.runtime.bundle import MANIFEST, Bundle, file_digest
 from edgeskel.runtime.comparison import describe, run_windows
 from export.bundle import write_manifest
 from export.verify import as_rows, require_agreement, verify
-from export.windows import Windows, calibration_windows, test_windows
+from export.windows import WindowSet, calibration_windows, test_windows
 from tests.conftest import ROOT
 from tests.runtime.conftest import seal, write_bundle
 
@@ -27,15 +27,15 @@ RUNS_HERE = {("model.onnx", "onnxruntime"), ("model.fp16.onnx", "onnxruntime"), 
 
 
 @pytest.fixture(scope="module")
-def real(utd_store: Any, bundle_folder: Path) -> Windows:
+def real(utd_store: Any, bundle_folder: Path) -> WindowSet:
     bundle = Bundle.open(bundle_folder)
     return calibration_windows(utd_store, split(utd_store, "cross-subject"), bundle.topology, bundle.window, 24)
 
 
-def test_every_artifact_agrees_on_golden_and_real_clips(bundle_folder: Path, real: Windows) -> None:
+def test_every_artifact_agrees_on_golden_and_real_clips(bundle_folder: Path, real: WindowSet) -> None:
     bundle = Bundle.open(bundle_folder)
     # The small recogniser knows other actions; its own first answer stands for a label here.
-    labelled = Windows(real.joints, real.confidence, tuple(bundle.labels[0] for _ in real.labels), real.sources, real.origin)
+    labelled = WindowSet(real.joints, real.confidence, tuple(bundle.labels[0] for _ in real.labels), real.sources, real.origin)
     outcomes, skipped = verify(bundle, labelled, threads=1)
     require_agreement(outcomes, bundle_folder)
     rows = as_rows(outcomes)
@@ -127,7 +127,7 @@ def test_the_wrong_store_is_refused(utd_store: Any, bundle_folder: Path) -> None
 test_windows.__test__ = False  # type: ignore[attr-defined]  # it is ours, not a test
 
 
-def test_calibration_never_reads_the_test_part(utd_store: Any, real: Windows) -> None:
+def test_calibration_never_reads_the_test_part(utd_store: Any, real: WindowSet) -> None:
     tested = {utd_store.index["source"][i] for i in split(utd_store, "cross-subject").test}
     tested = {source.decode() if isinstance(source, bytes) else str(source) for source in tested}
     assert not tested & set(real.sources) and len(set(real.sources)) == 24
@@ -158,7 +158,7 @@ def test_without_the_reference_nothing_is_said_about_agreement(onnx_only: Path) 
     bundle = Bundle.open(onnx_only)
     golden = bundle.golden
     labels = tuple(bundle.labels[index] for index in golden.probabilities.argmax(1))
-    labelled = Windows(golden.joints, golden.confidence, labels, labels, "a test part")
+    labelled = WindowSet(golden.joints, golden.confidence, labels, labels, "a test part")
     outcomes, _ = verify(bundle, labelled, threads=1)
     (row,) = as_rows(outcomes)
     assert row["agreement"] is None and row["max_abs_diff"] is None and row["reference_top1"] is None

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edgeskel.errors import CorruptFile, DataError, UnknownChoice, UsageError
 from edgeskel.skeleton import Frame, Topology
 from firmware_bridge.link import Gap, Item, Link, Lost, Sample
-from firmware_bridge.mcap import McapReader, McapRecording, Recorder, RecordedSource
+from firmware_bridge.mcap import McapReader, McapRecording, RecordedSource, Recorder
 from firmware_bridge.mcap.frames import load_mcap
 from firmware_bridge.samples import Chunk, Flags, Reading
 from firmware_bridge.testing.virtual_time import run

@@ -8,7 +8,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stdout
@@ -18,12 +17,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks._box import Box, missing
 from edgeskel.cli.main import main
 from edgeskel.runtime.bundle import Bundle
 from targets.device import trust
 from targets.device.layout import Install, Layout
 from targets.flash import packing, signing
+from tests.targets.box import Box, missing
+from tests.targets.waiting import until
 
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*"]
@@ -66,7 +66,7 @@ def key(key_path: Path) -> signing.Key:
 def made(host_bundle: Path, key: signing.Key, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A signed release of the small bundle, without an engine."""
     out = tmp_path_factory.mktemp("made") / "release"
-    packing.pack(Bundle.open(host_bundle), out, key, packing.Settings())
+    packing.pack(Bundle.open(host_bundle), out, key, packing.ReleaseSettings())
     return out
 
 
@@ -167,15 +167,9 @@ def good(flash: Callable[..., dict[str, Any]], ask: Callable[..., dict[str, Any]
     return str(flash()["release"])
 
 
-def settled(ask: Callable[..., dict[str, Any]], limit_s: float = 240.0) -> dict[str, Any]:
+def settled(ask: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """The box's status once no trial is going on and its service answers."""
-    end = time.monotonic() + limit_s
-    while True:
-        found = ask("status", status=None)
-        if found.get("trial", 1) is None and found["running"] is not None:
-            return found
-        assert time.monotonic() < end, found
-        time.sleep(0.3)
+    return until(lambda: ask("status", status=None), lambda found: found.get("trial", 1) is None and found["running"] is not None)
 
 
 def command(*words: object) -> list[str]:

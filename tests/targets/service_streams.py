@@ -1,4 +1,4 @@
-"""The live streams through a device's service: its ``Recogniser``, and the lines that it writes to the journal."""
+"""The live streams through a device's service: its ``RecognitionService``, and the lines that it writes to the journal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 from contextlib import redirect_stdout
 from typing import Any, cast
 
-from targets.service.health import Health
-from targets.service.serve import Checked, Recogniser
+from targets.service.health import ServiceHealth
+from targets.service.serve import MonitoredEngine, RecognitionService
 from tests.targets import live_streams
 from tests.targets.live_streams import Replayed, Stream
 
@@ -18,10 +18,10 @@ def played(stream: Stream) -> dict[str, Any]:
     bundle = live_streams.bundle_of(stream)
     form = bundle.step if stream["mode"] == "streaming" else None
     engine = Replayed(stream["answers"], form, len(stream["layout"]))
-    health = Health("streams", "nowhere", {})
+    health = ServiceHealth("streams", "nowhere", {})
     out = io.StringIO()
     with redirect_stdout(out):
-        recogniser = Recogniser(cast(Checked, engine), bundle, {}, health)
+        recogniser = RecognitionService(cast(MonitoredEngine, engine), bundle, {}, health)
         for frame in live_streams.frames_of(stream):
             recogniser.step(frame)
         recogniser.finish()

@@ -9,7 +9,7 @@ import pytest
 
 from edgeskel.errors import DeviceError
 from targets.device import compatibility, probe
-from targets.device.compatibility import Wanted
+from targets.device.compatibility import Requirements
 
 PLACE = {
     "free_mb": 5000.0,
@@ -48,11 +48,11 @@ JETSON: dict[str, Any] = {
     "prefixes": {"user": "/home/nvidia/.local/share/edgeskel", "system": "/opt/edgeskel"},
     "places": {"/opt/edgeskel": PLACE},
 }
-WANTED = Wanted("jetson", "system", "/opt/edgeskel", needed_mb=100, clock=1.8e9)
+REQUIRED = Requirements("jetson", "system", "/opt/edgeskel", needed_mb=100, clock=1.8e9)
 
 
 def test_a_jetson_takes_a_jetson_bundle() -> None:
-    compatibility.require(JETSON, WANTED)
+    compatibility.require(JETSON, REQUIRED)
     line = compatibility.line(JETSON)
     assert "L4T 36.4.3" in line and "TensorRT 10.3.0" in line and "SM 87" in line and "15W" in line and "48 °C" in line
 
@@ -120,13 +120,13 @@ def test_each_obstacle_is_named(facts: dict[str, Any], wanted: dict[str, Any], s
     from dataclasses import replace
 
     with pytest.raises(DeviceError) as caught:
-        compatibility.require({**JETSON, **facts}, replace(WANTED, **wanted))
+        compatibility.require({**JETSON, **facts}, replace(REQUIRED, **wanted))
     assert seen in caught.value.seen and remedy in caught.value.remedy and caught.value.expected
 
 
 def test_all_of_them_at_once() -> None:
     with pytest.raises(DeviceError) as caught:
-        compatibility.require({**JETSON, "numpy": None, "sudo": False, "clock": 0.0}, WANTED)
+        compatibility.require({**JETSON, "numpy": None, "sudo": False, "clock": 0.0}, REQUIRED)
     assert all(part in caught.value.seen for part in ("no numpy", "cannot become root", "clock says"))
 
 

@@ -15,6 +15,7 @@ import pytest
 from edgeskel.runtime.bundle import Bundle, file_digest
 from export.bundle import write_manifest
 from targets.flash import packing, signing
+from tests.targets.waiting import LIMIT_S, until
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def called(release: Path, verb: str, *arguments: object) -> tuple[int, dict[str,
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=3 * LIMIT_S,  # an artifact that keeps its engine busy is ended after four minutes
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.stdout, done.stderr
@@ -64,7 +65,7 @@ def test_a_flipped_bit_in_a_signed_program_file_is_an_answer(
     content[place] ^= 1 << (place % 8)
     model.write_bytes(content)
     resealed(bundle)
-    packing.pack(Bundle.open(bundle), tmp_path / "release", key, packing.Settings())
+    packing.pack(Bundle.open(bundle), tmp_path / "release", key, packing.ReleaseSettings())
     status, answer = called(tmp_path / "release", "prove")
     assert status in (0, 1) and (("result" in answer) == (status == 0))
     if status:
@@ -84,7 +85,7 @@ def crashing(host_bundle: Path, key: signing.Key, out: Path, *artifacts: str) ->
     file = "edgeskel/runtime/engines/onnxruntime.py"
     assert _CRASH in program[file].decode()
     program[file] = program[file].decode().replace(_CRASH, _CRASHES.format(artifacts=artifacts)).encode()
-    packing.pack(Bundle.open(host_bundle), out, key, packing.Settings("golden:?speed=0"), program=program)
+    packing.pack(Bundle.open(host_bundle), out, key, packing.ReleaseSettings("golden:?speed=0"), program=program)
     return out
 
 
@@ -128,20 +129,27 @@ def test_the_service_loads_nothing_that_ends_a_process(host_bundle: Path, key: s
     assert status == 1 and "SIGSEGV" in answer["error"]["seen"]
 
 
+def _await_health(place: Path, process: subprocess.Popen[str]) -> None:
+    until(lambda: (place / "run/health.json").exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+
+
 def test_what_was_proved_here_is_not_proved_again(
     host_bundle: Path, key: signing.Key, key_path: Path, tmp_path: Path
 ) -> None:
     """The service starts as it was proved; after an upgrade of its engine it proves first. Which one it did, its own child says."""
     program = packing.program_files()
     main = "targets/service/main.py"
-    program[main] = program[main].replace(b"    apart.child()\n", b"    apart.child()\n    print('asked', file=sys.stderr)\n")
-    packing.pack(Bundle.open(host_bundle), tmp_path / "first", key, packing.Settings(), program=program)
+    enter = b"    isolation.enter_child()\n"
+    assert enter in program[main]
+    program[main] = program[main].replace(enter, enter + b"    print('asked', file=sys.stderr)\n")
+    packing.pack(Bundle.open(host_bundle), tmp_path / "first", key, packing.ReleaseSettings(), program=program)
     status, answer = called(tmp_path / "first", "prove")
     assert status == 0 and answer["result"]["proved_with"]
-    for surroundings, asked in ((answer["result"]["proved_with"], 0), ("onnxruntime of last year", 1)):
+    for environment, asked in ((answer["result"]["proved_with"], 0), ("onnxruntime of last year", 1)):
         place = tmp_path / str(asked)
         place.mkdir()
-        choice = {"chosen": answer["result"]["chosen"], "proved_with": surroundings}
+        choice = {"chosen": answer["result"]["chosen"], "proved_with": environment}
         (place / "choice.json").write_text(json.dumps({"choice": choice}))
         (place / "run").mkdir()
         process = subprocess.Popen(
@@ -153,15 +161,14 @@ def test_what_was_proved_here_is_not_proved_again(
             env={**os.environ, "RUNTIME_DIRECTORY": str(place / "run")},
         )
         assert process.stderr is not None
-        while not (place / "run/health.json").exists():
-            assert process.poll() is None, process.communicate()
+        _await_health(place, process)
         process.terminate()
-        assert process.communicate(timeout=60)[1].count("asked") == asked
+        assert process.communicate(timeout=LIMIT_S)[1].count("asked") == asked
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"choice": 3}', b'{"choice": {"chosen": []}}', b"\xff", b"[" * 5000])
 def test_a_damaged_choice_is_named(host_bundle: Path, key: signing.Key, tmp_path: Path, content: bytes) -> None:
-    packing.pack(Bundle.open(host_bundle), tmp_path / "release", key, packing.Settings())
+    packing.pack(Bundle.open(host_bundle), tmp_path / "release", key, packing.ReleaseSettings())
     (tmp_path / "choice.json").write_bytes(content)
     status, answer = called(tmp_path / "release", "serve", "--choice", tmp_path / "choice.json")
     assert status == 1 and "does not say what this release runs" in answer["error"]["seen"]

@@ -6,20 +6,20 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks._box import Box
 from edgeskel.errors import DeviceError
 from edgeskel.runtime.bundle import Bundle
 from targets.flash import flashing, packing, signing
 from targets.flash.remote import Connection
 from tests.conftest import ROOT
+from tests.targets.box import Box
 from tests.targets.conftest import command, settled
+from tests.targets.waiting import until
 
 Run = Callable[..., dict[str, Any]]
 
@@ -32,7 +32,9 @@ def faulty(box: Box, host_bundle: Path, key_path: Path, file: str, old: str, new
     program[file] = text.replace(old, new).encode()
     with pytest.MonkeyPatch.context() as patch, Connection("box", box.ssh_config) as connection:
         patch.setattr(flashing, "pack", lambda *args, **kw: packing.pack(*args, **{**kw, "program": program}))
-        run = flashing.Flash(connection, Bundle.open(host_bundle), flashing.Options(watch_s=8), lambda step, line: None)
+        run = flashing.DeviceFlasher(
+            connection, Bundle.open(host_bundle), flashing.FlashOptions(watch_s=8), lambda step, line: None
+        )
         run.probe()
         run.stage(signing.load(key_path))
         run.build()
@@ -111,13 +113,13 @@ FAULTS = {
         "        self._health.counts.checks += 1\n",
         "        self._health.counts.checks += 1\n"
         "        inner = self._engine\n        self._engine = lambda j, c: (inner(j, c)[0][::-1], inner(j, c)[1])\n"
-        "        globals()['_CHECK_S'] = 0.5\n",
+        "        self._check_every_s = 0.5\n",
         "wrongly",
     ),
     "recognises nothing": (
         "targets/service/serve.py",
         "        events = self._session.step(frame)\n",
-        "        events: list[Event] = []\n        self._taken(frame)\n        self._health.counts.moving += 1\n",
+        "        events: list[Event] = []\n        self._count_frame(frame)\n        self._health.counts.moving += 1\n",
         "no recognition",
     ),
     "holds whoever reads its health": (
@@ -316,11 +318,7 @@ def test_killed_at_every_step(
         box.boot()
     found = settled(ask)
     assert found["running"] in {before, new} and found["whole"][found["running"]] is True and found["why"]
-    end = time.monotonic() + 240
-    while found["health"]["source_says"] != "open":  # it has just been started
-        assert time.monotonic() < end, found
-        time.sleep(0.3)
-        found = settled(ask)
+    until(lambda: settled(ask), lambda found: found["health"]["source_says"] == "open")  # it has just been started
 
 
 def test_a_causal_model_is_recognised_frame_by_frame(flash: Run, ask: Run, live_bundle: Path) -> None:
@@ -329,13 +327,10 @@ def test_a_causal_model_is_recognised_frame_by_frame(flash: Run, ask: Run, live_
         "artifact": "model.step.onnx",
         "engine": "onnxruntime",
         "precision": "fp32",
-        "way": "frame",
+        "mode": "streaming",
     }
-    end = time.monotonic() + 240
-    while not (health := ask("status")["health"])["last_event"]:
-        assert time.monotonic() < end, health
-        time.sleep(0.5)
-    assert health["way"] == "frame" and health["artifact"] == "model.step.onnx" and health["checks"] > 0
+    health = until(lambda: ask("status")["health"], lambda health: health["last_event"])
+    assert health["mode"] == "streaming" and health["artifact"] == "model.step.onnx" and health["checks"] > 0
     assert health["moving"] // 4 <= health["recognitions"] <= health["frames"]  # a step is four frames
     assert health["last_event"] in [json.loads(line)["event"] for line in ask("logs")["service"] if '"event"' in line]
     checked = ask("verify")
@@ -358,10 +353,7 @@ def test_a_user_without_rights_has_units_of_his_own(flash: Run, ask: Run, box: B
     assert made["scope"] == "user" and made["prefix"] == "/home/dev/.local/share/edgeskel"
     box.cut_power()
     box.boot()
-    end = time.monotonic() + 240
-    while ask("status", host="boxdev")["running"] != made["release"]:
-        assert time.monotonic() < end
-        time.sleep(0.3)
+    until(lambda: ask("status", host="boxdev"), lambda found: found["running"] == made["release"])
     box.run("loginctl disable-linger dev")
     assert "loses its services when it logs out" in flash(host="boxdev", status=1)["error"]["seen"]
     box.run("loginctl enable-linger dev")

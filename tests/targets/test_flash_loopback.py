@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.targets.waiting import until
 
 Run = Callable[..., dict[str, Any]]
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -28,6 +28,11 @@ class Loopback:
     config: Path
     home: Path
     port: int
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +78,7 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
             )
         )
     )
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
+    until(lambda: listens(port))
     yield Loopback(home / "config", home, port)
     server.terminate()
     server.wait()
@@ -169,12 +169,11 @@ def test_scope_none_is_watched_as_a_child(flash: Run, edgeskel: Run, loopback: L
         env={**os.environ, "PATH": f"{loopback.home}/bin:{os.environ['PATH']}"},
     )
     try:
-        end = time.monotonic() + 240
-        while (state := edgeskel("flash", "status", "here", "--prefix", prefix, "--ssh-config", loopback.config))[
-            "running"
-        ] != made["release"]:
-            assert time.monotonic() < end and service.poll() is None
-        assert "nobody has started" not in state["why"]
+        state = until(
+            lambda: edgeskel("flash", "status", "here", "--prefix", prefix, "--ssh-config", loopback.config),
+            lambda state: state["running"] == made["release"] or service.poll() is not None,
+        )
+        assert service.poll() is None and "nobody has started" not in state["why"]
     finally:
         service.terminate()
         service.communicate()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks._box import Box
+from tests.targets.box import Box
 from tests.targets.conftest import settled
 from tests.targets.test_flash_box import FAULTS, faulty
 

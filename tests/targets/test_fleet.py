@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.targets.waiting import LIMIT_S, until
 
 FLEET = ROOT / "targets" / "fleet"
 HOSTS = ("one", "two", "three", "four", "five", "six")
@@ -168,10 +169,8 @@ def sshds(tmp_path: Path) -> Iterator[Path]:
 
 
 def _reach(config: Path, name: str) -> None:
-    for _ in range(50):  # each try waits for the server by itself
-        if subprocess.run(["ssh", "-F", config, "-o", "ConnectTimeout=2", name, "true"], capture_output=True).returncode == 0:
-            return
-    pytest.fail(f"sshd {name} does not answer")
+    until(lambda: subprocess.run(["ssh", "-F", config, "-o", f"ConnectTimeout={LIMIT_S:.0f}", name, "true"], capture_output=True),
+          lambda done: done.returncode == 0)
 
 
 @pytest.mark.skipif(FLASH is None, reason="needs edgeskel flash")

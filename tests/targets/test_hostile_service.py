@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from edgeskel.errors import DeviceError
 from edgeskel.printable import printable, printable_all
-from targets.device import report, running, service, status, steps
+from targets.device import report, service, status, steps, untrusted_program
 from targets.device.layout import Install, Layout
 from targets.device.release import Release
 from targets.device.state import EMPTY, State
 from targets.flash.remote import Connection
+from tests.targets.waiting import LIMIT_S, until
 
 WHOLE: dict[str, Any] = {
     "release": "small-0", "beat": 5.0, "frames": 5, "moving": 5, "recognitions": 5, "source": "golden:", "source_says": "open",
@@ -42,6 +43,13 @@ def test_a_health_file_is_read_as_it_is(install: Install) -> None:
     write(install, WHOLE)
     said = status.health(install)
     assert said is not None and {key: said[key] for key in WHOLE} == WHOLE
+
+
+@pytest.mark.parametrize(("way", "mode"), [("frame", "streaming"), ("window", "sliding-window")])
+def test_a_service_of_an_earlier_release_is_understood(install: Install, way: str, mode: str) -> None:
+    write(install, {**WHOLE, "way": way})
+    said = status.health(install)
+    assert said is not None and said["mode"] == mode
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "socket", "folder", "large", "deep", "no text"])
@@ -71,7 +79,7 @@ def test_something_else_in_its_place_has_said_nothing(install: Install, tmp_path
 def test_whatever_it_says_is_fit_to_be_judged_and_shown(install: Install, data: st.DataObject) -> None:
     values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.just("\x1b]0;owned\x07" * 200),
                        st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers() | st.text()))
-    names = data.draw(st.lists(st.sampled_from(sorted({*WHOLE, "last_event", "artifact", "strange"})), max_size=4))
+    names = data.draw(st.lists(st.sampled_from(sorted({*WHOLE, "last_event", "artifact", "way", "strange"})), max_size=4))
     write(install, {**WHOLE, **{name: data.draw(values) for name in names}})
     said = status.health(install)
     if said is None:
@@ -104,7 +112,7 @@ def test_journals_are_shown_without_their_control_characters(layout: Layout) -> 
     assert shown["journal"][1].startswith("\\x1b]52") and shown["service"] and all(
         line.isprintable() for line in (*shown["journal"], *shown["service"])
     )
-    assert status.last_words(service.manager(layout, layout.install())).isprintable()
+    assert status.last_log_line(service.manager(layout, layout.install())).isprintable()
     layout.journal.unlink()
     os.mkfifo(layout.journal)
     assert report.journal(layout, 10)["journal"] == []
@@ -165,24 +173,23 @@ def test_a_release_whose_program(layout: Layout, made: Path, how: str) -> None:
     start = time.monotonic()
     with pytest.raises(DeviceError) as caught:
         steps.program(layout, identity, "prove", lambda line: None)
-    assert expected in str(caught.value) and str(caught.value).isprintable() and time.monotonic() - start < 60
+    assert expected in str(caught.value) and str(caught.value).isprintable() and time.monotonic() - start < LIMIT_S
 
 
 def test_a_program_that_never_ends_is_ended(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-c", "import time; time.sleep(1000)"]
     with pytest.raises(DeviceError, match="it took over"):
-        running.run(command, what="it", limit_s=0.5, cwd=str(tmp_path), env={}, owner={})
+        untrusted_program.run(command, what="it", limit_s=0.5, cwd=str(tmp_path), env={}, owner={})
 
 
 def test_a_program_has_no_terminal_and_leaves_nothing_running(tmp_path: Path) -> None:
     text = "import os, time\npid = os.fork()\nif pid == 0: time.sleep(1000)\nprint(pid, os.getsid(0) == os.getpid())"
-    ended = running.run([sys.executable, "-I", "-c", text], what="it", limit_s=60, cwd=str(tmp_path), env={}, owner={})
+    command = [sys.executable, "-I", "-c", text]
+    ended = untrusted_program.run(command, what="it", limit_s=LIMIT_S, cwd=str(tmp_path), env={}, owner={})
     pid, leads = ended.output.split()
     assert leads == "True"  # of a session of its own
-    end = time.monotonic() + 30
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():  # a zombie has none
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    words = Path(f"/proc/{pid}/cmdline")
+    until(lambda: not words.exists() or not words.read_bytes())  # a zombie has none
 
 
 STATE = State("trial", "a-1", "b-2").begin("c-3", 60.0, "flashed", "now").to_json()
@@ -200,7 +207,7 @@ def test_a_state_that_no_device_is_in_is_refused(data: st.DataObject) -> None:
     except DeviceError as error:
         assert error.seen.isprintable()
         return
-    names = [state.current, state.previous, state.spare, *(({state.trial.release}) if state.trial else ())]
+    names = [state.current, state.previous, state.fallback, *(({state.trial.release}) if state.trial else ())]
     assert all(name is None or "/" not in name and not name.startswith(".") for name in names)
     assert state.trial is None or 0 < state.trial.watch_s <= 7 * 86400 and state.trial.starts >= 0
     assert State.from_json(EMPTY.to_json()) == EMPTY

@@ -6,21 +6,21 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks._box import Box
 from edgeskel.errors import DeviceError, UsageError
-from targets.device import launch, owned
+from targets.device import launch, owner_checks
 from targets.device.layout import Install, Layout
 from targets.device.ownership import untrusted
 from targets.flash import signing
 from targets.flash.packing import tool_bytes
+from tests.targets.box import Box
 from tests.targets.conftest import settled
+from tests.targets.waiting import LIMIT_S, until
 
 Run = Callable[..., dict[str, Any]]
 STRANGER = 65534
@@ -69,8 +69,8 @@ def test_the_temporary_folder_is_no_place_for_an_install_that_starts_at_boot(tmp
     layout = Layout(tmp_path / "prefix")
     for scope in ("system", "user"):
         with pytest.raises(DeviceError, match="everybody can write in /tmp"):
-            owned.require_owned(layout, scope)
-    owned.require_owned(layout, "none")
+            owner_checks.require_owned(layout, scope)
+    owner_checks.require_owned(layout, "none")
 
 
 @needs_root
@@ -126,7 +126,7 @@ def installed(place: Path) -> Layout:
 
 
 def told(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
@@ -176,7 +176,7 @@ def test_units_of_roots_start_no_interpreter_of_somebody_elses(place: Path) -> N
     python.write_text("")
     os.chown(python, STRANGER, STRANGER)
     with pytest.raises(DeviceError, match="would run the interpreter"):
-        owned.require_interpreter(str(python))
+        owner_checks.require_interpreter(str(python))
 
 
 @needs_root
@@ -230,11 +230,9 @@ def test_an_install_whose_place_is_given_away_later_runs_nothing_of_it(flash: Ru
     assert "/srv/box belongs to dev" in error["seen"]
     box.cut_power()
     box.boot()
-    end = time.monotonic() + 60
     # It has no table of users in its own file system, so it knows a number.
-    while "/srv/box belongs to user 1000" not in (said := box.run("journalctl --boot --unit edgeskel --output cat").stdout):
-        assert time.monotonic() < end, said
-        time.sleep(0.3)
+    journal = "journalctl --boot --unit edgeskel --output cat"
+    until(lambda: box.run(journal).stdout, lambda said: "/srv/box belongs to user 1000" in said)
     assert not (box.root / "root-was-here").exists()
     box.run("rm -rf /srv/box/edgeskel; mv /srv/box/old /srv/box/edgeskel; chown root /srv/box; systemctl restart edgeskel")
 

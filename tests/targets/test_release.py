@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from targets.device.layout import Layout
 from targets.device.release import DESCRIPTOR, SIGNATURE, TOOL, Release, damage, require_whole, version
 from targets.device.state import State
 from targets.flash import packing, signing
+from tests.targets.waiting import LIMIT_S
 
 
 def offer(layout: Layout, made: Path, **options: Any) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def upload(made: Path, missing: list[dict[str, Any]]) -> bytes:
 
 
 def test_the_same_content_is_the_same_release(host_bundle: Path, made: Path, key: signing.Key, tmp_path: Path) -> None:
-    again = packing.pack(Bundle.open(host_bundle), tmp_path / "again", key, packing.Settings())
-    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.Settings(threshold=0.7))
+    again = packing.pack(Bundle.open(host_bundle), tmp_path / "again", key, packing.ReleaseSettings())
+    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.ReleaseSettings(threshold=0.7))
     assert again.content == (made / DESCRIPTOR).read_bytes() and other.identity != again.identity
     assert (tmp_path / "again" / SIGNATURE).read_bytes() == (made / SIGNATURE).read_bytes()
 
@@ -182,7 +182,7 @@ def test_the_key_must_be_trusted_at_the_end_too(made: Path, layout: Layout, tmp_
 def test_of_two_flashes_at_once_the_last_that_begins_goes_on(
     made: Path, layout: Layout, host_bundle: Path, key: signing.Key, tmp_path: Path
 ) -> None:
-    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.Settings(threshold=0.7)).identity
+    other = packing.pack(Bundle.open(host_bundle), tmp_path / "other", key, packing.ReleaseSettings(threshold=0.7)).identity
     first = offer(layout, made)
     assert offer(layout, tmp_path / "other")["release"] == other
     for step in (
@@ -240,7 +240,6 @@ def test_killed_while_it_is_admitted(made: Path, layout: Layout) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert not target.exists() or damage(target, target.name) is None
-    time.sleep(0)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert damage(target, target.name) is None
     staging.prune(layout, State())
@@ -251,13 +250,13 @@ def test_files_of_the_source(host_bundle: Path, key: signing.Key, tmp_path: Path
     walk = tmp_path / "walk.npz"
     walk.write_bytes(b"x")
     release = packing.pack(
-        Bundle.open(host_bundle), tmp_path / "out", key, packing.Settings("replay:walk.npz"), files=[walk]
+        Bundle.open(host_bundle), tmp_path / "out", key, packing.ReleaseSettings("replay:walk.npz"), files=[walk]
     )
     assert "files/walk.npz" in release.files and not release.needs_network
     with pytest.raises(UsageError, match="two files"):
-        packing.pack(Bundle.open(host_bundle), tmp_path / "twice", key, packing.Settings(), files=[walk, walk])
-    with pytest.raises(UsageError, match="no file"):
-        packing.pack(Bundle.open(host_bundle), tmp_path / "none", key, packing.Settings(), files=[tmp_path / "absent"])
+        packing.pack(Bundle.open(host_bundle), tmp_path / "twice", key, packing.ReleaseSettings(), files=[walk, walk])
+    with pytest.raises(UsageError, match="no such file"):
+        packing.pack(Bundle.open(host_bundle), tmp_path / "none", key, packing.ReleaseSettings(), files=[tmp_path / "absent"])
     assert not (tmp_path / "twice").exists() and not (tmp_path / "none").exists()
 
 
@@ -311,7 +310,7 @@ def test_a_stick_with_something_else_than_files_is_refused_at_once(
     done = subprocess.run(
         [sys.executable, "-I", "-B", str(stick / TOOL), "install", str(stick), "--prefix", str(layout.prefix), "--scope", "none",
          "--trust", str(tmp_path / "KEY.pub"), "--any-clock"],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert "regular file" in error["seen"] or "symbolic link" in error["seen"], error

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,8 @@ from edgeskel.runtime.bundle import Bundle
 from export.bundle import write_manifest
 from targets.flash import packing, signing
 from targets.service import prove, serve, sources
-from targets.service.health import Health, notify
+from targets.service.health import ServiceHealth, notify
+from tests.targets.waiting import LIMIT_S, until
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,20 @@ def bundle(host_bundle: Path) -> Bundle:
     return Bundle.open(host_bundle)
 
 
-class Scripted:
-    """Answers the golden windows as told: so late, so wrong."""
+class Clock:
+    """Stands still but for what takes time by a script."""
 
-    def __init__(self, bundle: Bundle, late_s: float = 0.0, wrong: float = 0.0) -> None:
-        self._golden, self._late, self._wrong = bundle.golden, late_s, wrong
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Scripted:
+    """Answers the golden windows as told: so late, by its clock, and so wrong."""
+
+    def __init__(self, bundle: Bundle, clock: Clock, late_s: float = 0.0, wrong: float = 0.0) -> None:
+        self._golden, self._clock, self._late, self.wrong = bundle.golden, clock, late_s, wrong
 
     name = "onnxruntime"
 
@@ -45,15 +54,14 @@ class Scripted:
         return None
 
     def __call__(self, joints: Any, confidence: Any) -> tuple[Any, Any]:
-        end = time.perf_counter() + self._late
-        while time.perf_counter() < end:
-            pass
+        self._clock.now += self._late
         index = next(i for i in range(len(self._golden)) if np.array_equal(self._golden.joints[i], joints[0]))
-        return self._golden.probabilities[index] + np.float32(self._wrong), self._golden.embedding[index]
+        return self._golden.probabilities[index] + np.float32(self.wrong), self._golden.embedding[index]
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, bundle: Bundle, **answers: dict[str, float]) -> None:
-    """``fp32=...`` and ``int8=...``: how that artifact's engine answers."""
+def scripted(monkeypatch: pytest.MonkeyPatch, bundle: Bundle, **answers: dict[str, float]) -> Clock:
+    """``fp32=...`` and ``int8=...``: how that artifact's engine answers. The clock by which it takes its time."""
+    clock = Clock()
     names = {"model.onnx": "fp32", "model.int8.onnx": "int8"}
     monkeypatch.setattr(
         engines,
@@ -61,10 +69,10 @@ def scripted(monkeypatch: pytest.MonkeyPatch, bundle: Bundle, **answers: dict[st
         lambda name: (
             SimpleNamespace(available=lambda: "not here")
             if name != "onnxruntime"
-            else _Made(lambda path: Scripted(bundle, **answers[names[path.name]]))
+            else _Made(lambda path: Scripted(bundle, clock, **answers[names[path.name]]))
         ),
     )
-    monkeypatch.setattr(prove, "_SECONDS", 0.3)
+    return clock
 
 
 class _Made:
@@ -92,13 +100,13 @@ class _Made:
 def test_int8_is_used_only_where_it_is_faster_and_right(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, fp32: dict[str, float], int8: dict[str, float], chosen: str
 ) -> None:
-    scripted(monkeypatch, bundle, fp32=fp32, int8=int8)
-    assert prove.prove(bundle, {})["chosen"]["precision"] == chosen
+    clock = scripted(monkeypatch, bundle, fp32=fp32, int8=int8)
+    assert prove.prove(bundle, {}, clock=clock)["chosen"]["precision"] == chosen
 
 
 def test_a_user_decides_otherwise(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripted(monkeypatch, bundle, fp32={}, int8={"late_s": 0.002})
-    found = prove.prove(bundle, {"precision": "int8"})
+    clock = scripted(monkeypatch, bundle, fp32={}, int8={"late_s": 0.002})
+    found = prove.prove(bundle, {"precision": "int8"}, clock=clock)
     assert found["chosen"]["precision"] == "int8" and len(found["candidates"]) == 1
 
 
@@ -113,9 +121,9 @@ def test_a_user_decides_otherwise(bundle: Bundle, monkeypatch: pytest.MonkeyPatc
 def test_wrong_or_late_answers_are_refused(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, fault: dict[str, float], seen: str
 ) -> None:
-    scripted(monkeypatch, bundle, fp32=fault, int8={**fault, "wrong": 4.5 * fault.get("wrong", 0.0)})
+    clock = scripted(monkeypatch, bundle, fp32=fault, int8={**fault, "wrong": 4.5 * fault.get("wrong", 0.0)})
     with pytest.raises(VerificationFailed, match=seen):
-        prove.prove(bundle, {"budget_ms": 5.0})
+        prove.prove(bundle, {"budget_ms": 5.0}, clock=clock)
 
 
 def test_the_budget_is_the_time_between_two_recognitions(bundle: Bundle) -> None:
@@ -130,17 +138,16 @@ def test_an_engine_that_starts_to_answer_wrongly_ends_the_service(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    monkeypatch.setattr(serve, "_CHECK_S", 0.0)
-    health = Health("small-0", "golden:", {"artifact": "model.onnx", "engine": "onnxruntime", "precision": "fp32"})
-    engine = Scripted(bundle)
-    checked = serve.Checked(engine, bundle.artifacts[0], bundle, health)
+    health = ServiceHealth("small-0", "golden:", {"artifact": "model.onnx", "engine": "onnxruntime", "precision": "fp32"})
+    engine = Scripted(bundle, Clock())
+    checked = serve.MonitoredEngine(engine, bundle.artifacts[0], bundle, health, check_every_s=0.0)
     for _ in range(3):
         checked.check_when_due()
     assert health.counts.checks == 3 and health.counts.recognitions == 0
     checked(bundle.golden.joints[:1], bundle.golden.confidence[:1])
     assert health.counts.recognitions == 1
     for wrong in (0.01, float("nan")):
-        engine._wrong = wrong
+        engine.wrong = wrong
         with pytest.raises(VerificationFailed, match="wrongly"):
             checked.check_when_due()
 
@@ -155,20 +162,17 @@ def test_golden_windows_as_a_source(bundle: Bundle) -> None:
     assert all(frame.confidence.any() for frame in frames)
 
 
-def test_a_source_that_fails_is_opened_again(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_fails_is_opened_again(bundle: Bundle) -> None:
     said: list[str] = []
-    monkeypatch.setattr(sources, "_WAIT_S", (0.05, 0.1))
     opened = iter([EngineError("unplugged"), None])
 
     def open_address(address: str, bundle: Bundle) -> Any:
         if (error := next(opened, None)) is not None:
             raise error
-        return original("golden:?speed=0", bundle)
+        return sources.open_address("golden:?speed=0", bundle)
 
-    original = sources.open_address
-    monkeypatch.setattr(sources, "open_address", open_address)
-    feed = sources.Feed("camera:x", bundle, said.append)
-    assert feed.next(10) is None and feed.next(10) is not None  # a fresh start, then frames
+    source = sources.ReconnectingSource("camera:x", bundle, said.append, opener=open_address, pauses_s=(0.0, 0.0))
+    assert source.next(LIMIT_S) is None and source.next(LIMIT_S) is not None  # a fresh start, then frames
     assert any("unplugged; opening it again" in line for line in said) and said[-1] == "open"
 
 
@@ -187,7 +191,7 @@ def test_after_an_upgrade_of_tensorrt_the_engine_is_built_anew(
     """With stand-ins for TensorRT's bindings, which note what they are asked: no engine is built here, only asked for."""
     from edgeskel.runtime.engines import tensorrt as engine
     from export import tensorrt as program
-    from tests.export.test_build_engine import WAYS, fake_tensorrt
+    from tests.export.test_build_engine import BUILDS, fake_tensorrt
 
     bundle = jetson_bundle(host_bundle, tmp_path / "jetson")
     monkeypatch.setenv("EDGESKEL_ENGINES", str(tmp_path / "engines"))
@@ -200,13 +204,13 @@ def test_after_an_upgrade_of_tensorrt_the_engine_is_built_anew(
         "spec_from_file_location",
         lambda *args: SimpleNamespace(loader=SimpleNamespace(exec_module=lambda m: None)),
     )
-    WAYS.clear()
+    BUILDS.clear()
     names = []
     for version in ("10.3.0", "10.3.0", "10.13.3"):
         monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt(version))
         built = prove.build(bundle)
         names.append(built["built"][0]["engine"])
-    assert len(WAYS) == 4 and names[0] == names[1] != names[2]  # fp32 and int8, twice; the second time from the cache
+    assert len(BUILDS) == 4 and names[0] == names[1] != names[2]  # fp32 and int8, twice; the second time from the cache
     assert "-trt10.13.3-sm87-l4t36.4.3-fp32-" in names[2] and (tmp_path / "engines" / names[0]).is_file()
     monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt("11.4.0", refuses_all=True))
     with pytest.raises(EngineError, match="no implementation"):
@@ -232,24 +236,31 @@ def jetson_bundle(host_bundle: Path, out: Path) -> Bundle:
 def test_while_it_builds_the_service_asks_for_time(
     tmp_path: Path, bundle: Bundle, key_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(serve, "notify", said.append)
-    slow = tmp_path / "program.py"
-    slow.write_text("import json, time\ntime.sleep(0.5)\nprint(json.dumps({'result': {}}))\n")
+    said, heard = [], tmp_path / "heard"
+
+    def notify(message: str) -> None:
+        said.append(message)
+        heard.touch()
+
+    monkeypatch.setattr(serve, "notify", notify)
+    slow = tmp_path / "program.py"  # ends once the supervisor was told
+    slow.write_text(
+        f"import json, os, time\nwhile not os.path.exists({str(heard)!r}): time.sleep(0.01)\n"
+        "print(json.dumps({'result': {}}))\n"
+    )
     monkeypatch.setattr(sys, "argv", [str(slow)])
-    monkeypatch.setattr(serve, "_BUILD_S", 0.1)
     release: Any = SimpleNamespace(path=tmp_path)
-    serve._build(release)
-    assert said and "EXTEND_TIMEOUT_USEC" in said[0] and "WATCHDOG=1" in said[0]
+    serve.rebuild_engine(release, alive_every_s=0.05)
+    assert "EXTEND_TIMEOUT_USEC" in said[0] and "WATCHDOG=1" in said[0]
     slow.write_text(
         "import json\nprint(json.dumps({'error': {'seen': 'no memory', 'expected': '', 'remedy': ''}}))\nraise SystemExit(1)\n"
     )
     with pytest.raises(Exception, match="no memory"):
-        serve._build(release)
+        serve.rebuild_engine(release)
 
 
 @contextmanager
-def served(bundle: Path, key_path: Path, tmp_path: Path, settings: packing.Settings) -> Iterator[Any]:
+def served(bundle: Path, key_path: Path, tmp_path: Path, settings: packing.ReleaseSettings) -> Iterator[Any]:
     """The service of a release as a process, and ``health()``: what it says of itself, {} before that."""
     packing.pack(Bundle.open(bundle), tmp_path / "release", signing.load(key_path), settings)
     (tmp_path / "run").mkdir()
@@ -282,18 +293,14 @@ def served(bundle: Path, key_path: Path, tmp_path: Path, settings: packing.Setti
 
 
 def awaited(health: Callable[[], dict[str, Any]], done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    end = time.monotonic() + 240
-    while not (said := health()) or not done(said):
-        assert time.monotonic() < end, said
-        time.sleep(0.05)
-    return said
+    return until(health, lambda said: said and done(said))
 
 
 def test_a_terminated_service_ends_well(host_bundle: Path, key_path: Path, tmp_path: Path) -> None:
-    with served(host_bundle, key_path, tmp_path, packing.Settings("golden:?speed=0")) as (process, health):
+    with served(host_bundle, key_path, tmp_path, packing.ReleaseSettings("golden:?speed=0")) as (process, health):
         said = awaited(health, lambda said: said["recognitions"] > 20)
         process.terminate()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0 and not errors
     assert said["rss_mb"] < 150 and said["frames"] > 20 and said["first_recognition_s"] > 0
 
@@ -319,11 +326,11 @@ def test_what_is_not_certain_enough_is_unknown(
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     manifest["certainty"] = certainty
     write_manifest(bundle, manifest)
-    settings = packing.Settings("golden:?speed=0", threshold=threshold)
+    settings = packing.ReleaseSettings("golden:?speed=0", threshold=threshold)
     with served(bundle, key_path, tmp_path, settings) as (process, health):
         said = awaited(health, lambda said: said["actions"] + said["unknown"] > 2)
         process.terminate()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=LIMIT_S)
     events = [json.loads(line)["event"] for line in output.splitlines()]
     labels = {event["label"] for event in events if event["kind"] == "ended"}
     if unknown:

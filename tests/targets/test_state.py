@@ -20,17 +20,17 @@ EVENTS = st.lists(
 def apply(state: State, event: str, release: str) -> State:
     if event == "begin":
         if state.trial is not None and state.trial.failed:  # a return is brought to its end first
-            state = state.give_back("now")
+            state = state.complete_rollback("now")
         return state.begin(release, 60.0, "flashed", "now")
     if event == "succeed":
         return state.succeed({"created": "", "program": "1"}, "watched", "now")
     if event == "fail":
         return state.fail("it crashed")
     if event == "give back":
-        return state.give_back("now")
+        return state.complete_rollback("now")
     if event == "started":
         return state.started()
-    return state.fall_back("a byte", "now") if state.spare is not None else state  # the guard asks only then
+    return state.fall_back("a byte", "now") if state.fallback is not None else state  # the guard asks only then
 
 
 @given(EVENTS)
@@ -50,13 +50,13 @@ def test_what_runs_was_good_or_is_on_trial(events: list[tuple[str, str]]) -> Non
             assert state.trial.return_to != state.trial.release
             assert state.current == (state.trial.return_to if state.trial.failed else state.trial.release)
         assert state.previous != state.current or state.current is None or state.trial is not None
-        assert {name for name in (state.current, state.previous, state.spare) if name} <= state.kept
+        assert {name for name in (state.current, state.previous, state.fallback) if name} <= state.retained
         assert State.from_json(json.loads(json.dumps(state.to_json()))) == state
 
 
 def test_a_trial_that_is_given_up_for_another_returns_to_what_was_good() -> None:
     state = EMPTY.begin("a", 60, "", "").succeed({}, "", "").begin("b", 60, "", "").begin("c", 60, "", "")
-    assert state.fail("crashed").give_back("").current == "a"
+    assert state.fail("crashed").complete_rollback("").current == "a"
 
 
 def test_watching_again_is_counted() -> None:

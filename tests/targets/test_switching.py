@@ -20,8 +20,9 @@ from targets.device import switching
 from targets.device.layout import Layout, write_json
 from targets.device.release import Release
 from targets.device.state import State
-from targets.device.status import Look
+from targets.device.status import ServiceStatus
 from targets.flash import packing, signing
+from tests.targets.waiting import LIMIT_S, until
 
 
 class Killed(BaseException):
@@ -33,7 +34,7 @@ class Scripted:
 
     def __init__(self, layout: Layout, breaks: str = "") -> None:
         self._layout, self._breaks = layout, breaks
-        self.dies_at, self.calls, self.enabled, self.running = -1, 0, False, ""
+        self.dies_at, self.calls, self.running = -1, 0, ""
 
     def _count(self) -> None:
         self.calls += 1
@@ -45,7 +46,6 @@ class Scripted:
 
     def enable(self) -> None:
         self._count()
-        self.enabled = True
 
     def restart(self) -> None:
         self._count()
@@ -70,12 +70,12 @@ class Scripted:
     def stop(self) -> None:
         self.running = ""
 
-    def look(self) -> Look:
+    def status(self) -> ServiceStatus:
         self._count()
         return (
-            Look("failed", 1, 0, "exit-code")
+            ServiceStatus("failed", 1, 0, "exit-code")
             if self.running == self._breaks or not self.running
-            else Look("active", 0, 1)
+            else ServiceStatus("active", 0, 1)
         )
 
     def log(self, lines: int) -> str:
@@ -99,7 +99,7 @@ def install(
 
     def make(threshold: float) -> str:
         out = layout.prefix / "made"
-        release = packing.pack(Bundle.open(host_bundle), out, key, packing.Settings(threshold=threshold))
+        release = packing.pack(Bundle.open(host_bundle), out, key, packing.ReleaseSettings(threshold=threshold))
         out.rename(layout.release(release.identity))
         write_json(layout.choice(release.identity), {"choice": {}})
         return release.identity
@@ -134,7 +134,7 @@ def test_a_trial_that_is_killed_anywhere_and_begun_again(
                 switch(layout, second)
             except Killed:
                 state = switching.load(layout)
-                assert state.current in (first, second) and state.kept >= {first}
+                assert state.current in (first, second) and state.retained >= {first}
                 switching.settle(layout)
             state = switching.load(layout)
             assert state.phase == "good" and state.current == (first if breaks else second), (breaks, moment)
@@ -211,11 +211,10 @@ def test_a_trial_waits_for_the_one_before_and_takes_no_other_end_for_its_own(
             before = switching.begin_switch(layout, second, 0.05, "flashed")
             trial = threads.submit(switching.run_switch, layout, second)
             follower = threads.submit(switching.follow, layout, second, before, said.append)
-            while not said:
-                time.sleep(0.01)
+            until(lambda: said)
             switching.change(layout, lambda state: state.succeed({}, "watched for 60 s", "then"))
-        assert trial.result(30).current == second
-        outcome = follower.result(30)
+        assert trial.result(LIMIT_S).current == second
+        outcome = follower.result(LIMIT_S)
     assert outcome["kept"] and outcome["current"] == second and outcome["previous"] == first
     assert said[0] == f"waiting: {first} is on trial"
 

@@ -10,32 +10,33 @@ public final class Session {
     public let config: EventConfig
     /// What is known of each person who is followed, by number.
     public private(set) var persons: [Int: PersonState] = [:]
-    private let most: Int
-    private let recognising: () throws -> Recognising
+    private let maxPersons: Int
+    private let recogniser: () throws -> LiveRecogniser
     private var arrivals = Arrivals()
     private var tracks: Tracks
     private var slots: Slots
     private var now = 0.0
 
-    private init(_ manifest: Manifest, _ config: EventConfig?, _ most: Int, _ recognising: @escaping () throws -> Recognising) throws {
-        _ = try recognising() // refuses now what it would refuse with the first person
+    private init(_ manifest: Manifest, _ config: EventConfig?, _ maxPersons: Int,
+                 _ recogniser: @escaping () throws -> LiveRecogniser) throws {
+        _ = try recogniser() // refuses now what it would refuse with the first person
         self.manifest = manifest
         self.config = try config ?? manifest.events()
-        self.most = most
-        self.recognising = recognising
-        tracks = Tracks(most: most, joints: manifest.joints)
+        self.maxPersons = maxPersons
+        self.recogniser = recogniser
+        tracks = Tracks(maxPersons: maxPersons, joints: manifest.joints)
         slots = Slots(manifest.window.persons, joints: manifest.joints)
     }
 
-    /// Recognises the motion so far again and again. `config` nil is what the bundle says; `most` persons are followed at a time, where
-    /// the recogniser sees one at a time.
-    public convenience init(_ manifest: Manifest, _ network: Network, config: EventConfig? = nil, most: Int = 4) throws {
-        try self.init(manifest, config, most) { SlidingWindow(manifest, network) }
+    /// Recognises the motion so far again and again. `config` nil is what the bundle says; `maxPersons` are followed at a time, where the
+    /// recogniser sees one at a time.
+    public convenience init(_ manifest: Manifest, _ network: Network, config: EventConfig? = nil, maxPersons: Int = 4) throws {
+        try self.init(manifest, config, maxPersons) { SlidingWindow(manifest, network) }
     }
 
     /// Recognises frame by frame. Throws `BadBundle` where the manifest does not say how steps are fed.
-    public convenience init(_ manifest: Manifest, stepping network: StepNetwork, config: EventConfig? = nil, most: Int = 4) throws {
-        try self.init(manifest, config, most) { try Streaming(manifest, network) }
+    public convenience init(_ manifest: Manifest, stepping network: StepNetwork, config: EventConfig? = nil, maxPersons: Int = 4) throws {
+        try self.init(manifest, config, maxPersons) { try Streaming(manifest, network) }
     }
 
     /// What was not taken since the start, counted by the reason.
@@ -44,7 +45,7 @@ public final class Session {
     /// Forgets everything: a source starts anew, its clock may start anew too.
     public func reset() {
         arrivals = Arrivals()
-        tracks = Tracks(most: most, joints: manifest.joints)
+        tracks = Tracks(maxPersons: maxPersons, joints: manifest.joints)
         slots = Slots(manifest.window.persons, joints: manifest.joints)
         persons.removeAll()
         now = 0
@@ -94,7 +95,7 @@ public final class Session {
 
     private func person(_ number: Int) throws -> PersonState {
         if let known = persons[number] { return known }
-        let fresh = PersonState(number, manifest, try recognising(), config)
+        let fresh = PersonState(number, manifest, try recogniser(), config)
         persons[number] = fresh
         return fresh
     }
@@ -136,34 +137,34 @@ public final class PersonState {
     private let config: EventConfig
     private var resampler: Resampler
     private var segmenter: Segmenter
-    private var recognising: Recognising
-    private var naming: Naming
+    private var recogniser: LiveRecogniser
+    private var labeller: ActionLabeller
     private var began: Double? // when the action began that goes on and was named
 
-    init(_ number: Int, _ manifest: Manifest, _ recognising: Recognising, _ config: EventConfig) {
+    init(_ number: Int, _ manifest: Manifest, _ recogniser: LiveRecogniser, _ config: EventConfig) {
         let window = manifest.window
         self.number = number
-        self.recognising = recognising
+        self.recogniser = recogniser
         self.config = config
         resampler = Resampler(rateHz: window.rateHz, persons: window.persons, joints: manifest.joints.count)
         segmenter = Segmenter(manifest.joints, rateHz: window.rateHz, config: config.segmenter, persons: window.persons)
-        naming = Naming(manifest.labels, config)
+        labeller = ActionLabeller(manifest.labels, config)
     }
 
     /// Whether the person moves.
     public var moving: Bool { segmenter.moving }
 
     /// What the person does, once it was named; nil before, and in rest.
-    public var label: String? { naming.label }
+    public var label: String? { labeller.label }
 
     /// K, calibrated and smoothed over the answers to the action that goes on; nil in rest.
-    public var probabilities: [Float]? { naming.smooth }
+    public var probabilities: [Float]? { labeller.smooth }
 
     func push(_ frame: Frame, _ replaced: [Bool]?) throws -> [Event] {
         var events: [Event] = []
         for settled in resampler.push(frame, replaced: replaced) {
             let stretch = segmenter.push(settled)
-            let answer = try recognising.push(settled, segmenter)
+            let answer = try recogniser.push(settled, segmenter)
             if let stretch {
                 events += try end(stretch, frame.time)
             } else if !segmenter.moving {
@@ -183,7 +184,7 @@ public final class PersonState {
 
     private func goOn(_ answer: Output, _ time: Double) -> [Event] {
         embedding = answer.embedding
-        let named = naming.push(calibrated(answer.probabilities, config.temperature))
+        let named = labeller.push(calibrated(answer.probabilities, config.temperature))
         guard let named, let stretch = segmenter.openStretch() else { return [] }
         let kind: Event.Kind = began == nil ? .began : .changed
         began = stretch.start
@@ -191,12 +192,12 @@ public final class PersonState {
     }
 
     private func end(_ stretch: Stretch, _ time: Double) throws -> [Event] {
-        let answer = try recognising.last(stretch)
-        naming.clear()
+        let answer = try recogniser.last(stretch)
+        labeller.clear()
         began = nil
         guard let answer else { return [] }
         embedding = answer.embedding
-        let named = naming.last(calibrated(answer.probabilities, config.temperature))
+        let named = labeller.last(calibrated(answer.probabilities, config.temperature))
         return [event(.ended, named, stretch.start, stretch.end, time)]
     }
 
@@ -204,11 +205,11 @@ public final class PersonState {
     private func nothing(_ time: Double) -> [Event] {
         let start = began
         began = nil
-        naming.clear()
-        return start.map { [event(.ended, Named(label: Event.unknown, confidence: 0), $0, time, time)] } ?? []
+        labeller.clear()
+        return start.map { [event(.ended, Prediction(label: Event.unknown, confidence: 0), $0, time, time)] } ?? []
     }
 
-    private func event(_ kind: Event.Kind, _ named: Named, _ start: Double, _ end: Double?, _ time: Double) -> Event {
+    private func event(_ kind: Event.Kind, _ named: Prediction, _ start: Double, _ end: Double?, _ time: Double) -> Event {
         Event(kind: kind, person: number, label: named.label, confidence: named.confidence, start: start, end: end, time: time)
     }
 }

@@ -12,7 +12,7 @@ private func distance(_ a: Place, _ b: Place) -> Double {
 struct Trail {
     private static let speed = 4.0 // m/s: nobody's pelvis moves faster
     private static let slack = 0.3 // m: what a noisy depth camera may add
-    private static let lag = 0.1 // s over which a body's way is judged, so that who is who does not depend on the source's rate
+    private static let lag = 0.1 // s over which a body's path is judged, so that who is who does not depend on the source's rate
     private static let mark = 1 / 30.0 // s between the places that are kept of that time
 
     private var marks: [(time: Double, place: Place)] = []
@@ -92,14 +92,14 @@ struct Bodies {
 
 /// Numbers for persons, who may come in any order: the twin of `edgeskel.runtime.tracking.Tracks`.
 struct Tracks {
-    private let most: Int
+    private let maxPersons: Int
     private let size: Int
     private let hips: [Int]
     private var next = 0
     private var trails: [Int: Trail] = [:]
 
-    init(most: Int, joints: [String]) {
-        self.most = most
+    init(maxPersons: Int, joints: [String]) {
+        self.maxPersons = maxPersons
         size = joints.count
         hips = Bodies.hips(joints)
     }
@@ -114,7 +114,7 @@ struct Tracks {
         let bodies = Bodies(frame, joints: size, hips: hips)
         let pairs = bodies.nearest(trails, frame.time)
         var found = pairs.map { (number: $0.value, index: $0.key) }
-        for index in bodies.waiting(pairs) where trails.count < most {
+        for index in bodies.waiting(pairs) where trails.count < maxPersons {
             found.append((next, index))
             trails[next] = Trail()
             next += 1

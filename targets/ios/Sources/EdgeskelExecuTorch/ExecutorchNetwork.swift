@@ -63,9 +63,9 @@ public extension Session {
     ///
     /// Only `manifest.json`, `manifest.sha256` and the artifact are needed: the other files of a bundle may stay out of the app.
     /// `precision` is fp32 or int8; nil takes the one that the bundle lists first. `threshold` nil is the bundle's own. `mode` nil streams
-    /// where the bundle has an artifact for it (`model.step.pte`), else takes windows. `most` persons are followed at a time, where the
+    /// where the bundle has an artifact for it (`model.step.pte`), else takes windows. `maxPersons` are followed at a time, where the
     /// recogniser sees one at a time. Throws `BadBundle` when something was altered.
-    convenience init(bundle: URL, precision: String? = nil, threshold: Double? = nil, mode: Mode? = nil, most: Int = 4) throws {
+    convenience init(bundle: URL, precision: String? = nil, threshold: Double? = nil, mode: Mode? = nil, maxPersons: Int = 4) throws {
         let seal = try? String(contentsOf: bundle.appendingPathComponent(Manifest.seal), encoding: .utf8)
         let manifest = try Manifest(Data(contentsOf: bundle.appendingPathComponent("manifest.json")), seal: seal)
         let artifact = try manifest.artifact(precision, mode: mode)
@@ -73,9 +73,9 @@ public extension Session {
         try manifest.check(artifact.file, Data(contentsOf: file, options: .mappedIfSafe))
         let config = try manifest.events(threshold: threshold)
         if artifact.form == "step" {
-            try self.init(manifest, stepping: ExecutorchStepNetwork(file, manifest), config: config, most: most)
+            try self.init(manifest, stepping: ExecutorchStepNetwork(file, manifest), config: config, maxPersons: maxPersons)
         } else {
-            try self.init(manifest, ExecutorchNetwork(file, manifest), config: config, most: most)
+            try self.init(manifest, ExecutorchNetwork(file, manifest), config: config, maxPersons: maxPersons)
         }
     }
 }

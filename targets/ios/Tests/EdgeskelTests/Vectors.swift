@@ -41,7 +41,7 @@ enum Vectors {
     private static func naming(_ item: JsonValue) throws -> Int {
         let config = try EventConfig(temperature: item["temperature"]!.double, threshold: item["threshold"]!.double,
                                      begin: item["begin"]!.double, confirm: item["confirm"]!.int, smoothing: item["smoothing"]!.double)
-        var naming = Naming(item["labels"]!.items.map { $0.string! }, config)
+        var naming = ActionLabeller(item["labels"]!.items.map { $0.string! }, config)
         for step in item["steps"]!.items {
             let sure = calibrated(step["answer"]!.floats, config.temperature)
             try same("what it is named", step["named"]!.string, naming.push(sure)?.label)

@@ -4,7 +4,7 @@ package edgeskel
 const val UNKNOWN = "unknown"
 
 /** What is known anew of an action. */
-enum class Kind {
+enum class EventKind {
     /** It goes on, and this is what it looks like. */
     BEGAN,
 
@@ -25,7 +25,7 @@ enum class Kind {
  * @param time of the frame that brought the event.
  */
 class Event(
-    val kind: Kind,
+    val kind: EventKind,
     val person: Int,
     val label: String,
     val confidence: Float,

@@ -9,8 +9,8 @@ package edgeskel
 class Session private constructor(
     val manifest: Manifest,
     val config: EventConfig,
-    private val most: Int,
-    private val recognising: () -> Recognising
+    private val maxPersons: Int,
+    private val recogniser: () -> LiveRecogniser
 ) {
     private val size = manifest.joints.size
     private lateinit var arrivals: Arrivals
@@ -23,21 +23,21 @@ class Session private constructor(
      * Recognises the motion so far again and again.
      *
      * @param config when scores become events.
-     * @param most persons that are followed at a time, where the recogniser sees one at a time.
+     * @param maxPersons persons that are followed at a time, where the recogniser sees one at a time.
      */
-    constructor(manifest: Manifest, network: Network, config: EventConfig = manifest.events(), most: Int = 4) :
-        this(manifest, config, most, { SlidingWindow(manifest, network) })
+    constructor(manifest: Manifest, network: Network, config: EventConfig = manifest.events(), maxPersons: Int = 4) :
+        this(manifest, config, maxPersons, { SlidingWindow(manifest, network) })
 
     /**
      * Recognises frame by frame.
      *
      * @throws BadBundle the manifest does not say how steps are fed.
      */
-    constructor(manifest: Manifest, network: StepNetwork, config: EventConfig = manifest.events(), most: Int = 4) :
-        this(manifest, config, most, { Streaming(manifest, network) })
+    constructor(manifest: Manifest, network: StepNetwork, config: EventConfig = manifest.events(), maxPersons: Int = 4) :
+        this(manifest, config, maxPersons, { Streaming(manifest, network) })
 
     init {
-        recognising() // refuses now what it would refuse with the first person
+        recogniser() // refuses now what it would refuse with the first person
         reset()
     }
 
@@ -50,7 +50,7 @@ class Session private constructor(
     /** Forgets everything: a source starts anew, its clock may start anew too. */
     fun reset() {
         arrivals = Arrivals()
-        tracks = Tracks(most, manifest.joints)
+        tracks = Tracks(maxPersons, manifest.joints)
         slots = Slots(manifest.window.persons, manifest.joints)
         known.clear()
         now = 0.0
@@ -97,7 +97,7 @@ class Session private constructor(
         return known.getOrPut(0) { person(0) }.push(placed, fresh)
     }
 
-    private fun person(number: Int) = PersonState(number, manifest, recognising(), config)
+    private fun person(number: Int) = PersonState(number, manifest, recogniser(), config)
 
     /** The frame with the values that claim to be seen and are none taken out; null where it is no frame at all. */
     private fun checked(frame: Frame): Frame? {
@@ -141,22 +141,22 @@ class Session private constructor(
 class PersonState internal constructor(
     val number: Int,
     manifest: Manifest,
-    private val recognising: Recognising,
+    private val recogniser: LiveRecogniser,
     private val config: EventConfig
 ) {
     private val resampler = Resampler(manifest.window.rateHz, manifest.window.persons, manifest.joints.size)
     private val segmenter = Segmenter(manifest.joints, manifest.window.rateHz, config.segmenter, manifest.window.persons)
-    private val naming = Naming(manifest.labels, config)
+    private val labeller = ActionLabeller(manifest.labels, config)
     private var began: Double? = null // when the action began that goes on and was named
 
     /** Whether the person moves. */
     val moving: Boolean get() = segmenter.moving
 
     /** What the person does, once it was named; null before, and in rest. */
-    val label: String? get() = naming.label
+    val label: String? get() = labeller.label
 
     /** K, calibrated and smoothed over the answers to the action that goes on; null in rest. */
-    val probabilities: FloatArray? get() = naming.smooth
+    val probabilities: FloatArray? get() = labeller.smooth
 
     /** D, of the latest answer: what new actions are learned from. */
     var embedding: FloatArray? = null
@@ -166,7 +166,7 @@ class PersonState internal constructor(
         val events = ArrayList<Event>()
         for (settled in resampler.push(frame, replaced)) {
             val stretch = segmenter.push(settled)
-            val answer = recognising.push(settled, segmenter)
+            val answer = recogniser.push(settled, segmenter)
             if (stretch != null) end(stretch, frame.time)?.let { events += it }
             else if (!segmenter.moving) nothing(frame.time)?.let { events += it }
             else if (answer != null) goOn(answer, frame.time)?.let { events += it }
@@ -182,29 +182,29 @@ class PersonState internal constructor(
 
     private fun goOn(answer: Output, time: Double): Event? {
         embedding = answer.embedding
-        val named = naming.push(calibrated(answer.probabilities, config.temperature))
+        val named = labeller.push(calibrated(answer.probabilities, config.temperature))
         val stretch = segmenter.openStretch()
         if (named == null || stretch == null) return null
-        val kind = if (began == null) Kind.BEGAN else Kind.CHANGED
+        val kind = if (began == null) EventKind.BEGAN else EventKind.CHANGED
         began = stretch.start
         return Event(kind, number, named.label, named.confidence, stretch.start, null, time)
     }
 
     private fun end(stretch: Stretch, time: Double): Event? {
-        val answer = recognising.last(stretch)
-        naming.clear()
+        val answer = recogniser.last(stretch)
+        labeller.clear()
         began = null
         if (answer == null) return null
         embedding = answer.embedding
-        val named = naming.last(calibrated(answer.probabilities, config.temperature))
-        return Event(Kind.ENDED, number, named.label, named.confidence, stretch.start, stretch.end, time)
+        val named = labeller.last(calibrated(answer.probabilities, config.temperature))
+        return Event(EventKind.ENDED, number, named.label, named.confidence, stretch.start, stretch.end, time)
     }
 
     /** The motion was a twitch; what was said of it is taken back. */
     private fun nothing(time: Double): Event? {
         val start = began
         began = null
-        naming.clear()
-        return if (start == null) null else Event(Kind.ENDED, number, UNKNOWN, 0f, start, time, time)
+        labeller.clear()
+        return if (start == null) null else Event(EventKind.ENDED, number, UNKNOWN, 0f, start, time, time)
     }
 }

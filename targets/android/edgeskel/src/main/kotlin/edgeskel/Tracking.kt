@@ -44,7 +44,7 @@ internal class Trail {
     private companion object {
         const val SPEED = 4.0 // m/s: nobody's pelvis moves faster
         const val SLACK = 0.3 // m: what a noisy depth camera may add
-        const val LAG = 0.1 // s over which a body's way is judged, so that who is who does not depend on the source's rate
+        const val LAG = 0.1 // s over which a body's path is judged, so that who is who does not depend on the source's rate
         const val MARK = 1 / 30.0 // s between the places that are kept of that time
     }
 }
@@ -93,13 +93,13 @@ internal class Bodies(private val frame: Frame, private val joints: Int, private
 }
 
 /** Numbers for persons, who may come in any order: the twin of `edgeskel.runtime.tracking.Tracks`. */
-internal class Tracks(private val most: Int, joints: List<String>, private var next: Int = 0) {
+internal class Tracks(private val maxPersons: Int, joints: List<String>, private var next: Int = 0) {
     private val trails = LinkedHashMap<Int, Trail>()
     private val size = joints.size
     private val hips = Bodies.hips(joints)
 
     /** The same, with nobody known; numbers that were given are not given again. */
-    fun afresh(joints: List<String>) = Tracks(most, joints, next)
+    fun afresh(joints: List<String>) = Tracks(maxPersons, joints, next)
 
     /** Number -> index in the frame, of everybody who is seen in it and tracked; the lowest number first. */
     fun assign(frame: Frame): Map<Int, Int> {
@@ -108,7 +108,7 @@ internal class Tracks(private val most: Int, joints: List<String>, private var n
         val pairs = bodies.nearest(trails, frame.time)
         for ((index, who) in pairs) found[who] = index
         for (index in bodies.bestSeenFirst(bodies.places.keys - pairs.keys)) {
-            if (trails.size < most) {
+            if (trails.size < maxPersons) {
                 found[next] = index
                 trails[next] = Trail()
                 next += 1

@@ -44,7 +44,7 @@ object Vectors {
     private fun naming(case: JSONObject): Int {
         val config = EventConfig(case.getDouble("temperature"), case.getDouble("threshold"), case.getDouble("begin"),
             case.getInt("confirm"), case.getDouble("smoothing"))
-        val naming = Naming(case.texts("labels"), config)
+        val naming = ActionLabeller(case.texts("labels"), config)
         for (step in case.objects("steps")) {
             val sure = calibrated(step.floats("answer"), config.temperature)
             same("what it is named", step.text("named"), naming.push(sure)?.label)

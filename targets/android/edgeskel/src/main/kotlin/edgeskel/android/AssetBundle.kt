@@ -20,7 +20,7 @@ object AssetBundle {
      * @param precision fp32 or int8; null takes the one that the bundle lists first.
      * @param threshold calibrated probability under which an action is unknown; null is the bundle's own.
      * @param mode null streams where the bundle has an artifact for it (`model.step.pte`), else takes windows.
-     * @param most persons that are followed at a time, where the recogniser sees one at a time.
+     * @param maxPersons persons that are followed at a time, where the recogniser sees one at a time.
      * @throws edgeskel.BadBundle the manifest or the artifact was altered or is not for this package.
      */
     fun open(
@@ -29,7 +29,7 @@ object AssetBundle {
         precision: String? = null,
         threshold: Double? = null,
         mode: Mode? = null,
-        most: Int = 4
+        maxPersons: Int = 4
     ): Session {
         val manifest = Manifest.read(context.assets.open("$folder/manifest.json").use { it.readBytes() }, seal(context, folder))
         val chosen = manifest.artifact(precision, mode)
@@ -44,8 +44,8 @@ object AssetBundle {
         }
         copy.inputStream().use { manifest.check(artifact, it) }
         val config = manifest.events(threshold)
-        return if (chosen.form == "step") Session(manifest, ExecutorchStepNetwork(copy, manifest), config, most)
-        else Session(manifest, ExecutorchNetwork(copy, manifest), config, most)
+        return if (chosen.form == "step") Session(manifest, ExecutorchStepNetwork(copy, manifest), config, maxPersons)
+        else Session(manifest, ExecutorchNetwork(copy, manifest), config, maxPersons)
     }
 
     private fun seal(context: Context, folder: String): String? = try {

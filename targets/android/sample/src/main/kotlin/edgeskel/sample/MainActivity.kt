@@ -27,7 +27,7 @@ import com.google.mediapipe.tasks.vision.poselandmarker.PoseLandmarker
 import com.google.mediapipe.tasks.vision.poselandmarker.PoseLandmarkerResult
 import edgeskel.Event
 import edgeskel.Frame
-import edgeskel.Kind
+import edgeskel.EventKind
 import edgeskel.Session
 import edgeskel.android.AssetBundle
 import java.util.concurrent.Executors
@@ -125,7 +125,7 @@ class MainActivity : ComponentActivity() {
 
     private fun show(event: Event) {
         val sure = "${event.label}  ${Math.round(100 * event.confidence)} %"
-        say(if (event.kind == Kind.ENDED) String.format("%s, %.1f s", sure, event.end!! - event.start) else "$sure ...")
+        say(if (event.kind == EventKind.ENDED) String.format("%s, %.1f s", sure, event.end!! - event.start) else "$sure ...")
     }
 
     private fun say(words: String) = runOnUiThread { text.text = words }

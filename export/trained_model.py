@@ -17,11 +17,11 @@ from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter, segmenter_e
 from edgeskel.training import record
 from export.ranges import Ranges
 
-__all__ = ["Source", "safe_name"]
+__all__ = ["TrainedModel", "safe_name"]
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainedModel:
     """What is exported.
 
     Args:
@@ -30,8 +30,8 @@ class Source:
         card: its model card, "" when it has none.
         training: what its training recorded (dataset, digest, split, seed), empty when unknown.
         ranges: what an earlier calibration of these weights found, for int8 without recordings.
-        knowledge: where its classes lie in the embedding; a bundle without it learns no actions on the device.
-        certainty: what validation data said about its probabilities, empty when unknown.
+        class_statistics: where its classes lie in the embedding; a bundle without it learns no actions on the device.
+        probability_calibration: what validation data said about its probabilities, empty when unknown.
         segmenter: how its training clips move and pause, empty when unknown.
     """
 
@@ -40,8 +40,8 @@ class Source:
     card: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     ranges: Ranges | None = None
-    knowledge: ClassStatistics | None = None
-    certainty: dict[str, Any] = field(default_factory=dict)
+    class_statistics: ClassStatistics | None = None
+    probability_calibration: dict[str, Any] = field(default_factory=dict)
     segmenter: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -52,7 +52,7 @@ class Source:
         return set(self.recogniser.config.labels) <= set(synthetic.actions())
 
     @classmethod
-    def of(cls, model: str | Path) -> Source:
+    def of(cls, model: str | Path) -> TrainedModel:
         """A shipped model, or what a checkpoint folder holds.
 
         Args:

@@ -1,7 +1,7 @@
 package edgeskel
 
-/** What one person, or one scene, is recognised with: the twin of `edgeskel.runtime.recognising.Recognising`. */
-internal interface Recognising {
+/** What one person, or one scene, is recognised with: as `edgeskel.runtime` has it. */
+internal interface LiveRecogniser {
     /** Takes a frame at the recogniser's rate, which the segmenter has seen; an answer when one is due. */
     fun push(frame: Frame, segmenter: Segmenter): Output?
 
@@ -10,7 +10,7 @@ internal interface Recognising {
 }
 
 /** The stretch of motion so far every `hop` frames, and all of it when it has ended, fitted into the window. */
-internal class SlidingWindow(private val manifest: Manifest, private val network: Network) : Recognising {
+internal class SlidingWindow(private val manifest: Manifest, private val network: Network) : LiveRecogniser {
     private val window = manifest.window
     private var waiting = 0
 
@@ -68,11 +68,11 @@ private fun position(place: Int, count: Int, frames: Int): Double =
     if (count == 1) 0.0 else if (place == count - 1) frames - 1.0 else place * ((frames - 1.0) / (count - 1))
 
 /**
- * Steps through the frames of an action, from the moment of rest before it on: the twin of `edgeskel.runtime.recognising.ByFrame`.
+ * Steps through the frames of an action, from the moment of rest before it on: as `edgeskel.runtime` does.
  * Every action is seen by a network without a past. The moment before the motion is known to be one is caught up with two steps at a
  * time.
  */
-internal class Streaming(private val manifest: Manifest, private val network: StepNetwork) : Recognising {
+internal class Streaming(private val manifest: Manifest, private val network: StepNetwork) : LiveRecogniser {
     private class Timed(val time: Double, val output: Output)
 
     private val form = manifest.step ?: throw BadBundle("the manifest does not say how its steps are fed ('step' is missing); export anew")
@@ -106,9 +106,9 @@ internal class Streaming(private val manifest: Manifest, private val network: St
     }
 
     /** Steps through that many of the frames that wait; the newest answer, if there is one. */
-    private fun catchUp(most: Int): Output? {
+    private fun catchUp(limit: Int): Output? {
         var answer: Output? = null
-        val next = waiting.take(most)
+        val next = waiting.take(limit)
         for (frame in next) {
             answer = stream.push(frame, network)?.also {
                 answers.add(Timed(frame.time, it))
@@ -124,7 +124,7 @@ internal class Streaming(private val manifest: Manifest, private val network: St
     }
 }
 
-/** What is kept of one person between two frames: the twin of `edgeskel.runtime.stepping.Memory` and `Stepper`. */
+/** What is kept of one person between two frames: as `edgeskel.runtime.stepping` has it. */
 internal class StreamState(private val manifest: Manifest, private val form: StepForm) {
     private val size = manifest.joints.size
     private val sizes = form.states.map { shape -> shape.fold(1) { product, next -> product * next } }

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeskel.errors import DeviceError
 from edgeskel.printable import printable
 from targets.device.layout import Layout
-from targets.device.ownership import EXPECTED, REMEDY, close, loose, untrusted
+from targets.device.ownership import EXPECTED, REMEDY, deny_others_writing, untrusted, writable_by_others
 
 __all__ = ["require_interpreter", "require_owned"]
 
@@ -32,7 +32,7 @@ def require_owned(layout: Layout, scope: str, *, begin: bool = False) -> None:
     uid = os.getuid()
     fresh = begin and layout.prefix.is_dir() and not (layout.prefix / "install.json").exists()
     if fresh and not untrusted(str(layout.prefix), uid, sticky=scope == "none", mount=True):
-        close(str(layout.prefix))
+        deny_others_writing(str(layout.prefix))
     why = untrusted(str(layout.prefix), uid, sticky=scope == "none") or _below(layout, uid)
     if why is not None:
         raise _refused(why, uid)
@@ -71,7 +71,7 @@ def _below(layout: Layout, uid: int) -> str | None:
                 continue
             if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
                 return f"{entry.path} is neither a file nor a folder"
-            if why := loose(entry.path, facts, uid):
+            if why := writable_by_others(entry.path, facts, uid):
                 return why
             if stat.S_ISDIR(facts.st_mode):
                 folders.append(Path(entry.path))

@@ -22,20 +22,20 @@ from typing import Any
 
 from edgeskel.errors import EdgeskelError, EngineError
 
-__all__ = ["ask", "child", "prove", "surroundings", "trying"]
+__all__ = ["announce", "engine_environment", "enter_child", "prove", "run_verb"]
 
-FLAG = "--apart"
+IN_PROCESS = "--in-process"
 _LIMIT_S = {"build": 3500.0, "prove": 240.0, "verify": 120.0}  # less than the device waits for all of it
 _PACKAGES = {"onnxruntime": ("onnxruntime",), "executorch": ("executorch", "torch"), "tensorrt": ("tensorrt",), "torch": ("torch",)}
 
 
-class _Ended(EngineError):
+class _ChildKilled(EngineError):
     """The child was ended by a signal; ``artifact`` is what it was trying."""
 
     artifact: str | None = None
 
 
-def ask(
+def run_verb(
     verb: str,
     release: Path,
     *arguments: str,
@@ -56,7 +56,7 @@ def ask(
         EdgeskelError: the child's own error.
     """
     program = str(Path(sys.argv[0]).resolve())
-    command = [sys.executable, "-I", "-B", program, verb, "--release", str(release), *arguments, FLAG]
+    command = [sys.executable, "-I", "-B", program, verb, "--release", str(release), *arguments, IN_PROCESS]
     end = time.monotonic() + _LIMIT_S[verb]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         while True:
@@ -75,7 +75,7 @@ def ask(
     answer: dict[str, Any] = next((line for line in reversed(lines) if "result" in line or "error" in line), {})
     if process.returncode < 0:
         tried = next((str(line["trying"]) for line in reversed(lines) if "trying" in line), None)
-        raise _ended(verb, process.returncode, tried)
+        raise _killed(verb, process.returncode, tried)
     if isinstance(answer.get("error"), dict):
         fields = {name: str(answer["error"].get(name, "")) for name in ("seen", "expected", "remedy")}
         raise EdgeskelError(**fields)
@@ -85,13 +85,13 @@ def ask(
     return result
 
 
-def _ended(verb: str, status: int, tried: str | None) -> _Ended:
+def _killed(verb: str, status: int, tried: str | None) -> _ChildKilled:
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
     how = f"did not come to an end in {_LIMIT_S[verb]:g} s" if status == -signal.SIGALRM else f"ended its process by {name}"
-    error = _Ended(
+    error = _ChildKilled(
         f"{tried or verb} {how}",
         expected="an artifact that its engine can run",
         remedy="export anew and flash that; if it stays, the engine of this device is damaged",
@@ -110,25 +110,25 @@ def prove(release: Path) -> dict[str, Any]:
     while True:
         without = [word for file, why in refused.items() for word in ("--without", file, why)]
         try:
-            return ask("prove", release, *without)
-        except _Ended as error:
+            return run_verb("prove", release, *without)
+        except _ChildKilled as error:
             if error.artifact is None or error.artifact in refused:
                 raise
             refused[error.artifact] = error.seen
 
 
-def child() -> None:
+def enter_child() -> None:
     """Called first in a child: its end is expected to be sudden at times, and nobody wants its memory on the disk."""
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def trying(artifact: str, engine: str) -> None:
+def announce(artifact: str, engine: str) -> None:
     """In a child: what it goes about now, so that its end has a name."""
     print(json.dumps({"trying": f"{artifact} on {engine}"}), flush=True)
 
 
-def surroundings(engine: str) -> str:
+def engine_environment(engine: str) -> str:
     """What an engine's behaviour depends on beside the artifact: its packages, the interpreter, the processor."""
     parts = [platform.python_version(), platform.machine(), _processor()]
     for package in _PACKAGES.get(engine, ()):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from export.bundle import Content, Entry
+from export.bundle import ArtifactEntry, ManifestContent
 
 __all__ = ["render"]
 
 
-def render(content: Content, entries: Sequence[Entry], card: str, notes: Sequence[str], needs: Mapping[str, str]) -> str:
+def render(content: ManifestContent, entries: Sequence[ArtifactEntry], card: str, notes: Sequence[str],
+           needs: Mapping[str, str]) -> str:
     """The card as Markdown.
 
     Args:
@@ -57,7 +58,7 @@ def render(content: Content, entries: Sequence[Entry], card: str, notes: Sequenc
     return "\n".join(lines)
 
 
-def _steps(content: Content) -> list[str]:
+def _steps(content: ManifestContent) -> list[str]:
     """How the step artifacts are fed, where there are any."""
     step = content.more.get("step")
     if not step:

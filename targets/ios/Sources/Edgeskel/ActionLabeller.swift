@@ -1,13 +1,13 @@
 import Foundation
 
 /// A label and the calibrated probability of the likeliest class.
-struct Named {
+struct Prediction {
     let label: String
     let confidence: Float
 }
 
-/// The name of the action that goes on, with hysteresis: the twin of `edgeskel.runtime.events.Naming`.
-struct Naming {
+/// The name of the action that goes on, with hysteresis: as `edgeskel.runtime.events` has it.
+struct ActionLabeller {
     private let labels: [String]
     private let config: EventConfig
     /// Of the action that goes on, once it was named.
@@ -31,7 +31,7 @@ struct Naming {
     }
 
     /// Takes an answer, K calibrated; the label and its probability when they are new.
-    mutating func push(_ probabilities: [Float]) -> Named? {
+    mutating func push(_ probabilities: [Float]) -> Prediction? {
         let kept = Float(config.smoothing)
         let present = smooth.map { earlier in zip(earlier, probabilities).map { kept * $0 + (1 - kept) * $1 } } ?? probabilities
         smooth = present
@@ -44,13 +44,14 @@ struct Naming {
         leader = first
         if agreed < config.confirm || labels[first] == label { return nil }
         label = labels[first]
-        return Named(label: labels[first], confidence: present[first])
+        return Prediction(label: labels[first], confidence: present[first])
     }
 
     /// What an action was that ended with this answer, K calibrated.
-    func last(_ probabilities: [Float]) -> Named {
+    func last(_ probabilities: [Float]) -> Prediction {
         let best = largest(probabilities)
-        return Named(label: Double(probabilities[best]) >= config.threshold ? labels[best] : Event.unknown, confidence: probabilities[best])
+        let label = Double(probabilities[best]) >= config.threshold ? labels[best] : Event.unknown
+        return Prediction(label: label, confidence: probabilities[best])
     }
 
     private func largest(_ values: [Float]) -> Int {

@@ -1,5 +1,5 @@
-/// What one person, or one scene, is recognised with: the twin of `edgeskel.runtime.recognising.Recognising`.
-protocol Recognising {
+/// What one person, or one scene, is recognised with: as `edgeskel.runtime` has it.
+protocol LiveRecogniser {
     /// Takes a frame at the recogniser's rate, which the segmenter has seen; an answer when one is due.
     mutating func push(_ frame: Frame, _ segmenter: Segmenter) throws -> Output?
 
@@ -8,7 +8,7 @@ protocol Recognising {
 }
 
 /// The stretch of motion so far every `hop` frames, and all of it when it has ended, fitted into the window.
-struct SlidingWindow: Recognising {
+struct SlidingWindow: LiveRecogniser {
     private let manifest: Manifest
     private let network: Network
     private var waiting = 0
@@ -69,10 +69,10 @@ private func middle(_ place: Int, _ count: Int, _ frames: Int) -> Double {
     return place == count - 1 ? Double(frames - 1) : Double(place) * (Double(frames - 1) / Double(count - 1))
 }
 
-/// Steps through the frames of an action, from the moment of rest before it on: the twin of `edgeskel.runtime.recognising.ByFrame`.
+/// Steps through the frames of an action, from the moment of rest before it on: as `edgeskel.runtime` does.
 /// Every action is seen by a network without a past. The moment before the motion is known to be one is caught up with two steps at a
 /// time.
-struct Streaming: Recognising {
+struct Streaming: LiveRecogniser {
     private static let kept = 16 // the end of an action is known half a second late
 
     private let manifest: Manifest
@@ -115,9 +115,9 @@ struct Streaming: Recognising {
     }
 
     /// Steps through that many of the frames that wait; the newest answer, if there is one.
-    private mutating func catchUp(_ most: Int) throws -> Output? {
+    private mutating func catchUp(_ limit: Int) throws -> Output? {
         var answer: Output?
-        let next = Array(waiting.prefix(most))
+        let next = Array(waiting.prefix(limit))
         for frame in next {
             guard let found = try stream.push(frame, network) else { continue }
             answer = found
@@ -129,7 +129,7 @@ struct Streaming: Recognising {
     }
 }
 
-/// What is kept of one person between two frames: the twin of `edgeskel.runtime.stepping.Memory` and `Stepper`.
+/// What is kept of one person between two frames: as `edgeskel.runtime.stepping` has it.
 struct StreamState {
     private let manifest: Manifest
     private let frames: Int

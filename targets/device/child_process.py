@@ -12,16 +12,16 @@ from pathlib import Path
 from edgeskel.files import open_regular
 from targets.device import launch
 from targets.device.layout import Install, Layout
-from targets.device.status import Look, health
+from targets.device.status import ServiceStatus, health
 
-__all__ = ["Child"]
+__all__ = ["ChildProcessService"]
 
 _START_S = 90.0
 _TAIL = 1 << 20  # bytes of the log that are looked at
 
 
-class Child:
-    """See :class:`targets.device.status.Manager`. The service ends with the trial.
+class ChildProcessService:
+    """See :class:`targets.device.status.ServiceManager`. The service ends with the trial.
 
     The same signals count as under systemd: READY and WATCHDOG messages on a socket, and the end of the process. What
     starts the service afterwards is its user's own business: ``PREFIX/bin/edgeskel-device serve --prefix PREFIX``.
@@ -73,7 +73,7 @@ class Child:
                 },
             )
         end = time.monotonic() + _START_S
-        while time.monotonic() < end and not self._ready and self.look().active != "failed":
+        while time.monotonic() < end and not self._ready and self.status().active != "failed":
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -90,11 +90,11 @@ class Child:
 
     remove = stop
 
-    def look(self) -> Look:
+    def status(self) -> ServiceStatus:
         if self._process is None or self._socket is None:
             said = health(self._install)
             pid = said["pid"] if said else 0
-            return Look("active" if pid and Path(f"/proc/{pid}").exists() else "inactive", 0, pid)
+            return ServiceStatus("active" if pid and Path(f"/proc/{pid}").exists() else "inactive", 0, pid)
         with suppress(BlockingIOError):
             while message := self._socket.recv(4096):
                 self._heard = time.monotonic()
@@ -106,7 +106,7 @@ class Child:
             self._why = "watchdog"
             self._process.kill()
         active = "failed" if self._why else "active" if self._ready else "activating"
-        return Look(active, 1 if self._why else 0, self._process.pid, self._why)
+        return ServiceStatus(active, 1 if self._why else 0, self._process.pid, self._why)
 
     def begin_switch(self, identity: str) -> None:
         with (self._layout.prefix / "switch.log").open("ab") as log:

@@ -10,16 +10,16 @@ from functools import partialmethod
 from importlib import import_module
 from typing import Any
 
-__all__ = ["quiet"]
+__all__ = ["suppress_library_output"]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_library_output() -> Iterator[None]:
     """Without third parties' warnings, log lines and progress bars; errors pass."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), _no_bars():
+        with warnings.catch_warnings(), _without_progress_bars():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def _without_progress_bars() -> Iterator[None]:
     """coremltools draws one bar per pass and has no switch for it."""
     try:
         bar: Any = import_module("tqdm").tqdm  # untyped

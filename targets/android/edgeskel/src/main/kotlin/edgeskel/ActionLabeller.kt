@@ -1,10 +1,10 @@
 package edgeskel
 
 /** A label and the calibrated probability of the likeliest class. */
-internal class Named(val label: String, val confidence: Float)
+internal class Prediction(val label: String, val confidence: Float)
 
-/** The name of the action that goes on, with hysteresis: the twin of `edgeskel.runtime.events.Naming`. */
-internal class Naming(private val labels: List<String>, private val config: EventConfig) {
+/** The name of the action that goes on, with hysteresis: as `edgeskel.runtime.events` has it. */
+internal class ActionLabeller(private val labels: List<String>, private val config: EventConfig) {
     /** Of the action that goes on, once it was named. */
     var label: String? = null
         private set
@@ -24,7 +24,7 @@ internal class Naming(private val labels: List<String>, private val config: Even
     }
 
     /** Takes an answer, K calibrated; the label and its probability when they are new. */
-    fun push(probabilities: FloatArray): Named? {
+    fun push(probabilities: FloatArray): Prediction? {
         val kept = config.smoothing.toFloat()
         val earlier = smooth
         val present = if (earlier == null) probabilities else
@@ -39,13 +39,13 @@ internal class Naming(private val labels: List<String>, private val config: Even
         leader = first
         if (agreed < config.confirm || labels[first] == label) return null
         label = labels[first]
-        return Named(labels[first], present[first])
+        return Prediction(labels[first], present[first])
     }
 
     /** What an action was that ended with this answer, K calibrated. */
-    fun last(probabilities: FloatArray): Named {
+    fun last(probabilities: FloatArray): Prediction {
         val best = largest(probabilities)
-        return Named(if (probabilities[best].toDouble() >= config.threshold) labels[best] else UNKNOWN, probabilities[best])
+        return Prediction(if (probabilities[best].toDouble() >= config.threshold) labels[best] else UNKNOWN, probabilities[best])
     }
 
     private fun largest(values: FloatArray): Int {

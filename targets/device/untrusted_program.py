@@ -18,14 +18,14 @@ from typing import IO, Any
 
 from edgeskel.errors import DeviceError
 
-__all__ = ["Ended", "run", "signal_name"]
+__all__ = ["ProgramResult", "run", "signal_name"]
 
 _LIMIT = 8 << 20  # bytes of output
 _TURN_S = 0.1
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProgramResult:
     """How a program ended, and what it wrote."""
 
     status: int
@@ -48,7 +48,7 @@ def signal_name(number: int) -> str:
 
 def run(
     command: Sequence[str], *, what: str, limit_s: float, cwd: str, env: Mapping[str, str], owner: Mapping[str, Any]
-) -> Ended:
+) -> ProgramResult:
     """Run it to its end.
 
     Args:
@@ -81,7 +81,7 @@ def run(
         for stream in kept:
             stream.close()
     output, errors = (bytes(content).decode("utf-8", errors="replace") for content in kept.values())
-    return Ended(process.returncode, output, errors)
+    return ProgramResult(process.returncode, output, errors)
 
 
 def _read(process: subprocess.Popen[bytes], kept: Mapping[IO[bytes], bytearray], what: str, limit_s: float) -> None:

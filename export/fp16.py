@@ -13,16 +13,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeskel.errors import ExportError
-from export.onnx import Network, preprocessing
+from export.onnx import OnnxGraph, preprocessing
 from export.operators import check_operators, value_types
 
-__all__ = ["to_half"]
+__all__ = ["to_fp16"]
 
 _SMALLEST = 6.103515625e-05  # the smallest normal fp16: engines flush what is below, and an epsilon must not vanish
 _LARGEST = 65504.0
 
 
-def to_half(network: Network) -> onnx.ModelProto:
+def to_fp16(network: OnnxGraph) -> onnx.ModelProto:
     """``network`` with fp16 weights and arithmetic behind its preprocessing.
 
     Raises:
@@ -65,11 +65,11 @@ class _Converter:
 
     def add(self, node: onnx.NodeProto) -> None:
         if node.op_type == "Softmax":
-            node.input[0] = self._cast(self._half(node.input[0]), node.input[0] + "_fp32", TensorProto.FLOAT)
+            node.input[0] = self._cast(self._to_fp16(node.input[0]), node.input[0] + "_fp32", TensorProto.FLOAT)
             self.nodes.append(node)
             self.made.update(node.output)
             return
-        node.input[:] = [self._half(name) for name in node.input]
+        node.input[:] = [self._to_fp16(name) for name in node.input]
         node.output[:] = [name + "_fp16" if name in self.floats else name for name in node.output]
         self.nodes.append(node)
         self.made.update(node.output)
@@ -79,17 +79,17 @@ class _Converter:
             if name not in self.made and name not in self.given:
                 self._cast(name + "_fp16", name, TensorProto.FLOAT)
 
-    def _half(self, name: str) -> str:
+    def _to_fp16(self, name: str) -> str:
         if name not in self.floats:
             return name  # shapes, indices, conditions
-        half = name + "_fp16"
-        if half not in self.made:
+        converted = name + "_fp16"
+        if converted not in self.made:
             if name in self.weights:
-                self.constants.append(_half_constant(self.weights[name], half))
-                self.made.add(half)
+                self.constants.append(_fp16_constant(self.weights[name], converted))
+                self.made.add(converted)
             else:  # handed over by the preprocessing, or softmax's output
-                self._cast(name, half, TensorProto.FLOAT16)
-        return half
+                self._cast(name, converted, TensorProto.FLOAT16)
+        return converted
 
     def _cast(self, source: str, result: str, kind: int) -> str:
         if result not in self.made:
@@ -98,7 +98,7 @@ class _Converter:
         return result
 
 
-def _half_constant(tensor: TensorProto, name: str) -> TensorProto:
+def _fp16_constant(tensor: TensorProto, name: str) -> TensorProto:
     values = numpy_helper.to_array(tensor)
     if np.abs(values).max(initial=0) > _LARGEST:
         raise ExportError(f"{tensor.name} holds {np.abs(values).max():.3g}", expected=f"at most {_LARGEST} in fp16")
