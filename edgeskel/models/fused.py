@@ -28,6 +28,7 @@ from edgeskel.models.encoder import CausalEncoder, Encoder, RecogniserConfig
 from edgeskel.models.recogniser import Recogniser
 from edgeskel.models.registry import create, create_encoder, register
 from edgeskel.models.steps import State, fresh
+from edgeskel.transforms import STREAMS
 
 __all__ = ["Fused", "FusedConfig", "FusedLive", "fuse"]
 
@@ -37,7 +38,7 @@ _SHARED = ("persons", "source_frames", "rate_hz")
 
 @dataclass(frozen=True, kw_only=True)
 class FusedConfig(RecogniserConfig):
-    """Of ``fused`` and ``fused-live``. ``frames``, ``streams``, ``align`` and ``confidence_channel`` are the members' own."""
+    """Of ``fused`` and ``fused-live``. ``frames``, ``align`` and ``confidence_channel`` are the members' own."""
 
     members: tuple[Mapping[str, Any], ...] = ()
     """Of each member, ``recogniser`` and its configuration, without topology and labels."""
@@ -79,8 +80,9 @@ class Fused(Encoder):
                          remedy="train a member by itself and fuse again, or learn from the fused one: --teachers")
 
     def _member(self, told: Mapping[str, Any]) -> Encoder:
-        settings = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items() if key != PACKAGE}
-        return create_encoder(settings.pop("recogniser"), **settings, topology=self.config.topology)
+        settings = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()
+                    if key not in ("recogniser", PACKAGE)}
+        return create_encoder(told["recogniser"], **settings, topology=self.config.topology)
 
 
 @register("fused-live", FusedConfig)
@@ -104,7 +106,8 @@ class FusedLive(CausalEncoder, Fused):
             member.prepare_steps(frames)
 
     def step(self, joints: Tensor, confidence: Tensor, state: State) -> tuple[Tensor, State]:
-        embeddings, after = [], ()
+        embeddings: list[Tensor] = []
+        after: State = ()
         for member, count in zip(self._causal, self._states, strict=True):
             embedding, left = member.step(joints, confidence, state[:count])
             embeddings.append(embedding)
@@ -148,22 +151,20 @@ def fuse(members: Sequence[Recogniser], weights: Sequence[float], names: Sequenc
                          expected="a number for each, not negative, at least one above 0")
     check_alike(members, names)
     kept = [(member, weight, name) for member, weight, name in zip(members, weights, names, strict=True) if weight]
-    layers = [_classifier(member, name) for member, _, name in kept]
+    layers = [(_classifier(member, name), weight) for member, weight, name in kept]
     first = members[0].config
     causal = all(isinstance(member.encoder, CausalEncoder) for member, _, _ in kept)
     fused = create("fused-live" if causal else "fused", topology=first.topology, labels=first.labels,
-                   **{field: getattr(first, field) for field in _SHARED}, hop=min(member.config.hop for member in members),
+                   **{field: getattr(first, field) for field in _SHARED}, hop=min(member.config.hop for member, _, _ in kept),
+                   streams=tuple(stream for stream in STREAMS if any(stream in member.config.streams for member, _, _ in kept)),
                    members=tuple(_told(member) for member, _, _ in kept)).eval()
     assert isinstance(fused.encoder, Fused) and isinstance(fused.classifier, nn.Linear)
     for mine, (member, _, _) in zip(fused.encoder.members, kept, strict=True):
         mine.load_state_dict(member.encoder.state_dict())
     with torch.no_grad():
-        fused.classifier.weight.copy_(torch.cat([weight * layer.weight for layer, (_, weight, _) in
-                                                 zip(layers, kept, strict=True)], dim=1))
-        fused.classifier.bias.zero_()
-        for layer, (_, weight, _) in zip(layers, kept, strict=True):
-            if layer.bias is not None:
-                fused.classifier.bias += weight * layer.bias
+        fused.classifier.weight.copy_(torch.cat([weight * layer.weight for layer, weight in layers], dim=1))
+        offsets = [weight * layer.bias for layer, weight in layers if layer.bias is not None]
+        fused.classifier.bias.copy_(torch.stack(offsets).sum(0) if offsets else torch.zeros(len(first.labels)))
     return fused
 
 
