@@ -45,8 +45,9 @@ def test_its_logits_are_the_weighted_sum_of_the_members() -> None:
 
 
 def test_what_is_saved_answers_the_same(tmp_path: Path) -> None:
-    fused = fuse([*joint_bone_motion(), create("hyperformer", topology=SMALL["topology"], labels=SMALL["labels"],
-                                               source_frames=48, frames=48, width=24, blocks=1, heads=3, groups=2).eval()], (1, 1, 0.5, 0.5))
+    hyperformer = create("hyperformer", topology=SMALL["topology"], labels=SMALL["labels"], source_frames=48, frames=48, width=24,
+                         blocks=1, heads=3, groups=2)
+    fused = fuse([*joint_bone_motion(), hyperformer.eval()], (1, 1, 0.5, 0.5))
     fused.save_pretrained(tmp_path)
     loaded = from_pretrained(tmp_path)
     told = json.loads((tmp_path / "config.json").read_text())

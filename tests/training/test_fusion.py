@@ -117,7 +117,8 @@ def test_one_small_recogniser_learns_from_it(fused: Path, config: Callable[..., 
 
 
 def test_weights_may_be_given(members: dict[str, str], six: Any, tmp_path: Path, told: Callable[..., Any]) -> None:
-    status, found = told("fuse", *members.values(), "--data", str(six.path), "--out", str(tmp_path / "out"), "--weights", "0.25", "0")
+    words = (*members.values(), "--data", str(six.path), "--out", str(tmp_path / "out"))
+    status, found = told("fuse", *words, "--weights", "0.25", "0")
     assert status == 0 and found["weights_from"] == "given" and [one["weight"] for one in found["members"]] == [0.25, 0]
     assert len(from_pretrained(tmp_path / "out").config.members) == 1  # type: ignore[attr-defined]
 
@@ -143,6 +144,7 @@ def test_a_members_folder_is_not_replaced(members: dict[str, str], six: Any, tol
     assert status == 2 and from_pretrained(members["joint"]).name == "edge"
 
 
-def test_labels_of_another_store_are_refused(members: dict[str, str], utd_store: Any, tmp_path: Path, told: Callable[..., Any]) -> None:
+def test_labels_of_another_store_are_refused(members: dict[str, str], utd_store: Any, tmp_path: Path,
+                                             told: Callable[..., Any]) -> None:
     status, refused = told("fuse", *members.values(), "--data", str(utd_store.path), "--out", str(tmp_path / "out"))
     assert status == 1 and refused["error"]["type"] == "LabelMismatch" and not (tmp_path / "out").exists()
