@@ -30,7 +30,7 @@ from edgeskel.models.registry import create, create_encoder, register
 from edgeskel.models.steps import State, fresh
 from edgeskel.transforms import STREAMS
 
-__all__ = ["Fused", "FusedConfig", "FusedLive", "fuse"]
+__all__ = ["Fused", "FusedConfig", "FusedLive", "check_alike", "fuse"]
 
 _SHARED = ("persons", "source_frames", "rate_hz")
 """What a window is: the same for all members."""
