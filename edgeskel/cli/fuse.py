@@ -72,6 +72,8 @@ def _draw(out: Console, data: dict[str, Any]) -> None:
     clips = data["clips"]["validation"]
     out.print(f"weights found on {clips} clips, the validation part of {data['split']}" if data["weights_from"] == "validation"
               else "weights as given")
+    if not data["unseen_in_training"]:
+        out.print("whether the members learned from these clips is not known: another store, or no record")
 
 
 COMMAND = Command(Fuse, fuse)

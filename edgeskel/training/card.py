@@ -57,9 +57,7 @@ def render(run: Mapping[str, Any], model: Recogniser | Encoder, tested: Mapping[
         "|---|---|",
         f"| Data | {what} |",
         f"| Licence of the data | {licence} |",
-        f"| Data digest | `{run['data_digest']}` |",
-        f"| Protocol | {run['split']} |",
-        f"| Learned from | {run['clips']['train']} clips |",
+        *(f"| {name} | {value} |" for name, value in _learned_from(run).items()),
         *(f"| {name} | {value} |" for name, value in (_fusion if "fusion" in run else _training)(run).items()),
         f"| Versions | {', '.join(f'{name} {version}' for name, version in run['versions'].items())} |",
         "",
@@ -89,6 +87,12 @@ def render(run: Mapping[str, Any], model: Recogniser | Encoder, tested: Mapping[
         "",
     ]
     return "\n".join(lines)
+
+
+def _learned_from(run: Mapping[str, Any]) -> dict[str, object]:
+    if "data_digest" not in run:
+        return {"Learned from": "not known of every member"}
+    return {"Data digest": f"`{run['data_digest']}`", "Protocol": run["split"], "Learned from": f"{run['clips']['train']} clips"}
 
 
 def _training(run: Mapping[str, Any]) -> dict[str, object]:

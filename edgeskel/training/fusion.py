@@ -80,7 +80,7 @@ def fuse(models: Sequence[str], data: str | Path, out: str | Path, *, weights: S
     store = Store.open(data)
     members = starting.load(None, models, store).teachers
     check_alike(members, models)
-    parts = _parts(models, store, protocol, fold, validation)
+    parts, known = _parts(models, store, protocol, fold, validation)
     if not weights and not len(parts.validation):
         raise UsageError(f"no weights, and {parts.name} holds out no clips to find them by",
                          expected="recognisers that were trained with --validation 0.2 or the like",
@@ -88,11 +88,13 @@ def fuse(models: Sequence[str], data: str | Path, out: str | Path, *, weights: S
     answers = [evaluate(member, store, parts.validation) for member in members] if len(parts.validation) else []
     found = tuple(weights) or fit_weights([one.probabilities for one in answers], answers[0].truth)
     kept = fused(members, found, models)
-    run = {"recogniser": kept.name, "dataset": store.dataset, "data_digest": store.digest, "protocol": parts.protocol,
-           "fold": parts.fold, "held_out": parts.held_out, "split": parts.name,
+    run = {"recogniser": kept.name, "dataset": store.dataset, "protocol": parts.protocol, "fold": parts.fold,
+           "held_out": parts.held_out, "split": parts.name,
            "clips": {"train": len(parts.train), "validation": len(parts.validation)},
-           "fusion": _told(models, members, found, answers, given=bool(weights)),
+           "fusion": {**_told(models, members, found, answers, given=bool(weights)), "unseen_in_training": True if known else None},
            "parameters": count_parameters(kept), "versions": versions("torch", "numpy")}
+    if known:  # without it, nobody takes this for a record of what the members learned from
+        run["data_digest"] = store.digest
     with atomic_folder(out, marker=FILE) as folder:
         run["validation"] = result.write(folder, kept, run, store, parts)
         for file, content in ((FILE, run["fusion"]), (record.FILE, run)):
@@ -100,8 +102,9 @@ def fuse(models: Sequence[str], data: str | Path, out: str | Path, *, weights: S
     return FusedFolder(Path(out), run)
 
 
-def _parts(models: Sequence[str], store: Store, protocol: str | None, fold: int | None, validation: str | None) -> Split:
-    """The split, of which no member has seen the test part or the validation part."""
+def _parts(models: Sequence[str], store: Store, protocol: str | None, fold: int | None,
+           validation: str | None) -> tuple[Split, bool]:
+    """The split, of which no member has seen the test part or the validation part; and whether that is known of all of them."""
     folders = [folder_of(model) for model in models]
     for folder in folders:
         record.check_finished(folder)
@@ -111,7 +114,7 @@ def _parts(models: Sequence[str], store: Store, protocol: str | None, fold: int 
     for model, one in zip(models, trained, strict=True):
         record.check_split(one, store, parts, model=model)
         record.check_unseen(one, store, parts.validation, model=model, part="validation")
-    return parts
+    return parts, all(one is not None and one.knows(store) for one in trained)
 
 
 def _told(models: Sequence[str], members: Sequence[Recogniser], weights: Sequence[float], answers: Sequence[Metrics], *,

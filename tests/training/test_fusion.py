@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_the_folder_is_a_checkpoint_that_says_what_it_was_made_of(fused: Path, m
     run = json.loads((fused / "run.json").read_text())
     assert run["recogniser"] == "fused" and run["split"] == parts.name and run["validation"] == found.figures()
     fusion = json.loads((fused / "fusion.json").read_text())
-    assert fusion == run["fusion"] and [one["name"] for one in fusion["members"]] == list(members.values())
+    assert fusion == run["fusion"] and fusion["unseen_in_training"] and [one["name"] for one in fusion["members"]] == list(members.values())
     for one, stream in zip(fusion["members"], members, strict=True):
         alone = evaluate(from_pretrained(members[stream]), six, parts.validation)
         assert one["streams"] == [stream] and one["validation_top1"] == alone.top1
@@ -121,6 +122,15 @@ def test_weights_may_be_given(members: dict[str, str], six: Any, tmp_path: Path,
     status, found = told("fuse", *words, "--weights", "0.25", "0")
     assert status == 0 and found["weights_from"] == "given" and [one["weight"] for one in found["members"]] == [0.25, 0]
     assert len(from_pretrained(tmp_path / "out").config.members) == 1  # type: ignore[attr-defined]
+
+
+def test_a_member_without_a_record_leaves_open_what_was_learned_from(members: dict[str, str], six: Any, tmp_path: Path,
+                                                                     told: Callable[..., Any]) -> None:
+    shutil.copytree(members["bone"], tmp_path / "bone", ignore=shutil.ignore_patterns("run.json", "training"))
+    words = (members["joint"], str(tmp_path / "bone"), "--data", str(six.path), "--out", str(tmp_path / "out"))
+    status, found = told("fuse", *words)
+    assert status == 0 and found["unseen_in_training"] is None and "not known" in (tmp_path / "out" / "README.md").read_text()
+    assert told("evaluate", str(tmp_path / "out"), "--data", str(six.path))[1]["clips_seen_in_training"] is None
 
 
 @pytest.mark.parametrize(("words", "seen"), [
