@@ -91,7 +91,8 @@ def test_the_folder_is_a_checkpoint_that_says_what_it_was_made_of(fused: Path, m
     run = json.loads((fused / "run.json").read_text())
     assert run["recogniser"] == "fused" and run["split"] == parts.name and run["validation"] == found.figures()
     fusion = json.loads((fused / "fusion.json").read_text())
-    assert fusion == run["fusion"] and fusion["unseen_in_training"] and [one["name"] for one in fusion["members"]] == list(members.values())
+    assert fusion == run["fusion"] and fusion["unseen_in_training"]
+    assert [one["name"] for one in fusion["members"]] == list(members.values())
     for one, stream in zip(fusion["members"], members, strict=True):
         alone = evaluate(from_pretrained(members[stream]), six, parts.validation)
         assert one["streams"] == [stream] and one["validation_top1"] == alone.top1
