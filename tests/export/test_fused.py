@@ -55,11 +55,10 @@ def test_nothing_is_left_to_slow_kernels_and_the_streams_stay_in_floating_point(
     lowered = {one.file: one.details for one in bundle.artifacts}
     assert lowered["model.pte"]["undelegated"] == {} and lowered["model.int8.pte"]["undelegated"] == {}
     nodes = onnx.load(bundle.path / "model.int8.onnx").graph.node
-    into = {name for node in nodes if node.op_type in ("Conv", "Gemm") for name in node.input[:1]}
-    plain = [node for node in nodes if node.op_type in ("Conv", "Gemm") and not node.input[0].endswith("_dq")]
-    assert into and not plain  # both networks are in int8
-    quantized = {node.input[0] for node in nodes if node.op_type == "QuantizeLinear"}
-    assert not quantized & {"joints", "confidence"}
+    networks = [node for node in nodes if node.op_type == "Conv"]
+    assert {"members.0", "members.1"} <= {name for node in networks for name in ("members.0", "members.1") if name in node.input[1]}
+    assert all(node.input[0].endswith("_dq") for node in networks)
+    assert not any(node.input[0].endswith("_dq") for node in nodes if node.op_type == "MatMul")  # all of them prepare joints
 
 
 def test_steps_of_a_causal_one_agree_on_every_engine(tmp_path: Path) -> None:
