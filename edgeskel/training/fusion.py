@@ -145,7 +145,8 @@ def fit_weights(answers: Sequence[Float32], truth: NDArray[np.int64]) -> tuple[f
         truth: (N,) right class of each clip.
 
     Returns:
-        R weights, about 1 together; 0 where a recogniser adds nothing to the others.
+        R weights; 0 where a recogniser adds nothing to the others. Their sum makes the fused one as certain as it is right, so it
+        is above 1 where the recognisers are too modest.
 
     Raises:
         UsageError: no clips.
