@@ -82,7 +82,7 @@ class StepGraph(nn.Module):
         self.recogniser: CausalRecogniser = fold_batch_norm(recogniser)
         self.config: RecogniserConfig = recogniser.config
         self.frames: int = recogniser.encoder.frames_per_step
-        self.recogniser.encoder.streams = recogniser.encoder.make_streams(self.frames)
+        self.recogniser.encoder.prepare_steps(self.frames)
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 

@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, helper
 
 from edgeskel.errors import ExportError
+from edgeskel.transforms import Streams
 from export.artifact_kinds import OLDEST_TENSORRT
 from export.graph import INPUTS, OUTPUTS, DeployableGraph, StepGraph, export_program
 from export.library_output import suppress_library_output
@@ -55,7 +56,7 @@ def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any],
         ExportError: the exporter or the simplifier failed, or TensorRT would not take the result.
     """
     model = _translate(graph, INPUTS, OUTPUTS)
-    boundary = _boundary(model)
+    boundary = _boundary(model, [name for name, module in graph.named_modules() if isinstance(module, Streams)])
     return OnnxGraph(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt)
 
 
@@ -96,19 +97,25 @@ def annotate(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
     model.producer_name = "edgeskel"
 
 
-def _boundary(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Values that leave the module ``recogniser.encoder.streams``."""
-    inside: set[str] = set()
-    for node in model.graph.node:
-        scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
-        if "'recogniser.encoder.streams'" in scopes:
-            inside.update(node.output)
+def _boundary(model: onnx.ModelProto, streams: Iterable[str]) -> tuple[str, ...]:
+    """Values that leave the modules ``streams``."""
+    inside = set[str]().union(*(_made_inside(model, name) for name in streams))
     left = [name for node in model.graph.node if not inside.intersection(node.output)
             for name in node.input if name in inside]
     if not left:
         raise ExportError("the exported graph does not say where the streams end",
                           remedy="this version of torch.onnx writes no scopes; install the one that the extra names")
     return tuple(dict.fromkeys(left))
+
+
+def _made_inside(model: onnx.ModelProto, module: str) -> set[str]:
+    """Values that nodes of a module of the recogniser make."""
+    made: set[str] = set()
+    for node in model.graph.node:
+        scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+        if f"'{module}'" in scopes:
+            made.update(node.output)
+    return made
 
 
 def _simplify(model: onnx.ModelProto, boundary: Iterable[str]) -> onnx.ModelProto:

@@ -30,6 +30,7 @@ VERBS = {
     "train": ("edgeskel.cli.train", "train a recogniser"),
     "sweep": ("edgeskel.cli.sweep", "search settings on the validation part"),
     "evaluate": ("edgeskel.cli.evaluate", "measure a recogniser on a split, with a report"),
+    "fuse": ("edgeskel.cli.fuse", "make one recogniser of several, weighted on the validation part"),
     "compress": ("edgeskel.cli.compress", "make a recogniser smaller: low rank, int8"),
     "continual": ("edgeskel.cli.continual", "learn classes task by task and measure what is kept"),
     "targets": ("edgeskel.cli.targets", "list the devices that a bundle can be made for, show one"),

@@ -146,6 +146,10 @@ class CausalEncoder(Encoder):
     def frames_per_step(self) -> int:
         """n: frames for one answer."""
 
+    def prepare_steps(self, frames: int) -> None:
+        """Make the preprocessing for steps of so many frames, in place: an exported step then holds no constants for a clip."""
+        self.streams = self.make_streams(frames)
+
     @abstractmethod
     def step(self, joints: Tensor, confidence: Tensor, state: State) -> tuple[Tensor, State]:
         """The next frames of a stream; a clip in steps ends with the clip's own embedding.

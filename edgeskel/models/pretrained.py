@@ -67,7 +67,8 @@ def _load(name_or_folder: str | Path) -> tuple[Encoder, dict[str, Tensor], Path]
     """The encoder with its weights, the classifier's weights, and the folder."""
     folder = folder_of(name_or_folder)
     config = _current(checkpoint.read_config(folder))
-    _check_known(folder / checkpoint.CONFIG, config.get("recogniser"), config.pop(checkpoint.PACKAGE, None))
+    _check_known(folder / checkpoint.CONFIG, config)
+    config.pop(checkpoint.PACKAGE, None)
     weights = checkpoint.read_weights(folder, config)
     try:
         encoder = create_encoder(config.pop("recogniser"), **config)
@@ -104,8 +105,13 @@ def _shape(state: Mapping[str, Tensor], key: str) -> str:
     return str(tuple(state[key].shape)) if key in state else "absent"
 
 
-def _check_known(path: Path, name: Any, package: Any) -> None:
+def _check_known(path: Path, config: Mapping[str, Any]) -> None:
     """Refuse a recogniser that another package brings, which is not installed: nothing is wrong with the file."""
+    members = config.get("members")
+    for member in members if isinstance(members, (list, tuple)) else ():  # of a fused one
+        if isinstance(member, Mapping):
+            _check_known(path, member)
+    name, package = config.get("recogniser"), config.get(checkpoint.PACKAGE)
     if not isinstance(name, str) or name in names():
         return
     if isinstance(package, str) and package:

@@ -57,14 +57,8 @@ def render(run: Mapping[str, Any], model: Recogniser | Encoder, tested: Mapping[
         "|---|---|",
         f"| Data | {what} |",
         f"| Licence of the data | {licence} |",
-        f"| Data digest | `{run['data_digest']}` |",
-        f"| Protocol | {run['split']} |",
-        f"| Learned from | {run['clips']['train']} clips |",
-        f"| Method | {run['recipe'].get('method', 'supervised')} |",
-        f"| Seed | {run['seed']} |",
-        f"| Epochs | {len(run['history'])} |",
-        f"| Started from | {run['start'] or 'fresh weights'} |",
-        f"| Teachers | {', '.join(run['teachers']) or 'none'} |",
+        *(f"| {name} | {value} |" for name, value in _learned_from(run).items()),
+        *(f"| {name} | {value} |" for name, value in (_fusion if "fusion" in run else _training)(run).items()),
         f"| Versions | {', '.join(f'{name} {version}' for name, version in run['versions'].items())} |",
         "",
         "## Figures",
@@ -93,6 +87,24 @@ def render(run: Mapping[str, Any], model: Recogniser | Encoder, tested: Mapping[
         "",
     ]
     return "\n".join(lines)
+
+
+def _learned_from(run: Mapping[str, Any]) -> dict[str, object]:
+    if "data_digest" not in run:
+        return {"Learned from": "not known of every member"}
+    return {"Data digest": f"`{run['data_digest']}`", "Protocol": run["split"], "Learned from": f"{run['clips']['train']} clips"}
+
+
+def _training(run: Mapping[str, Any]) -> dict[str, object]:
+    return {"Method": run["recipe"].get("method", "supervised"), "Seed": run["seed"], "Epochs": len(run["history"]),
+            "Started from": run["start"] or "fresh weights", "Teachers": ", ".join(run["teachers"]) or "none"}
+
+
+def _fusion(run: Mapping[str, Any]) -> dict[str, object]:
+    members = run["fusion"]["members"]
+    chosen = "found on the validation part" if run["fusion"]["weights_from"] == "validation" else "as given"
+    told = (f"{member['name']} ({member['recogniser']}, weight {member['weight']:.3f})" for member in members)
+    return {"Fused of": ", ".join(told), "Weights": chosen}
 
 
 def _unknown(certainty: Mapping[str, Any] | None) -> str:

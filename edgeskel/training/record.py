@@ -43,6 +43,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "validation": (dict, type(None)),
     "versions": (dict,),
     "compression": (dict,),
+    "fusion": (dict,),
 }
 IN_BUNDLE = ("dataset", "data_digest", "split", "protocol", "fold", "held_out", "clips", "seed")
 """What a bundle's manifest tells of the training."""
