@@ -34,12 +34,14 @@ class Network:
     Args:
         model: fp32.
         boundary: the values that the preprocessing hands to the network (the streams and who is present).
+        floating: the values made by layers that int8 leaves in floating point.
         tensorrt: the oldest TensorRT that must take the model in every precision; None where the target has none.
     """
 
     model: onnx.ModelProto
     boundary: tuple[str, ...]
     tensorrt: tuple[int, int] | None = OLDEST_TENSORRT
+    floating: frozenset[str] = frozenset()
 
 
 def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any], tensorrt: tuple[int, int] | None = OLDEST_TENSORRT) -> Network:
@@ -55,7 +57,8 @@ def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any], tensorrt: t
     """
     model = _translate(graph, INPUTS, OUTPUTS)
     boundary = _boundary(model)
-    return Network(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt)
+    floating = frozenset().union(*(_made_inside(model, name) for name in graph.floating))
+    return Network(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt, floating)
 
 
 def export_step(graph: StepGraph, metadata: Mapping[str, Any],
@@ -97,17 +100,23 @@ def annotate(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
 
 def _boundary(model: onnx.ModelProto) -> tuple[str, ...]:
     """Values that leave the module ``recogniser.encoder.streams``."""
-    inside: set[str] = set()
-    for node in model.graph.node:
-        scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
-        if "'recogniser.encoder.streams'" in scopes:
-            inside.update(node.output)
+    inside = _made_inside(model, "recogniser.encoder.streams")
     left = [name for node in model.graph.node if not inside.intersection(node.output)
             for name in node.input if name in inside]
     if not left:
         raise ExportError("the exported graph does not say where the streams end",
                           remedy="this version of torch.onnx writes no scopes; install the one that the extra names")
     return tuple(dict.fromkeys(left))
+
+
+def _made_inside(model: onnx.ModelProto, module: str) -> set[str]:
+    """Values that nodes of a module of the recogniser make."""
+    made: set[str] = set()
+    for node in model.graph.node:
+        scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+        if f"'{module}'" in scopes:
+            made.update(node.output)
+    return made
 
 
 def _simplify(model: onnx.ModelProto, boundary: Iterable[str]) -> onnx.ModelProto:
