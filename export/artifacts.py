@@ -189,7 +189,7 @@ class ArtifactMaker:
 
             # With recorded scales any plausible window will do: it only builds the graph that they are put into.
             clips = self._clips() if recorded is None else self.golden_windows.take([0])
-            quantized = quantize(self.graph, clips.pairs())
+            quantized = quantize(self.graph, clips.pairs(), self.graph.floating)
             if recorded is not None:
                 apply_scales(quantized, recorded)
             self.ranges["xnnpack"] = read_scales(quantized)

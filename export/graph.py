@@ -63,6 +63,11 @@ class DeployableGraph(nn.Module):
         embedding = self.recogniser.embed(joints, confidence)
         return torch.softmax(self.recogniser.classifier(embedding), dim=-1), embedding
 
+    @property
+    def floating(self) -> tuple[str, ...]:
+        """Names of the modules that stay in floating point in int8 artifacts."""
+        return tuple(f"recogniser.encoder.{name}" for name in self.config.floating)
+
     def example(self) -> Window:
         """Inputs of the right shape: an empty window."""
         config = self.config

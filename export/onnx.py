@@ -35,12 +35,14 @@ class OnnxGraph:
     Args:
         model: fp32.
         boundary: the values that the preprocessing hands to the network (the streams and who is present).
+        floating: the values made by layers that int8 leaves in floating point.
         tensorrt: the oldest TensorRT that must take the model in every precision; None where the target has none.
     """
 
     model: onnx.ModelProto
     boundary: tuple[str, ...]
     tensorrt: tuple[int, int] | None = OLDEST_TENSORRT
+    floating: frozenset[str] = frozenset()
 
 
 def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any],
@@ -57,7 +59,8 @@ def export_onnx(graph: DeployableGraph, metadata: Mapping[str, Any],
     """
     model = _translate(graph, INPUTS, OUTPUTS)
     boundary = _boundary(model, [name for name, module in graph.named_modules() if isinstance(module, Streams)])
-    return OnnxGraph(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt)
+    floating: set[str] = set().union(*(_made_inside(model, name) for name in graph.floating))
+    return OnnxGraph(_finish(model, boundary, metadata, tensorrt), boundary, tensorrt, frozenset(floating))
 
 
 def export_step(graph: StepGraph, metadata: Mapping[str, Any],

@@ -57,7 +57,7 @@ def xnnpack_artifacts(model: Recogniser, calibration: WindowSet, folder: Path,
     with suppress_library_output(), torch.no_grad():
         for precision in precisions:
             if precision == "int8":
-                program = torch.export.export(quantize(graph, calibration.pairs()), graph.example(), strict=False)
+                program = torch.export.export(quantize(graph, calibration.pairs(), graph.floating), graph.example(), strict=False)
             else:
                 program = export_program(graph)
             path = folder / f"{precision}.pte"

@@ -53,6 +53,8 @@ def _layers(network: OnnxGraph) -> list[_Layer]:
             continue
         if node.input[1] not in constants or node.input[0] in constants:
             continue  # attention: both sides are activations
+        if network.floating.intersection(node.output):
+            continue
         weight = numpy_helper.to_array(constants[node.input[1]])
         axis = _WEIGHT_AXIS.get(node.op_type, weight.ndim - 1)
         if node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute):

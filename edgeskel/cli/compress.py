@@ -18,6 +18,7 @@ from edgeskel.cli.report import Command, Report, console, jsonable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgeskel.compression.within_budget import WithinBudget
     from edgeskel.data import Split, Store
     from edgeskel.models import Recogniser
     from export.predictor import ArtifactPredictor
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND"]
 
 TABLE = "compression.json"
+FRONT = "front.png"
+"""What other budgets would give."""
 SAVING = 0.5
 """Where nothing is held out on which it could be chosen."""
 CALIBRATION = 64
@@ -36,8 +39,8 @@ ROUNDS = 40
 class Compress:
     """Factorise the layers of a trained recogniser, train it on if asked, and measure before and after.
 
-    Without --saving, --energy and --ratio as many parameters are saved as lose at most --drop points on the validation part.
-    Where the model was trained with all clips of its side, nothing is left to choose on: then half of them are. The split
+    Without --budget, --saving, --energy and --ratio as many parameters are saved as lose at most --drop points on the validation
+    part. Where the model was trained with all clips of its side, nothing is left to choose on: then half of them are. The split
     is the one of its training, where that is known and the store is of the same dataset.
     """
 
@@ -56,6 +59,9 @@ class Compress:
     model's training held out by default, and 0.2 where that is not known. The fine-tuning does not learn from it."""
     method: Literal["svd", "plain"] = "svd"
     """svd truncates by what recorded clips put into each layer; plain by the weights alone, and needs no data."""
+    budget: str | None = None
+    """At most so many parameters, macs, bytes or milliseconds of latency (on one core of this machine, in torch): parameters=40%,
+    macs=2e7, bytes=300000, latency=2.5. Ranks, and with bytes the bits of each layer, go where the validation part loses least."""
     saving: float | None = None
     """Share of the parameters to save, 0 to 1, by ranks that lose the least energy."""
     energy: float | None = None
@@ -81,6 +87,7 @@ class Compress:
 def compress(config: Compress) -> Report:
     """Choose ranks, factorise, train on, measure, write."""
     from edgeskel import models
+    from edgeskel.compression.allocation import keep_floating
     from edgeskel.compression.budget import budget
     from edgeskel.compression.low_rank import choose_ranks, covariances
     from edgeskel.compression.low_rank import compress as factorised
@@ -105,15 +112,23 @@ def compress(config: Compress) -> Report:
             inputs = covariances(model, clips.pairs())
     tried: list[dict[str, Any]] = []
     saving, chosen = config.saving, "as asked"
-    if not _rules(config):
+    within: WithinBudget | None = None
+    if config.budget is not None:
+        assert store is not None and parts is not None and clips is not None
+        within = _within(config, model, store, parts, clips, inputs)
+        chosen = within.chosen
+    elif not _rules(config):
         assert store is not None and parts is not None
         if len(parts.validation):
             saving, tried = _search(config, model, store, parts, inputs)
             chosen = "on the validation part"
         else:
             saving, chosen = SAVING, "fixed: the training held nothing out to choose on"
-    ranks = choose_ranks(model, saving=saving, energy=config.energy, ratio=config.ratio, least=config.least, inputs=inputs)
+    ranks = within.best.ranks if within else choose_ranks(
+        model, saving=saving, energy=config.energy, ratio=config.ratio, least=config.least, inputs=inputs)
     stages: dict[str, Recogniser] = {"before": model, "low rank": factorised(model, ranks, inputs)}
+    if within:
+        keep_floating(stages["low rank"], within.best)
 
     with atomic_folder(config.out, marker=TABLE) as folder:
         final = stages["low rank"]
@@ -139,15 +154,18 @@ def compress(config: Compress) -> Report:
                   "saving": saving, "ratio": config.ratio, "chosen": chosen, "least": config.least, "split": parts and parts.name,
                   "unseen_in_training": unseen,
                   "fine_tune_epochs": config.fine_tune, "seed": config.seed,
-                  "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows}
+                  "layers": len(ranks), "ranks": ranks, "tried": tried, "rows": rows,
+                  "budget": within and within.to_dict()}
+        if within:
+            within.draw(folder / FRONT)
         _write(folder, result, told, source)
     shutil.rmtree(_work(config), ignore_errors=True)  # not before the result is in its place
     return Report(result, text=lambda out: _draw(out, result))
 
 
-def _rules(config: Compress) -> list[float]:
+def _rules(config: Compress) -> list[object]:
     """What was asked about the ranks; empty where they are to be chosen."""
-    return [rule for rule in (config.saving, config.energy, config.ratio) if rule is not None]
+    return [rule for rule in (config.budget, config.saving, config.energy, config.ratio) if rule is not None]
 
 
 def _check(config: Compress) -> None:
@@ -155,10 +173,19 @@ def _check(config: Compress) -> None:
 
     if config.data is None:
         for asked, what in ((config.method == "svd", "--method svd"), (config.fine_tune > 0, "--fine-tune"),
-                            (config.int8, "--int8"), (not _rules(config), "choosing a rank")):
+                            (config.int8, "--int8"),
+                            (config.budget is not None, "--budget"), (not _rules(config), "choosing a rank")):
             if asked:
                 raise UsageError(f"{what} needs recorded clips", expected="--data STORE",
                                  remedy="or pass --method plain with --saving, --energy or --ratio")
+    if len(_rules(config)) > 1:
+        raise UsageError(f"{len(_rules(config))} rules for the ranks", expected="one of --budget, --saving, --energy and --ratio")
+    if config.budget is not None:
+        from edgeskel.compression.allocation import Limit
+        from edgeskel.extras import require
+
+        Limit.parse(config.budget)
+        require("matplotlib.figure", "the picture of the front", "viz")
     if config.fine_tune and Path(config.out).resolve() == Path(config.model).resolve():
         raise UsageError(f"{config.out} is the model itself", remedy="choose another --out")
 
@@ -189,6 +216,23 @@ def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inp
     with console.status("validating") as status:
         return largest_saving(model, store, parts.validation, drop=config.drop, least=config.least, inputs=inputs,
                               trying=lambda saving: status.update(f"validating a saving of {saving:.0%}"))
+
+
+def _within(config: Compress, model: Recogniser, store: Store, parts: Split, clips: Windows, inputs: Any) -> WithinBudget:
+    """Choose ranks and bits within the budget."""
+    import numpy as np
+
+    from edgeskel.compression.allocation import Limit, RankSearch
+    from edgeskel.compression.within_budget import WithinBudget
+
+    assert config.budget is not None
+    limit = Limit.parse(config.budget)
+    judges, told = (parts.validation, "validation clips") if len(parts.validation) else (
+        np.asarray(clips.indices), "training clips, for the training held nothing out")
+    with console.status("validating") as status:
+        search = RankSearch(model, store, judges, limit.quantity, least=config.least, inputs=inputs, trying=status.update)
+        most = search.most(limit)
+        return WithinBudget(limit.quantity, most, search.whole, search.best(most), search.uniform(most), search.front(), told)
 
 
 def _work(config: Compress) -> Path:
@@ -292,6 +336,8 @@ def _write(folder: Path, result: dict[str, Any], run: dict[str, Any], source: Pa
               f"| stage | parameters | MMAC | bytes | {_held_out(rows)} top-1 | test top-1 | ms, one core |",
               "|---|---:|---:|---:|---:|---:|---:|",
               *("| " + " | ".join(_cells(row)) + " |" for row in rows), ""]
+    if result["budget"]:
+        lines += [f"![what other budgets would give]({FRONT})", ""]
     (folder / "README.md").write_text("\n".join(lines), "utf-8")
 
 

@@ -27,7 +27,7 @@ from edgeskel.errors import UsageError
 from edgeskel.models import Recogniser
 from edgeskel.models.low_rank import Factors, Layer, factorisable, factorise, matrices
 
-__all__ = ["choose_ranks", "compress", "covariances"]
+__all__ = ["Covariances", "choose_ranks", "compress", "covariances", "factors_of", "saved"]
 
 Covariances = Mapping[str, Tensor]
 
@@ -153,25 +153,26 @@ def _cheapest(model: Recogniser, layers: Mapping[str, Layer], energies: Mapping[
             kept[name] = max(int(worth.sum()), 1)
         return _worth(layers, kept, least)
 
-    def saved(price: float) -> int:
-        return sum(_saved(layers[name], rank) for name, rank in ranks(price).items())
+    def saved_at(price: float) -> int:
+        return sum(saved(layers[name], rank) for name, rank in ranks(price).items())
 
     low, high = -12.0, 0.0  # powers of ten; at a price of 1 every layer keeps one rank
-    if saved(10**high) < wanted:
+    if saved_at(10**high) < wanted:
         raise UsageError(f"a saving of {saving:.0%}",
-                         expected=f"at most {saved(10**high) / wanted * saving:.0%}, which leaves rank 1 everywhere")
+                         expected=f"at most {saved_at(10**high) / wanted * saving:.0%}, which leaves rank 1 everywhere")
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if saved(10**middle) >= wanted else (middle, high)
+        low, high = (low, middle) if saved_at(10**middle) >= wanted else (middle, high)
     return ranks(10**high)
 
 
 def _worth(layers: Mapping[str, Layer], ranks: Mapping[str, int], least: int) -> dict[str, int]:
     """Those of ``ranks`` that save at least ``least`` parameters."""
-    return {name: rank for name, rank in ranks.items() if _saved(layers[name], rank) >= least}
+    return {name: rank for name, rank in ranks.items() if saved(layers[name], rank) >= least}
 
 
-def _saved(layer: Layer, rank: int) -> int:
+def saved(layer: Layer, rank: int) -> int:
+    """Parameters that a layer has less in two factors of ``rank``."""
     groups, rows, columns = matrices(layer).shape
     return groups * (rows * columns - rank * (rows + columns))
 
@@ -200,6 +201,14 @@ def compress(model: Recogniser, ranks: Mapping[str, int], inputs: Covariances | 
         _fill(factors, layers[name], rank, inputs[name] if inputs else None)
     smaller.encoder.config = replace(model.config, low_rank={**model.config.low_rank, **ranks})
     return smaller
+
+
+@torch.no_grad()
+def factors_of(layer: Layer, rank: int, covariance: Tensor | None) -> Factors:
+    """A layer in two factors of ``rank``; ``covariance`` is that of its inputs, as of :func:`covariances`."""
+    factors = Factors(layer, rank)
+    _fill(factors, layer, rank, covariance)
+    return factors.eval()
 
 
 def _fill(factors: Factors, layer: Layer, rank: int, covariance: Tensor | None) -> None:

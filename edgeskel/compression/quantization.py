@@ -28,12 +28,13 @@ __all__ = ["quantize"]
 Window: TypeAlias = "tuple[Tensor, Tensor] | tuple[Float32, Float32]"
 
 
-def quantize(graph: nn.Module, calibration: Iterable[Window]) -> fx.GraphModule:
+def quantize(graph: nn.Module, calibration: Iterable[Window], floating: Iterable[str] = ()) -> fx.GraphModule:
     """Quantise a deployable graph for XNNPACK.
 
     Args:
         graph: evaluation mode, BatchNorm folded, static shapes: ``export.graph.DeployableGraph``.
         calibration: windows of recorded clips: joints (1, M, S, V, 3) metres and confidence (1, M, S, V).
+        floating: names of modules of ``graph`` that stay in floating point.
 
     Returns:
         The graph with quantise and dequantise operators, for ``torch.export.export`` with the same inputs.
@@ -51,7 +52,7 @@ def quantize(graph: nn.Module, calibration: Iterable[Window]) -> fx.GraphModule:
     preprocessing = tuple(name for name, module in graph.named_modules() if isinstance(module, Streams))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # both packages' notes about their own upkeep
-        quantizer, prepare, convert = _tools(_Network(preprocessing))
+        quantizer, prepare, convert = _tools(_Network(preprocessing, tuple(floating)))
         program = torch.export.export(graph.eval(), windows[0], strict=False)
         prepared = prepare(program.module(), quantizer)
         for window in windows:
@@ -99,8 +100,8 @@ class _Network:
     scale for positions and velocities alike would round the velocities away.
     """
 
-    def __init__(self, preprocessing: tuple[str, ...]) -> None:
-        self.preprocessing = preprocessing
+    def __init__(self, preprocessing: tuple[str, ...], floating: tuple[str, ...]) -> None:
+        self.preprocessing, self.floating = preprocessing, floating
         self.known: dict[fx.Node, bool] = {}
 
     def __call__(self, node: fx.Node) -> bool:
@@ -108,6 +109,8 @@ class _Network:
             for one in node.graph.nodes:  # in order: inputs come before their users
                 layer = one.target in _LAYERS and not _inside(one, self.preprocessing)
                 self.known[one] = layer or any(self.known[before] for before in one.all_input_nodes)
+        if _inside(node, self.floating):
+            return False
         return self.known[node] or (node.op == "get_attr" and all(self.known[user] for user in node.users))
 
 

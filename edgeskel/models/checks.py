@@ -21,6 +21,7 @@ def check_common(config: Any) -> None:
         raise UsageError(f"topology = {config.topology!r}", expected="a joint layout")
     _check_names("labels", config.labels, least=0)
     _check_names("streams", config.streams)
+    _check_names("floating", config.floating, least=0)
     for field in ("persons", "source_frames", "frames", "hop"):
         check_whole(field, getattr(config, field))
     check_positive("rate_hz", config.rate_hz)

@@ -54,6 +54,8 @@ class RecogniserConfig:
     """Whether the network sees the confidences as a channel."""
     low_rank: Mapping[str, int] = field(default_factory=dict)
     """Rank of each layer of the encoder that is stored in two factors, by name (``edgeskel.compression`` fills it)."""
+    floating: tuple[str, ...] = ()
+    """Layers of the encoder, by name, that int8 artifacts keep in floating point (``edgeskel.compression`` fills it)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``config.json``."""

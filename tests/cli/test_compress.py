@@ -188,3 +188,33 @@ def test_an_unfinished_fine_tuning_is_taken_up_by_its_own_command_only(
     assert status == 0 and set(steps) == {0, 1}
     assert from_pretrained(tmp_path / "small").config.low_rank == found["ranks"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small"]
+
+
+def test_a_budget_puts_ranks_where_validation_loses_least(model: Path, store: Path, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "small"
+    status, found = run(capsys, str(model), "--data", str(store), "--out", str(out), "--budget", "parameters=50%",
+                        "--validation", "0.25")
+    assert status == 0
+    before, after = found["rows"]
+    assert after["parameters"] <= 0.5 * before["parameters"] and found["budget"]["judged_by"] == "validation clips"
+    assert found["budget"]["best"]["loss"] <= found["budget"]["uniform"]["loss"]
+    assert count_parameters(from_pretrained(out)) == after["parameters"] == found["budget"]["best"]["cost"]
+    assert (out / "front.png").read_bytes().startswith(b"\x89PNG") and "front.png" in (out / "README.md").read_text()
+    assert len(found["budget"]["front"]) > 3
+
+
+def test_bytes_may_be_saved_in_bits(model: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "small"
+    status, found = run(capsys, str(model), "--data", str(store), "--out", str(out), "--budget", "bytes=60%")
+    assert status == 0
+    layers = found["budget"]["best"]["layers"]
+    floating = from_pretrained(out).config.floating
+    assert floating == tuple(name for name, choice in layers.items() if choice["bits"] == 32)
+    assert {choice["bits"] for choice in layers.values()} >= {8}
+
+
+def test_two_rules_are_refused(model: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = run(capsys, str(model), "--data", str(store), "--out", str(tmp_path / "small"), "--budget", "bytes=50%",
+                        "--saving", "0.5")
+    assert status == 2 and found["error"]["expected"] == "one of --budget, --saving, --energy and --ratio"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from onnx import TensorProto
 
 from edgeskel import topologies
 from edgeskel.compression.low_rank import choose_ranks, compress
 from edgeskel.compression.quantization import quantize
 from edgeskel.errors import InvalidClip, UsageError
 from edgeskel.models import create
+from edgeskel.models.low_rank import factorisable
 from export.graph import DeployableGraph
 
 pytest.importorskip("torchao", reason="pip install 'edgeskel[export-mobile]'")
@@ -41,6 +45,25 @@ def test_the_quantised_graph_agrees_and_only_the_network_is_quantised(graph: Dep
     layers = [m for m in graph.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
     ones = [name for name, _ in graph.named_buffers() if name.endswith(".ones")]  # keep the frames of a stride
     assert len(weights) == len(layers) + len(ones), [tuple(weight.shape) for weight in weights]
+
+
+def test_layers_that_are_to_stay_floating_do_in_both_formats(windows: Any) -> None:
+    from export.onnx import export_onnx
+    from export.qdq import activation_ranges, to_int8
+
+    torch.manual_seed(0)
+    model = create("edge", topology=topologies.get("kinect-v1"), labels=("a", "b", "c"), source_frames=96,
+                   widths=(16, 24), regions=(0, 6), blocks=(1, 1)).eval()
+    names = tuple(factorisable(model.encoder))[1:3]
+    counts = []
+    for floating in ((), names):
+        model.encoder.config = replace(model.config, floating=floating)
+        graph = DeployableGraph(model)
+        network = export_onnx(graph, {})
+        made = to_int8(network, activation_ranges(network, [tuple(map(np.asarray, window)) for window in windows[:4]]))
+        counts.append((sum(value.dtype == torch.int8 for _, value in quantize(graph, windows[:4], graph.floating).named_buffers()),
+                       sum(tensor.data_type == TensorProto.INT8 and len(tensor.dims) > 1 for tensor in made.graph.initializer)))
+    assert [before - after for before, after in zip(*counts, strict=True)] == [2, 2]
 
 
 def test_calibration_is_recorded_or_refused(graph: DeployableGraph, windows: Any) -> None:

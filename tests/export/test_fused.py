@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgeskel.runtime.stepping import open_stepper
 
 from edgeskel.models import Recogniser
 from edgeskel.models.fused import fuse
 from edgeskel.runtime.bundle import Bundle
+from edgeskel.runtime.step_artifact import open_stepper
 from export import artifacts, build
 from export.verify import require_agreement, verify
 from tests.export.conftest import small_recogniser
