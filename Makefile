@@ -32,6 +32,7 @@ lint: $(READY)
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/python -m tests.verifytypes
+	$(BIN)/python docs/api.py build/api
 
 # Every benchmark in full; the results are kept under benchmarks/results and shown in docs/benchmarks.md.
 bench: $(READY)
@@ -43,6 +44,7 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m targets.page
+	$(BIN)/python docs/api.py build/api
 
 install: $(READY)
 

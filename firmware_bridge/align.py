@@ -57,7 +57,8 @@ class JitterBuffer:
         return min(self._count, self._size)
 
     def push(self, oriented: OrientedSample) -> None:
-        """Keep a reading; those that are not newer than the newest are refused by :class:`Orientation` before."""
+        """Keep a reading; those that are not newer than the newest are refused before, by
+        :class:`~firmware_bridge.orientation.Orientation`."""
         self.extend([oriented])
 
     def extend(self, oriented: Sequence[OrientedSample]) -> None:

@@ -218,7 +218,7 @@ def _search(config: Compress, model: Recogniser, store: Store, parts: Split, inp
                               trying=lambda saving: status.update(f"validating a saving of {saving:.0%}"))
 
 
-def _within(config: Compress, model: Recogniser, store: Store, parts: Split, clips: Windows, inputs: Any) -> WithinBudget:
+def _within(config: Compress, model: Recogniser, store: Store, parts: Split, clips: WindowSet, inputs: Any) -> WithinBudget:
     """Choose ranks and bits within the budget."""
     import numpy as np
 

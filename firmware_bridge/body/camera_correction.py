@@ -69,7 +69,8 @@ class Seen:
 
 
 class Bones(NamedTuple):
-    """Bones that a sensor and the camera both see; see :meth:`HeadingEstimator.observe` for the fields."""
+    """Bones that a sensor and the camera both see; its fields are those of
+    :meth:`~firmware_bridge.body.heading.HeadingEstimator.observe`."""
 
     rows: NDArray[np.int64]
     turns: Float64

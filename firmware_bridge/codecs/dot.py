@@ -141,7 +141,7 @@ class DotCodec:
         return [found]
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Stop (a running measurement keeps its rate), set the rate, start. See :class:`Codec`."""
+        """Stop (a running measurement keeps its rate), set the rate, start. See :class:`~firmware_bridge.codecs.Codec`."""
         rate = DEFAULT_RATE if rate_hz is None else rate_hz
         if rate not in RATES:
             raise UsageError(f"a DOT does not send at {rate_hz:g} Hz", expected=f"one of {', '.join(map(str, RATES))}")
@@ -156,7 +156,7 @@ class DotCodec:
         )
 
     def stop(self) -> Sequence[Write]:
-        """See :class:`Codec`."""
+        """See :class:`~firmware_bridge.codecs.Codec`."""
         return (Write(bytes((1, 0, self.mode.number)), CONTROL),)
 
     def reply(self, chunk: Chunk) -> Sequence[Write]:

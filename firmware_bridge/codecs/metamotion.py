@@ -135,7 +135,7 @@ class MetaMotionCodec:
         return self._join(_BY_REGISTER[data[1]], found)
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Ask for battery, address and accelerometer; :meth:`reply` does the rest. See :class:`Codec`."""
+        """Ask for battery, address and accelerometer; :meth:`reply` does the rest. See :class:`~firmware_bridge.codecs.Codec`."""
         if rate_hz is not None and rate_hz != self.mode.rate:
             raise UsageError(f"the fusion does not run at {rate_hz:g} Hz", expected=f"{self.mode.rate} in this mode")
         return tuple(
@@ -144,7 +144,7 @@ class MetaMotionCodec:
         )
 
     def stop(self) -> Sequence[Write]:
-        """Stop the fusion and the sensors under it. See :class:`Codec`."""
+        """Stop the fusion and the sensors under it. See :class:`~firmware_bridge.codecs.Codec`."""
         commands = [bytes((FUSION, 1, 0)), bytes((FUSION, 3, 0, 0x7F))]
         commands += [bytes((sensor, 1, 0)) for sensor in self.mode.sensors]
         commands += [bytes((sensor, 2, 0, 1)) for sensor in self.mode.sensors]

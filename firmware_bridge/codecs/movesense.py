@@ -143,7 +143,7 @@ class MovesenseCodec:
         return []
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Subscribe to the resource. See :class:`Codec`."""
+        """Subscribe to the resource. See :class:`~firmware_bridge.codecs.Codec`."""
         rate = DEFAULT_RATE if rate_hz is None else rate_hz
         reference = reference_of(self.resource, rate)
         self._rate = int(rate)

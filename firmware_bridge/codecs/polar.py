@@ -173,7 +173,7 @@ class PolarCodec:
         return found
 
     def start(self, rate_hz: float | None = None) -> Sequence[Write]:
-        """Ask for the first settings, or switch to SDK mode first if the rate needs it. See :class:`Codec`.
+        """Ask for the first settings, or switch to SDK mode first if the rate needs it. See :class:`~firmware_bridge.codecs.Codec`.
 
         The device wants one command at a time, so :meth:`reply` goes on when it has answered.
         """
@@ -184,7 +184,10 @@ class PolarCodec:
         return _command(START, SDK_MODE) if rate_hz in SDK_MODE_RATES else _command(GET_SETTINGS, ACCELERATION)
 
     def stop(self) -> Sequence[Write]:
-        """Stop the three measurements and SDK mode; the device refuses what does not run. See :class:`Codec`."""
+        """Stop the three measurements and SDK mode; the device refuses what does not run.
+
+        See :class:`~firmware_bridge.codecs.Codec`.
+        """
         return tuple(Write(bytes((STOP, kind)), CONTROL, PAUSE_S) for kind in (*_KINDS, SDK_MODE))
 
     def reply(self, chunk: Chunk) -> Sequence[Write]:

@@ -21,7 +21,7 @@ class AllowlistFilter:
     Args:
         address: names the link in messages.
         enrolment: who may speak; None lets everybody in.
-        outbox: takes :class:`~firmware_bridge.link.Refused`, once for each stranger.
+        outbox: takes :class:`~firmware_bridge.link.DeviceRefused`, once for each stranger.
         clock: nanoseconds.
     """
 

@@ -34,7 +34,7 @@ class CameraPeer:
         clock: gives the seconds that the camera puts into its frames; None sends each frame's own time.
 
     Raises:
-        UnknownChoice, UsageError: as :meth:`firmware_bridge.cameras.Adapter.door`.
+        UnknownChoice, UsageError: as :meth:`firmware_bridge.cameras.Adapter.converter`.
     """
 
     sent: int

@@ -38,8 +38,9 @@ class StreamingLDA(Learner):
     """See the module's docstring.
 
     A forgotten label takes its mean along. What it added to the shared covariance, one part in a few hundred for each
-    demonstration, cannot be told apart and stays; :meth:`Memory.learner` builds a learner anew from the demonstrations
-    that are left, and so without it.
+    demonstration, cannot be told apart and stays;
+    :meth:`~edgeskel.continual.device.demonstration_store.DemonstrationStore.learner` builds a learner anew from the
+    demonstrations that are left, and so without it.
     """
 
     name = "streaming-lda"
