@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks._bench import CACHE, datasets
+from benchmarks._bench import CACHE
 from benchmarks.accuracy import imported
+from tests.datasets import datasets
 
 if TYPE_CHECKING:
     from edgeskel.data import Store

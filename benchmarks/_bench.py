@@ -34,7 +34,7 @@ from typing import Any
 from edgeskel.cli.report import console, jsonable, only_results_on_stdout
 from edgeskel.files import atomic_write
 
-__all__ = ["RESULTS", "datasets", "interleave", "machine", "main"]
+__all__ = ["RESULTS", "interleave", "machine", "main"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -109,14 +109,6 @@ def commit() -> str:
 
     head = git("rev-parse", "--short=12", "HEAD")
     return head + ("+" if head and git("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def datasets() -> Path:
-    """The folder of recordings: ``EDGESKEL_DATASETS``, or ``shared/datasets`` beside the repository."""
-    folder = Path(os.environ.get("EDGESKEL_DATASETS", ROOT.parent / "shared" / "datasets"))
-    if not folder.is_dir():
-        sys.exit(f"no recordings in {folder}: set EDGESKEL_DATASETS to the folder that holds utd-mhad, nw-ucla, ...")
-    return folder
 
 
 def interleave(

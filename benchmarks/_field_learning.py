@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks._bases import SETS, base, parts, store_of
 from benchmarks._bench import CACHE
-from benchmarks._streams import found, streams
+from tests.streams import found, streams
 
 if TYPE_CHECKING:
     from edgeskel.continual.device import ClassStatistics, Learner

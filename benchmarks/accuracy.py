@@ -19,7 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks._bench import CACHE, RESULTS, datasets, main
+from benchmarks._bench import CACHE, RESULTS, main
+from tests.datasets import datasets
 
 if TYPE_CHECKING:
     from edgeskel.data import Store

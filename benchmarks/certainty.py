@@ -1,7 +1,7 @@
 """``python -m benchmarks.certainty CHECKPOINT STORE OTHERS --out FILE``: temperature and threshold from validation data.
 
 CHECKPOINT is a training that held a validation part out; STORE is what it learned from; OTHERS is a store of actions that it
-was not taught (:data:`benchmarks._streams.UNSEEN` of them, training side). The temperature makes the likelihood of the
+was not taught (:data:`tests.streams.UNSEEN` of them, training side). The temperature makes the likelihood of the
 validation clips greatest. The threshold is the one with the best F1 of events (overlap 0.5) on
 streams of validation clips with some of the others, and rests, between them, as a session sees them. The test part is not read.
 
@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._streams import UNSEEN, Score, hits, play, streams
 from edgeskel.cli.report import console
 from edgeskel.files import atomic_write
 from edgeskel.skeleton import Clip
+from tests.streams import UNSEEN, Score, hits, play, streams
 
 __all__ = ["certainty", "unseen_clips"]
 

@@ -1,6 +1,6 @@
 """Codecs under fire: damaged packets to every one of them, and noise to those that must find frames in a stream.
 
-Damaged packets are made from what each codec's own encoder sends (``benchmarks/_packets.py``): bits flipped, bytes
+Damaged packets are made from what each codec's own encoder sends (``tests/firmware_bridge/codecs/packets.py``): bits flipped, bytes
 replaced, lost and inserted, cut, lengthened, spliced, numbers made impossible, plain noise. Time is processor time of
 ``decode`` alone. Growth is what the codec keeps (its attributes and all they hold, after every thousand packets), less
 what it kept after the undamaged packets.
@@ -14,10 +14,10 @@ from itertools import islice
 from typing import Any
 
 from benchmarks._bench import main
-from benchmarks._packets import SPECIMENS, footprint, mutants, specimen
 from edgeskel.cli.report import console
 from firmware_bridge.codecs import create
 from firmware_bridge.samples import Chunk
+from tests.firmware_bridge.codecs.packets import SPECIMENS, footprint, mutants, specimen
 
 SEED = 0
 BATCH = 1000

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks._bench import CACHE, datasets, main
+from benchmarks._bench import CACHE, main
 from edgeskel.cli.report import console
 from edgeskel.files import atomic_write
+from tests.datasets import datasets
 
 SEEDS = (0, 1, 2)
 PROTOCOL = "cross-subject"

@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks._bench import datasets, main
+from benchmarks._bench import main
+from tests.datasets import datasets
 
 
 def measure(quick: bool) -> dict[str, Any]:

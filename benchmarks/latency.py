@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._artifacts import HYPERFORMER, MODEL, SMALL, Artifact, clips_of, load, make
-from benchmarks._bench import datasets, interleave, main
+from benchmarks._bench import interleave, main
+from tests.datasets import datasets
 
 INT8, FP32 = Artifact(SMALL, "pte int8"), Artifact(MODEL, "pte fp32")
 EDGE, OTHER = Artifact(MODEL, "onnx fp32"), Artifact(HYPERFORMER, "onnx fp32")

@@ -8,7 +8,7 @@ training subjects, drawn 20 times; accuracy is that of all clips of the test sub
   ``new_top1_worst_draw`` is the least of them.
 - ``old_top1_drop``: points that the 22 old classes lose against the base alone (the mean over the draws).
 - ``frame_new_top1``, ``frame_old_top1_drop``: the same for a base that goes frame by frame (the base trained on as ``edge-live``),
-  on streams of all test clips with standing still between them (``benchmarks._streams``): percent of the actions whose event,
+  on streams of all test clips with standing still between them (``tests.streams``): percent of the actions whose event,
   as the session ends it, has the right label; one that was not found is wrong. ``frame_new_top1_sure`` and
   ``frame_old_top1_drop_sure`` count those under the threshold that comes with ``edge-utd-mhad-live`` as wrong, too.
 - ``learn_ms``: median milliseconds to learn one demonstration beyond the forward pass, until the next prediction can be
@@ -36,8 +36,9 @@ from numpy.typing import NDArray
 
 from benchmarks._artifacts import LIVE
 from benchmarks._bench import CACHE, main
-from benchmarks._streams import found, streams
 from benchmarks.accuracy import imported
+from tests.stores import without
+from tests.streams import found, streams
 
 if TYPE_CHECKING:
     from edgeskel.data import Store
@@ -62,26 +63,12 @@ def new_classes(store: Store, class_set: int) -> list[str]:
     return [store.labels[int(index)] for index in shuffled[:NEW]]
 
 
-def base_store(store: Store, class_set: int, path: Path) -> Store:
-    """The recordings without the new classes."""
-    from edgeskel.data import Store, StoreWriter
-
-    if not (path / "store.json").is_file():
-        new = new_classes(store, class_set)
-        with StoreWriter(path, dataset=store.dataset, topology=store.topology, rate_hz=store.rate_hz,
-                         labels=[label for label in store.labels if label not in new]) as writer:
-            for clip in store:
-                if clip.label not in new:
-                    writer.add(clip)
-    return Store.open(path)
-
-
 def base(store: Store, class_set: int) -> Path:
     """Checkpoint folder of the base; trained, or what is kept of an earlier run."""
     from edgeskel.training import TrainConfig, train
 
     folder = CACHE / "learning"
-    old = base_store(store, class_set, folder / f"store-{class_set}")
+    old = without(store, new_classes(store, class_set), folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"base-{class_set}", seed=0, epochs=EPOCHS,
                          settings=("virtual=true",), precision="bf16", threads=1)
     return train(config, progress=True).folder
@@ -92,7 +79,7 @@ def live_base(store: Store, class_set: int) -> Path:
     from edgeskel.training import TrainConfig, train
 
     folder = CACHE / "learning"
-    old = base_store(store, class_set, folder / f"store-{class_set}")
+    old = without(store, new_classes(store, class_set), folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"live-{class_set}", recogniser="edge-live", seed=0,
                          start=str(base(store, class_set)), settings=("virtual=true",), precision="bf16", threads=1)
     return train(config, progress=True).folder

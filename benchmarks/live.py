@@ -22,7 +22,8 @@ from benchmarks._bench import CACHE, main
 from benchmarks.accuracy import imported
 from edgeskel.runtime import Session
 from edgeskel.runtime.agreement import agreement, named
-from edgeskel.skeleton import Clip, Frame
+from edgeskel.skeleton import Clip
+from tests.streams import played
 
 __all__ = ["measure"]
 
@@ -62,20 +63,6 @@ def _of_one_subject(session: Session, clips: list[Clip], rng: np.random.Generato
     whole = [session.recognise(clip.joints, clip.confidence).label == clip.label for clip in clips]
     return {"subject": clips[0].subject, "clips": len(clips), "actions": len(actions),
             "live_agreement": 100 * (agreement(spans, actions) or 0.0), "clip_top1": 100 * float(np.mean(whole))}
-
-
-def played(clips: list[Clip], rng: np.random.Generator) -> tuple[list[Frame], list[tuple[float, float, str]]]:
-    """Clips one after the other at 30 frames per second, and (start, end, label) of each."""
-    frames: list[Frame] = []
-    spans = []
-    for clip in clips:
-        begin = len(frames) / 30
-        spans.append((begin, begin + clip.frames / 30, clip.label))
-        still = np.repeat(clip.joints[:, -1:], int(rng.integers(15, 37)), axis=1)
-        trembling = still + rng.normal(scale=0.004, size=still.shape)
-        for joints in np.concatenate([clip.joints, trembling], axis=1).transpose(1, 0, 2, 3).astype(np.float32):
-            frames.append(Frame(len(frames) / 30, joints, np.ones(joints.shape[:2], np.float32)))
-    return frames, spans
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks._bench import datasets, main
+from benchmarks._bench import main
+from tests.datasets import datasets
 
 MODEL = "edge-utd-mhad"
 ENGINES = {"model.onnx": ("onnx", "onnxruntime"), "model.pte": ("pte", "executorch")}

@@ -21,7 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks._bench import ROOT, datasets, main
+from benchmarks._bench import ROOT, main
+from tests.datasets import datasets
 
 BEFORE = "340f83bc80bfff6e9fbe65f86978ec78ac0bd3fc"
 TURN = 5

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._artifacts import MODEL, PROTOCOL, SMALL, Artifact, load, make
-from benchmarks._bench import datasets, main
+from benchmarks._bench import main
+from tests.datasets import datasets
 
 BEFORE, AFTER = Artifact(MODEL, "pte fp32"), Artifact(SMALL, "pte int8")
 OTHERS = (Artifact(MODEL, "pte int8"), Artifact(SMALL, "pte fp32"))

@@ -15,7 +15,7 @@ it was made from and which sees the window at half the frame rate, so that it co
 - ``causal_top1_drop``: top-1 of ``edge-utd-mhad`` less that of the causal form made from it, UTD-MHAD's trimmed test clips,
   in points; the causal form's is the mean over its seeds.
 - ``segment_f1_*``, ``frame_accuracy``, ``delay_s``, ``false_alarms_per_hour``, ``unseen_rejected``: on streams of test clips with
-  standing still and actions that no one taught between them (``benchmarks._streams``). The table has the window's way, too.
+  standing still and actions that no one taught between them (``tests.streams``). The table has the window's way, too.
 - ``day_*``: three persons at 30 Hz in virtual time, the same half minute again and again: growth of memory, drift of the state
   from one round to the next, and whether the events are those of the first rounds.
 
@@ -38,7 +38,6 @@ import numpy as np
 
 from benchmarks._artifacts import LIVE, MODEL, Artifact, make
 from benchmarks._bench import CACHE, interleave, main
-from benchmarks._streams import Score, Stream, play, streams
 from benchmarks.accuracy import imported
 from benchmarks.certainty import unseen_clips
 from edgeskel.runtime import Event, Session
@@ -46,6 +45,7 @@ from edgeskel.runtime.engines import Engine
 from edgeskel.runtime.live_modes import Streaming
 from edgeskel.runtime.step_artifact import Stepper
 from edgeskel.skeleton import Frame
+from tests.streams import Score, Stream, play, streams
 
 if TYPE_CHECKING:
     from edgeskel.data import Store

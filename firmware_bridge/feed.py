@@ -130,7 +130,7 @@ class LiveFeed(Feed):
         self._filming: threading.Thread | None = None
         self._closed = threading.Event()
         self._pumping: asyncio.Task[None] | None = None
-        self._slept = _slept_ns()
+        self._slept = suspended_ns()
         self._disk: OSError | None = None
         self._recording = threading.Lock()
         self._recorder = None if record is None else Recorder(record)
@@ -185,7 +185,7 @@ class LiveFeed(Feed):
             items = self._take()
             if self._disk is not None:
                 raise self._disk
-            slept = _slept_ns() - self._slept
+            slept = suspended_ns() - self._slept
             if slept > SLEPT_NS:
                 self._slept += slept
                 items.append(Notice(f"this computer was asleep for {slept / 1e9:.0f} s; what devices sent meanwhile is lost"))
@@ -358,7 +358,7 @@ class LiveFeed(Feed):
             self._closed.wait(AGAIN_S)
 
 
-def _slept_ns() -> int:
+def suspended_ns() -> int:
     """How long this computer has been asleep since it was started; 0 where the system does not say."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return 0 if clock is None else time.clock_gettime_ns(clock) - time.monotonic_ns()

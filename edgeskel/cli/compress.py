@@ -103,7 +103,7 @@ def compress(config: Compress) -> Report:
     told = record.read(source)
     store = None if config.data is None else Store.open(config.data)
     parts = None if store is None else _parts(config, store, told)
-    clips = None if store is None or parts is None else _clips(model, store, parts)
+    clips = None if store is None or parts is None else training_clips(model, store, parts)
     trained = record.Training.of(told)
     unseen = None if store is None or trained is None or not trained.knows(store) else True
     inputs = None
@@ -201,7 +201,7 @@ def _parts(config: Compress, store: Store, told: Mapping[str, Any]) -> Split:
     return parts
 
 
-def _clips(model: Recogniser, store: Store, parts: Split) -> WindowSet:
+def training_clips(model: Recogniser, store: Store, parts: Split) -> WindowSet:
     from edgeskel.runtime.bundle import Window
     from export.windows import calibration_windows
 

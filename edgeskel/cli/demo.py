@@ -69,7 +69,7 @@ def demo(config: Demo) -> Report:
     console = open_console()
     results: list[dict[str, Any]] = []
     stale = False
-    for number, step in enumerate(_steps(out, config), start=1):
+    for number, step in enumerate(steps(out, config), start=1):
         console.rule(f"{number}. {step.title}", align="left")
         console.print(f"$ {step.command}", style="bold", soft_wrap=True)
         record = out / "steps" / f"{number:02}-{step.words[0]}.json"
@@ -90,7 +90,7 @@ def demo(config: Demo) -> Report:
     return _summary(results, out)
 
 
-def _steps(out: Path, config: Demo) -> Iterator[DemoStep]:
+def steps(out: Path, config: Demo) -> Iterator[DemoStep]:
     """The whole way. A step is worked out when its turn comes, because the last ones depend on what is in the store."""
     store, model, small = out / "store", out / "model", out / "small"
     jetson, android, recording = out / "jetson", out / "android", out / "live.npz"

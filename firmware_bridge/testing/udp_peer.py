@@ -40,8 +40,8 @@ class UdpPeer:
         self._socket.bind((host, 0))
         self._socket.setblocking(False)
         self._receiver = ("127.0.0.1", port)
-        self._network = network or NetworkModel()
-        self._chance = random.Random(self._network.seed)
+        self.network = network or NetworkModel()
+        self._chance = random.Random(self.network.seed)
         self._held: bytes | None = None
         self.lost: list[int] = []
         self.sent = 0
@@ -55,14 +55,14 @@ class UdpPeer:
     def send(self, data: bytes) -> None:
         """One datagram through the network."""
         number, self.sent = self.sent, self.sent + 1
-        if self._chance.random() < self._network.loss:
+        if self._chance.random() < self.network.loss:
             self.lost.append(number)
             return
-        if self._held is None and self._chance.random() < self._network.reorder:
+        if self._held is None and self._chance.random() < self.network.reorder:
             self._held = data
             return
         self._put(data)
-        if self._chance.random() < self._network.repeat:
+        if self._chance.random() < self.network.repeat:
             self._put(data)
         if self._held is not None:
             self._put(self._held)

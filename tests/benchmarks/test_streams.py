@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks._streams import Score, Stream, hits
 from edgeskel.runtime import UNKNOWN, Event
 from edgeskel.skeleton import Frame
+from tests.streams import Score, Stream, hits
 
 NOBODY = np.zeros((0, 20, 3), np.float32), np.zeros((0, 20), np.float32)
 STREAM = Stream([Frame(index / 30, *NOBODY) for index in range(300)], [(1.0, 3.0, "wave"), (6.0, 8.0, "clap")],

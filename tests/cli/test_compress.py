@@ -133,14 +133,14 @@ def test_its_own_fold_and_validation_part_are_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: list[tuple[str, ...]] = []
-    clips_of = compress._clips
+    clips_of = compress.training_clips
 
     def watched(*given: Any) -> Any:
         clips = clips_of(*given)
         looked.append(clips.sources)
         return clips
 
-    monkeypatch.setattr(compress, "_clips", watched)
+    monkeypatch.setattr(compress, "training_clips", watched)
     status, found = run(capsys, str(trained("loso", 2, "subject:1")), "--data", str(store), "--out",
                         str(tmp_path / "small"), "--fine-tune", "1", "--threads", "1", "--drop", "100")
     assert status == 0

@@ -50,7 +50,7 @@ def _plan(monkeypatch: pytest.MonkeyPatch, *numbers: int, by_engines: bool = Fal
             file = out / f"{place}.txt"
             yield demo.DemoStep(f"Step {place}", ("write", str(number), "--out", str(file)), (file,), by_engines)
 
-    monkeypatch.setattr(demo, "_steps", steps)
+    monkeypatch.setattr(demo, "steps", steps)
 
 
 def test_second_run_goes_on_where_the_first_stopped(

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from edgeskel.cli.main import main
-from edgeskel.models import folder_of
+from edgeskel.models import folder_of, from_pretrained
 from edgeskel.runtime.segmentation import SEGMENTER, read_segmenter
 from firmware_bridge.recording import save_recording
+from tests.stores import without
 
 MODEL = "edge-utd-mhad-22"
 TRAIN, TEST = "1,3,5,7", "2,4,6,8"
@@ -60,7 +61,7 @@ def test_learned_from_files_and_recognised_live(capsys: pytest.CaptureFixture[st
     status, data = call(capsys, "labels")
     assert status == 0 and data["labels"] == [{"label": "deep squat", "demonstrations": 5, "kept": 5}]
 
-    from benchmarks.live import played
+    from tests.streams import played
 
     squats = [utd_store[index] for index in range(len(utd_store)) if utd_store.index["subject"][index] == b"2"
               and utd_store.labels[int(utd_store.index["label"][index])] == "squat"]
@@ -78,7 +79,7 @@ def test_learned_from_files_and_recognised_live(capsys: pytest.CaptureFixture[st
 
 
 def test_enrolled_from_a_live_source(capsys: pytest.CaptureFixture[str], here: Path, utd_store: Any) -> None:
-    from benchmarks.live import played
+    from tests.streams import played
 
     clips = [utd_store[index] for index in range(len(utd_store)) if utd_store.index["subject"][index] == b"1"
              and utd_store.labels[int(utd_store.index["label"][index])] == "squat"]
@@ -193,9 +194,8 @@ def test_from_one_device_to_another_and_into_a_recogniser(capsys: pytest.Capture
 def test_the_last_layers_learn_on_what_a_bundle_brings(capsys: pytest.CaptureFixture[str], here: Path,
                                                        files: Callable[..., list[str]], utd_store: Any) -> None:
     pytest.importorskip("executorch", reason="pip install 'edgeskel[export-mobile]'")
-    from benchmarks.learning import base_store
-
-    base_store(utd_store, 0, here / "store")
+    known = from_pretrained(MODEL).config.labels
+    without(utd_store, [label for label in utd_store.labels if label not in known], here / "store")
     (here / "board.toml").write_text('extends = "host"\nartifacts = ["onnx-fp32"]\n')  # the others take minutes and are not used
     status, data = call(capsys, "export", MODEL, "--target", "board.toml", "--latent-replay", "--calibration", "store", "--out",
                         "bundle")

@@ -194,7 +194,7 @@ def test_an_interrupt_or_a_full_disk_leaves_no_half_store(copy: Copy, failure: B
         raise failure
 
     if when == "writing":
-        monkeypatch.setattr(StoreWriter, "_write", fail)
+        monkeypatch.setattr(StoreWriter, "add", fail)
     with pytest.raises(type(failure)):
         import_dataset("utd-mhad", folder, folder.parent / "store", progress=progress)
     assert [path.name for path in folder.parent.iterdir()] == ["set"]

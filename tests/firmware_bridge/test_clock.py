@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.clock import errors_ms, wander
 from firmware_bridge.clock import WINDOW_S, Clock, LowerHull
 from firmware_bridge.samples import Flags, Reading
+from tests.firmware_bridge.clock_errors import errors_ms, wander
 
 
 @pytest.mark.parametrize("ppm", [-100, 0, 100])

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from benchmarks._field_mounting import sensors
-from benchmarks.fusion import paired
 from edgeskel import topologies
 from edgeskel.errors import DeviceError, InvalidClip, UnknownChoice
 from edgeskel.geometry import about_up, conjugate, multiply, rotate
@@ -25,6 +23,8 @@ from firmware_bridge.orientation import OrientationSettings
 from firmware_bridge.samples import Flags, Reading
 from firmware_bridge.testing.wearer import Wearer
 from firmware_bridge.worn_sensor import SensorSetup
+from tests.firmware_bridge.fusion_errors import paired
+from tests.firmware_bridge.mounting_faults import sensors
 
 LAYOUT = topologies.get("kinect-v2")
 SPARSE = ("pelvis", "left_forearm", "right_forearm", "left_shank", "right_shank", "head")

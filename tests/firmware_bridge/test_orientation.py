@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from benchmarks._field_mounting import Sensor, faults, judge, sensors
-from benchmarks.orientation import estimate, read_trial, rmse_deg
 from edgeskel.errors import DeviceError, UnknownChoice
 from edgeskel.geometry import conjugate, multiply, rotate
 from firmware_bridge.orientation import UPS, Orientation, OrientationSettings, OrientedSample
 from firmware_bridge.samples import Reading, Vector
+from tests.firmware_bridge.broad import estimate, read_trial, rmse_deg
+from tests.firmware_bridge.mounting_faults import Sensor, faults, judge, sensors
 
 G = 9.80665
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks._field_signals import Motion, estimate, gap_errors_deg, jitter_errors_deg, motion, tilt_deg
 from edgeskel.errors import DeviceError
 from edgeskel.geometry import conjugate, multiply
 from firmware_bridge.clock import Clock
@@ -22,6 +21,7 @@ from firmware_bridge.orientation import Orientation, OrientationSettings, Orient
 from firmware_bridge.samples import Chunk, Reading
 from firmware_bridge.signal_merger import SignalMerger
 from firmware_bridge.worn_sensor import SensorSetup, WornSensor
+from tests.firmware_bridge.signal_errors import Motion, estimate, gap_errors_deg, jitter_errors_deg, motion, tilt_deg
 
 ROTATION, TRANSLATION, COMBINED = ("06_undisturbed_fast_rotation_A", "16_undisturbed_fast_translation_B",
                                    "21_undisturbed_fast_combined")

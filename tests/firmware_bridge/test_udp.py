@@ -218,7 +218,7 @@ def test_a_link_answers_each_sender_and_counts_what_the_network_lost(peer_at: Pe
                     peer.send(number(n))
                 await asyncio.sleep(0)
             for n in range(400, 402):  # what was held back is out
-                peers[0]._network = NetworkModel()
+                peers[0].network = NetworkModel()
                 peers[0].send(number(n))
             lost = peers[0].lost
             await until(lambda: link.health.received + link.health.late >= 400 + 402 - len(lost))

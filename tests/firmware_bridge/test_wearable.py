@@ -511,7 +511,7 @@ def test_a_camera_that_fails_is_named_and_opened_again(monkeypatch: pytest.Monke
 
 def test_a_computer_that_was_asleep_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     asleep = iter([5_000_000_000, 5_000_000_000, 65_000_000_000])
-    monkeypatch.setattr("firmware_bridge.feed._slept_ns", lambda: next(asleep, 65_000_000_000))
+    monkeypatch.setattr("firmware_bridge.feed.suspended_ns", lambda: next(asleep, 65_000_000_000))
     with PtyNode(rate_hz=100) as device, LiveFeed({device.address: None}) as feed:
         said = [item.text for _, (_, items) in zip(range(5), feed, strict=False) for item in items if isinstance(item, Notice)]
     assert said == ["this computer was asleep for 60 s; what devices sent meanwhile is lost"]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks._streams import Stream, streams
 from edgeskel.runtime import Event, EventConfig, Session
 from edgeskel.runtime.tracking import Tracks
 from edgeskel.skeleton import Frame
 from tests.runtime.test_live import KINECT, LABELS, CountingEngine, Window
+from tests.streams import Stream, streams
 
 SECONDS = 40.0
 RATES = (15, 20, 25, 50, 60, 100, 120)

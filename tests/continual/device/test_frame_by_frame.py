@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.live import played
 from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore, with_learned
 from edgeskel.embedding import statistics
 from edgeskel.embedding.measure import embeddings
@@ -17,6 +16,7 @@ from edgeskel.models import folder_of, from_pretrained
 from edgeskel.runtime import Event, Session, event_config, session_of
 from edgeskel.runtime.bundle import read_certainty
 from edgeskel.skeleton import Clip, Frame
+from tests.streams import played
 
 MODEL, NAME = "edge-utd-mhad-live", "put a coat on"
 

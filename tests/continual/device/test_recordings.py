@@ -68,7 +68,7 @@ def test_demonstrations_that_teach_nothing(base_session: Any, clips_of: ClipsOf)
 
 
 def test_performances_are_cut_out_of_live_frames(base_session: Any, clips_of: ClipsOf) -> None:
-    from benchmarks.live import played
+    from tests.streams import played
 
     clips = clips_of("squat", "1")[:3]
     frames, spans = played(clips, np.random.default_rng(0))
@@ -82,7 +82,7 @@ def test_performances_are_cut_out_of_live_frames(base_session: Any, clips_of: Cl
 
 def test_a_demonstration_is_cut_where_the_action_would_be_recognised(base_session: Any, clips_of: ClipsOf) -> None:
     """Late, repeated and wild frames are left out by both, and both begin and end at the same frames."""
-    from benchmarks.live import played
+    from tests.streams import played
 
     frames, _ = played(clips_of("throw", "3")[:3], np.random.default_rng(1))
     frames.insert(50, frames[49])

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat
 
-from benchmarks._field_mounting import run_facing
-from benchmarks.fusion import read_walk, record, walk
 from edgeskel.errors import CorruptFile, DeviceError, UnknownChoice
 from edgeskel.geometry import about_up, conjugate, exponential, heading, logarithm, multiply, normalise, rotate
 from firmware_bridge.align import resample
 from firmware_bridge.body import MOVEMENTS, POSES, SEGMENTS, Calibration, Track, calibrate, check_limbs
 from firmware_bridge.orientation import Orientation, OrientationSettings
 from firmware_bridge.samples import Reading
+from tests.firmware_bridge.fusion_errors import read_walk, record, walk
+from tests.firmware_bridge.mounting_faults import run_facing
 
 Float64 = np.ndarray
 

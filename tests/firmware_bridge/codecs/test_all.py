@@ -12,9 +12,9 @@ from itertools import islice
 
 import pytest
 
-from benchmarks._packets import SPECIMENS, Specimen, footprint, mutants, specimen
 from firmware_bridge.codecs import CODECS, Codec, create
 from firmware_bridge.samples import Chunk, DeviceStatus, Reading
+from tests.firmware_bridge.codecs.packets import SPECIMENS, Specimen, footprint, mutants, specimen
 
 DAMAGED = 10_000
 SLACK = 2048  # bytes: list and dictionary slots, numbers, short texts

@@ -179,3 +179,17 @@ def _hits(events: Sequence[tuple[float, float, str]], spans: Sequence[tuple[floa
             free.remove(best)
         found.append(hit)
     return found
+
+
+def played(clips: list[Clip], rng: np.random.Generator) -> tuple[list[Frame], list[tuple[float, float, str]]]:
+    """Clips one after the other at 30 frames per second, and (start, end, label) of each."""
+    frames: list[Frame] = []
+    spans = []
+    for clip in clips:
+        begin = len(frames) / 30
+        spans.append((begin, begin + clip.frames / 30, clip.label))
+        still = np.repeat(clip.joints[:, -1:], int(rng.integers(15, 37)), axis=1)
+        trembling = still + rng.normal(scale=0.004, size=still.shape)
+        for joints in np.concatenate([clip.joints, trembling], axis=1).transpose(1, 0, 2, 3).astype(np.float32):
+            frames.append(Frame(len(frames) / 30, joints, np.ones(joints.shape[:2], np.float32)))
+    return frames, spans
