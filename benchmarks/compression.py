@@ -8,6 +8,8 @@ chosen by accuracy; the table has others, from the first seed.
 - ``hyperformer_params_saved``: percent of the parameters.
 - ``hyperformer_top1_drop``: points of test accuracy from the uncompressed to the truncated and fine-tuned one, mean over
   the seeds; below 0 is a gain.
+- ``budget_over_uniform_top1``, ``budget_over_uniform_low``: what ranks by sensitivity are ahead of the uniform rank in points of
+  test accuracy, and the lower end of the 95 % interval (``benchmarks/_budget.py``).
 
 It takes hours. Every training is kept in ``benchmarks/cache`` and resumed, every measurement too; run it again after an
 interruption. ``--quick`` does the same with a recogniser of 72 channels and 3 blocks, on six classes.
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks import _budget
 from benchmarks._bench import CACHE, main
 from edgeskel.cli.report import console
 from edgeskel.files import atomic_write
@@ -61,11 +64,17 @@ def measure(quick: bool) -> dict[str, Any]:
     if quick:
         torch.set_num_threads(1)  # the layers are too small to share
         with tempfile.TemporaryDirectory() as folder:
-            return _figures(QUICK, _run(QUICK, _few_classes(Path(folder)), Path(folder)))
+            return _joined(_figures(QUICK, _run(QUICK, _few_classes(Path(folder)), Path(folder))), _budget.measure(quick))
     store = CACHE / "utd-mhad"
     if not (store / "store.json").is_file():
         _import(store)
-    return _figures(FULL, _run(FULL, store, CACHE / "hyperformer"))
+    return _joined(_figures(FULL, _run(FULL, store, CACHE / "hyperformer")), _budget.measure(quick))
+
+
+def _joined(*parts: dict[str, Any]) -> dict[str, Any]:
+    """The figures of all, and their tables."""
+    tables = {name: table for part in parts for name, table in part["tables"].items()}
+    return {name: value for part in parts for name, value in part.items() if name != "tables"} | {"tables": tables}
 
 
 def _import(path: Path) -> Path:
