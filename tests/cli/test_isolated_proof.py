@@ -80,7 +80,8 @@ def test_no_flipped_bit_ends_a_program(damaged: list[Path], tmp_path: Path) -> N
                    topologies.get("kinect-v1"))
     refused = 0
     for bundle in damaged:
-        for words in (("verify", bundle), ("run", f"replay:{recording}?speed=0", "--bundle", bundle, "--engine", "executorch")):
+        run = ("run", f"replay:{recording}?speed=0", "--bundle", bundle, "--engine", "executorch")
+        for words in (("verify", bundle), run)[: 2 if bundle is damaged[0] else 1]:
             status, data = called(tmp_path / "cache", *words)
             assert status in (0, 1)
             if "ended its process by SIG" in str(data.get("error")):
