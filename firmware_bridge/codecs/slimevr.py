@@ -96,7 +96,7 @@ class SlimeVRCodec:
         return facts + self._readings([part for part in meanings if isinstance(part, SlimeVRMotion)])
 
     def _in_order(self, packet: Packet) -> bool:
-        """Whether the packet is newer than the last one; books what is missing between the two, and a new beginning."""
+        """Whether the packet is newer than the last one; counts what is missing between the two, and a new beginning."""
         if any(kind == HANDSHAKE for kind, _ in packet.parts):
             self._greeted = True
             return True

@@ -164,7 +164,7 @@ def test_owotracks_old_dialect() -> None:
 
 
 def missing(found: list[Reading]) -> int:
-    """What a ledger per sensor counts."""
+    """What a sequence tracker per sensor counts."""
     lost, last = 0, {}
     for reading in found:
         assert reading.sequence is not None
@@ -279,7 +279,7 @@ def test_whole_packets_that_tell_no_motion_are_no_losses(kind: int) -> None:
     for number in range(1, 101, 2):
         (reading,) = codec.decode(Chunk(encode_packet(number, encode_rotation(0, (1.0, 0.0, 0.0, 0.0))), number * 10**7))
         assert isinstance(reading, Reading) and reading.flags is Flags.NONE
-        assert tracker.enter(reading, number * 10**7).missing == 0
+        assert tracker.update(reading, number * 10**7).missing == 0
         body = struct.pack(">Bf", number % 8, 0.42) if kind == 26 else struct.pack(">3f", 0.1, 0.2, 0.3)
         assert codec.decode(Chunk(encode_packet(number + 1, (kind, body)), (number + 1) * 10**7)) == []
     assert (codec.counts.frames, codec.counts.bad, tracker.lost) == (100, 0, 0)
