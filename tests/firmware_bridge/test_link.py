@@ -548,7 +548,8 @@ def test_a_reader_is_woken_when_all_those_have_sent_that_it_waits_for() -> None:
             for _ in range(8):  # nor does a watchdog wake it, which looks every half second
                 assert (await waited(clock() / 1e9 + 0.3, ()))[0] == pytest.approx(0.3, abs=0.002)
             drain()
-            await asyncio.sleep(0.05)  # something of the quick one waits already
+            while not several.links[0].unread:  # something of the quick one waits already
+                await asyncio.sleep(0.001)
             begin = clock()
             await wait(math.inf, ["quick"])
             await wait()
