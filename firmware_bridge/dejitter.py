@@ -34,7 +34,7 @@ SETTLING = 64
 """Readings over which the size of the jitter is averaged."""
 LEAST_JITTER = 0.05
 """Share of the period that jitter is taken to have at least, when it is judged whether a reading is missing."""
-SURE = 12.0
+LOG_LIKELIHOOD_RATIO = 12.0
 """Log likelihood ratio at which readings are missing: once in e**12 readings it is said of jitter. Deviations that come in runs,
 as of readings that wait for each other, tell less: the ratio is higher by what their correlation says."""
 PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
@@ -42,7 +42,7 @@ PLAIN, PLAIN_AMONG_JITTER = 5.0, 10.0
 part of a period, it may have a long tail."""
 OLD, OLD_AMONG_JITTER = 4.0, 6.0
 """And by which one is early that is older than the one before, and no new one."""
-MOST_ALIKE = 0.9
+MOST_CORRELATION = 0.9
 """Correlation of neighbouring deviations that is allowed for at most, of ten readings that came in one packet."""
 BLOCK = 16
 """Readings by which a changed rate is noticed."""
@@ -129,17 +129,17 @@ class Dejitter:
         """
         stamps = np.asarray(times, dtype=np.float64)
         steps = np.diff(stamps)
-        slope, even, late, alike = _line(np.arange(len(stamps), dtype=np.float64), stamps)
+        slope, even, late, correlation = _line(np.arange(len(stamps), dtype=np.float64), stamps)
         guess = nominal_s if nominal_s is not None else float(np.median(steps))
         if guess > LEAST_PERIOD_S:
             counts = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(steps / guess)))])
-            period, jitter, behind, alike_then = _line(counts, stamps)
+            period, jitter, behind, correlation_then = _line(counts, stamps)
             if jitter < EVEN * period and abs(period / guess - 1) < NOMINAL_SLACK:
                 # Over the whole span it is known to the last digit, which the middle of the single steps is not.
                 if jitter < 1e-6 * period:
                     period, behind = float((stamps[-1] - stamps[0]) / counts[-1]), 0.0
                 likely = nominal_s or _round_rate(period)
-                fits = _fits(period, likely, _uncertain(jitter, len(stamps), alike_then))
+                fits = _fits(period, likely, _uncertain(jitter, len(stamps), correlation_then))
                 return cls(period, jitter, len(stamps), late=behind, known=len(stamps), likely=likely if fits else None)
         if nominal_s is not None and slope > (1 + NOMINAL_SLACK) * nominal_s:
             return cls(nominal_s, even, 4)  # some are missing, who knows which
@@ -147,7 +147,7 @@ class Dejitter:
             slope = max(float(stamps.max() - stamps.min()) / len(stamps), LEAST_PERIOD_S)
         count = len(stamps)
         likely = nominal_s or _round_rate(slope)
-        fits = _fits(slope, likely, _uncertain(even, count, alike))
+        fits = _fits(slope, likely, _uncertain(even, count, correlation))
         return cls(slope, even, count, late=late, known=count, likely=likely if fits else None)
 
     @property
@@ -277,9 +277,9 @@ class Dejitter:
         if self._down <= 0 or not self._declared:
             self._down = self._down_sum = 0.0
             self._down_run = 0
-        if self._up > self._sure:
+        if self._up > self._threshold:
             return self._find(off, max(1, round(self._up_sum / self._up_run / period)), self._up_run)
-        if self._down > self._sure:
+        if self._down > self._threshold:
             return self._find(off, -min(self._declared, max(1, round(-self._down_sum / self._down_run / period))), self._down_run)
         return off
 
@@ -330,21 +330,21 @@ class Dejitter:
 
     def _tune(self) -> None:
         period = self.period
-        # Of deviations of which each is ``alike`` times the one before and something new.
-        alike = min(max(1 + 2 * self._product / self._square, 0.0), MOST_ALIKE) if self._square else 0.0
-        self._jitter = math.sqrt(0.5 * self._square / (1 - alike))
+        # Of deviations of which each is ``correlation`` times the one before and something new.
+        correlation = min(max(1 + 2 * self._product / self._square, 0.0), MOST_CORRELATION) if self._square else 0.0
+        self._jitter = math.sqrt(0.5 * self._square / (1 - correlation))
         self._sigma = max(self._jitter, LEAST_JITTER * period)
         self._exact = self._jitter < EXACT * period
         self._plain = (PLAIN if self._sigma < EVEN * period else PLAIN_AMONG_JITTER) * self._sigma + 0.25 * period
         self._old = (OLD if self._sigma < EVEN * period else OLD_AMONG_JITTER) * self._sigma + 0.5 * period
-        self._sure = SURE * (1 + alike) / (1 - alike)
+        self._threshold = LOG_LIKELIHOOD_RATIO * (1 + correlation) / (1 - correlation)
         noise = max(self._jitter**2, 1e-18) * period  # of stamps, as a density
         swift = (WANDER * WANDER / noise) ** 0.25 * period  # of the loop, radians in a period
         self._phase_gain = min(max(math.sqrt(2) * swift, 4 / self._learnt), FASTEST_GAIN)
         self._period_gain = min(max(swift * swift, 6 / self._learnt**2), STEEPEST_GAIN)
         # The loop knows the period as a line through so many readings would.
         known = math.sqrt(6 / self._period_gain)
-        if self._doubted and abs(self._free_period) > LIKELY * _uncertain(self._jitter, known, alike):
+        if self._doubted and abs(self._free_period) > LIKELY * _uncertain(self._jitter, known, correlation):
             self.period += self._free_period
             self.time += self._free_time
             self._late -= self._free_time  # of a first stamp that is still to come
@@ -354,10 +354,10 @@ class Dejitter:
 def round_period(counts: Float64, stamps: Float64) -> tuple[float, bool]:
     """Seconds of a count, by a line through (K,) counts and stamps, and whether that is as good as a multiple of 5 Hz; it is that
     then."""
-    slope, jitter, _, alike = _line(counts, stamps)
+    slope, jitter, _, correlation = _line(counts, stamps)
     step = float(counts[-1] - counts[0]) / (len(counts) - 1)
     likely = _round_rate(slope)
-    fits = _fits(slope, likely, _uncertain(jitter, len(counts), alike) / step)
+    fits = _fits(slope, likely, _uncertain(jitter, len(counts), correlation) / step)
     return (likely, True) if fits else (slope, False)
 
 
@@ -371,17 +371,17 @@ def _round_rate(period: float) -> float:
     return 1 / (5 * round(0.2 / period)) if 0.2 / period > 2 else period
 
 
-def _uncertain(jitter: float, readings: float, alike: float) -> float:
-    """Standard deviation of the slope of a line through so many stamps, seconds for each; neighbours correlate by ``alike``."""
-    return jitter * math.sqrt(12 / readings**3 * (1 + alike) / (1 - alike))
+def _uncertain(jitter: float, readings: float, correlation: float) -> float:
+    """Standard deviation of the slope of a line through so many stamps, seconds for each, whose neighbours correlate."""
+    return jitter * math.sqrt(12 / readings**3 * (1 + correlation) / (1 - correlation))
 
 
 def _line(counts: Float64, stamps: Float64) -> tuple[float, float, float, float]:
-    """Least squares: seconds for each count; of what is left the standard deviation, the first, and how alike neighbours are."""
+    """Least squares: seconds for each count; of what is left the deviation, the first, and neighbours' correlation."""
     x = counts - counts.mean()
     y = stamps - stamps.mean()
     slope = float((x @ y) / (x @ x))
     left = y - slope * x
     square = float(left @ left)
-    alike = float(left[1:] @ left[:-1]) / square if square else 0.0
-    return slope, math.sqrt(square / len(left)), float(left[0]), min(max(alike, 0.0), MOST_ALIKE)
+    correlation = float(left[1:] @ left[:-1]) / square if square else 0.0
+    return slope, math.sqrt(square / len(left)), float(left[0]), min(max(correlation, 0.0), MOST_CORRELATION)

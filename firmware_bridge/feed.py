@@ -107,7 +107,7 @@ class LiveFeed(Feed):
     Args:
         devices: address -> rate in Hz to ask for, None for the device's default.
         camera: a source of frames that is not entered yet; entered and left here, and entered again when it fails.
-        enrolment: who may be heard; None hears every device (to look at, or to record).
+        allowlist: who may be heard; None hears every device (to look at, or to record).
         record: an MCAP file that must not exist: takes bytes, readings and camera frames, each written before it is handed over.
 
     Raises:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class Replay:
 
     speed: float
     loop: float
+    faults: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,

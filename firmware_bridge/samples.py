@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Flag, auto
+from enum import Flag
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,18 +46,16 @@ class Chunk(NamedTuple):
 
 
 class Flags(Flag):
-    """What is to be known about a reading."""
+    """What is to be known about a reading. The values stand in recordings."""
 
     NONE = 0
-    GAP = auto()
+    GAP = 1
     """Readings were lost right before this one."""
-    SATURATED = auto()
+    SATURATED = 2
     """A value stands at the end of the sensor's range."""
-    INTERPOLATED = auto()
-    """Made from its neighbours, not measured."""
-    REBOOTED = auto()
+    REBOOTED = 8
     """The first one after the device started anew: its clock and counter begin a new epoch."""
-    TIME_INTERPOLATED = auto()
+    TIME_INTERPOLATED = 16
     """Measured, but the device sent its time for a whole batch: this one's was spread over it at the rate."""
 
 

@@ -28,6 +28,10 @@ class Source(Protocol):
     spans: tuple[Span, ...]
     """What is performed when, where the source knows; else empty."""
 
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """How often a camera's frames were refused, by reason (:data:`firmware_bridge.cameras.FAULTS`); else empty."""
+
     def __enter__(self) -> Source:
         """Open what is needed."""
 

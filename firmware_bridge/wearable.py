@@ -79,6 +79,12 @@ class Wearable:
         """The camera's newest frame, for a picture."""
 
     @property
+    def faults(self) -> Mapping[str, int]:
+        """Of the live camera, as it says; empty without one."""
+        camera = self.feed.camera if isinstance(self.feed, LiveFeed) else None
+        return camera.faults if camera is not None else {}
+
+    @property
     def health(self) -> list[LinkHealth]:
         """How each device's link is doing; empty for a recording."""
         return self.feed.health

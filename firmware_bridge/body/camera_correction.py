@@ -100,7 +100,6 @@ class CameraCorrection:
         self.late = 0.0
         """Seconds by which the camera's times are late, as found."""
         self._finds = 0
-        self._segments = tuple(segments)
         names = topology.joints
         self._names = names
         bones = [(row, names.index(_BONES[s][0]), names.index(_BONES[s][1])) for row, s in enumerate(segments)
@@ -208,10 +207,10 @@ class CameraCorrection:
         turned = turns[self._pieces[row]]
         ours, theirs = rotate(turned, _standing_bones(skeleton, a, b)), seen.joints[b] - seen.joints[a]
         length = np.linalg.norm(theirs, axis=-1)
-        alike = max(1.0, 2 * ERROR_CORRELATION_S / self.passed(seen.time))
+        correlated_frames = max(1.0, 2 * ERROR_CORRELATION_S / self.passed(seen.time))
         variance, lasting = (2 * (off / np.maximum(length, JOINT_STD_M)) ** 2 for off in (JOINT_STD_M, PLACED))
         return Bones(row, turned, ours / np.linalg.norm(ours, axis=-1, keepdims=True),
-                     theirs / np.maximum(length, 1e-6)[:, None], alike * variance, lasting)
+                     theirs / np.maximum(length, 1e-6)[:, None], correlated_frames * variance, lasting)
 
     def common_heading(self, bones: Bones) -> float | None:
         """The heading of all sensors together against the camera, once enough frames agree; else None."""
@@ -289,11 +288,11 @@ class CameraCorrection:
             far = ((off - middle) ** 2).sum(axis=-1) / (3 * unsure)
             weight = np.where(used, 1 / unsure / np.maximum(1.0, far / OUTLIER**2), 0.0)
         blind = not measured[self._legs].all()
-        alike = max(1.0, 2 * ERROR_CORRELATION_S / passed)
-        at = root.see(seen.time, middle, (1.0 if blind else alike) / float(weight.sum()), blind=blind)
+        correlated_frames = max(1.0, 2 * ERROR_CORRELATION_S / passed)
+        at = root.see(seen.time, middle, (1.0 if blind else correlated_frames) / float(weight.sum()), blind=blind)
         left = off - at
         far = (left**2).sum(axis=-1) / (3 * unsure)
-        noise = noise * np.where(carried, alike, 1.0) * np.maximum(1.0, far / OUTLIER**2)
+        noise = noise * np.where(carried, correlated_frames, 1.0) * np.maximum(1.0, far / OUTLIER**2)
         seen_by = self._covariance.sum(axis=2)  # both add up to what is seen
         gain = np.where(used[:, None], seen_by / (seen_by.sum(axis=1) + noise)[:, None], 0.0)
         self._residual[:, 0] += gain[:, :1] * rotate(conjugate(axes), left)

@@ -60,7 +60,6 @@ class Gatt:
         notify: characteristics to subscribe to, in order.
         names: advertised names begin with one of these.
         least_mtu: the smallest ATT MTU at which its packets arrive whole.
-        manufacturer: Bluetooth SIG company identifier in its advertisement, if it has one.
         acquire: its notifications may be taken through a socket (BlueZ's AcquireNotify), which some makers' devices do not
             get on with.
     """
@@ -69,7 +68,6 @@ class Gatt:
     notify: tuple[str, ...]
     names: tuple[str, ...] = ()
     least_mtu: int = 23
-    manufacturer: int | None = None
     acquire: bool = False
 
 

@@ -104,7 +104,6 @@ class DotCodec:
         notify=(LONG, MEDIUM, SHORT, BATTERY, REPORT),
         names=("Movella DOT", "Movella Dot", "Xsens DOT", "Xsens Dot"),
         least_mtu=WHOLE[LONG] + 3,
-        manufacturer=2182,
     )
     sequence_bits: ClassVar[int | None] = None
     clock_bits: ClassVar[int | None] = 32

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgeskel.errors import UnknownChoice, UsageError
@@ -34,7 +33,7 @@ from firmware_bridge.codecs.node_frame import (
 )
 from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 
-__all__ = ["COMMANDS", "NOTIFICATIONS", "SERVICE", "Answer", "NodeCodec"]
+__all__ = ["COMMANDS", "NOTIFICATIONS", "SERVICE", "NodeCodec"]
 
 SERVICE = "70ad0001-2093-4e7c-b4b1-a29182aa9a72"
 NOTIFICATIONS = "70ad0002-2093-4e7c-b4b1-a29182aa9a72"
@@ -44,36 +43,6 @@ HIGHEST_RATE_HZ = 1000
 ALL_SENSORS = 0xFF
 _RECENT = 16
 _HALF_CLOCK = 1 << 31
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An acknowledgement and when it came.
-
-    Args:
-        body: what the node said.
-        host_ns: ``time.monotonic_ns()`` of the chunk that completed it.
-    """
-
-    body: Acknowledgement
-    host_ns: int
-
-    def round_trip(self) -> tuple[float, int, float] | None:
-        """Of a time sync: host time and device time of one moment, and how far they may be apart.
-
-        The command was on its way out and the answer on its way back between the two host times; the moment is their
-        middle, wrong by at most half of the travelling time (Cristian, Probabilistic clock synchronization,
-        Distributed Computing 3, 1989, doi:10.1007/BF01784024).
-
-        Returns:
-            (host nanoseconds, device microseconds, uncertainty in nanoseconds), or None for another command.
-        """
-        if self.body.order != Order.TIME_SYNC or self.body.result != Result.DONE or len(self.body.data) != 12:
-            return None
-        asked_ns = int.from_bytes(self.body.data[:8], "little")
-        held_us = (int.from_bytes(self.body.data[8:], "little") - self.body.device_us) % 2**32
-        travelled_ns = self.host_ns - asked_ns - held_us * 1000
-        return asked_ns + travelled_ns / 2, self.body.device_us, max(0.0, travelled_ns / 2)
 
 
 def _fields_of(text: str) -> Fields:
@@ -109,7 +78,7 @@ class NodeCodec:
 
     def __init__(self, fields: Fields | None = None) -> None:
         self.counts: CodecCounts = CodecCounts()
-        self.answers: deque[Answer] = deque(maxlen=_RECENT)
+        self.answers: deque[Acknowledgement] = deque(maxlen=_RECENT)
         """The last acknowledgements, oldest first."""
         self.boot: int | None = None
         """The boot number of the last body; None before the first."""
@@ -131,7 +100,7 @@ class NodeCodec:
             if isinstance(message, Samples):  # nearly all
                 self.counts.frames += 1
                 return list(self._readings(message))
-            return self._take(message, len(chunk.data), chunk.host_ns)
+            return self._take(message, len(chunk.data))
         found: list[Reading | DeviceStatus] = []
         *pieces, self._rest = (self._rest + chunk.data).split(b"\0")
         for piece in pieces:
@@ -142,7 +111,7 @@ class NodeCodec:
             if not piece:  # between the end of a frame and the beginning of the next
                 continue
             body = body_of(piece) if len(piece) <= LONGEST_STUFFED else None
-            found += self._take(parse(body or b""), len(piece) + 1, chunk.host_ns)
+            found += self._take(parse(body or b""), len(piece) + 1)
         if self._skipping or len(self._rest) > LONGEST_STUFFED:
             self.counts.bad += not self._skipping
             self.counts.discarded += len(self._rest)
@@ -187,15 +156,11 @@ class NodeCodec:
         """Ask for a status; a node with a lamp also blinks."""
         return self.command(Order.IDENTIFY)
 
-    def time_sync(self, host_ns: int) -> Write:
-        """Ask for the device time at ``host_ns``, which is ``time.monotonic_ns()`` right before writing."""
-        return self.command(Order.TIME_SYNC, host_ns.to_bytes(8, "little"))
-
     def tare(self, sensor: int | None = None, *, undo: bool = False) -> Write:
         """Make the present heading of ``sensor`` (or all) the world's x axis; ``undo`` gives the node's own back."""
         return self.command(Order.TARE, bytes([ALL_SENSORS if sensor is None else sensor, not undo]))
 
-    def _take(self, message: Message | None, size: int, host_ns: int) -> list[Reading | DeviceStatus]:
+    def _take(self, message: Message | None, size: int) -> list[Reading | DeviceStatus]:
         """Count a body, which took ``size`` bytes, and give what it says."""
         if message is None or isinstance(message, NodeCommand):  # a command is what we write: an echo, not the node
             self.counts.bad += 1
@@ -210,7 +175,7 @@ class NodeCodec:
                 battery=message.battery, temperature=message.temperature, identity=message.identity or None,
                 firmware=message.firmware or None, text="started" if message.started else None,
             )]  # fmt: skip
-        self.answers.append(Answer(message, host_ns))
+        self.answers.append(message)
         return [DeviceStatus(text=_refusal(message))] if message.result != Result.DONE else []
 
     def _readings(self, samples: Samples) -> list[Reading]:

@@ -17,8 +17,9 @@ CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
 
 GET_SETTINGS, START, STOP = 1, 2, 3
 RESPONSE, STOPPED = 0xF0, 0x01
-RATE, RESOLUTION, RANGE, RANGE_MILLI, CHANNELS, FACTOR = range(6)
+RATE, RANGE, FACTOR = 0, 2, 5
 SETTING_BYTES = (2, 2, 2, 4, 1, 4)
+"""Of each kind: rate, resolution, range, range in thousandths, channels, factor."""
 
 REASONS = ("success", "invalid command", "invalid type", "not supported", "invalid length", "invalid parameter",
            "already in that state", "invalid resolution", "invalid rate", "invalid range", "MTU too small",

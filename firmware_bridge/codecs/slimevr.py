@@ -28,7 +28,6 @@ from firmware_bridge.codecs.slimevr_packets import (
     HANDSHAKE_REPLY,
     PING,
     SENSOR_INFO,
-    Echo,
     Facts,
     Packet,
     SlimeVRMotion,
@@ -50,10 +49,7 @@ SERVER_FEATURES = b"\x03"  # bundles, and bundles with short headers
 
 
 class SlimeVRCodec:
-    """One tracker (up to 255 sensors). Sensors are named by their number: ``"0"``, and ``"1"`` for an extension.
-
-    ``round_trip_ns`` is the time from our last answered ping to its echo, None before the first.
-    """
+    """One tracker (up to 255 sensors). Sensors are named by their number: ``"0"``, and ``"1"`` for an extension."""
 
     name: ClassVar[str] = "slimevr"
     gatt: ClassVar[Gatt | None] = None
@@ -63,7 +59,6 @@ class SlimeVRCodec:
 
     def __init__(self) -> None:
         self.counts: CodecCounts = CodecCounts()
-        self.round_trip_ns: int | None = None
         self._ping = 0
         self.reset()
 
@@ -76,7 +71,6 @@ class SlimeVRCodec:
         self._restarted: set[str] = set()
         self._sequences: dict[str, int] = {}
         self._heartbeat_ns: int | None = None
-        self._ping_ns: int | None = None
 
     def decode(self, chunk: Chunk) -> list[Reading | DeviceStatus]:
         """The readings and facts of one datagram; rotation and acceleration of a sensor in one bundle are one reading."""
@@ -89,14 +83,11 @@ class SlimeVRCodec:
             return []
         self.counts.frames += 1
         self.counts.bad += sum(part is None for part in meanings)
-        for part in meanings:
-            if isinstance(part, Echo) and part.number == self._ping and self._ping_ns is not None:
-                self.round_trip_ns, self._ping_ns = chunk.host_ns - self._ping_ns, None
         facts: list[Reading | DeviceStatus] = [part.status for part in meanings if isinstance(part, Facts)]
         return facts + self._readings([part for part in meanings if isinstance(part, SlimeVRMotion)])
 
     def _in_order(self, packet: Packet) -> bool:
-        """Whether the packet is newer than the last one; books what is missing between the two, and a new beginning."""
+        """Whether the packet is newer than the last one; counts what is missing between the two, and a new beginning."""
         if any(kind == HANDSHAKE for kind, _ in packet.parts):
             self._greeted = True
             return True
@@ -173,7 +164,7 @@ class SlimeVRCodec:
             elif kind == SENSOR_INFO:
                 answers.append(Write(encode_sensor_info_reply(body[0], body[1])))
         if self._heartbeat_ns is None or chunk.host_ns - self._heartbeat_ns >= HEARTBEAT_NS:
-            self._heartbeat_ns = self._ping_ns = chunk.host_ns
+            self._heartbeat_ns = chunk.host_ns
             self._ping = self._ping % 0x7FFFFFFF + 1
             answers += [Write(encode_packet(0, (1, b""))),
                         Write(encode_packet(0, (PING, struct.pack(">I", self._ping))))]

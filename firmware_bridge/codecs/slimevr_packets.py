@@ -25,7 +25,7 @@ from firmware_bridge.codecs._values import reaches, unit, within
 from firmware_bridge.samples import DeviceStatus, Flags, Quaternion, Vector
 
 __all__ = [
-    "FEATURES", "HANDSHAKE", "HANDSHAKE_REPLY", "PING", "SENSOR_INFO", "Echo", "Facts", "Meaning", "SlimeVRMotion", "Nothing",
+    "FEATURES", "HANDSHAKE", "HANDSHAKE_REPLY", "PING", "SENSOR_INFO", "Facts", "Meaning", "SlimeVRMotion", "Nothing",
     "Packet", "Part",
     "encode_acceleration", "encode_battery", "encode_bundle", "encode_handshake", "encode_motion", "encode_packet",
     "encode_rotation", "encode_sensor_info", "encode_sensor_info_reply", "encode_signal", "encode_temperature",
@@ -75,17 +75,11 @@ class Facts(NamedTuple):
     status: DeviceStatus
 
 
-class Echo(NamedTuple):
-    """The tracker's answer to the ping of this number."""
-
-    number: int
-
-
 class Nothing(NamedTuple):
     """A proper part that has nothing for a reader."""
 
 
-Meaning = SlimeVRMotion | Facts | Echo | Nothing
+Meaning = SlimeVRMotion | Facts | Nothing
 
 
 def unpack(data: bytes) -> Packet | None:
@@ -197,8 +191,9 @@ def _text(_: int, body: bytes) -> Facts | None:
     return Facts(DeviceStatus(text=_ascii(text))) if len(text) == length else None
 
 
-def _ping(_: int, body: bytes) -> Echo:
-    return Echo(*struct.unpack_from(">I", body))
+def _echo(_: int, body: bytes) -> Nothing:
+    struct.unpack_from(">I", body)  # whole, or no proper part
+    return Nothing()
 
 
 def _ascii(text: bytes) -> str:
@@ -209,7 +204,7 @@ READERS: dict[int, Callable[[int, bytes], Meaning | None]] = {
     ROTATION_OLD: _rotation, SECOND_ROTATION_OLD: _rotation, ROTATION: _rotation, ACCELERATION: _acceleration,
     MOTION: _motion, HANDSHAKE: _handshake, BATTERY: _battery, SENSOR_INFO: _sensor_info, SIGNAL: _signal,
     TEMPERATURE: _temperature, TAP: _event, ERROR: _event, BUTTON: _event, TEXT: _text,
-    PING: _ping,
+    PING: _echo,
 }
 
 

@@ -1,6 +1,6 @@
 """One link per device: it connects, configures, decodes, notices silence, connects again, and counts every loss.
 
-    transport --chunks--> codec --readings--> ledger --samples, gaps, reboots--> outbox --> whoever reads
+    transport --chunks--> codec --readings--> tracker --samples, gaps, reboots--> queue --> whoever reads
 """
 
 from firmware_bridge.link.backoff import Backoff

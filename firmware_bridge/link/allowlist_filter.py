@@ -20,8 +20,8 @@ class AllowlistFilter:
 
     Args:
         address: names the link in messages.
-        enrolment: who may speak; None lets everybody in.
-        outbox: takes :class:`~firmware_bridge.link.DeviceRefused`, once for each stranger.
+        allowlist: who may speak; None lets everybody in.
+        queue: takes :class:`~firmware_bridge.link.DeviceRefused`, once for each stranger.
         clock: nanoseconds.
     """
 
@@ -30,13 +30,13 @@ class AllowlistFilter:
         """Who the device is (see :mod:`firmware_bridge.device_allowlist`), once it is known."""
         self.admitted: bool = allowlist is None
         """Whether what it sends may be handed over."""
-        self._address, self._enrolment, self._queue, self._clock = address, allowlist, queue, clock
+        self._address, self._allowlist, self._queue, self._clock = address, allowlist, queue, clock
         self._refused: set[str] = set()
         self._end: Callable[[BaseException | None], None] | None = None
 
     def open(self, end: Callable[[BaseException | None], None]) -> None:
         """A connection begins, and it is not known to whom; ``end`` ends it."""
-        self.identity, self.admitted, self._end = None, self._enrolment is None, end
+        self.identity, self.admitted, self._end = None, self._allowlist is None, end
 
     def close(self) -> None:
         """The connection has ended."""
@@ -45,9 +45,9 @@ class AllowlistFilter:
     def know(self, identity: str) -> None:
         """Who the device is, by what the transport or the device itself says; ends the connection if it is a stranger."""
         self.identity = identity
-        if self._enrolment is None:
+        if self._allowlist is None:
             return
-        self.admitted = self._enrolment.admits(identity)
+        self.admitted = self._allowlist.admits(identity)
         if not self.admitted:
             self._refuse(identity)
             if self._end is not None:
@@ -56,9 +56,9 @@ class AllowlistFilter:
 
     def admit(self, channel: str) -> bool:
         """Whether the sender of a datagram may speak."""
-        if self._enrolment is None:
+        if self._allowlist is None:
             return True
-        self.admitted = self._enrolment.admits(f"udp:{channel}")
+        self.admitted = self._allowlist.admits(f"udp:{channel}")
         if not self.admitted:
             self._refuse(f"udp:{channel}")
         return self.admitted

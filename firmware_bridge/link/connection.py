@@ -63,7 +63,7 @@ class Link:
         codec: makes a fresh codec; called once for each sender.
         transport: makes a transport that is not open yet; called for each attempt, so that one that hangs is left behind.
         rate_hz: what to ask of the device; None for its default. Also the nominal interval of the watchdog.
-        enrolment: hand over nothing of a device that is not in it; None lets every device through (for recording only).
+        allowlist: hand over nothing of a device that is not in it; None lets every device through (for recording only).
         limit: items that wait for the reader at most; the oldest samples are dropped and counted beyond.
         tap: called with every chunk as it came, before it is decoded: a recorder.
         backoff: waits between attempts.

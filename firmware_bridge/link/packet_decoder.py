@@ -1,4 +1,4 @@
-"""From one device's bytes to items: decoded, booked, and let in or not. It knows nothing of connections."""
+"""From one device's bytes to items: decoded, counted, and let in or not. It knows nothing of connections."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class PacketDecoder:
     Args:
         address: names the device in every item.
         codec: makes a fresh codec; called once for each sender.
-        gate: says who is let in.
-        outbox: takes the items.
+        allowed: says who is let in.
+        queue: takes the items.
         rate_hz: what to ask of senders that are decoded apart.
         tap: called with every chunk as it came.
         clock: nanoseconds.
@@ -46,7 +46,7 @@ class PacketDecoder:
                  tap: Callable[[Chunk], None] | None, clock: Callable[[], int], arrived: Callable[[int, int], None],
                  owe: Callable[[Sequence[Write], str], None]) -> None:
         self.senders: dict[str, SenderState] = {}
-        """Codec and ledgers of each sender, by its channel; of "" where they are not told apart."""
+        """Codec and sequence trackers of each sender, by its channel; of "" where they are not told apart."""
         self.senders_apart = False
         """Whether a chunk's channel is a sender with a codec and counters of its own."""
         self.ordered = True
@@ -126,33 +126,33 @@ class PacketDecoder:
                 self._hear(item, chunk, sender)
             elif self._allowed.admitted:
                 tracker = sender.trackers.get(item.sensor)
-                if tracker is not None and tracker.follows(item, host_ns):  # nearly all
+                if tracker is not None and tracker.update_if_next(item, host_ns):  # nearly all
                     self.received += 1
                     self._queue.put(_sample((self._address, host_ns, sender.epoch, item, chunk.channel)))
                     readings += 1
                 else:
-                    readings += self._book(item, chunk, sender)
+                    readings += self._count(item, chunk, sender)
         if readings:
             self._arrived(readings, now_ns)
 
-    def _book(self, reading: Reading, chunk: Chunk, sender: SenderState) -> int:
+    def _count(self, reading: Reading, chunk: Chunk, sender: SenderState) -> int:
         tracker = sender.tracker(reading.sensor)
         if tracker is None:
             self.faults += 1
             return 0
-        verdict = tracker.enter(reading, chunk.host_ns)
-        if verdict.late:
+        loss = tracker.update(reading, chunk.host_ns)
+        if loss.late:
             return 1
         flags = reading.flags
-        if verdict.rebooted:
+        if loss.rebooted:
             flags |= Flags.REBOOTED
             if tracker.reboots > sender.epoch:
                 sender.epoch = tracker.reboots
-                self._queue.put(Reboot(self._address, chunk.host_ns, sender.epoch, verdict.missing, reading.sensor,
+                self._queue.put(Reboot(self._address, chunk.host_ns, sender.epoch, loss.missing, reading.sensor,
                                         chunk.channel))
-        elif verdict.missing:
+        elif loss.missing:
             flags |= Flags.GAP
-            self._queue.put(Gap(self._address, chunk.host_ns, verdict.missing, reading.sensor, chunk.channel))
+            self._queue.put(Gap(self._address, chunk.host_ns, loss.missing, reading.sensor, chunk.channel))
         if flags is not reading.flags:
             reading = reading._replace(flags=flags)
         self.received += 1

@@ -1,4 +1,4 @@
-"""What a link decodes with: one codec per sender, one ledger per sensor, and the rate of arrival."""
+"""What a link decodes with: one codec per sender, one sequence tracker per sensor, and the rate of arrival."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from firmware_bridge.link.sequence_tracker import SequenceTracker
 __all__ = ["ArrivalRate", "SenderState"]
 
 MOST_SENSORS = 256
-"""Ledgers of one link; a device that names more sensors than that is talking nonsense."""
+"""Sequence trackers of one link; a device that names more sensors than that is talking nonsense."""
 
 
 class SenderState:
-    """Codec and ledgers of one sender.
+    """Codec and sequence trackers of one sender.
 
     Args:
         codec: decodes this sender's bytes and nobody else's.
@@ -31,7 +31,7 @@ class SenderState:
             codec.sequence_bits, codec.clock_bits, codec.clock_tick_us, ordered=ordered)
 
     def tracker(self, sensor: str) -> SequenceTracker | None:
-        """The ledger of a sensor; None beyond the number that a device can have."""
+        """The sequence tracker of a sensor; None beyond the number that a device can have."""
         tracker = self.trackers.get(sensor)
         if tracker is None and len(self.trackers) < MOST_SENSORS:
             tracker = self.trackers[sensor] = self._make()
@@ -39,7 +39,7 @@ class SenderState:
         return tracker
 
     def reopened(self) -> None:
-        """The transport was opened anew: forget half a frame and who it was, keep the books."""
+        """The transport was opened anew: forget half a frame and who it was, keep the counts."""
         self.codec.reset()
         self.identity = None
         for tracker in self.trackers.values():

@@ -46,7 +46,7 @@ LATE = LossReport(late=True)
 
 
 class SequenceTracker:
-    """The books of one series: one sensor of one device.
+    """Counts what one sensor of one device lost.
 
     Args:
         sequence_bits: after how many bits the counter wraps; None without a counter.
@@ -81,9 +81,9 @@ class SequenceTracker:
         """The transport was opened anew: nothing older waits in a buffer any more."""
         self._reopened = True
 
-    def enter(self, reading: Reading, host_ns: int) -> LossReport:
-        """Book a reading that arrived at ``host_ns`` and say what it reveals."""
-        if self.follows(reading, host_ns):
+    def update(self, reading: Reading, host_ns: int) -> LossReport:
+        """Count a reading that arrived at ``host_ns`` and say what it reveals."""
+        if self.update_if_next(reading, host_ns):
             return NOTHING
         sequence = reading.sequence if self._modulus else None
         device_us = reading.device_us if self._span_us else None
@@ -91,16 +91,16 @@ class SequenceTracker:
             self.late += 1
             return LATE
         if not self.received:
-            verdict = NOTHING
+            loss = NOTHING
         elif Flags.REBOOTED in reading.flags:  # the protocol itself says so
-            verdict = self._reboot(sequence, device_us)
+            loss = self._reboot(sequence, device_us)
         else:
-            verdict = self._judge(sequence, device_us, host_ns)
-        if verdict.late:
-            return verdict
+            loss = self._compare(sequence, device_us, host_ns)
+        if loss.late:
+            return loss
         self.received += 1
-        self.lost += verdict.missing
-        self.reboots += verdict.rebooted
+        self.lost += loss.missing
+        self.reboots += loss.rebooted
         if sequence is not None:
             self._sequence = sequence
         if device_us is not None:
@@ -109,11 +109,11 @@ class SequenceTracker:
         self._reopened = False
         self._stale = 0
         self._recent.append(reading)
-        return verdict
+        return loss
 
-    def follows(self, reading: Reading, host_ns: int) -> bool:
-        """Book a reading if it is plainly the next one, as nearly all are: what :meth:`enter` would find, at a fraction of the
-        cost. False, and nothing is booked, where it takes a closer look."""
+    def update_if_next(self, reading: Reading, host_ns: int) -> bool:
+        """Count a reading if it is plainly the next one, as nearly all are: what :meth:`update` would find, at a fraction of the
+        cost. False, and nothing is counted, where it takes a closer look."""
         sequence, device_us = reading.sequence, reading.device_us
         if sequence is None or device_us is None or self._sequence is None or self._device_us is None or reading.flags is not PLAIN:
             return False
@@ -145,7 +145,7 @@ class SequenceTracker:
         measured = reading[:8]
         return back and any(measured == recent[:8] for recent in self._recent)
 
-    def _judge(self, sequence: int | None, device_us: int | None, host_ns: int) -> LossReport:
+    def _compare(self, sequence: int | None, device_us: int | None, host_ns: int) -> LossReport:
         host_us = (host_ns - self._host_ns) / 1e3
         step = (sequence - self._sequence) % self._modulus if sequence is not None and self._sequence is not None else None
         advance = None

@@ -37,7 +37,7 @@ READING = Schema("edgeskel.Reading", "jsonschema", json.dumps({
     "properties": {
         "device": {"type": "string"}, "channel": {"type": "string"}, "epoch": {"type": "integer"},
         "sensor": {"type": "string"}, "sequence": {"type": "integer"}, "device_us": {"type": "integer"},
-        "flags": {"type": "integer", "description": "1 gap, 2 saturated, 4 interpolated, 8 rebooted"},
+        "flags": {"type": "integer", "description": "1 gap, 2 saturated, 8 rebooted, 16 time interpolated"},
         "orientation": _numbers(4, "w, x, y, z; sensor -> world"),
         "acceleration": _numbers(3, "m/s2, sensor axes, gravity included"),
         "linear_acceleration": _numbers(3, "m/s2, without gravity"),

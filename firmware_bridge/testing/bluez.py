@@ -43,15 +43,12 @@ class FakeBluez:
     """
 
     busy: int
-    scans: int
     aborts: int
 
     def __init__(self, peripherals: Sequence[FakePeripheral] = (), *, mtu: int = 247) -> None:
         self.peripherals: list[FakePeripheral] = list(peripherals)
         self.busy = self.aborts = 0
         self.denied = self.acquire_refused = False
-        self.scans = 0
-        """Scans that were started."""
         self.most_at_once: int = 0
         """The most connections that were being made at the same moment."""
         self._mtu = mtu
@@ -121,10 +118,6 @@ class FakeBluez:
     def freeze(self) -> None:
         """Keep the name and do nothing any more, as a daemon that hangs or is stopped."""
         self._shown.mute = True
-
-    def thaw(self) -> None:
-        """Go on; what was asked meanwhile stays without an answer."""
-        self._shown.mute = False
 
     def power(self, on: bool) -> None:
         """Switch the adapter; off ends every connection."""
@@ -207,7 +200,6 @@ class FakeBluez:
         if self.busy:
             self.busy -= 1
             return refusal(message, "InProgress", "Operation already in progress")
-        self.scans += 1
         self._scanner = message.sender
         if not self._scanning:
             self._scanning = True

@@ -30,10 +30,12 @@ class UdpPeer:
         host: the address to send from, in 127.0.0.0/8 (Linux lets all of them be used).
         network: see :class:`NetworkModel`.
 
-    ``lost`` are the numbers of the datagrams that the network swallowed.
+    ``lost`` are the numbers of the datagrams that the network swallowed; ``delivered`` is how many it handed over, repeated ones
+    counted as often.
     """
 
     sent: int
+    delivered: int
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", network: NetworkModel | None = None) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -44,7 +46,7 @@ class UdpPeer:
         self._chance = random.Random(self.network.seed)
         self._held: bytes | None = None
         self.lost: list[int] = []
-        self.sent = 0
+        self.sent = self.delivered = 0
 
     @property
     def channel(self) -> str:
@@ -103,4 +105,5 @@ class UdpPeer:
         self._socket.close()
 
     def _put(self, data: bytes) -> None:
+        self.delivered += 1
         self._socket.sendto(data, self._receiver)

@@ -22,6 +22,7 @@ from typing import ClassVar
 from edgeskel.errors import DeviceError, UsageError
 from firmware_bridge.samples import Chunk
 from firmware_bridge.transports import Lost, Received, Traits, Transport
+from firmware_bridge.transports.token_bucket import TokenBucket
 
 __all__ = ["Sender", "UdpTransport", "open_transport"]
 
@@ -131,7 +132,7 @@ class UdpTransport(Transport):
 
 
 class _PacketListener:
-    """One port of this program: a door for everybody, and behind it a room for each sender that is listed."""
+    """One port of this program: an unconnected socket for everybody, and one connected to each sender that is listed."""
 
     _open: ClassVar[dict[tuple[asyncio.AbstractEventLoop, str, int], _PacketListener]] = {}
 
@@ -149,12 +150,12 @@ class _PacketListener:
         self.refused: dict[str, int] = {}
         self._loop, self._host = loop, host
         self._members: list[UdpTransport] = []
-        self._rooms: dict[tuple[str, int], _Room] = {}
+        self._senders: dict[tuple[str, int], _SenderSocket] = {}
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._strangers = _Budget(200.0)
-        self._door = self._bound(port, [])
-        self.port = int(self._door.getsockname()[1])
-        loop.add_reader(self._door, self._answer_door)
+        self._unlisted = TokenBucket(200.0, READS)
+        self._unconnected = self._bound(port, [])
+        self.port = int(self._unconnected.getsockname()[1])
+        loop.add_reader(self._unconnected, self._read_unconnected)
 
     def join(self, member: UdpTransport) -> None:
         """Listen for one more transport.
@@ -172,24 +173,24 @@ class _PacketListener:
         self._members.append(member)
         for sender in member.senders:
             if sender.port is not None:
-                self._let_in((sender.host, sender.port), member)
+                self._connect((sender.host, sender.port), member)
 
     def leave(self, member: UdpTransport) -> None:
-        """Close its rooms, and the door after the last."""
+        """Close the sockets of its senders, and the unconnected one after the last member."""
         self._members.remove(member)
-        for sender in [sender for sender, room in self._rooms.items() if room.member is member]:
-            self._show_out(sender)
+        for sender in [sender for sender, connected in self._senders.items() if connected.member is member]:
+            self._disconnect(sender)
         if not self._members:
-            self._close(self._door)
+            self._close(self._unconnected)
             self._open.pop((self._loop, self._host, self.port), None)
 
     def send(self, data: bytes, receiver: tuple[str, int]) -> None:
         """Send from our port."""
-        room = self._rooms.get(receiver)
-        if room is not None:
-            room.socket.send(data)
+        connected = self._senders.get(receiver)
+        if connected is not None:
+            connected.socket.send(data)
         else:
-            self._door.sendto(data, receiver)
+            self._unconnected.sendto(data, receiver)
 
     def _bound(self, port: int, others: list[socket.socket]) -> socket.socket:
         """A socket at a port that ``others`` of ours share."""
@@ -210,21 +211,22 @@ class _PacketListener:
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         return made
 
-    def _let_in(self, sender: tuple[str, int], member: UdpTransport) -> None:
+    def _connect(self, sender: tuple[str, int], member: UdpTransport) -> None:
         """Give a listed sender its own socket. The one silent longest goes when there are too many."""
-        if len(self._rooms) >= MOST_SENDERS:
-            self._show_out(min(self._rooms, key=lambda key: self._rooms[key].heard_ns))
-        made = self._bound(self.port, [self._door, *(room.socket for room in self._rooms.values())])
+        if len(self._senders) >= MOST_SENDERS:
+            self._disconnect(min(self._senders, key=lambda key: self._senders[key].heard_ns))
+        made = self._bound(self.port, [self._unconnected, *(connected.socket for connected in self._senders.values())])
         try:
             made.connect(sender)
         except OSError:
-            made.close()  # no route to it now; it is let in at its first datagram
+            made.close()  # no route to it now; it is connected at its first datagram
             return
-        room = self._rooms[sender] = _Room(made, _channel(sender), member, _Budget(member.rate), time.monotonic_ns())
-        self._loop.add_reader(made, self._read_room, room)
+        connected = self._senders[sender] = _SenderSocket(made, _channel(sender), member, TokenBucket(member.rate, READS),
+                                                          time.monotonic_ns())
+        self._loop.add_reader(made, self._read_sender, connected)
 
-    def _show_out(self, sender: tuple[str, int]) -> None:
-        self._close(self._rooms.pop(sender).socket)
+    def _disconnect(self, sender: tuple[str, int]) -> None:
+        self._close(self._senders.pop(sender).socket)
 
     def _close(self, which: socket.socket) -> None:
         pause = self._pauses.pop(which, None)
@@ -233,37 +235,37 @@ class _PacketListener:
         self._loop.remove_reader(which)
         which.close()
 
-    def _read_room(self, room: _Room) -> None:
+    def _read_sender(self, connected: _SenderSocket) -> None:
         for _ in range(READS):
-            if room.socket.fileno() < 0:
+            if connected.socket.fileno() < 0:
                 return  # what it sent made its transport close
-            if not room.budget.take():
-                throttled = room.member.throttled
-                throttled[room.channel] = throttled.get(room.channel, 0) + 1
-                self._pause(room.socket, lambda: self._read_room(room))
+            if not connected.budget.take():
+                throttled = connected.member.throttled
+                throttled[connected.channel] = throttled.get(connected.channel, 0) + 1
+                self._pause(connected.socket, lambda: self._read_sender(connected))
                 return
             try:
-                data = room.socket.recv(LONGEST)
+                data = connected.socket.recv(LONGEST)
             except (BlockingIOError, InterruptedError):
-                room.budget.put_back()
+                connected.budget.put_back()
                 return
             except OSError:
                 continue  # "connection refused": our answer found nobody; the sender may come back
-            room.heard_ns = time.monotonic_ns()
-            self._hand_over(room.member, data, room.heard_ns, room.channel)
+            connected.heard_ns = time.monotonic_ns()
+            self._hand_over(connected.member, data, connected.heard_ns, connected.channel)
 
-    def _answer_door(self) -> None:
-        """A datagram of somebody without a room: let him in if he is listed, else name him."""
+    def _read_unconnected(self) -> None:
+        """A datagram of somebody without a socket: connect one if he is listed, else name him."""
         for _ in range(READS):
-            if self._door.fileno() < 0:
+            if self._unconnected.fileno() < 0:
                 return
-            if not self._strangers.take():
-                self._pause(self._door, self._answer_door)
+            if not self._unlisted.take():
+                self._pause(self._unconnected, self._read_unconnected)
                 return
             try:
-                data, where = self._door.recvfrom(LONGEST)
+                data, where = self._unconnected.recvfrom(LONGEST)
             except (BlockingIOError, InterruptedError):
-                self._strangers.put_back()
+                self._unlisted.put_back()
                 return
             except OSError:
                 continue
@@ -271,11 +273,11 @@ class _PacketListener:
             sender = (str(where[0]), int(where[1]))
             member = next((m for m in self._members if any(listed.admits(sender) for listed in m.senders)), None)
             if member is not None:
-                self._strangers.put_back()
-                if sender not in self._rooms:
-                    self._let_in(sender, member)
-                room = self._rooms.get(sender)
-                if room is None or room.budget.take():  # what came before the room was there counts, too
+                self._unlisted.put_back()
+                if sender not in self._senders:
+                    self._connect(sender, member)
+                connected = self._senders.get(sender)
+                if connected is None or connected.budget.take():  # what came before the socket was there counts, too
                     self._hand_over(member, data, now_ns, _channel(sender))
             elif sender[0] in self.refused or len(self.refused) < MOST_SENDERS:
                 self.refused[sender[0]] = self.refused.get(sender[0], 0) + 1
@@ -295,38 +297,14 @@ class _PacketListener:
 
 
 @dataclass
-class _Room:
+class _SenderSocket:
     """A sender's own socket; ``heard_ns`` is when it last sent."""
 
     socket: socket.socket
     channel: str
     member: UdpTransport
-    budget: _Budget
+    budget: TokenBucket
     heard_ns: int
-
-
-class _Budget:
-    """A token bucket: ``rate`` a second, a tenth of a second ahead, but never less than one reading round."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._most = self._left = max(rate / 10, READS)
-        self._filled_ns = time.monotonic_ns()
-
-    def take(self) -> bool:
-        """One more, if there is one."""
-        if self._left < 1:
-            now_ns = time.monotonic_ns()
-            self._left = min(self._most, self._left + (now_ns - self._filled_ns) * 1e-9 * self._rate)
-            self._filled_ns = now_ns
-            if self._left < 1:
-                return False
-        self._left -= 1
-        return True
-
-    def put_back(self) -> None:
-        """It was not needed."""
-        self._left = min(self._most, self._left + 1)
 
 
 def open_transport(place: str, options: Mapping[str, str]) -> UdpTransport:

@@ -101,11 +101,13 @@ def test_a_board_says_who_it_is_and_obeys(node: QemuNode) -> None:
             sensor = [r.device_us for r in host.readings if r.sensor == "0"]
             assert sensor[-1] - sensor[-2] == 2_000  # type: ignore[operator]
             assert host.codec.boot == node.boot == 1
-            await host.send(*host.codec.stop(), host.codec.command(Order.RATE, b"\0\0"), host.codec.time_sync(12345))
+            await host.send(*host.codec.stop(), host.codec.command(Order.RATE, b"\0\0"),
+                            host.codec.command(Order.TIME_SYNC, (12345).to_bytes(8, "little")))
             await host.until(lambda: len(host.codec.answers) == 7)
             assert "refused rate" in str([item for item in host.items if isinstance(item, DeviceStatus)][-1].text)
-            trip = host.codec.answers[-1].round_trip()
-            assert trip is not None and trip[1] >= sensor[-1] - 1_000_000  # type: ignore[operator]
+            synced = host.codec.answers[-1]
+            assert synced.order == Order.TIME_SYNC and int.from_bytes(synced.data[:8], "little") == 12345
+            assert synced.device_us >= sensor[-1] - 1_000_000  # type: ignore[operator]
             stopped = len(host.readings)
             await host.send(host.codec.identify())
             await host.until(lambda: len(host.codec.answers) == 8)

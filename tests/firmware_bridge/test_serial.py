@@ -16,7 +16,7 @@ import pytest
 
 from edgeskel.errors import DeviceError, UnknownChoice, UsageError
 from firmware_bridge.codecs.node import NodeCodec
-from firmware_bridge.codecs.node_frame import Fields, Order
+from firmware_bridge.codecs.node_frame import Fields, Order, Result
 from firmware_bridge.link import Lost, Sample, open_link
 from firmware_bridge.samples import Chunk, DeviceStatus, Flags, Reading
 from firmware_bridge.testing.pty_node import PtyNode
@@ -140,10 +140,11 @@ def test_commands_change_what_the_node_sends() -> None:
                 pair = host.readings[-3], host.readings[-1]
                 assert pair[1].device_us - pair[0].device_us == 5_000  # type: ignore[operator]
                 assert pair[1].magnetic_field is not None
-                await host.send(*host.codec.stop(), host.codec.time_sync(1), host.codec.command(Order.RATE, b"\0\0"))
+                await host.send(*host.codec.stop(), host.codec.command(Order.TIME_SYNC, bytes(8)),
+                                host.codec.command(Order.RATE, b"\0\0"))
                 await host.until(lambda: len(host.codec.answers) == 7)
                 stopped = len(host.readings)
-                assert host.codec.answers[-2].round_trip() is not None
+                assert host.codec.answers[-2].order == Order.TIME_SYNC and host.codec.answers[-2].result == Result.DONE
                 assert "refused rate" in str(host.items[-1])
                 await host.send(host.codec.identify())
                 await host.until(lambda: len(host.codec.answers) == 8)

@@ -49,13 +49,13 @@ def record(config: Record) -> Report:
     console.print(f"recording into {out}; " + ("interrupt to stop" if config.seconds is None else f"{config.seconds:g} s"),
                   style="dim")
     listener.listen(config.seconds)
-    devices = listener.devices()
+    devices, camera = listener.devices(), listener.feed.camera
     frames = sum(device["frames"] for device in devices)
     data = {
         "out": out, "seconds": listener.seconds, "frames": frames, "readings": sum(d["readings"] for d in devices),
         "lost": sum(d["lost"] for d in devices), "bad": sum(d["bad"] for d in devices), "late": sum(d["late"] for d in devices),
         "dropped": sum(d["dropped"] for d in devices), "skeletons": listener.frames, "bytes": out.stat().st_size,
-        "camera_faults": dict(getattr(listener.feed.camera, "faults", {})), "devices": devices, "notices": listener.notices,
+        "camera_faults": dict(camera.faults) if camera is not None else {}, "devices": devices, "notices": listener.notices,
     }  # fmt: skip
     silent = [device["address"] for device in devices if not device["readings"]]
 

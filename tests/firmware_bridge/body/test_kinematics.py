@@ -98,8 +98,8 @@ def _truth(action: str, seed: int) -> tuple[np.ndarray, np.ndarray, BodyDimensio
     rng = np.random.default_rng(seed)
     motion = perform(play(action, random_style(rng), rng), random_body(rng))
     assert [piece.name for piece in PIECES] == [segment.name for segment in TRUE_PIECES]
-    return np.stack([motion.turns[piece.name] for piece in PIECES], axis=1), motion.origins["pelvis"],
-    BodyDimensions(motion.body.stature)
+    turns = np.stack([motion.turns[piece.name] for piece in PIECES], axis=1)
+    return turns, motion.origins["pelvis"], BodyDimensions(motion.body.stature)
 
 
 def test_the_feet_walk_the_root_about_as_far_as_it_goes() -> None:

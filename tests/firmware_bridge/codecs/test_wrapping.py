@@ -25,12 +25,12 @@ def _sent(codec: LinesCodec, ticks: int, name: str, host: float, **more: object)
 
 
 def _through(true: np.ndarray, ticks: np.ndarray, name: str, delay: np.ndarray) -> tuple[np.ndarray, set[int], int]:
-    """Host times of readings, the clock's epochs, and the reboots that the ledger saw."""
+    """Host times of readings, the clock's epochs, and the reboots that the sequence tracker saw."""
     codec, clock, tracker = LinesCodec(), Clock(clock_bits=64), SequenceTracker(32, 64, ordered=False)
     stamps, epochs = [], set()
     for at, tick, late in zip(true, ticks, delay, strict=True):
         reading = _sent(codec, int(tick), name, float(at + late))
-        tracker.enter(reading, round((at + late) * 1e9))
+        tracker.update(reading, round((at + late) * 1e9))
         stamp = clock.push(reading, round((at + late) * 1e9))
         stamps.append(stamp.time)
         epochs.add(stamp.epoch)
