@@ -98,7 +98,7 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 from edgeskel.training import TrainConfig, train
 from edgeskel.training.augment import Augmenter
-from edgeskel.training.data import WindowDataset
+import edgeskel.training.data as training_data
 from edgeskel.training.module import TrainingModule
 
 spent = {"fetch": 0.0, "augment": 0.0}
@@ -116,7 +116,8 @@ def timed(kind, name, what):
     setattr(kind, name, call)
 
 timed(Augmenter, "forward", "augment")
-fetch = Windows.__getitems__
+WindowDataset = getattr(training_data, "WindowDataset", None) or training_data.Windows  # what it was called before
+fetch = WindowDataset.__getitems__
 
 def step_begins(self, items):
     global begin
@@ -135,7 +136,7 @@ def step_begins(self, items):
     spent["fetch"] += time.process_time() - begin
     return found
 
-Windows.__getitems__ = step_begins
+WindowDataset.__getitems__ = step_begins
 train(TrainConfig(data=store, out=out, device="cpu", threads=1))
 """
 

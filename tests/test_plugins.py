@@ -65,7 +65,7 @@ def recordings(folder, options):
     return Recordings("my-lab", topologies.get("kinect-v1"), ("run", "walk"), 30.0, len(files), clips)
 '''
 MY_BAND = '''
-from firmware_bridge.codecs import Counts
+from firmware_bridge.codecs import CodecCounts
 from firmware_bridge.samples import Reading
 
 class MyBandCodec:
@@ -73,7 +73,7 @@ class MyBandCodec:
     name, gatt, sequence_bits, clock_bits, clock_tick_us = "my-band", None, None, None, 1.0
 
     def __init__(self):
-        self.counts = Counts()
+        self.counts = CodecCounts()
 
     def decode(self, chunk):
         self.counts.frames += 1
@@ -163,7 +163,7 @@ print(json.dumps([said, models.registered("hyperformer")[0].__name__, models.nam
     _, (said, ours, names) = python(code, installed)
     assert "throw_away.nowhere cannot be imported" in said[0] and "pip install --upgrade throw-away" in said[0]
     assert "comes with edgeskel and with throw-away" in said[1]
-    assert ours == "Hyperformer" and set(names) == {"absent", "edge", "edge-live", "hyperformer", "pooled"}
+    assert ours == "Hyperformer" and set(names) == {"absent", "edge", "edge-live", "fused", "fused-live", "hyperformer", "pooled"}
 
 
 def test_a_codec_of_another_package_decodes_at_its_address(installed: Path) -> None:

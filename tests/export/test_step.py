@@ -119,15 +119,15 @@ def _all(stepper: Stepper, joints: np.ndarray, confidence: np.ndarray) -> list[n
 @pytest.mark.parametrize("engine", ["onnxruntime", "executorch", "torch"])
 def test_a_session_goes_frame_by_frame_where_it_can(bundle: Bundle, engine: str) -> None:
     if engine == "torch":  # the checkpoint in a bundle is the reference of the windows; steps of torch come from the model
-        assert runtime.load(bundle.path, engine=engine).way == "window"
+        assert runtime.load(bundle.path, engine=engine).mode == "sliding-window"
         return
     session = runtime.load(bundle.path, engine=engine, threads=1)
-    assert session.way == "frame" and session.config.temperature == 0.6
+    assert session.mode == "streaming" and session.config.temperature == 0.6
     assert runtime.load(bundle.path, engine=engine, mode="sliding-window").mode == "sliding-window"
 
 
-def test_a_way_that_is_not_there_is_refused(bundle: Bundle, bundle_folder: Path) -> None:
-    with pytest.raises(UnknownChoice, match="'window'|frame, window"):
+def test_a_mode_that_is_not_there_is_refused(bundle: Bundle, bundle_folder: Path) -> None:
+    with pytest.raises(UnknownChoice, match="expected one of sliding-window, streaming"):
         runtime.load(bundle.path, mode="backwards")
     with pytest.raises(EngineError):
         runtime.load(bundle_folder, mode="streaming", engine="onnxruntime")

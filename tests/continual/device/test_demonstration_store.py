@@ -114,10 +114,10 @@ def test_any_sequence_of_changes_agrees_with_a_list_of_states(
 _LEARNING = """
 import sys
 import numpy as np
-from edgeskel.continual.device import ClassStatistics, Demonstration, Memory
+from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore
 knowledge = ClassStatistics.load(sys.argv[1])
 rng = np.random.default_rng()
-memory = Memory.open(sys.argv[2], knowledge)
+memory = DemonstrationStore.open(sys.argv[2], knowledge)
 number = sum(one.demonstrations for one in memory.learned())
 while True:
     label = f"action {number // 10}"

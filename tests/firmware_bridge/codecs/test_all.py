@@ -1,6 +1,6 @@
 """What holds for every codec, on packets of its own encoder: healthy, damaged, cut anywhere.
 
-Memory is measured as the bytes of all objects that a codec's attributes reach (``benchmarks._packets.footprint``).
+Memory is measured as the bytes of all objects that a codec's attributes reach (``tests.firmware_bridge.codecs.packets.footprint``).
 """
 
 from __future__ import annotations
