@@ -70,18 +70,18 @@ def base(store: Store, class_set: int) -> Path:
     folder = CACHE / "learning"
     old = without(store, new_classes(store, class_set), folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"base-{class_set}", seed=0, epochs=EPOCHS,
-                         settings=("virtual=true",), precision="bf16", threads=1)
+                         method="class-augmentation", precision="bf16", threads=1)
     return train(config, progress=True).folder
 
 
 def live_base(store: Store, class_set: int) -> Path:
-    """The base trained on to go frame by frame, with virtual classes as it was."""
+    """The base trained on to go frame by frame, with class augmentation as it was."""
     from edgeskel.training import TrainConfig, train
 
     folder = CACHE / "learning"
     old = without(store, new_classes(store, class_set), folder / f"store-{class_set}")
     config = TrainConfig(data=old.path, out=folder / f"live-{class_set}", recogniser="edge-live", seed=0,
-                         start=str(base(store, class_set)), settings=("virtual=true",), precision="bf16", threads=1)
+                         start=str(base(store, class_set)), method="class-augmentation", precision="bf16", threads=1)
     return train(config, progress=True).folder
 
 

@@ -163,7 +163,7 @@ class Screen:
 
     def _now(self, width: int) -> Group:
         persons = sorted(self._session.persons.items(), key=lambda item: -item[1].segmenter.energy)
-        lines = [self._headline(number, doing, alone=len(persons) == 1) for number, doing in persons[:4]]
+        lines = [self._headline(number, person, alone=len(persons) == 1) for number, person in persons[:4]]
         lines = lines or [Text("nobody", style="dim")]
         bars = Table.grid(padding=(0, 1))
         bars.add_column(width=min(22, max(map(len, self._session.labels))))
@@ -175,10 +175,10 @@ class Screen:
         motion = Text.assemble("motion ", bar(min(energy / 8, 1), 16, "white"), f" {energy:4.1f}/s", style="dim")
         return Group(*lines, Text(), bars, Text(), motion)
 
-    def _headline(self, number: int, doing: PersonState, *, alone: bool) -> Text:
+    def _headline(self, number: int, person: PersonState, *, alone: bool) -> Text:
         """What a person does; the name is in bold once it counts."""
-        named = doing.naming.label
-        text = named or ("moving" if doing.segmenter.moving else "no action")
+        named = person.naming.label
+        text = named or ("moving" if person.segmenter.moving else "no action")
         return Text(text if alone else f"{number}: {text}", style="bold" if named else "dim")
 
     def _timeline(self, now: float, width: int) -> Group:

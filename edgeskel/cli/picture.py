@@ -81,8 +81,8 @@ class LivePicture:
         self._at(frame.time)
         for index, (joints, confidence) in enumerate(zip(frame.joints, frame.confidence, strict=True)):
             self._body(index, joints, confidence)
-        for number, doing in self._session.persons.items():
-            smooth = doing.naming.smooth
+        for number, person in self._session.persons.items():
+            smooth = person.naming.smooth
             if smooth is None:
                 continue
             for label, score in zip(self._session.labels, smooth, strict=True):

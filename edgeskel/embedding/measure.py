@@ -60,7 +60,7 @@ def describe(recogniser: Recogniser, store: Store, clips: Iterable[int]) -> Clas
     several = [changed(clip) for clip in clips_of_it[:: -(-len(known) // MOST_VARIED)] if clip.frames >= FEWEST_FRAMES]
     if several:
         knowledge = knowledge.with_varied(_apart(recogniser, several))
-    if several and not getattr(recogniser.config, "causal", False):
+    if several and not isinstance(recogniser, CausalRecogniser):
         moved = np.stack([trajectories(recogniser, changes) for changes in several])
         knowledge = replace(knowledge, trajectories=Trajectories.measure(trajectories(recogniser, clips_of_it), classes, moved))
     return knowledge

@@ -178,7 +178,7 @@ class Live:
         return self._finish(self.now)
 
     def _finish(self, time: float) -> list[Event]:
-        return [event for doing in self.persons.values() for event in doing.finish(time)]
+        return [event for person in self.persons.values() for event in person.finish(time)]
 
     def state_fields(self) -> dict[str, FieldType | None]:
         """See :mod:`edgeskel.runtime.snapshot`."""
@@ -186,7 +186,7 @@ class Live:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that is remembered, as plain values."""
-        return {"all": state_dict(self), "persons": {who: state_dict(doing) for who, doing in self.persons.items()}}
+        return {"all": state_dict(self), "persons": {who: state_dict(person) for who, person in self.persons.items()}}
 
     def load_state_dict(self, fields: Any) -> None:
         """Inverse of :meth:`state_dict`, after :meth:`start_afresh`.
@@ -200,9 +200,9 @@ class Live:
         known = {0} if self.window.persons > 1 else self.tracks.trails.keys()
         if not isinstance(fields["persons"], Mapping) or not fields["persons"].keys() <= known:
             raise CorruptFile("session state", "persons whom nobody follows", expected=f"among {sorted(known)}")
-        self.persons = {number: self._doing(number) for number in fields["persons"]}
-        for number, doing in self.persons.items():
-            load_state_dict(doing, fields["persons"][number], f"state.person {number}")
+        self.persons = {number: self._person(number) for number in fields["persons"]}
+        for number, person in self.persons.items():
+            load_state_dict(person, fields["persons"][number], f"state.person {number}")
         strange = self._contradiction()
         if strange is not None:
             raise CorruptFile("session state", strange, expected="fields that belong together")
@@ -214,7 +214,7 @@ class Live:
         if self.arrivals.last != self.now:
             return f"a frame of {self.arrivals.last:g} s, and the clock at {self.now:g} s"
         trails = [*self.tracks.trails.values(), *self.slots.trails.values()]
-        times = [trail[-1][0] for trail in trails] + [doing.resampler.latest for doing in self.persons.values()]
+        times = [trail[-1][0] for trail in trails] + [person.resampler.latest for person in self.persons.values()]
         oldest = self.now - 2 * PATIENCE_S
         if any(time is not None and not oldest <= time <= self.now for time in times):
             return f"persons seen at other times than the {2 * PATIENCE_S:g} s before {self.now:g} s"
@@ -227,7 +227,7 @@ class Live:
             events += self.persons.pop(number).finish(frame.time)
         for number, index in sorted(self.tracks.assign(frame).items()):
             if number not in self.persons:
-                self.persons[number] = self._doing(number)
+                self.persons[number] = self._person(number)
             alone = Frame(frame.time, frame.joints[index : index + 1], frame.confidence[index : index + 1])
             events += self.persons[number].push(alone)
         return events
@@ -236,10 +236,10 @@ class Live:
         """The whole scene as one, for a recogniser that sees several persons at once."""
         placed, fresh = self.slots.assign(frame)
         if not self.persons:
-            self.persons[0] = self._doing(0)
+            self.persons[0] = self._person(0)
         return self.persons[0].push(placed, fresh)
 
-    def _doing(self, number: int) -> PersonState:
+    def _person(self, number: int) -> PersonState:
         return PersonState(number, self.topology, self.window.rate_hz, self.labels, self._recognising(), self.config,
                      self.window.persons)
 

@@ -87,8 +87,8 @@ class Session:
         """For a notebook: what it recognises with, and whom it follows."""
         from edgeskel.notebook import table
 
-        doing = {f"person {number}": doing.naming.label or ("moving" if doing.segmenter.moving else "no action")
-                 for number, doing in self.persons.items()}
+        doing = {f"person {number}": person.naming.label or ("moving" if person.segmenter.moving else "no action")
+                 for number, person in self.persons.items()}
         window = f"{self.window.persons} x {self.window.frames} frames at {self.window.rate_hz:g} Hz"
         return table("Session", {"engine": self.engine.name, "mode": self.mode, "labels": list(self.labels),
                                  "layout": self.topology.name, "window": window, "refused": dict(self.refused) or "nothing",

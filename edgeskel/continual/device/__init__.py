@@ -1,8 +1,8 @@
 """Learning on the device: new actions from a few demonstrations, on the frozen embedding. Numpy and the standard library.
 
-    from edgeskel.continual.device import ClassStatistics, Memory, with_learned
+    from edgeskel.continual.device import ClassStatistics, DemonstrationStore, with_learned
 
-    memory = Memory.open("learned.sqlite", ClassStatistics.of_bundle(bundle))
+    memory = DemonstrationStore.open("learned.sqlite", ClassStatistics.of_bundle(bundle))
     memory.learn("pour water", demonstration)
     session = with_learned(session, memory.learner())
     session.recognise(joints, confidence).label        # an old action or a new one

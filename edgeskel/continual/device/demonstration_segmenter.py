@@ -39,7 +39,7 @@ class DemonstrationSegmenter:
     @property
     def moving(self) -> bool:
         """Whether a performance is under way."""
-        return any(doing.segmenter.moving for doing in self._live.persons.values())
+        return any(person.segmenter.moving for person in self._live.persons.values())
 
     @property
     def refused(self) -> Counter[str]:

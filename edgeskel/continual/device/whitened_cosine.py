@@ -80,14 +80,14 @@ class Space(NamedTuple):
         return directions
 
 
-class _View(NamedTuple):
+class _LabelDirections(NamedTuple):
     """A space and the (K + L, D) directions of all labels in it."""
 
     space: Space
     labels: Float32
 
     @classmethod
-    def of(cls, known: ClassStatistics | Trajectories, shown: DemonstrationArray, learned: int) -> _View:
+    def of(cls, known: ClassStatistics | Trajectories, shown: DemonstrationArray, learned: int) -> _LabelDirections:
         space = Space.of(known, shown.apart())
         means = np.concatenate([known.means, shown.means(learned)])
         return cls(space, space.directions(means).astype(np.float32))
@@ -114,7 +114,7 @@ class WhitenedCosine(Learner):
         more = knowledge.trajectories
         self._courses = None if more is None else DemonstrationArray(more.width)
         """None once there is a demonstration without a trajectory, too: labels are compared alike or not at all."""
-        self._views: list[_View] = []
+        self._views: list[_LabelDirections] = []
         self._lead = 0.0
 
     def _learn(self, embedding: Float32, label: str) -> None:
@@ -156,10 +156,10 @@ class WhitenedCosine(Learner):
         if self._views:
             return
         known, learned = self.knowledge.trajectories, len(self.learned)
-        self._views, self._lead = [_View.of(self.knowledge, self._shown, learned)], 0.0
+        self._views, self._lead = [_LabelDirections.of(self.knowledge, self._shown, learned)], 0.0
         if known is None or self._courses is None:
             return
-        self._views.append(_View.of(known, self._courses, learned))
+        self._views.append(_LabelDirections.of(known, self._courses, learned))
         if learned:
             self._lead = least_lead(self._cosines(drawn((self.knowledge, known))), len(self.knowledge.labels))
 

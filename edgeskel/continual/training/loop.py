@@ -91,7 +91,7 @@ def learn(config: ContinualConfig, progress: Progress | None = None) -> Continua
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     recogniser = create("edge", topology=store.topology, labels=steps.labels, rate_hz=store.rate_hz, **model)
-    run = _Run(make_method(kind, recogniser, recipe, store, budget), store, steps, config.seed)
+    run = _TaskSequence(make_method(kind, recogniser, recipe, store, budget), store, steps, config.seed)
     with folder.training():
         resumed_at = 0 if state is None else run.load(load_state(state))
         for number in range(resumed_at, run.rounds):
@@ -168,7 +168,7 @@ class _Share(Callback):
         self._tell((trainer.current_epoch + 1) / trainer.max_epochs)
 
 
-class _Run:
+class _TaskSequence:
     """The state of a sequence under way."""
 
     def __init__(self, method: ContinualMethod, store: Store, steps: Sequence, seed: int) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeskel.errors import EngineError
 
-__all__ = ["PairedBuffer", "Stream", "device_count"]
+__all__ = ["PairedBuffer", "CudaStream", "device_count"]
 
 _LIBRARIES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so", "/usr/local/cuda/lib64/libcudart.so")
 _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
@@ -74,7 +74,7 @@ def _allocate(function: str, size: int) -> int:
     return pointer.value or 0
 
 
-class Stream:
+class CudaStream:
     """A CUDA stream; ``handle`` is what TensorRT takes."""
 
     def __init__(self) -> None:
@@ -106,11 +106,11 @@ class PairedBuffer:
         memory = (ctypes.c_byte * self.bytes).from_address(self._host)
         self.host: NDArray[Any] = np.frombuffer(memory, dtype=dtype).reshape(tuple(shape))
 
-    def upload(self, stream: Stream) -> None:
+    def upload(self, stream: CudaStream) -> None:
         """Queue the copy host -> device."""
         _call("cudaMemcpyAsync", self.device, self._host, self.bytes, _TO_DEVICE, stream.handle)
 
-    def download(self, stream: Stream) -> None:
+    def download(self, stream: CudaStream) -> None:
         """Queue the copy device -> host."""
         _call("cudaMemcpyAsync", self._host, self.device, self.bytes, _TO_HOST, stream.handle)
 

@@ -33,7 +33,7 @@ class TensorRTEngine:
     def __init__(self, artifact: Path, manifest: Mapping[str, Any], threads: int | None = None) -> None:
         import tensorrt as trt
 
-        from edgeskel.runtime.engines._cuda import PairedBuffer, Stream
+        from edgeskel.runtime.engines._cuda import CudaStream, PairedBuffer
 
         path = built_engine(artifact, manifest)
         self._logger = trt.Logger(trt.Logger.WARNING)
@@ -47,7 +47,7 @@ class TensorRTEngine:
             )
         self._engine = engine
         self._context = engine.create_execution_context()
-        self._stream = Stream()
+        self._stream = CudaStream()
         self._buffers: dict[str, PairedBuffer] = {}
         for index in range(engine.num_io_tensors):
             tensor = engine.get_tensor_name(index)

@@ -11,7 +11,7 @@ import pytest
 
 from edgeskel.continual.device import ClassStatistics, Demonstration, DemonstrationStore, with_learned
 from edgeskel.embedding import statistics
-from edgeskel.embedding.measure import embeddings
+from edgeskel.embedding.measure import describe, embeddings
 from edgeskel.models import folder_of, from_pretrained
 from edgeskel.runtime import Event, Session, event_config, session_of
 from edgeskel.runtime.bundle import read_certainty
@@ -43,6 +43,14 @@ def test_a_clip_is_embedded_on_the_workstation_as_a_session_sees_it(coats: list[
     clips = [coats[1], slow]
     for clip, embedding in zip(clips, embeddings(from_pretrained(MODEL), clips), strict=True):
         assert np.abs(live.watch(clip).embedding - embedding).max() < 1e-4 * np.abs(embedding).max()
+
+
+@pytest.mark.parametrize(("name", "has_window"), [(MODEL, False), ("edge-utd-mhad", True)])
+def test_trajectories_are_measured_where_a_session_shows_them(name: str, has_window: bool, utd_store: Any) -> None:
+    """A demonstration seen frame by frame has none, and statistics that held them would have it compared by them."""
+    labels = utd_store.index["label"]
+    two_of_each = [int(clip) for label in range(len(utd_store.labels)) for clip in np.flatnonzero(labels == label)[:2]]
+    assert (describe(from_pretrained(name), utd_store, two_of_each).trajectories is not None) == has_window
 
 
 def session(mode: str) -> Session:
