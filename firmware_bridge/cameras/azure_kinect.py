@@ -81,6 +81,6 @@ def convert(time: float, positions: Any, levels: Sequence[Sequence[Any]] | None 
         levels: (M, 32) confidence levels, 0 to 3 or their names; None where the sender has none.
 
     Raises:
-        Refused: another number of joints, or a level that there is not.
+        RefusedFrame: another number of joints, or a level that there is not.
     """
     return _DOOR.frame(time, positions, levels)

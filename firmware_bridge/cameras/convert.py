@@ -137,7 +137,7 @@ class FrameConverter:
             states: (M, V) in the maker's own words or numbers; None counts every joint that is there as certain.
 
         Raises:
-            Refused: another number of joints, or a state that the maker does not have.
+            RefusedFrame: another number of joints, or a state that the maker does not have.
         """
         size = len(self.topology.joints)
         values = np.asarray(joints, np.float64)

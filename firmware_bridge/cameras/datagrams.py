@@ -55,7 +55,7 @@ def parse(data: bytes, size: int) -> Datagram:
         size: V.
 
     Raises:
-        Refused: it is not what the module's text says. No other error, whatever the bytes are.
+        RefusedFrame: it is not what the module's text says. No other error, whatever the bytes are.
     """
     try:
         said = json.loads(data)

@@ -137,7 +137,7 @@ class HostClock:
         """When a frame was taken that says ``seconds`` and arrived at ``host_ns``.
 
         Raises:
-            Refused: no number of seconds.
+            RefusedFrame: no number of seconds.
         """
         if not abs(seconds) < _LONGEST_S:  # also NaN
             raise RefusedFrame("time", f"time {seconds!r}", expected="seconds")

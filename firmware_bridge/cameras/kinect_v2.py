@@ -74,6 +74,6 @@ def convert(time: float, positions: Any, states: Sequence[Sequence[Any]] | None 
         states: (M, 25) tracking states, 0 to 2 or their names; None where the sender has none.
 
     Raises:
-        Refused: another number of joints, or a state that there is not.
+        RefusedFrame: another number of joints, or a state that there is not.
     """
     return _DOOR.frame(time, positions, states)

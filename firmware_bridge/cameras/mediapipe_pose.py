@@ -86,7 +86,7 @@ def convert(time: float, world: Any, visibility: Sequence[Sequence[Any]] | None 
         visibility: (M, 33) in 0..1; None counts every landmark as seen.
 
     Raises:
-        Refused: another number of landmarks, or a visibility outside 0..1.
+        RefusedFrame: another number of landmarks, or a visibility outside 0..1.
     """
     return _DOOR.frame(time, world, visibility)
 

@@ -47,7 +47,7 @@ def convert(
         a frame in the camera's place, our axes; a joint without a depth is missing.
 
     Raises:
-        Refused: another number of joints, or arrays that do not belong together.
+        RefusedFrame: another number of joints, or arrays that do not belong together.
     """
     size = len(topology.joints)
     points = np.asarray(pixels, np.float64)

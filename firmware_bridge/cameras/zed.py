@@ -159,7 +159,7 @@ def convert(
     Raises:
         UnknownChoice: another number of keypoints, or no such unit.
         UsageError: no such axes.
-        Refused: a confidence outside 0..100.
+        RefusedFrame: a confidence outside 0..100.
     """
     size = str(len(keypoints[0]) if len(keypoints) else 38)
     if size not in _BY_SIZE:

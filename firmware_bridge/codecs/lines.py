@@ -188,7 +188,7 @@ def _items(row: Mapping[str, Any]) -> list[Reading | DeviceStatus]:
     """The reading and the status that a row holds; either may be absent.
 
     Raises:
-        Refused: a name that there is not, two names for one thing, or a value that cannot be.
+        RefusedLine: a name that there is not, two names for one thing, or a value that cannot be.
     """
     known = {name: value for name, value in row.items() if value is not None}
     sensor = known.pop("sensor", "")

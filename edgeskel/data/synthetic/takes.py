@@ -65,7 +65,7 @@ def take(action: str,
     """Perform, film and measure one action.
 
     Args:
-        action: of :func:`actions`.
+        action: of :func:`edgeskel.data.synthetic.actions`.
         body: who.
         style: how.
         rng: for what differs between takes, and for noise.
